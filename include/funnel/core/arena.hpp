@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/core/matrix.hpp>
+
+#include <cstddef>
+#include <numeric>
+#include <vector>
+
+namespace funnel {
+
+/// Memory that is handed out piece by piece and taken back all at once.
+///
+/// Pieces start on cache lines. `reset` joins the blocks a first use needed into one, so that from
+/// the second use of the same size on nothing is allocated. Nothing is destroyed: only trivially
+/// destructible values belong here.
+class arena {
+ public:
+  static constexpr std::size_t alignment = 64;
+
+  /// Uninitialised room for `count` values; valid until `reset`.
+  template <class T>
+  T* allocate(std::size_t count) {
+    static_assert(std::is_trivially_destructible_v<T>, "an arena destroys nothing");
+    static_assert(alignof(T) <= alignment);
+    const std::size_t bytes = (count * sizeof(T) + alignment - 1) / alignment * alignment;
+    if (blocks_.empty() || used_ + bytes > blocks_.back().size()) grow(bytes);
+    std::byte* piece = blocks_.back().data() + used_;
+    used_ += bytes;
+    return reinterpret_cast<T*>(piece);
+  }
+
+  /// Takes back every piece.
+  void reset() {
+    if (blocks_.size() > 1) {
+      const std::size_t bytes = capacity();
+      blocks_.clear();
+      blocks_.emplace_back(bytes);
+    }
+    used_ = 0;
+  }
+
+  /// Bytes held, in use or not.
+  std::size_t capacity() const {
+    return std::accumulate(blocks_.begin(), blocks_.end(), std::size_t{0},
+                           [](std::size_t sum, const block& b) { return sum + b.size(); });
+  }
+
+ private:
+  using block = detail::aligned_vector<std::byte>;
+
+  void grow(std::size_t bytes) {
+    constexpr std::size_t smallest = std::size_t{1} << 16;
+    blocks_.emplace_back(std::max({bytes, smallest, capacity()}));
+    used_ = 0;
+  }
+
+  std::vector<block> blocks_;
+  std::size_t used_ = 0;
+};
+
+}  // namespace funnel

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <concepts>
+#include <cstdio>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+/// Checks a precondition inside a kernel; off when NDEBUG is defined. Public entries throw instead.
+#ifdef NDEBUG
+#define FUNNEL_ASSERT(condition) static_cast<void>(0)
+#else
+#include <cassert>
+#define FUNNEL_ASSERT(condition) assert(condition)
+#endif
+
+namespace funnel {
+
+/// Bytes from outside (a file, a model, a log) are not what they should be; the text names the
+/// place.
+class format_error : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+namespace detail {
+
+inline void append_text(std::string& text, std::string_view part) {
+  text += part;
+}
+
+template <class T>
+requires std::integral<T>
+void append_text(std::string& text, T part) {
+  text += std::to_string(part);
+}
+
+inline void append_text(std::string& text, double part) {
+  char digits[32];
+  std::snprintf(digits, sizeof digits, "%.9g", part);
+  text += digits;
+}
+
+/// One message out of texts and numbers.
+template <class... Parts>
+std::string join_text(const Parts&... parts) {
+  std::string text;
+  (append_text(text, parts), ...);
+  return text;
+}
+
+/// Throws std::invalid_argument with the parts as its text: function, argument, what was expected,
+/// what came.
+template <class... Parts>
+[[noreturn]] void fail(const Parts&... parts) {
+  throw std::invalid_argument(join_text(parts...));
+}
+
+}  // namespace detail
+}  // namespace funnel

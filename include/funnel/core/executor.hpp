@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <concepts>
+#include <cstddef>
+
+namespace funnel {
+
+/// Something that runs `task(0) .. task(count - 1)`, in any order and on any threads, and returns
+/// when all are done.
+///
+/// Results must not depend on the executor: a task writes only what belongs to its index.
+template <class E>
+concept Executor = requires(E& executor, std::size_t count, void (*task)(std::size_t)) {
+  { executor.concurrency() } -> std::convertible_to<std::size_t>;
+  executor.for_each(count, task);
+};
+
+/// Runs tasks one after another on the caller's thread.
+struct serial {
+  static constexpr std::size_t concurrency() { return 1; }
+
+  template <class Task>
+  void for_each(std::size_t count, Task&& task) const {
+    for (std::size_t i = 0; i < count; ++i) task(i);
+  }
+};
+
+/// Runs `task(begin, end)` over [0, n) in pieces of at most `block`; the pieces do not depend on
+/// the executor.
+template <Executor E, class Task>
+void for_blocks(E& executor, std::size_t n, std::size_t block, Task&& task) {
+  executor.for_each((n + block - 1) / block,
+                    [&](std::size_t i) { task(i * block, std::min(n, (i + 1) * block)); });
+}
+
+}  // namespace funnel

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/core/error.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <new>
+#include <span>
+#include <type_traits>
+#include <vector>
+
+namespace funnel {
+
+/// A row-major matrix somebody else owns: `rows` rows of `cols` values, `stride` values apart.
+///
+/// A batch is rows, [n, d]. Copying a view copies no values; `matrix_view<T>` converts to
+/// `matrix_view<const T>`.
+template <class T>
+class matrix_view {
+ public:
+  using value_type = std::remove_const_t<T>;
+
+  constexpr matrix_view() = default;
+  constexpr matrix_view(T* data, std::size_t rows, std::size_t cols, std::size_t stride)
+      : data_(data), rows_(rows), cols_(cols), stride_(stride) {
+    FUNNEL_ASSERT(stride >= cols);
+  }
+  constexpr matrix_view(T* data, std::size_t rows, std::size_t cols)
+      : matrix_view(data, rows, cols, cols) {}
+
+  constexpr operator matrix_view<const T>() const requires(!std::is_const_v<T>) {
+    return {data_, rows_, cols_, stride_};
+  }
+
+  constexpr T* data() const { return data_; }
+  constexpr std::size_t rows() const { return rows_; }
+  constexpr std::size_t cols() const { return cols_; }
+  /// Distance between the first values of two neighbouring rows, in values.
+  constexpr std::size_t stride() const { return stride_; }
+  constexpr std::size_t size() const { return rows_ * cols_; }
+  constexpr bool empty() const { return size() == 0; }
+  /// True where the rows follow one another without gaps.
+  constexpr bool contiguous() const { return stride_ == cols_ || rows_ <= 1; }
+
+  constexpr T& operator()(std::size_t i, std::size_t j) const {
+    FUNNEL_ASSERT(i < rows_ && j < cols_);
+    return data_[i * stride_ + j];
+  }
+  constexpr std::span<T> row(std::size_t i) const {
+    FUNNEL_ASSERT(i < rows_);
+    return {data_ + i * stride_, cols_};
+  }
+  /// Rows [begin, begin + count).
+  constexpr matrix_view middle_rows(std::size_t begin, std::size_t count) const {
+    FUNNEL_ASSERT(begin + count <= rows_);
+    return {data_ + begin * stride_, count, cols_, stride_};
+  }
+  /// Columns [begin, begin + count).
+  constexpr matrix_view middle_cols(std::size_t begin, std::size_t count) const {
+    FUNNEL_ASSERT(begin + count <= cols_);
+    return {data_ + begin, rows_, count, stride_};
+  }
+
+ private:
+  T* data_ = nullptr;
+  std::size_t rows_ = 0;
+  std::size_t cols_ = 0;
+  std::size_t stride_ = 0;
+};
+
+namespace detail {
+
+/// Storage on cache-line boundaries whatever the compiler's flags are, so that translation units
+/// agree on it.
+template <class T>
+struct aligned_allocator {
+  using value_type = T;
+  static constexpr std::align_val_t alignment{64};
+
+  aligned_allocator() = default;
+  template <class U>
+  aligned_allocator(const aligned_allocator<U>&) {}
+
+  T* allocate(std::size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), alignment)); }
+  void deallocate(T* p, std::size_t) { ::operator delete(p, alignment); }
+  friend bool operator==(const aligned_allocator&, const aligned_allocator&) { return true; }
+};
+
+template <class T>
+using aligned_vector = std::vector<T, aligned_allocator<T>>;
+
+}  // namespace detail
+
+/// A row-major matrix that owns its values, without gaps between rows.
+///
+/// Its layout does not depend on the compiler's flags, unlike Eigen's. `as_eigen` (core/eigen.hpp)
+/// looks at it as an Eigen map.
+template <class T>
+class matrix {
+ public:
+  using value_type = T;
+
+  matrix() = default;
+  /// All values start at `fill`.
+  matrix(std::size_t rows, std::size_t cols, T fill = T())
+      : rows_(rows), cols_(cols), values_(rows * cols, fill) {}
+  explicit matrix(matrix_view<const T> source) : matrix(source.rows(), source.cols()) {
+    for (std::size_t i = 0; i < rows_; ++i) std::ranges::copy(source.row(i), row(i).begin());
+  }
+
+  T* data() { return values_.data(); }
+  const T* data() const { return values_.data(); }
+  std::size_t rows() const { return rows_; }
+  std::size_t cols() const { return cols_; }
+  std::size_t size() const { return values_.size(); }
+  bool empty() const { return values_.empty(); }
+
+  T& operator()(std::size_t i, std::size_t j) { return view()(i, j); }
+  const T& operator()(std::size_t i, std::size_t j) const { return view()(i, j); }
+  std::span<T> row(std::size_t i) { return view().row(i); }
+  std::span<const T> row(std::size_t i) const { return view().row(i); }
+  /// All values, row after row.
+  std::span<T> flat() { return values_; }
+  std::span<const T> flat() const { return values_; }
+
+  matrix_view<T> view() { return {values_.data(), rows_, cols_}; }
+  matrix_view<const T> view() const { return {values_.data(), rows_, cols_}; }
+  operator matrix_view<T>() { return view(); }
+  operator matrix_view<const T>() const { return view(); }
+
+  /// Makes it [rows, cols] with every value `fill`; keeps the storage where it suffices.
+  void assign(std::size_t rows, std::size_t cols, T fill = T()) {
+    values_.assign(rows * cols, fill);
+    rows_ = rows;
+    cols_ = cols;
+  }
+
+ private:
+  std::size_t rows_ = 0;
+  std::size_t cols_ = 0;
+  detail::aligned_vector<T> values_;
+};
+
+}  // namespace funnel

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/core/error.hpp>
+
+#include <bit>
+#include <cmath>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <numbers>
+#include <span>
+#include <utility>
+
+namespace funnel {
+
+/// A generator of 64 independent random bits a call.
+template <class G>
+concept RandomBits = requires(G& bits) {
+  { bits() } -> std::same_as<std::uint64_t>;
+};
+
+/// The library's generator, xoshiro256++: small, fast, the same on every platform.
+///
+/// Source: Blackman and Vigna, "Scrambled linear pseudorandom number generators", ACM TOMS 2021.
+/// Seeded by splitmix64.
+class random_generator {
+ public:
+  using result_type = std::uint64_t;
+
+  explicit random_generator(std::uint64_t seed = 0) {
+    for (std::uint64_t& word : state_) {
+      seed += 0x9e3779b97f4a7c15ULL;
+      std::uint64_t z = seed;
+      z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+      z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+      word = z ^ (z >> 31);
+    }
+  }
+
+  static constexpr result_type min() { return 0; }
+  static constexpr result_type max() { return std::numeric_limits<result_type>::max(); }
+
+  result_type operator()() {
+    const std::uint64_t result = std::rotl(state_[0] + state_[3], 23) + state_[0];
+    const std::uint64_t shifted = state_[1] << 17;
+    state_[2] ^= state_[0];
+    state_[3] ^= state_[1];
+    state_[1] ^= state_[2];
+    state_[0] ^= state_[3];
+    state_[2] ^= shifted;
+    state_[3] = std::rotl(state_[3], 45);
+    return result;
+  }
+
+ private:
+  std::uint64_t state_[4];
+};
+
+/// A number in [0, 1), a multiple of 2^-53.
+double uniform01(RandomBits auto& bits) {
+  return static_cast<double>(bits() >> 11) * 0x1p-53;
+}
+
+/// A whole number in [0, n), n > 0, without bias.
+std::size_t uniform_below(RandomBits auto& bits, std::size_t n) {
+  FUNNEL_ASSERT(n > 0);
+  const std::uint64_t limit = n;
+  const std::uint64_t rejected =
+      (0 - limit) % limit;  // 2^64 mod n values would come once too often
+  for (;;) {
+    const std::uint64_t draw = bits();
+    if (draw >= rejected) return static_cast<std::size_t>(draw % limit);
+  }
+}
+
+/// True with the given probability.
+bool bernoulli(RandomBits auto& bits, double probability) {
+  return uniform01(bits) < probability;
+}
+
+/// Normal with mean 0 and variance 1, by Box and Muller's formula.
+double standard_normal(RandomBits auto& bits) {
+  const double radius = std::sqrt(-2.0 * std::log1p(-uniform01(bits)));
+  return radius * std::cos(2.0 * std::numbers::pi * uniform01(bits));
+}
+
+/// Exponential with mean 1.
+double standard_exponential(RandomBits auto& bits) {
+  return -std::log1p(-uniform01(bits));
+}
+
+/// Gamma with the given shape > 0 and scale 1. Source: Marsaglia and Tsang, ACM TOMS 2000.
+double standard_gamma(RandomBits auto& bits, double shape) {
+  FUNNEL_ASSERT(shape > 0);
+  if (shape < 1)
+    return standard_gamma(bits, shape + 1) * std::pow(1.0 - uniform01(bits), 1 / shape);
+  const double d = shape - 1.0 / 3;
+  const double c = 1 / std::sqrt(9 * d);
+  for (;;) {
+    const double x = standard_normal(bits);
+    const double root = 1 + c * x;
+    if (root <= 0) continue;
+    const double v = root * root * root;
+    if (std::log1p(-uniform01(bits)) < 0.5 * x * x + d - d * v + d * std::log(v)) return d * v;
+  }
+}
+
+/// Puts the values in random order; every order is equally likely.
+template <class T>
+void shuffle(RandomBits auto& bits, std::span<T> values) {
+  for (std::size_t i = values.size(); i > 1; --i)
+    std::swap(values[i - 1], values[uniform_below(bits, i)]);
+}
+
+}  // namespace funnel
