@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+
+namespace funnel {
+
+/// Days from 1970-01-01 to a date written as the number yyyymmdd (20220425).
+///
+/// Errors      none: of a number that is no date, `date_of_day(day_number(date)) != date`.
+/// Source      H. Hinnant, "chrono-compatible low-level date algorithms", days_from_civil.
+constexpr std::int32_t day_number(std::int32_t date) {
+  const std::int32_t month = date / 100 % 100;
+  const std::int32_t day = date % 100;
+  const std::int32_t year = date / 10000 - (month <= 2);  // years start in March: leap days last
+  const std::int32_t era = (year >= 0 ? year : year - 399) / 400;
+  const std::int32_t year_of_era = year - era * 400;
+  const std::int32_t day_of_year = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
+  const std::int32_t day_of_era =
+      year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+  return era * 146097 + day_of_era - 719468;
+}
+
+/// The date, as yyyymmdd, of a day counted from 1970-01-01; the inverse of `day_number`.
+constexpr std::int32_t date_of_day(std::int32_t day) {
+  day += 719468;
+  const std::int32_t era = (day >= 0 ? day : day - 146096) / 146097;
+  const std::int32_t day_of_era = day - era * 146097;
+  const std::int32_t year_of_era =
+      (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+  const std::int32_t day_of_year =
+      day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+  const std::int32_t shifted_month = (5 * day_of_year + 2) / 153;
+  const std::int32_t month = shifted_month < 10 ? shifted_month + 3 : shifted_month - 9;
+  const std::int32_t year = year_of_era + era * 400 + (month <= 2);
+  return year * 10000 + month * 100 + day_of_year - (153 * shifted_month + 2) / 5 + 1;
+}
+
+/// True where a number yyyymmdd is a date of the calendar, from year 1 on.
+constexpr bool is_date(std::int32_t date) {
+  return date >= 10101 && date <= 99991231 && date_of_day(day_number(date)) == date;
+}
+
+}  // namespace funnel
