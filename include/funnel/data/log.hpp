@@ -83,14 +83,15 @@ struct video {
   friend bool operator==(const video&, const video&) = default;
 };
 
-/// What a user watched before the log begins: positions in `interaction_log::videos`, oldest first.
+/// A user's past before the log begins: positions in `interaction_log::videos`, oldest first.
 struct user_history {
+  /// The last videos shown, each as often as it was.
   std::vector<item_id> watched;
   std::vector<item_id> liked;
   std::vector<item_id> long_watched;
-  /// Videos watched in all, of which `watched` holds the last.
+  /// Videos shown in all, of which `watched` holds the last.
   std::uint32_t total = 0;
-  /// When the last one was watched, milliseconds since 1970-01-01 UTC; 0 without history.
+  /// When the last one was shown, milliseconds since 1970-01-01 UTC; 0 without history.
   std::int64_t last_time_ms = 0;
 
   friend bool operator==(const user_history&, const user_history&) = default;

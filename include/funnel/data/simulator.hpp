@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/core/random.hpp>
+#include <funnel/data/date.hpp>
+#include <funnel/data/detail/feed_world.hpp>
+#include <funnel/data/log.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <numbers>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace funnel {
+
+/// What a user does with a video shown to them, in expectation. Probabilities, not logits; seconds.
+struct feed_truth {
+  double click = 0;
+  /// Given a click; without one none of them happens.
+  double like_given_click = 0;
+  double follow_given_click = 0;
+  double comment_given_click = 0;
+  double forward_given_click = 0;
+  double long_view_given_click = 0;
+  /// At least 80 % of the video played.
+  double finish_given_click = 0;
+  double watch_s_given_click = 0;
+  /// Mean of min(play time, duration) / duration.
+  double played_given_click = 0;
+
+  double like() const { return click * like_given_click; }
+  double follow() const { return click * follow_given_click; }
+  double comment() const { return click * comment_given_click; }
+  double forward() const { return click * forward_given_click; }
+  double long_view() const { return click * long_view_given_click; }
+  double finish() const { return click * finish_given_click; }
+  double watch_s() const { return click * watch_s_given_click; }
+  double played() const { return click * played_given_click; }
+};
+
+/// A short-video feed whose true probabilities are known.
+///
+/// Each user u has interests theta_u (Dirichlet over categories), a taste vector t_u and an
+/// activity; each video i a category c, an author, a quality q_i, a duration d_i (log-normal) and a
+/// content vector x_i around its category's centre. With the affinity a = sqrt(theta_uc) + <t_u,
+/// x_i>,
+///
+///     logit P(click)        = base + 2 a + q_i + e_u + tab_c + hour - b ln(position)
+///     play time T | click   ~ Gamma(2) of mean m = .8 d (20/d)^.4 exp(.8 (a - .5)),
+///                             .05 d <= m <= 3 d; without a click T = 0
+///     long view             = T >= min(18 s, d)
+///     logit P(like | click) = base + 1.2 a + .5 q_i + g_u; follow, comment, forward alike
+///
+/// so that all of `feed_truth` has a closed form: P(T >= s) = (1 + 2s/m) exp(-2s/m). Users see
+/// pages of videos chosen by popularity and by interest, best first for a noisy look at their logit
+/// (so position and relevance are confounded, as in life), with random ones at random slots.
+///
+/// A model is given what a service would know: the log, noisy interests and an activity class as
+/// user features, and of the videos author, tags, duration, upload date and content.
+///
+/// Errors      std::invalid_argument for options outside their range.
+/// Cost        0.2 s for the 130 k exposures of the defaults. Same seed, same feed.
+class simulator {
+ public:
+  static constexpr std::size_t tabs = detail::feed_world::tabs;
+
+  explicit simulator(const simulator_options& options = {}) : world_(options) {}
+
+  const simulator_options& options() const { return world_.options; }
+
+  /// What user and item, positions in the log's tables, do at a position (from 1) in a context.
+  ///
+  /// Errors      std::invalid_argument if one of them is out of range.
+  feed_truth truth(user_id user, item_id item, std::size_t position,
+                   const feed_context& context = {}) const {
+    if (user >= world_.users.size() || item >= world_.videos.size())
+      detail::fail("funnel::simulator: user ", user, " of ", world_.users.size(), ", item ", item,
+                   " of ", world_.videos.size());
+    if (position == 0 || context.hour > 23 || context.tab >= tabs)
+      detail::fail("funnel::simulator: position ", position, " (from 1), hour ", context.hour,
+                   " (0..23), tab ", context.tab, " (below ", tabs, ")");
+    const auto& u = world_.users[user];
+    const auto& v = world_.videos[item];
+    const double a = world_.affinity(user, item);
+    const double d = v.duration_s;
+    const double m =
+        std::clamp(.8 * d * std::pow(20 / d, .4) * std::exp(.8 * (a - .5)), .05 * d, 3 * d);
+    const auto action = [&](double base) {
+      return sigmoid(base + 1.2 * a + .5 * v.quality + u.giving);
+    };
+    feed_truth t;
+    t.click = sigmoid(world_.relevance(user, item, context) -
+                      world_.options.position_bias * std::log(static_cast<double>(position)));
+    t.like_given_click = action(-4.2);
+    t.follow_given_click = action(-6.6);
+    t.comment_given_click = action(-6);
+    t.forward_given_click = action(-7);
+    t.long_view_given_click = survival(long_view_s(d), m);
+    t.finish_given_click = survival(.8 * d, m);
+    t.watch_s_given_click = m;
+    t.played_given_click = (m - std::exp(-2 * d / m) * (m + d)) / d;
+    return t;
+  }
+
+  feed_truth truth(const exposure& shown) const {
+    return truth(shown.user, shown.item, shown.position, {shown.hour, shown.tab});
+  }
+
+  /// Draws what the user does: fills click, the other actions, play_s and duration_s of `shown`
+  /// from its user, item, position, hour and tab.
+  void react(RandomBits auto& bits, exposure& shown) const {
+    const feed_truth t = truth(shown);
+    const double duration = world_.videos[shown.item].duration_s;
+    shown.duration_s = static_cast<float>(duration);
+    shown.click = bernoulli(bits, t.click);
+    const double played =
+        t.watch_s_given_click / 2 * (standard_exponential(bits) + standard_exponential(bits));
+    shown.play_s = shown.click ? static_cast<float>(played) : 0.0f;
+    shown.long_view = shown.click && played >= long_view_s(duration);
+    shown.like = bernoulli(bits, t.like_given_click) && shown.click;
+    shown.follow = bernoulli(bits, t.follow_given_click) && shown.click;
+    shown.comment = bernoulli(bits, t.comment_given_click) && shown.click;
+    shown.forward = bernoulli(bits, t.forward_given_click) && shown.click;
+  }
+
+  /// Runs the feed: the tables, the histories, and the exposures of `days` days in order of time.
+  interaction_log log() const {
+    interaction_log log = world_.tables;
+    random_generator bits(world_.options.seed ^ 0x5eedf00d);
+    const std::int32_t first = day_number(world_.options.first_date);
+    const auto past = static_cast<std::int32_t>(world_.options.history_days);
+    std::vector<exposure> day;
+    for (std::int32_t d = -past; d < static_cast<std::int32_t>(world_.options.days); ++d) {
+      day.clear();
+      for (user_id u = 0; u < world_.users.size(); ++u) show_day(bits, u, first + d, day);
+      sort_by_time(day);
+      if (d >= 0) {
+        log.exposures.insert(log.exposures.end(), day.begin(), day.end());
+      } else {
+        for (const exposure& e : day) remember(e, log.histories[e.user]);
+      }
+    }
+    return log;
+  }
+
+ private:
+  static double sigmoid(double z) { return 1 / (1 + std::exp(-z)); }
+  static double long_view_s(double duration) { return std::min(18.0, duration); }
+  /// P(T >= s) of a Gamma(2) with mean m.
+  static double survival(double s, double m) { return (1 + 2 * s / m) * std::exp(-2 * s / m); }
+
+  /// A video that is there on that day and not on the page yet.
+  item_id draw_video(random_generator& bits, user_id user, std::int32_t day, bool random,
+                     std::span<const exposure> page) const {
+    const auto fits = [&](item_id item) {
+      return world_.videos[item].upload_day <= day &&
+             std::ranges::find(page, item, &exposure::item) == page.end();
+    };
+    for (int attempt = 0; !random && attempt < 20; ++attempt) {
+      const auto& liked = world_.by_category[world_.draw_interest(bits, user)];
+      const auto& from = liked.items.empty() || bernoulli(bits, .5) ? world_.everything : liked;
+      if (const item_id item = from.draw(bits); fits(item)) return item;
+    }
+    for (;;)  // ends, as there are at least `slots` old videos
+      if (const auto item = static_cast<item_id>(uniform_below(bits, world_.videos.size()));
+          fits(item))
+        return item;
+  }
+
+  /// Appends the pages that a user sees in a day: a Poisson number of them.
+  void show_day(random_generator& bits, user_id user, std::int32_t day,
+                std::vector<exposure>& shown) const {
+    const double pages = world_.options.exposures_per_user_day * world_.users[user].activity /
+                         static_cast<double>(world_.options.slots);
+    for (double t = standard_exponential(bits); t < pages; t += standard_exponential(bits))
+      show_page(bits, user, day, shown);
+  }
+
+  void show_page(random_generator& bits, user_id user, std::int32_t day,
+                 std::vector<exposure>& shown) const {
+    constexpr std::size_t slot_ms = 20'000;
+    constexpr std::array tab_shares{.7, .85, .95, 1.};
+    const std::size_t slots = world_.options.slots;
+    feed_context context;
+    do context.hour = uniform_below(bits, 24);  // evenings are busy
+    while (!bernoulli(bits, .6 + .4 * std::cos(2 * std::numbers::pi *
+                                               (static_cast<double>(context.hour) - 20) / 24)));
+    context.tab = static_cast<std::size_t>(std::ranges::upper_bound(tab_shares, uniform01(bits)) -
+                                           tab_shares.begin());
+    const std::size_t start =
+        context.hour * 3'600'000 + uniform_below(bits, 3'600'000 - slots * slot_ms);
+
+    std::vector<exposure> page;
+    std::vector<std::pair<double, item_id>> ranked;
+    for (std::size_t i = 0; i < slots; ++i) {
+      exposure& e = page.emplace_back();
+      e.random = bernoulli(bits, world_.options.exploration);
+      e.item = draw_video(bits, user, day, e.random, std::span(page).first(i));
+      if (!e.random)
+        ranked.emplace_back(world_.relevance(user, e.item, context) + standard_normal(bits),
+                            e.item);
+    }
+    std::ranges::sort(ranked, std::greater<>());
+    auto next = ranked.begin();
+    for (std::size_t i = 0; i < slots; ++i) {
+      exposure& e = page[i];
+      if (!e.random) e.item = (next++)->second;
+      e.user = user;
+      e.time_ms = std::int64_t{day} * 86'400'000 + static_cast<std::int64_t>(start + i * slot_ms);
+      e.date = date_of_day(day);
+      e.hour = static_cast<std::uint8_t>(context.hour);
+      e.tab = static_cast<std::uint16_t>(context.tab);
+      e.position = static_cast<std::uint16_t>(i + 1);
+      react(bits, e);
+    }
+    shown.insert(shown.end(), page.begin(), page.end());
+  }
+
+  static void remember(const exposure& e, user_history& history) {
+    const auto push = [&](std::vector<item_id>& items) {
+      if (items.size() == 50) items.erase(items.begin());
+      items.push_back(e.item);
+    };
+    push(history.watched);
+    if (e.like) push(history.liked);
+    if (e.long_view) push(history.long_watched);
+    ++history.total;
+    history.last_time_ms = e.time_ms;
+  }
+
+  detail::feed_world world_;
+};
+
+}  // namespace funnel
