@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <concepts>
+#include <limits>
+#include <span>
+
+namespace funnel {
+
+/// 1 / (1 + e^-x), without overflow.
+template <std::floating_point T>
+T sigmoid(T x) {
+  if (x >= 0) return 1 / (1 + std::exp(-x));
+  const T e = std::exp(x);
+  return e / (1 + e);
+}
+
+/// ln(1 + e^x), without overflow or cancellation; -softplus(-x) is ln sigmoid(x).
+template <std::floating_point T>
+T softplus(T x) {
+  return std::max(x, T(0)) + std::log1p(std::exp(-std::abs(x)));
+}
+
+/// ln(p / (1 - p)); infinite at 0 and 1.
+template <std::floating_point T>
+T logit(T p) {
+  return std::log(p) - std::log1p(-p);
+}
+
+/// ln(sum_i e^x_i); -infinity for no values.
+template <std::floating_point T>
+T log_sum_exp(std::span<const T> x) {
+  T largest = -std::numeric_limits<T>::infinity();
+  for (const T value : x) largest = std::max(largest, value);
+  if (!std::isfinite(largest)) return largest;
+  T sum = 0;
+  for (const T value : x) sum += std::exp(value - largest);
+  return largest + std::log(sum);
+}
+
+}  // namespace funnel

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/nn/context.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+
+namespace funnel {
+
+/// Values side by side, [n, d_1 + d_2 + ...], not yet copied together: a part with one row stays
+/// one row, and a dense layer multiplies it once.
+template <class Value, std::size_t N>
+struct concatenated {
+  std::array<Value, N> parts;
+
+  std::size_t rows() const {
+    std::size_t n = 1;
+    for (const Value& part : parts) n = part.rows() == 1 ? n : part.rows();
+    return n;
+  }
+  std::size_t cols() const {
+    std::size_t d = 0;
+    for (const Value& part : parts) d += part.cols();
+    return d;
+  }
+};
+
+namespace detail {
+
+/// Row i of a value, or its only row.
+template <class T>
+T* row_of(matrix_view<T> values, std::size_t i) {
+  return values.data() + (values.rows() == 1 ? 0 : i * values.stride());
+}
+
+/// Adds a row to a gradient, or to its only row; nothing where there is no gradient.
+template <class T>
+void add_to_row(matrix_view<T> gradient, std::size_t i, const T* values) {
+  if (gradient.data() == nullptr) return;
+  T* to = row_of(gradient, i);
+  for (std::size_t j = 0; j < gradient.cols(); ++j) to[j] += values[j];
+}
+
+/// Rows of two values that meet: n with n, or one with n.
+/// Errors      std::invalid_argument naming `function` otherwise.
+template <class A, class B>
+std::size_t common_rows(const char* function, const A& a, const B& b) {
+  if (a.rows() != b.rows() && a.rows() != 1 && b.rows() != 1) {
+    fail(function, ": values have ", a.rows(), " and ", b.rows(),
+         " rows, expected equal numbers or one row");
+  }
+  return a.rows() == 1 ? b.rows() : a.rows();
+}
+
+template <class Value>
+std::array<Value, 1> parts_of(const Value& x) {
+  return {x};
+}
+template <class Value, std::size_t N>
+std::array<Value, N> parts_of(const concatenated<Value, N>& x) {
+  return x.parts;
+}
+
+/// A value as it is; the caller's data as an input.
+template <Context C>
+value_of<C> as_value(C&, const value_of<C>& x) {
+  return x;
+}
+template <Context C>
+value_of<C> as_value(C& context, matrix_view<const scalar_of<C>> x) requires(C::is_training) {
+  return context.input(x);
+}
+template <Context C, std::size_t N>
+concatenated<value_of<C>, N> as_value(C&, const concatenated<value_of<C>, N>& x) {
+  return x;
+}
+
+template <class Value>
+concatenated<Value, 1> as_concatenated(const Value& x) {
+  return {{x}};
+}
+template <class Value, std::size_t N>
+concatenated<Value, N> as_concatenated(const concatenated<Value, N>& x) {
+  return x;
+}
+
+template <class Value, std::size_t N, std::size_t M>
+concatenated<Value, N + M> join(const concatenated<Value, N>& a, const concatenated<Value, M>& b) {
+  concatenated<Value, N + M> joined;
+  std::ranges::copy(a.parts, joined.parts.begin());
+  std::ranges::copy(b.parts, joined.parts.begin() + N);
+  return joined;
+}
+
+template <class Value, std::size_t N>
+concatenated<Value, N> join(const concatenated<Value, N>& a) {
+  return a;
+}
+template <class A, class B, class... Rest>
+requires(sizeof...(Rest) > 0) auto join(const A& a, const B& b, const Rest&... rest) {
+  return join(join(a, b), rest...);
+}
+
+}  // namespace detail
+
+/// Puts values side by side; copies nothing. Takes values, other concatenations, and the caller's
+/// matrices.
+///
+/// Shapes      each [n, d_i] or [1, d_i]; together [n, sum d_i].
+/// Errors      std::invalid_argument if two values have different numbers of rows, neither of them
+/// one.
+template <Context C, class... Values>
+auto concat(C& context, const Values&... values) {
+  const auto joined = detail::join(detail::as_concatenated(detail::as_value(context, values))...);
+  for (const auto& part : joined.parts) detail::common_rows("funnel::concat", part, joined);
+  return joined;
+}
+
+/// A concatenation as one value [n, d], with one-row parts repeated in every row: for operations
+/// other than `dense`.
+template <Context C, std::size_t N>
+value_of<C> materialize(C& context, const concatenated<value_of<C>, N>& x) {
+  if constexpr (N == 1) return x.parts[0];
+  const auto y = context.make(x.rows(), x.cols());
+  std::size_t column = 0;
+  for (const auto& part : x.parts) {
+    const auto to = writable(y).middle_cols(column, part.cols());
+    for (std::size_t i = 0; i < to.rows(); ++i)
+      std::copy_n(detail::row_of(view(part), i), part.cols(), to.row(i).data());
+    column += part.cols();
+  }
+  if constexpr (C::is_training) {
+    context.record([x, y] {
+      std::size_t begin = 0;
+      for (const auto& part : x.parts) {
+        const auto from = y.gradient.middle_cols(begin, part.cols());
+        for (std::size_t i = 0; i < from.rows(); ++i)
+          detail::add_to_row(part.gradient, i, from.row(i).data());
+        begin += part.cols();
+      }
+    });
+  }
+  return y;
+}
+
+template <Context C>
+value_of<C> materialize(C&, const value_of<C>& x) {
+  return x;
+}
+
+}  // namespace funnel

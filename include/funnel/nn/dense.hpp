@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/core/eigen.hpp>
+#include <funnel/nn/activation.hpp>
+#include <funnel/nn/concat.hpp>
+#include <funnel/nn/parameter.hpp>
+#include <funnel/nn/training.hpp>
+#include <funnel/simd/dense.hpp>
+
+#include <algorithm>
+#include <cstddef>
+
+namespace funnel {
+namespace detail {
+
+/// y = function(bias + x W) on packed panels, part by part: ((bias + x_1 W_1) + x_2 W_2) + ...
+///
+/// The order of the sums does not depend on the number of rows. Parts of one row that come first
+/// are multiplied once, and what they give is where the rows of the others start.
+template <class Arch, class T, std::size_t N>
+void linear_forward(Arch arch, arena& scratch, const concatenated<matrix_view<const T>, N>& x,
+                    const T* panels, const T* bias, matrix_view<T> y, activation function) {
+  const std::size_t out = y.cols();
+  const std::size_t in = x.cols();
+  const T* start = bias;
+  std::size_t start_stride = 0;
+  std::size_t first = 0;  // the first input of the part
+  for (std::size_t part = 0; part < N; ++part) {
+    const matrix_view<const T>& xs = x.parts[part];
+    const bool last = part + 1 == N;
+    const bool one_row = xs.rows() == 1 && y.rows() != 1;
+    const T* part_panels = panels + first * dense_tile<Arch, T>::cols;
+    if (one_row && start_stride == 0) {
+      FUNNEL_ASSERT(!last);  // a part with y.rows() rows is still to come
+      matrix_view<T> row(scratch.allocate<T>(out), 1, out);
+      dense_kernel(arch,
+                   dense_arguments<T>{xs, part_panels, in, start, 0, row, activation::identity});
+      start = row.data();
+    } else if (one_row) {
+      matrix_view<T> row(scratch.allocate<T>(out), 1, out);
+      T* zeros = scratch.allocate<T>(out);
+      std::fill_n(zeros, out, T(0));
+      dense_kernel(arch,
+                   dense_arguments<T>{xs, part_panels, in, zeros, 0, row, activation::identity});
+      for (std::size_t i = 0; i < y.rows(); ++i) {
+        for (std::size_t j = 0; j < out; ++j) y(i, j) += row(0, j);
+        if (last) activation_kernel(arch, y.row(i).data(), y.row(i).data(), out, function);
+      }
+    } else {
+      dense_kernel(arch, dense_arguments<T>{xs, part_panels, in, start, start_stride, y,
+                                            last ? function : activation::identity});
+      start = y.data();
+      start_stride = y.rows() == 1 ? 0 : y.stride();
+    }
+    first += xs.cols();
+  }
+}
+
+/// Adds the gradients of y = x W + b for one part of the inputs. `g` is [n, out], or its column
+/// sums for a part with one row.
+template <class T>
+void linear_backward(const variable<T>& x, matrix_view<const T> weight, matrix_view<const T> g,
+                     matrix_view<T> weight_gradient) {
+  as_eigen(weight_gradient).noalias() += as_eigen(view(x)).transpose() * as_eigen(g);
+  if (x.learns()) as_eigen(x.gradient).noalias() += as_eigen(g) * as_eigen(weight).transpose();
+}
+
+}  // namespace detail
+
+/// What `dense` can be told.
+struct dense_options {
+  /// Applied to every output.
+  activation function = activation::identity;
+  /// Whether a bias is added; without it the layer is linear.
+  bool bias = true;
+  /// What the weights start from; biases start at zero.
+  initial_values initial = initial_values::glorot_uniform;
+};
+
+/// A fully connected layer, y = f(x W + b).
+///
+/// Over a concatenation `[user | items]` where the user is one row, the user's product is computed
+/// once and is where every item's sum starts.
+///
+/// Shapes      x [n, in] as a value or a concatenation; y [n, out]; weight [in, out]; bias [1,
+/// out]. Errors      std::invalid_argument if x has another number of columns. Cost        2 n in
+/// out operations; for parts with one row 2 in out. Numerics    A row gives the same bits in every
+/// batch. A NaN input makes that row's outputs NaN.
+template <class T>
+class dense {
+ public:
+  parameter<T> weight;
+  parameter<T> bias;
+  activation function = activation::identity;
+
+  dense() = default;
+  dense(std::size_t in, std::size_t out, const dense_options& options = {})
+      : weight(in, out, options.initial), bias(1, options.bias ? out : 0),
+        function(options.function), in_(in), out_(out) {}
+
+  std::size_t in() const { return in_; }
+  std::size_t out() const { return out_; }
+
+  template <Context C>
+  value_of<C> operator()(C& context, const value_of<C>& x) const {
+    return (*this)(context, concatenated<value_of<C>, 1>{{x}});
+  }
+
+  template <Context C, std::size_t N>
+  value_of<C> operator()(C& context, const concatenated<value_of<C>, N>& x) const {
+    using arch = typename C::arch;
+    if (x.cols() != in_)
+      detail::fail("funnel::dense: x has ", x.cols(), " columns, expected ", in_);
+    const auto y = context.make(x.rows(), out_);
+    concatenated<matrix_view<const T>, N> values;
+    std::ranges::transform(x.parts, values.parts.begin(),
+                           [](const auto& part) { return view(part); });
+    const T* panels = panels_.data();
+    if (panels_.empty()) {
+      T* packed = context.scratch().template allocate<T>(packed_size<arch, T>(in_, out_));
+      pack_weights_kernel(arch{}, weight.value.data(), out_, in_, out_, packed);
+      panels = packed;
+    } else {
+      FUNNEL_ASSERT(panels_.size() == (packed_size<arch, T>(in_, out_)));
+    }
+    const T* start = bias.value.data();
+    if (bias.value.empty()) {
+      T* zeros = context.scratch().template allocate<T>(out_);
+      std::fill_n(zeros, out_, T(0));
+      start = zeros;
+    }
+    if constexpr (!C::is_training) {
+      detail::linear_forward(arch{}, context.scratch(), values, panels, start, writable(y),
+                             function);
+      return y;
+    } else {
+      detail::linear_forward(arch{}, context.scratch(), values, panels, start, writable(y),
+                             activation::identity);
+      context.record([this, &context, x, y] { backward(context, x, y); });
+      return activate(context, y, function);
+    }
+  }
+
+  void visit_parameters(auto&& visit) {
+    visit("weight", weight);
+    if (!bias.value.empty()) visit("bias", bias);
+  }
+
+  /// Packs the weights for `Arch` once and lets go of the unpacked ones: for serving only.
+  template <class Arch>
+  void freeze() {
+    panels_.resize(packed_size<Arch, T>(in_, out_));
+    pack_weights_kernel(Arch{}, weight.value.data(), out_, in_, out_, panels_.data());
+    weight = {};
+  }
+
+ private:
+  template <class C, std::size_t N>
+  void backward(C& context, const concatenated<variable<T>, N>& x, const variable<T>& y) const {
+    const matrix_view<const T> g = y.gradient;
+    T* sums = context.scratch().template allocate<T>(out_);
+    std::fill_n(sums, out_, T(0));
+    for (std::size_t i = 0; i < g.rows(); ++i) {
+      for (std::size_t j = 0; j < out_; ++j) sums[j] += g(i, j);
+    }
+    if (!bias.value.empty()) detail::add_to_row(context.gradient(bias).values(), 0, sums);
+    const matrix_view<T> weight_gradient = context.gradient(weight).values();
+    std::size_t first = 0;
+    for (const variable<T>& part : x.parts) {
+      detail::linear_backward(part, weight.value.view().middle_rows(first, part.cols()),
+                              part.rows() == g.rows() ? g : matrix_view<const T>(sums, 1, out_),
+                              weight_gradient.middle_rows(first, part.cols()));
+      first += part.cols();
+    }
+  }
+
+  std::size_t in_ = 0;
+  std::size_t out_ = 0;
+  detail::aligned_vector<T> panels_;
+};
+
+}  // namespace funnel

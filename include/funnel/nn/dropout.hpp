@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/nn/context.hpp>
+#include <funnel/nn/training.hpp>
+
+#include <cstddef>
+
+namespace funnel {
+
+/// Drops each element with a probability while training and scales the others up, so that the mean
+/// stays; does nothing while serving.
+///
+/// Errors      std::invalid_argument if the rate is outside [0, 1).
+/// Source      Srivastava et al., JMLR 2014 (inverted form). Not for gates: see `gate_dropout` in
+/// ranking/mmoe.hpp.
+template <Context C>
+value_of<C> dropout(C& context, const value_of<C>& x, double rate) {
+  if (!(rate >= 0 && rate < 1))
+    detail::fail("funnel::dropout: rate is ", rate, ", expected in [0, 1)");
+  if constexpr (!C::is_training) {
+    return x;
+  } else {
+    using t = scalar_of<C>;
+    if (rate == 0) return x;
+    const auto y = context.make(x.rows(), x.cols());
+    const matrix_view<t> factor(context.scratch().template allocate<t>(x.rows() * x.cols()),
+                                x.rows(), x.cols());
+    const t kept = static_cast<t>(1 / (1 - rate));
+    for (std::size_t i = 0; i < x.rows(); ++i) {
+      for (std::size_t j = 0; j < x.cols(); ++j) {
+        factor(i, j) = bernoulli(context.random(), rate) ? t(0) : kept;
+        y.values(i, j) = x.values(i, j) * factor(i, j);
+      }
+    }
+    context.record([x, y, factor] {
+      if (!x.learns()) return;
+      for (std::size_t i = 0; i < x.rows(); ++i) {
+        for (std::size_t j = 0; j < x.cols(); ++j)
+          x.gradient(i, j) += factor(i, j) * y.gradient(i, j);
+      }
+    });
+    return y;
+  }
+}
+
+}  // namespace funnel

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/nn/parameter.hpp>
+#include <funnel/nn/training.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace funnel {
+
+/// What `check_gradients` can be told.
+struct gradient_check_options {
+  /// Half the distance between the two losses of a central difference.
+  double step = 1e-5;
+  /// Values checked in each parameter, evenly spread; 0 means all.
+  std::size_t values_per_parameter = 0;
+  /// Seed of the training context: dropout drops the same in every evaluation.
+  std::uint64_t seed = 1;
+};
+
+/// What `check_gradients` found.
+struct gradient_check_result {
+  /// Largest |analytic - numeric| / max(1, |analytic|, |numeric|).
+  double largest_error = 0;
+  /// Where: the path of the parameter and the position in it.
+  std::string worst_parameter;
+  std::size_t worst_position = 0;
+  /// Number of values compared.
+  std::size_t checked = 0;
+  /// Values whose analytic gradient is not zero; 0 means that nothing reached the parameters.
+  std::size_t nonzero = 0;
+};
+
+/// Compares the gradients of a loss with central differences, for every parameter of a model.
+///
+///     (loss(p + h) - loss(p - h)) / 2h
+///
+/// `loss(context)` runs the model on a `training` context and gives the loss, [1, 1]. Use double:
+/// in float the difference is mostly rounding. Running statistics are skipped.
+///
+/// Cost        two evaluations of the loss for each value checked.
+/// Numerics    The error of the difference itself is of order step^2; a relu within `step` of its
+/// kink shows as an error.
+template <class T, HasParameters Model, class Loss>
+gradient_check_result check_gradients(Model& model, Loss&& loss,
+                                      const gradient_check_options& options = {}) {
+  training<T> analytic(options.seed);
+  analytic.backward(loss(analytic));
+  const auto evaluate = [&] {
+    training<T> context(options.seed);
+    return static_cast<double>(view(loss(context))(0, 0));
+  };
+  gradient_check_result result;
+  for_each_parameter(model, [&](std::string_view path, parameter<T>& p) {
+    if (p.kind == parameter_kind::statistic || p.value.empty()) return;
+    const parameter_gradient<T>* gradient = analytic.find_gradient(p);
+    matrix<T> all(p.rows(), p.cols());  // the gradient with its untouched rows
+    if (gradient != nullptr) {
+      const matrix_view<const T> values = gradient->values();
+      for (std::size_t i = 0; i < values.rows(); ++i) {
+        std::ranges::copy(values.row(i),
+                          all.row(gradient->by_rows() ? gradient->touched()[i] : i).begin());
+      }
+    }
+    const std::size_t size = p.value.size();
+    const std::size_t count =
+        options.values_per_parameter == 0 ? size : std::min(size, options.values_per_parameter);
+    for (std::size_t c = 0; c < count; ++c) {
+      const std::size_t i = c * size / count;
+      T& value = p.value.flat()[i];
+      const T kept = value;
+      value = kept + static_cast<T>(options.step);
+      const double above = evaluate();
+      value = kept - static_cast<T>(options.step);
+      const double below = evaluate();
+      value = kept;
+      const double numeric = (above - below) / (2 * options.step);
+      const double exact = static_cast<double>(all.flat()[i]);
+      const double error =
+          std::abs(exact - numeric) / std::max({1.0, std::abs(exact), std::abs(numeric)});
+      if (!(error <= result.largest_error)) {
+        result.largest_error = error;
+        result.worst_parameter = path;
+        result.worst_position = i;
+      }
+      ++result.checked;
+      result.nonzero += exact != 0 ? 1 : 0;
+    }
+  });
+  return result;
+}
+
+}  // namespace funnel

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/nn/dense.hpp>
+#include <funnel/nn/dropout.hpp>
+
+#include <cstddef>
+#include <initializer_list>
+#include <vector>
+
+namespace funnel {
+
+/// What `mlp` can be told.
+struct mlp_options {
+  /// Between the layers.
+  activation hidden = activation::relu;
+  /// After the last layer.
+  activation output = activation::identity;
+  /// Probability of dropping an output of a hidden layer, while training; in [0, 1).
+  double dropout = 0;
+};
+
+/// Dense layers one after another: a tower, an expert, a head.
+///
+/// Shapes      x [n, in] as a value or a concatenation; y [n, sizes.back()].
+/// Errors      std::invalid_argument if there is no size, or x has another number of columns.
+template <class T>
+struct mlp {
+  std::vector<dense<T>> layers;
+  double dropout_rate = 0;
+
+  mlp() = default;
+  /// `sizes` are the outputs of the layers, first to last.
+  mlp(std::size_t in, const std::vector<std::size_t>& sizes, const mlp_options& options = {})
+      : dropout_rate(options.dropout) {
+    if (sizes.empty()) detail::fail("funnel::mlp: sizes is empty, expected one size a layer");
+    for (std::size_t i = 0; i < sizes.size(); ++i) {
+      const bool last = i + 1 == sizes.size();
+      const activation f = last ? options.output : options.hidden;
+      layers.emplace_back(in, sizes[i],
+                          dense_options{.function = f,
+                                        .initial = f == activation::relu
+                                                       ? initial_values::he_normal
+                                                       : initial_values::glorot_uniform});
+      in = sizes[i];
+    }
+  }
+
+  std::size_t in() const { return layers.front().in(); }
+  std::size_t out() const { return layers.back().out(); }
+
+  template <Context C>
+  value_of<C> operator()(C& context, const auto& x) const {
+    return rest(context, layers.front()(context, x));
+  }
+
+  /// The layers after the first, on what the first gave: for callers that run several first layers
+  /// as one product.
+  template <Context C>
+  value_of<C> rest(C& context, value_of<C> y) const {
+    for (std::size_t i = 1; i < layers.size(); ++i)
+      y = layers[i](context, dropout(context, y, dropout_rate));
+    return y;
+  }
+
+  void visit_parameters(auto&& visit) { visit("layers", layers); }
+};
+
+}  // namespace funnel

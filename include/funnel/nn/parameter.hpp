@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/core/matrix.hpp>
+
+#include <concepts>
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace funnel {
+
+/// How `initialize` fills a parameter; fan_in and fan_out are its rows and columns.
+enum class initial_values {
+  zeros,
+  ones,
+  glorot_uniform,  ///< uniform in +-sqrt(6 / (fan_in + fan_out)); Glorot and Bengio, AISTATS 2010
+  he_normal,       ///< normal with deviation sqrt(2 / fan_in), for relu; He et al., ICCV 2015
+  normal,          ///< normal with deviation `initial_scale`
+};
+
+/// How gradients reach a parameter and what an optimizer does with it.
+enum class parameter_kind {
+  dense,  ///< every value gets a gradient in every step
+  rows,   ///< an embedding table: only the rows a batch touched have gradients, and only they are
+          ///< updated
+  statistic,  ///< not learned: a running statistic that moves towards what training batches show
+};
+
+/// A named array of a model: what is trained, saved, counted and frozen.
+template <class T>
+struct parameter {
+  matrix<T> value;
+  parameter_kind kind = parameter_kind::dense;
+  initial_values initial = initial_values::zeros;
+  double initial_scale = 0.01;
+
+  parameter() = default;
+  parameter(std::size_t rows, std::size_t cols, initial_values filled = initial_values::zeros,
+            parameter_kind of_kind = parameter_kind::dense)
+      : value(rows, cols, filled == initial_values::ones ? T(1) : T(0)), kind(of_kind),
+        initial(filled) {}
+
+  std::size_t rows() const { return value.rows(); }
+  std::size_t cols() const { return value.cols(); }
+};
+
+namespace detail {
+
+template <class F>
+inline constexpr bool is_parameter = false;
+template <class T>
+inline constexpr bool is_parameter<parameter<T>> = true;
+
+/// Stands where only the shape of `visit_parameters` is asked for.
+struct ignore_fields {
+  void operator()(std::string_view, auto&) const {}
+};
+
+}  // namespace detail
+
+/// A struct with the one reflection hook: `visit_parameters(visit)` calls `visit(name, field)` for
+/// each field, which is a `parameter`, a struct with the hook, or a range of either.
+template <class M>
+concept HasParameters = requires(M& model, detail::ignore_fields visit) {
+  model.visit_parameters(visit);
+};
+
+namespace detail {
+
+template <class F>
+concept FieldRange = requires(F& field) {
+  field.begin();
+  field.end();
+};
+
+template <class Field, class Visit>
+void visit_field(const std::string& path, Field& field, Visit&& visit) {
+  if constexpr (is_parameter<Field>) {
+    visit(std::string_view(path), field);
+  } else if constexpr (HasParameters<Field>) {
+    field.visit_parameters([&](std::string_view name, auto& inner) {
+      visit_field(path.empty() ? std::string(name) : path + '.' + std::string(name), inner, visit);
+    });
+  } else {
+    static_assert(
+        FieldRange<Field>,
+        "a visited field is a parameter, a struct with visit_parameters, or a range of them");
+    std::size_t i = 0;
+    for (auto& inner : field) visit_field(path + '.' + std::to_string(i++), inner, visit);
+  }
+}
+
+}  // namespace detail
+
+/// Calls `visit(path, parameter)` for every parameter of a model, in the order the model names
+/// them. Paths are the names joined by dots: "experts.0.layers.1.weight".
+template <HasParameters Model, class Visit>
+void for_each_parameter(Model& model, Visit&& visit) {
+  detail::visit_field(std::string(), model, visit);
+}
+
+/// The same for a model that is only read.
+template <HasParameters Model, class Visit>
+void for_each_parameter(const Model& model, Visit&& visit) {
+  // The hook is written once, for models that change; here the visitor sees constants.
+  detail::visit_field(std::string(), const_cast<Model&>(model),
+                      [&]<class P>(std::string_view path, P& p) { visit(path, std::as_const(p)); });
+}
+
+/// Number of values a model learns; running statistics don't count.
+template <HasParameters Model>
+std::size_t count_parameters(const Model& model) {
+  std::size_t count = 0;
+  for_each_parameter(model, [&](std::string_view, const auto& p) {
+    if (p.kind != parameter_kind::statistic) count += p.value.size();
+  });
+  return count;
+}
+
+}  // namespace funnel

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/core/error.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <numbers>
+
+namespace funnel {
+
+/// A learning rate that rises linearly from 0 over `warmup` steps, then falls in a straight line to
+/// `last_fraction * peak` at step `steps`, and stays there.
+///
+/// Use         optimizer.options.learning_rate = schedule(step), steps from 0.
+struct linear_schedule {
+  double peak;
+  std::size_t steps;
+  std::size_t warmup = 0;
+  double last_fraction = 0;
+
+  double operator()(std::size_t step) const {
+    if (step < warmup) return peak * static_cast<double>(step + 1) / static_cast<double>(warmup);
+    return peak * (1 - (1 - last_fraction) * progress(step));
+  }
+  /// How much of the way after the warm-up is done, in [0, 1].
+  double progress(std::size_t step) const {
+    if (step >= steps || steps <= warmup) return 1;
+    return static_cast<double>(step - warmup) / static_cast<double>(steps - warmup);
+  }
+};
+
+/// The same warm-up, then half a cosine down to `last_fraction * peak`.
+///
+/// Source      Loshchilov and Hutter, "SGDR", ICLR 2017, equation 5 (one period).
+struct cosine_schedule {
+  double peak;
+  std::size_t steps;
+  std::size_t warmup = 0;
+  double last_fraction = 0;
+
+  double operator()(std::size_t step) const {
+    const linear_schedule line{peak, steps, warmup, last_fraction};
+    if (step < warmup) return line(step);
+    const double height = (1 + std::cos(std::numbers::pi * line.progress(step))) / 2;
+    return peak * (last_fraction + (1 - last_fraction) * height);
+  }
+};
+
+/// A learning rate that is multiplied by `factor` every `interval` > 0 steps.
+struct step_schedule {
+  double peak;
+  std::size_t interval;
+  double factor = 0.5;
+
+  double operator()(std::size_t step) const {
+    FUNNEL_ASSERT(interval > 0);
+    return peak * std::pow(factor, static_cast<double>(step / interval));
+  }
+};
+
+}  // namespace funnel

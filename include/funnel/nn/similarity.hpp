@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/core/eigen.hpp>
+#include <funnel/nn/concat.hpp>
+#include <funnel/nn/training.hpp>
+#include <funnel/simd/reduce.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+
+namespace funnel {
+namespace detail {
+
+/// Lengths below this count as zero: such a vector has no direction and stays as it is.
+template <class T>
+inline constexpr T smallest_norm = T(1e-12);
+
+/// y = x / |x|, or zeros where |x| is below `smallest_norm`; gives 1 / |x|, or 0.
+template <class Arch, class T>
+T normalize_row(Arch arch, const T* x, T* y, std::size_t n) {
+  const T norm = std::sqrt(dot_kernel(arch, x, x, n));
+  const T inverse = norm < smallest_norm<T> ? T(0) : T(1) / norm;
+  for (std::size_t j = 0; j < n; ++j) y[j] = x[j] * inverse;
+  return inverse;
+}
+
+}  // namespace detail
+
+/// Every row divided by its length, so that inner products are cosines.
+///
+/// Shapes      [n, d] -> [n, d]. A row of zeros stays zero (its score is 0, its gradient 0). NaN
+/// stays NaN. Source      formulas item 34.
+template <Context C>
+value_of<C> l2_normalize(C& context, const value_of<C>& x) {
+  using t = scalar_of<C>;
+  const auto y = context.make(x.rows(), x.cols());
+  t* inverse = context.scratch().template allocate<t>(x.rows());
+  for (std::size_t i = 0; i < x.rows(); ++i) {
+    inverse[i] = detail::normalize_row(typename C::arch{}, view(x).row(i).data(),
+                                       writable(y).row(i).data(), x.cols());
+  }
+  if constexpr (C::is_training) {
+    context.record([x, y, inverse] {
+      if (!x.learns()) return;
+      for (std::size_t i = 0; i < x.rows(); ++i) {
+        const auto unit = y.values.row(i);
+        const auto g = y.gradient.row(i);
+        const t along = dot_kernel(typename C::arch{}, unit.data(), g.data(), unit.size());
+        for (std::size_t j = 0; j < unit.size(); ++j)
+          x.gradient(i, j) += inverse[i] * (g[j] - along * unit[j]);
+      }
+    });
+  }
+  return y;
+}
+
+/// The inner product of each row of a with the same row of b. After `l2_normalize` it is their
+/// cosine.
+///
+/// Shapes      [n, d] and [n, d], or one of them [1, d] -> [n, 1].
+/// Errors      std::invalid_argument on other shapes.
+template <Context C>
+value_of<C> row_dot(C& context, const value_of<C>& a, const value_of<C>& b) {
+  using arch = typename C::arch;
+  if (a.cols() != b.cols()) {
+    detail::fail("funnel::row_dot: values have ", a.cols(), " and ", b.cols(),
+                 " columns, expected equal numbers");
+  }
+  const auto y = context.make(detail::common_rows("funnel::row_dot", a, b), 1);
+  for (std::size_t i = 0; i < y.rows(); ++i) {
+    writable(y)(i, 0) =
+        dot_kernel(arch{}, detail::row_of(view(a), i), detail::row_of(view(b), i), a.cols());
+  }
+  if constexpr (C::is_training) {
+    context.record([a, b, y] {
+      for (std::size_t i = 0; i < y.rows(); ++i) {
+        const auto g = y.gradient(i, 0);
+        if (a.learns()) {
+          axpy_kernel(arch{}, g, detail::row_of(b.values, i), detail::row_of(a.gradient, i),
+                      a.cols());
+        }
+        if (b.learns()) {
+          axpy_kernel(arch{}, g, detail::row_of(a.values, i), detail::row_of(b.gradient, i),
+                      a.cols());
+        }
+      }
+    });
+  }
+  return y;
+}
+
+/// Cosine of each row of a with the same row of b; 0 where either is zero. Shapes and errors as
+/// `row_dot`.
+template <Context C>
+value_of<C> cosine(C& context, const value_of<C>& a, const value_of<C>& b) {
+  return row_dot(context, l2_normalize(context, a), l2_normalize(context, b));
+}
+
+/// Inner products of all rows of a with all rows of b: the scores of an in-batch loss.
+///
+/// Shapes      a [n, d], b [m, d] -> [n, m].
+/// Errors      std::invalid_argument if the numbers of columns differ.
+template <Context C>
+value_of<C> pairwise_dot(C& context, const value_of<C>& a, const value_of<C>& b) {
+  if (a.cols() != b.cols()) {
+    detail::fail("funnel::pairwise_dot: values have ", a.cols(), " and ", b.cols(),
+                 " columns, expected equal numbers");
+  }
+  const auto y = context.make(a.rows(), b.rows());
+  for (std::size_t i = 0; i < a.rows(); ++i) {
+    for (std::size_t j = 0; j < b.rows(); ++j) {
+      writable(y)(i, j) =
+          dot_kernel(typename C::arch{}, view(a).row(i).data(), view(b).row(j).data(), a.cols());
+    }
+  }
+  if constexpr (C::is_training) {
+    context.record([a, b, y] {
+      if (a.learns()) as_eigen(a.gradient).noalias() += as_eigen(y.gradient) * as_eigen(b.values);
+      if (b.learns())
+        as_eigen(b.gradient).noalias() += as_eigen(y.gradient).transpose() * as_eigen(a.values);
+    });
+  }
+  return y;
+}
+
+}  // namespace funnel
