@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// Every public header that needs no optional package. A test holds this list against the tree.
+#include <funnel/core/arena.hpp>
+#include <funnel/core/eigen.hpp>
+#include <funnel/core/error.hpp>
+#include <funnel/core/executor.hpp>
+#include <funnel/core/ids.hpp>
+#include <funnel/core/math.hpp>
+#include <funnel/core/matrix.hpp>
+#include <funnel/core/random.hpp>
+#include <funnel/core/top_k.hpp>
+#include <funnel/core/version.hpp>
+#include <funnel/data/csv.hpp>
+#include <funnel/data/date.hpp>
+#include <funnel/data/kuairand.hpp>
+#include <funnel/data/log.hpp>
+#include <funnel/data/simulator.hpp>
+#include <funnel/features/vocab.hpp>
+#include <funnel/nn/activation.hpp>
+#include <funnel/nn/concat.hpp>
+#include <funnel/nn/context.hpp>
+#include <funnel/nn/dense.hpp>
+#include <funnel/nn/dropout.hpp>
+#include <funnel/nn/elementwise.hpp>
+#include <funnel/nn/embedding.hpp>
+#include <funnel/nn/freeze.hpp>
+#include <funnel/nn/gradient_check.hpp>
+#include <funnel/nn/initialization.hpp>
+#include <funnel/nn/mlp.hpp>
+#include <funnel/nn/normalization.hpp>
+#include <funnel/nn/optimizer.hpp>
+#include <funnel/nn/parameter.hpp>
+#include <funnel/nn/schedule.hpp>
+#include <funnel/nn/similarity.hpp>
+#include <funnel/nn/softmax.hpp>
+#include <funnel/nn/training.hpp>
+#include <funnel/simd/activation.hpp>
+#include <funnel/simd/dense.hpp>
+#include <funnel/simd/pack.hpp>
+#include <funnel/simd/reduce.hpp>
