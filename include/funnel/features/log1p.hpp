@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/core/error.hpp>
+
+#include <cmath>
+#include <concepts>
+#include <cstddef>
+#include <span>
+
+namespace funnel {
+
+/// ln(1 + x) of a count: 0 for what is negative or NaN.
+///
+/// Source      formulas item 21.
+template <std::floating_point T>
+T log1p_count(T count) {
+  return count > 0 ? std::log1p(count) : T{0};
+}
+
+/// Writes `log1p_count` of each value; `out` may be `counts` itself.
+///
+/// Shapes      counts [n]; out [n].
+/// Errors      std::invalid_argument if the sizes differ.
+template <std::floating_point T>
+void log1p_counts(std::span<const T> counts, std::span<T> out) {
+  if (counts.size() != out.size())
+    detail::fail("funnel::log1p_counts: out has ", out.size(), " slots for ", counts.size(),
+                 " counts");
+  for (std::size_t i = 0; i < counts.size(); ++i) out[i] = log1p_count(counts[i]);
+}
+
+}  // namespace funnel

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/core/error.hpp>
+#include <funnel/core/matrix.hpp>
+
+#include <cmath>
+#include <concepts>
+#include <cstddef>
+#include <span>
+#include <vector>
+
+namespace funnel {
+
+/// The share of values that are there, that is not NaN; 0 without values.
+///
+/// Source      formulas item 24.
+template <std::floating_point T>
+double coverage(std::span<const T> values) {
+  std::size_t present = 0;
+  for (const T value : values) present += !std::isnan(value);
+  return values.empty() ? 0 : static_cast<double>(present) / static_cast<double>(values.size());
+}
+
+/// Brings numeric features to mean 0 and deviation 1, and puts 0 where a value is missing (NaN).
+///
+///     out = (x - mean) / deviation
+///
+/// of each column's present values; a column that never varies becomes 0.
+///
+/// Source      formulas item 24.
+class standardizer {
+ public:
+  /// Errors      std::invalid_argument if a value is infinite.
+  template <std::floating_point T>
+  explicit standardizer(matrix_view<const T> values)
+      : means_(values.cols()), deviations_(values.cols()) {
+    std::vector<std::size_t> counts(values.cols());
+    // Welford's update: one pass, and no difference of large sums.
+    for (std::size_t i = 0; i < values.rows(); ++i) {
+      for (std::size_t j = 0; j < values.cols(); ++j) {
+        const auto x = static_cast<double>(values(i, j));
+        if (std::isnan(x)) continue;
+        if (std::isinf(x))
+          detail::fail("funnel::standardizer: the value in row ", i, ", column ", j,
+                       " is infinite");
+        const double off = x - means_[j];
+        means_[j] += off / static_cast<double>(++counts[j]);
+        deviations_[j] += off * (x - means_[j]);
+      }
+    }
+    for (std::size_t j = 0; j < counts.size(); ++j)
+      if (counts[j] > 0)
+        deviations_[j] = std::sqrt(deviations_[j] / static_cast<double>(counts[j]));
+  }
+
+  /// Columns.
+  std::size_t size() const { return means_.size(); }
+  std::span<const double> means() const { return means_; }
+  /// Of the population (divided by n); 0 for a column that never varies.
+  std::span<const double> deviations() const { return deviations_; }
+
+  /// Shapes      values [n, size()]; out the same, may be `values` itself.
+  /// Errors      std::invalid_argument if a shape differs.
+  template <std::floating_point T>
+  void apply(matrix_view<const T> values, matrix_view<T> out) const {
+    if (values.cols() != size() || out.rows() != values.rows() || out.cols() != size())
+      detail::fail("funnel::standardizer: values is [", values.rows(), ", ", values.cols(),
+                   "], out [", out.rows(), ", ", out.cols(), "], expected ", size(), " columns");
+    for (std::size_t i = 0; i < values.rows(); ++i) {
+      for (std::size_t j = 0; j < size(); ++j) {
+        const auto x = static_cast<double>(values(i, j));
+        const bool useful = !std::isnan(x) && deviations_[j] > 0;
+        out(i, j) = useful ? static_cast<T>((x - means_[j]) / deviations_[j]) : T{0};
+      }
+    }
+  }
+
+ private:
+  std::vector<double> means_;
+  std::vector<double> deviations_;
+};
+
+/// Writes 1 where a value is missing (NaN) and 0 where it is there: the indicator that goes with
+/// the 0 of `standardizer`.
+///
+/// Shapes      values [n, d]; out [n, d].
+/// Errors      std::invalid_argument if the shapes differ.
+template <std::floating_point T>
+void missing_indicators(matrix_view<const T> values, matrix_view<T> out) {
+  if (out.rows() != values.rows() || out.cols() != values.cols())
+    detail::fail("funnel::missing_indicators: out is [", out.rows(), ", ", out.cols(),
+                 "], expected [", values.rows(), ", ", values.cols(), "]");
+  for (std::size_t i = 0; i < values.rows(); ++i)
+    for (std::size_t j = 0; j < values.cols(); ++j)
+      out(i, j) = std::isnan(values(i, j)) ? T{1} : T{0};
+}
+
+}  // namespace funnel
