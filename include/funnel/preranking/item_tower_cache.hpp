@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/core/ids.hpp>
+#include <funnel/core/matrix.hpp>
+#include <funnel/nn/context.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace funnel {
+
+/// What an item vector was computed from: a new model or new static features make it another
+/// vector.
+struct item_version {
+  std::uint32_t model = 0;
+  std::uint32_t features = 0;
+
+  friend bool operator==(const item_version&, const item_version&) = default;
+};
+
+/// Keeps vectors of the item tower, keyed by (item, model version, feature version).
+///
+/// A fixed number of vectors in sets of eight; in a full set the one not asked for longest makes
+/// room. All memory is taken at construction. One thread at a time may use it; threads that serve
+/// in parallel have one each.
+template <class T>
+class item_tower_cache {
+ public:
+  /// Room for at least `capacity` vectors of `dim` values.
+  /// Errors      std::invalid_argument if either is 0.
+  item_tower_cache(std::size_t capacity, std::size_t dim) {
+    if (capacity == 0) detail::fail("funnel::item_tower_cache: capacity is 0, expected 1 or more");
+    if (dim == 0) detail::fail("funnel::item_tower_cache: dim is 0, expected 1 or more");
+    const std::size_t sets = (capacity + ways - 1) / ways;
+    slots_.resize(sets * ways);
+    vectors_.assign(sets * ways, dim);
+  }
+
+  std::size_t dim() const { return vectors_.cols(); }
+  std::size_t capacity() const { return slots_.size(); }
+  std::uint64_t hits() const { return hits_; }
+  std::uint64_t misses() const { return misses_; }
+
+  /// The vector of an item, or an empty span; valid until the next `insert`.
+  std::span<const T> find(item_id item, item_version version) {
+    const std::span<slot> set = set_of(item);
+    const auto found = std::ranges::find_if(
+        set, [&](const slot& s) { return s.used != 0 && s.item == item && s.version == version; });
+    if (found == set.end()) {
+      ++misses_;
+      return {};
+    }
+    ++hits_;
+    found->used = ++clock_;
+    return vectors_.row(static_cast<std::size_t>(&*found - slots_.data()));
+  }
+
+  /// Keeps a vector, in the place of the item's older version if there is one.
+  /// Errors      std::invalid_argument if the vector has another length.
+  void insert(item_id item, item_version version, std::span<const T> vector) {
+    if (vector.size() != dim()) {
+      detail::fail("funnel::item_tower_cache::insert: vector has ", vector.size(),
+                   " values, expected ", dim());
+    }
+    const std::span<slot> set = set_of(item);
+    auto place =
+        std::ranges::find_if(set, [&](const slot& s) { return s.used != 0 && s.item == item; });
+    if (place == set.end()) place = std::ranges::min_element(set, {}, &slot::used);
+    *place = {item, version, ++clock_};
+    std::ranges::copy(vector,
+                      vectors_.row(static_cast<std::size_t>(&*place - slots_.data())).begin());
+  }
+
+  void clear() { std::ranges::fill(slots_, slot{}); }
+
+ private:
+  static constexpr std::size_t ways = 8;
+
+  struct slot {
+    item_id item = 0;
+    item_version version;
+    std::uint64_t used = 0;  // when it was last asked for; 0 is never
+  };
+
+  std::span<slot> set_of(item_id item) {
+    const std::uint64_t spread = item * 0x9e3779b97f4a7c15ULL;  // Fibonacci hashing
+    const std::size_t sets = slots_.size() / ways;
+    return std::span<slot>(slots_).subspan((spread >> 32) % sets * ways, ways);
+  }
+
+  std::vector<slot> slots_;
+  matrix<T> vectors_;
+  std::uint64_t clock_ = 0;
+  std::uint64_t hits_ = 0;
+  std::uint64_t misses_ = 0;
+};
+
+/// The vectors of items, from the cache where it has them and from the tower, once for all others,
+/// where it has not.
+///
+/// `inputs_of(missing)` makes the tower's input for a span of items. Cold or warm, the vectors are
+/// the same to the bit.
+///
+/// Shapes      items [n] -> [n, cache.dim()].
+/// Errors      std::invalid_argument if the tower gives another number of columns.
+template <class T, class Arch, class ItemTower, class InputsOf>
+matrix_view<const T> cached_item_vectors(inference<T, Arch>& context, const ItemTower& tower,
+                                         item_tower_cache<T>& cache, std::span<const item_id> items,
+                                         item_version version, InputsOf&& inputs_of) {
+  const matrix_view<T> vectors = context.make(items.size(), cache.dim());
+  item_id* missing = context.scratch().template allocate<item_id>(items.size());
+  std::uint32_t* places = context.scratch().template allocate<std::uint32_t>(items.size());
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    const std::span<const T> kept = cache.find(items[i], version);
+    if (kept.empty()) {
+      missing[count] = items[i];
+      places[count++] = static_cast<std::uint32_t>(i);
+    } else {
+      std::ranges::copy(kept, vectors.row(i).begin());
+    }
+  }
+  if (count == 0) return vectors;
+  const matrix_view<const T> made =
+      tower(context, inputs_of(std::span<const item_id>(missing, count)));
+  if (made.rows() != count || made.cols() != cache.dim()) {
+    detail::fail("funnel::cached_item_vectors: the tower gave [", made.rows(), ", ", made.cols(),
+                 "], expected [", count, ", ", cache.dim(), "]");
+  }
+  for (std::size_t i = 0; i < count; ++i) {
+    std::ranges::copy(made.row(i), vectors.row(places[i]).begin());
+    cache.insert(missing[i], version, made.row(i));
+  }
+  return vectors;
+}
+
+}  // namespace funnel

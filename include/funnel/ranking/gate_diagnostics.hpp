@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/core/matrix.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <vector>
+
+namespace funnel {
+
+/// What `gate_diagnostics` found for one task.
+struct gate_report {
+  /// Mean of -sum_k g_k ln g_k over the rows, in nats: 0 where one expert does all, ln K where all
+  /// do the same.
+  double entropy = 0;
+  /// Mean weight of each expert.
+  std::vector<double> utilization;
+  /// Largest mean weight.
+  double largest = 0;
+};
+
+/// Watches how the gates of a mixture use its experts, over any number of batches.
+///
+/// Source      polarization: Zhao et al., RecSys 2019; thresholds: formulas item 5.
+template <std::size_t Tasks>
+class gate_diagnostics {
+ public:
+  explicit gate_diagnostics(std::size_t experts) {
+    for (auto& task : sums_) task.assign(experts, 0);
+  }
+
+  /// Adds gate weights, [n, experts] for each task, as `mmoe::gate_weights` gives them.
+  /// Errors      std::invalid_argument if a task has another number of experts or the tasks' rows
+  /// differ.
+  template <class T>
+  void add(const std::array<matrix_view<const T>, Tasks>& weights) {
+    for (const auto& w : weights) {
+      if (w.cols() != sums_[0].size() || w.rows() != weights[0].rows()) {
+        detail::fail("funnel::gate_diagnostics: weights are [", w.rows(), ", ", w.cols(),
+                     "], expected [", weights[0].rows(), ", ", sums_[0].size(), "]");
+      }
+    }
+    for (std::size_t t = 0; t < Tasks; ++t) {
+      for (std::size_t i = 0; i < weights[t].rows(); ++i) {
+        for (std::size_t k = 0; k < weights[t].cols(); ++k) {
+          const double g = static_cast<double>(weights[t](i, k));
+          sums_[t][k] += g;
+          entropies_[t] -= g > 0 ? g * std::log(g) : 0;
+        }
+      }
+    }
+    rows_ += weights[0].rows();
+  }
+
+  /// Rows seen; with none, every number of a report is 0.
+  std::size_t rows() const { return rows_; }
+
+  gate_report report(std::size_t task) const {
+    const double n = rows_ > 0 ? static_cast<double>(rows_) : 1;
+    gate_report result{.entropy = entropies_[task] / n, .utilization = sums_[task]};
+    for (double& u : result.utilization) u /= n;
+    result.largest = std::ranges::max(result.utilization);
+    return result;
+  }
+
+  /// True if some task leaves nearly everything to one expert (mean weight above `dominant`).
+  bool polarized(double dominant = 0.95) const {
+    for (std::size_t t = 0; t < Tasks; ++t) {
+      if (report(t).largest > dominant) return true;
+    }
+    return false;
+  }
+
+  /// Experts whose mean weight is below `least` for every task: they learn nothing any more.
+  std::vector<std::size_t> dead_experts(double least = 0.01) const {
+    std::vector<std::size_t> dead;
+    for (std::size_t k = 0; k < sums_[0].size() && rows_ > 0; ++k) {
+      const bool alive = std::ranges::any_of(
+          sums_, [&](const auto& task) { return task[k] / static_cast<double>(rows_) >= least; });
+      if (!alive) dead.push_back(k);
+    }
+    return dead;
+  }
+
+ private:
+  std::array<std::vector<double>, Tasks> sums_;
+  std::array<double, Tasks> entropies_{};
+  std::size_t rows_ = 0;
+};
+
+}  // namespace funnel

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/nn/mlp.hpp>
+#include <funnel/nn/softmax.hpp>
+
+#include <array>
+#include <cstddef>
+#include <limits>
+#include <span>
+#include <vector>
+
+namespace funnel {
+
+/// Softmax of gate logits; while training, each gate is dropped with probability `rate` and the
+/// others share its weight: softmax over the gates that are kept. Where all would be dropped, none
+/// is. Serving drops nothing.
+///
+/// This keeps every expert alive: an expert that the gate has given up still gets all of the weight
+/// now and then. Framework dropout on the softmax's outputs is something else: it shrinks the
+/// mixture.
+///
+/// Shapes      logits [n, k] -> weights [n, k], each row summing to 1; masks are drawn for each
+/// row. Errors      std::invalid_argument if the rate is outside [0, 1). Source      Zhao et al.,
+/// "Recommending what video to watch next", RecSys 2019, section on gating; formulas item 5.
+template <Context C>
+value_of<C> gate_softmax(C& context, const value_of<C>& logits, double rate) {
+  if (!(rate >= 0 && rate < 1))
+    detail::fail("funnel::gate_softmax: rate is ", rate, ", expected in [0, 1)");
+  if constexpr (!C::is_training) {
+    return softmax(context, logits);
+  } else {
+    using t = scalar_of<C>;
+    const std::size_t k = logits.cols();
+    const auto y = context.make(logits.rows(), k);
+    t* kept = context.scratch().template allocate<t>(k);
+    for (std::size_t i = 0; i < logits.rows(); ++i) {
+      std::size_t dropped = 0;
+      for (std::size_t j = 0; j < k; ++j) {
+        const bool drop = bernoulli(context.random(), rate);
+        kept[j] = drop ? -std::numeric_limits<t>::infinity() : logits.values(i, j);
+        dropped += drop ? 1 : 0;
+      }
+      const t* x = dropped == k ? logits.values.row(i).data() : kept;
+      detail::softmax_row(typename C::arch{}, x, y.values.row(i).data(), k);
+    }
+    context.record([logits, y] {
+      if (!logits.learns()) return;
+      for (std::size_t i = 0; i < y.rows();
+           ++i) {  // a dropped gate has weight 0, and so gradient 0
+        detail::softmax_row_backward(y.values.row(i).data(), y.gradient.row(i).data(),
+                                     logits.gradient.row(i).data(), y.cols());
+      }
+    });
+    return y;
+  }
+}
+
+/// What `mmoe` can be told.
+struct mmoe_options {
+  /// Number of experts, 1 or more. K in the source; 1 is a shared bottom.
+  std::size_t experts = 4;
+  /// Outputs of each layer of an expert, first to last.
+  std::vector<std::size_t> expert_sizes = {64};
+  /// Probability of dropping a gate while training, in [0, 1).
+  double gate_dropout = 0.1;
+  /// Probability of dropping a hidden output of an expert while training, in [0, 1).
+  double dropout = 0;
+};
+
+/// Multi-gate mixture of experts: every task sees its own mixture of the same experts.
+///
+///     g^t = softmax(x W_g^t),   h^t = sum_k g^t_k f_k(x)
+///
+/// Gates are linear without bias, as in the paper, with gate dropout; experts are MLPs with relu
+/// throughout. Towers and heads are the caller's: one `mlp` or `dense` a task on what comes out.
+///
+/// Shapes      x [n, in] as a value or a concatenation; one [n, expert_sizes.back()] a task.
+/// Errors      std::invalid_argument if there is no expert, or x has another number of columns.
+/// Cost        K experts once, whatever the number of tasks. Frozen, the experts' first layers are
+/// one product. Source      Ma et al., KDD 2018, equations 5 to 7; formulas items 4 and 5.
+template <class T, std::size_t Tasks>
+class mmoe {
+  static_assert(Tasks > 0, "an mmoe serves at least one task");
+
+ public:
+  std::vector<mlp<T>> experts;
+  std::vector<dense<T>> gates;  ///< one a task
+  double gate_dropout = 0;
+
+  mmoe() = default;
+  mmoe(std::size_t in, const mmoe_options& options) : gate_dropout(options.gate_dropout) {
+    if (options.experts == 0) detail::fail("funnel::mmoe: experts is 0, expected 1 or more");
+    const mlp_options relu{.output = activation::relu, .dropout = options.dropout};
+    for (std::size_t k = 0; k < options.experts; ++k)
+      experts.emplace_back(in, options.expert_sizes, relu);
+    for (std::size_t t = 0; t < Tasks; ++t)
+      gates.emplace_back(in, options.experts, dense_options{.bias = false});
+  }
+
+  std::size_t out() const { return experts.front().out(); }
+
+  template <Context C>
+  std::array<value_of<C>, Tasks> operator()(C& context, const auto& x) const {
+    return mix(context, x, gate_weights(context, x));
+  }
+
+  /// The weight of every expert for every task, [n, K] a task: what `gate_diagnostics` looks at.
+  template <Context C>
+  std::array<value_of<C>, Tasks> gate_weights(C& context, const auto& x) const {
+    const std::size_t k = experts.size();
+    std::array<value_of<C>, Tasks> weights;
+    if constexpr (C::is_training) {
+      for (std::size_t t = 0; t < Tasks; ++t)
+        weights[t] = gate_softmax(context, gates[t](context, x), gate_dropout);
+    } else if (all_gates_.out() > 0) {
+      const auto logits = all_gates_(context, x);
+      for (std::size_t t = 0; t < Tasks; ++t)
+        weights[t] = softmax(context, logits.middle_cols(t * k, k));
+    } else {
+      for (std::size_t t = 0; t < Tasks; ++t) weights[t] = softmax(context, gates[t](context, x));
+    }
+    return weights;
+  }
+
+  /// The experts mixed by given weights.
+  template <Context C>
+  std::array<value_of<C>, Tasks> mix(C& context, const auto& x,
+                                     const std::array<value_of<C>, Tasks>& weights) const {
+    using value = value_of<C>;
+    const std::span<value> outputs(context.scratch().template allocate<value>(experts.size()),
+                                   experts.size());
+    if constexpr (!C::is_training) {
+      if (first_layers_.out() > 0) {
+        const auto first = first_layers_(context, x);
+        const std::size_t width = first.cols() / experts.size();
+        for (std::size_t k = 0; k < experts.size(); ++k) {
+          outputs[k] = experts[k].rest(context, value(first.middle_cols(k * width, width)));
+        }
+        return mix_outputs<C>(context, outputs, weights);
+      }
+    }
+    for (std::size_t k = 0; k < experts.size(); ++k)
+      std::construct_at(&outputs[k], experts[k](context, x));
+    return mix_outputs<C>(context, outputs, weights);
+  }
+
+  void visit_parameters(auto&& visit) {
+    visit("experts", experts);
+    visit("gates", gates);
+  }
+
+  /// Joins the experts' first layers into one product and the gates into another, and packs the
+  /// rest.
+  template <class Arch>
+  void freeze() {
+    std::vector<const dense<T>*> layers;
+    for (const mlp<T>& expert : experts) layers.push_back(&expert.layers.front());
+    first_layers_ = side_by_side(layers);
+    first_layers_.template freeze<Arch>();
+    layers.clear();
+    for (const dense<T>& gate : gates) layers.push_back(&gate);
+    all_gates_ = side_by_side(layers);
+    all_gates_.template freeze<Arch>();
+    for (mlp<T>& expert : experts) {
+      expert.layers.front().weight = {};
+      for (std::size_t i = 1; i < expert.layers.size(); ++i)
+        expert.layers[i].template freeze<Arch>();
+    }
+    gates.clear();
+  }
+
+ private:
+  template <Context C>
+  static std::array<value_of<C>, Tasks> mix_outputs(C& context,
+                                                    std::span<const value_of<C>> outputs,
+                                                    const std::array<value_of<C>, Tasks>& weights) {
+    std::array<value_of<C>, Tasks> mixed;
+    for (std::size_t t = 0; t < Tasks; ++t) mixed[t] = mixture(context, weights[t], outputs);
+    return mixed;
+  }
+
+  /// One layer whose outputs are those of several on the same input.
+  static dense<T> side_by_side(std::span<const dense<T>* const> layers) {
+    const dense<T>& like = *layers.front();
+    const std::size_t width = like.out();
+    dense<T> joined(like.in(), width * layers.size(),
+                    {.function = like.function, .bias = !like.bias.value.empty()});
+    for (std::size_t k = 0; k < layers.size(); ++k) {
+      for (std::size_t i = 0; i < like.in(); ++i) {
+        std::ranges::copy(layers[k]->weight.value.row(i),
+                          joined.weight.value.row(i).begin() + k * width);
+      }
+      if (like.bias.value.empty()) continue;
+      std::ranges::copy(layers[k]->bias.value.row(0), joined.bias.value.row(0).begin() + k * width);
+    }
+    return joined;
+  }
+
+  dense<T> first_layers_;  // of all experts, when frozen
+  dense<T> all_gates_;     // of all tasks, when frozen
+};
+
+}  // namespace funnel

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/nn/dense.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+
+namespace funnel {
+
+/// The head that estimates watch time as the odds of a logistic regression: t = unit * e^z.
+///
+/// Train the logits of `operator()` with `watch_time_loss`, with times in the same unit; serve
+/// `seconds`.
+///
+/// Shapes      x [n, in] -> [n, 1].
+/// Units       `unit` and `longest` in seconds, or whatever times are counted in.
+/// Numerics    the logit is capped at ln(longest / unit), so that e^z cannot overflow.
+/// Source      Covington, Adams and Sargin, RecSys 2016, section 4.2; formulas item 15.
+template <class T>
+struct watch_time_head {
+  dense<T> logit;
+  T unit = T(1);
+  T longest = T(600);
+
+  watch_time_head() = default;
+  /// Errors      std::invalid_argument if unit or longest is not above 0.
+  watch_time_head(std::size_t in, T time_unit, T longest_time)
+      : logit(in, 1), unit(time_unit), longest(longest_time) {
+    if (!(unit > 0 && longest > 0)) {
+      detail::fail("funnel::watch_time_head: unit is ", static_cast<double>(unit), " and longest ",
+                   static_cast<double>(longest), ", expected above 0");
+    }
+  }
+
+  /// Logits, for the loss.
+  template <Context C>
+  value_of<C> operator()(C& context, const auto& x) const {
+    return logit(context, x);
+  }
+  /// The estimate a logit stands for, in (0, longest]; NaN stays NaN.
+  T seconds(T z) const {
+    const T cap = std::log(longest / unit);
+    return unit * std::exp(z > cap ? cap : z);
+  }
+
+  void visit_parameters(auto&& visit) { visit("logit", logit); }
+};
+
+}  // namespace funnel
