@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/metrics/detail/inputs.hpp>
+#include <funnel/metrics/detail/ranked_rows.hpp>
+
+#include <algorithm>
+#include <span>
+#include <vector>
+
+namespace funnel {
+
+/// The probability that a positive scores above a negative; a tie counts one half.
+///
+///     auc = (sum of the positives' ranks - n1 (n1 + 1) / 2) / (n1 n0)
+///
+/// with rank 1 for the smallest score and mid-ranks for ties, n1 positives and n0 negatives.
+///
+/// Shapes      scores [n], labels [n].
+/// Units       any scale of score; labels are 0 or 1.
+/// Order       NaN scores rank last, below -infinity, and tie with one another.
+/// Errors      std::invalid_argument if the sizes differ or a label is neither 0 nor 1.
+/// Cost        O(n log n), a copy of the input.
+/// Numerics    exact up to the last division. NaN if there are no positives or no negatives.
+/// Source      Hanley and McNeil, Radiology 1982; formulas item 101.
+template <class T>
+double auc(std::span<const T> scores, std::span<const T> labels) {
+  detail::require_size("auc", "labels", labels.size(), "scores", scores.size());
+  detail::require_binary("auc", "labels", labels);
+  struct row {
+    T score;
+    bool positive;
+  };
+  std::vector<row> rows(scores.size());
+  for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = {scores[i], labels[i] == 1};
+  std::sort(rows.begin(), rows.end(),
+            [](const row& a, const row& b) { return detail::scores_below(a.score, b.score); });
+  return detail::auc_of_sorted(std::span<const row>(rows));
+}
+
+}  // namespace funnel

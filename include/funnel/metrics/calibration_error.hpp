@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/metrics/detail/inputs.hpp>
+#include <funnel/metrics/regression.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <span>
+#include <vector>
+
+namespace funnel {
+
+/// How predictions are put into bins.
+enum class binning {
+  /// Bin b holds [b / B, (b + 1) / B); 1 is in the last one.
+  equal_width,
+  /// Bins of n / B predictions, in rising order; equal predictions share a bin.
+  equal_mass,
+};
+
+/// What `reliability_table` and `expected_calibration_error` can be told.
+struct calibration_error_options {
+  /// Number of bins, 1 or more; 10 to 20 is usual. B in the notes.
+  std::size_t bins = 10;
+  /// Equal width shows where on [0, 1] the error is; equal mass keeps rare events from filling one
+  /// bin.
+  funnel::binning binning = funnel::binning::equal_width;
+};
+
+/// A line of the reliability table. An empty bin has count 0 and NaN means.
+struct reliability_bin {
+  /// Equal width: the bin's bounds. Equal mass: its smallest and largest prediction.
+  double lower = std::numeric_limits<double>::quiet_NaN();
+  double upper = std::numeric_limits<double>::quiet_NaN();
+  std::size_t count = 0;
+  double mean_prediction = std::numeric_limits<double>::quiet_NaN();
+  double mean_label = std::numeric_limits<double>::quiet_NaN();
+};
+
+/// Predictions and labels averaged within bins of similar predictions.
+///
+/// Shapes      probabilities [n], labels [n]; a table of options.bins lines.
+/// Units       probabilities, not logits; labels in [0, 1].
+/// Order       bins rise; the order of the input is of no importance.
+/// Errors      std::invalid_argument if the sizes differ, a value is outside [0, 1] (NaN is) or
+///             bins is 0.
+/// Cost        O(n) for equal width, O(n log n) and a copy for equal mass.
+/// Numerics    equal predictions are never split, so some bins of equal mass may be empty.
+/// Source      formulas item 104.
+template <class T>
+std::vector<reliability_bin> reliability_table(std::span<const T> probabilities,
+                                               std::span<const T> labels,
+                                               const calibration_error_options& options = {}) {
+  const std::size_t n = probabilities.size(), bins = options.bins;
+  detail::require_size("reliability_table", "labels", labels.size(), "probabilities", n);
+  detail::require_unit_interval("reliability_table", "probabilities", probabilities);
+  detail::require_unit_interval("reliability_table", "labels", labels);
+  if (bins == 0) detail::fail("funnel::reliability_table: bins is 0, expected 1 or more");
+
+  struct sums {
+    std::size_t count = 0;
+    double predictions = 0, labels = 0;
+    void add(T prediction, T label) {
+      ++count;
+      predictions += static_cast<double>(prediction);
+      labels += static_cast<double>(label);
+    }
+  };
+  std::vector<sums> totals(bins);
+  std::vector<reliability_bin> table(bins);
+  if (options.binning == binning::equal_width) {
+    const double width = 1.0 / static_cast<double>(bins);
+    for (std::size_t i = 0; i < n; ++i) {
+      const double place = static_cast<double>(probabilities[i]) * static_cast<double>(bins);
+      totals[std::min(bins - 1, static_cast<std::size_t>(place))].add(probabilities[i], labels[i]);
+    }
+    for (std::size_t b = 0; b < bins; ++b) {
+      table[b].lower = static_cast<double>(b) * width;
+      table[b].upper = b + 1 == bins ? 1.0 : static_cast<double>(b + 1) * width;
+    }
+  } else {
+    struct row {
+      T prediction, label;
+    };
+    std::vector<row> rows(n);
+    for (std::size_t i = 0; i < n; ++i) rows[i] = {probabilities[i], labels[i]};
+    std::sort(rows.begin(), rows.end(), [](const row& a, const row& b) {
+      return a.prediction != b.prediction ? a.prediction < b.prediction : a.label < b.label;
+    });
+    for (std::size_t b = 0, i = 0; b < bins; ++b) {
+      const std::size_t begin = i, end = (b + 1) * n / bins;
+      while (i < n && (i < end || (i > begin && rows[i].prediction == rows[i - 1].prediction))) {
+        totals[b].add(rows[i].prediction, rows[i].label);
+        ++i;
+      }
+      if (i == begin) continue;
+      table[b].lower = static_cast<double>(rows[begin].prediction);
+      table[b].upper = static_cast<double>(rows[i - 1].prediction);
+    }
+  }
+  for (std::size_t b = 0; b < bins; ++b) {
+    const double count = static_cast<double>(totals[b].count);
+    table[b].count = totals[b].count;
+    if (totals[b].count == 0) continue;
+    table[b].mean_prediction = totals[b].predictions / count;
+    table[b].mean_label = totals[b].labels / count;
+  }
+  return table;
+}
+
+/// How far predicted probabilities are from observed rates, bin by bin.
+///
+///     ece = sum_b (n_b / n) |mean label in b - mean prediction in b|
+///
+/// Shapes, units, order, errors and cost as in `reliability_table`. NaN if n is 0.
+/// Source      Naeini, Cooper and Hauskrecht, AAAI 2015; formulas item 104.
+template <class T>
+double expected_calibration_error(std::span<const T> probabilities, std::span<const T> labels,
+                                  const calibration_error_options& options = {}) {
+  double sum = 0;
+  for (const reliability_bin& bin : reliability_table(probabilities, labels, options))
+    if (bin.count > 0)
+      sum += static_cast<double>(bin.count) * std::abs(bin.mean_label - bin.mean_prediction);
+  return sum / static_cast<double>(probabilities.size());
+}
+
+}  // namespace funnel

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/core/error.hpp>
+
+#include <cmath>
+#include <cstddef>
+#include <span>
+#include <string_view>
+
+namespace funnel::detail {
+
+/// Throws unless `argument` has as many values as `other`.
+inline void require_size(std::string_view function, std::string_view argument, std::size_t size,
+                         std::string_view other, std::size_t expected) {
+  if (size != expected)
+    fail("funnel::", function, ": ", argument, " has ", size, " values, expected ", expected,
+         " as in ", other);
+}
+
+/// Throws unless `accepts` is true of every value; `expected` says what it asks for.
+template <class T, class Accepts>
+void require_each(std::string_view function, std::string_view argument, std::span<const T> values,
+                  std::string_view expected, Accepts accepts) {
+  for (std::size_t i = 0; i < values.size(); ++i)
+    if (!accepts(values[i]))
+      fail("funnel::", function, ": ", argument, "[", i, "] is ", static_cast<double>(values[i]),
+           ", expected ", expected);
+}
+
+template <class T>
+void require_binary(std::string_view function, std::string_view argument,
+                    std::span<const T> values) {
+  require_each(function, argument, values, "0 or 1", [](T v) { return v == 0 || v == 1; });
+}
+
+template <class T>
+void require_unit_interval(std::string_view function, std::string_view argument,
+                           std::span<const T> values) {
+  require_each(function, argument, values, "a number in [0, 1]",
+               [](T v) { return v >= 0 && v <= 1; });
+}
+
+template <class T>
+void require_finite(std::string_view function, std::string_view argument,
+                    std::span<const T> values) {
+  require_each(function, argument, values, "a finite number", [](T v) { return std::isfinite(v); });
+}
+
+}  // namespace funnel::detail

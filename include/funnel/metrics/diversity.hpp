@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/core/ids.hpp>
+#include <funnel/core/matrix.hpp>
+#include <funnel/metrics/detail/inputs.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <concepts>
+#include <limits>
+#include <numeric>
+#include <span>
+#include <vector>
+
+namespace funnel {
+
+/// What `intra_list_diversity` can be told.
+struct intra_list_diversity_options {
+  /// Each item is compared with this many shown right before it; 0 means with all of them.
+  std::size_t window = 0;
+};
+
+/// How unlike the items of a page are: the mean of 1 - similarity over its pairs (ILD).
+///
+///     ild = 2 / (k (k - 1)) sum_{i < j} 1 - similarity(page[i], page[j])
+///
+/// With a window w the mean is over the pairs with j - i <= w: what a reader sees together.
+///
+/// Shapes      page [k], in the order shown; similarity(a, b) of two entries of page, symmetric.
+/// Units       1 for the same item; 1 - similarity is the distance.
+/// Cost        k (k - 1) / 2 calls of similarity, or about k w with a window.
+/// Numerics    NaN if k < 2.
+/// Source      Ziegler et al., WWW 2005; formulas item 107.
+template <std::unsigned_integral Position, class Similarity>
+requires std::invocable<const Similarity&, Position, Position>
+double intra_list_diversity(std::span<const Position> page, const Similarity& similarity,
+                            const intra_list_diversity_options& options = {}) {
+  const std::size_t window = options.window == 0 ? page.size() : options.window;
+  double sum = 0;
+  std::size_t pairs = 0;
+  for (std::size_t j = 0; j < page.size(); ++j)
+    for (std::size_t i = j > window ? j - window : 0; i < j; ++i, ++pairs)
+      sum += 1 - static_cast<double>(similarity(page[i], page[j]));
+  return pairs == 0 ? std::numeric_limits<double>::quiet_NaN() : sum / static_cast<double>(pairs);
+}
+
+/// `intra_list_diversity` of a page of vectors, with the cosine as similarity.
+///
+/// Shapes      vectors [k, d], in the order shown; they need not be normalised.
+/// Units       in [0, 2]; 1 for vectors at right angles. The cosine with a zero vector is 0.
+/// Cost        O(k^2 d), or O(k w d) with a window; one copy of vectors in double.
+/// Numerics    NaN if k < 2 or a value is not finite.
+template <class T>
+double intra_list_diversity(matrix_view<const T> vectors,
+                            const intra_list_diversity_options& options = {}) {
+  const std::size_t k = vectors.rows(), d = vectors.cols();
+  std::vector<double> directions(k * d);
+  for (std::size_t i = 0; i < k; ++i) {
+    double squares = 0;
+    for (const T v : vectors.row(i)) squares += static_cast<double>(v) * static_cast<double>(v);
+    const double scale = squares == 0 ? 0 : 1 / std::sqrt(squares);
+    for (std::size_t j = 0; j < d; ++j)
+      directions[i * d + j] = scale * static_cast<double>(vectors(i, j));
+  }
+  std::vector<std::size_t> page(k);
+  std::iota(page.begin(), page.end(), std::size_t{0});
+  const auto cosine = [&](std::size_t a, std::size_t b) {
+    double sum = 0;
+    for (std::size_t j = 0; j < d; ++j) sum += directions[a * d + j] * directions[b * d + j];
+    return sum;
+  };
+  return intra_list_diversity(std::span<const std::size_t>(page), cosine, options);
+}
+
+/// The entropy of shares: 0 if one takes all, ln n if n share equally.
+///
+///     H = -sum_i s_i ln s_i,  s_i = amount_i / sum of amounts
+///
+/// Shapes      amounts [n], such as impressions by category or by author.
+/// Units       natural logarithm; exp(H) is the effective number of shares.
+/// Errors      std::invalid_argument if an amount is negative or not finite.
+/// Cost        O(n).
+/// Numerics    NaN if the amounts add up to 0.
+/// Source      Shannon 1948; formulas item 107.
+template <class T>
+double entropy(std::span<const T> amounts) {
+  detail::require_each("entropy", "amounts", amounts, "a finite number, 0 or more",
+                       [](T v) { return v >= 0 && v <= std::numeric_limits<T>::max(); });
+  double sum = 0, weighted = 0;
+  for (const T v : amounts) sum += static_cast<double>(v);
+  if (sum == 0) return std::numeric_limits<double>::quiet_NaN();
+  for (const T v : amounts) {
+    const double share = static_cast<double>(v) / sum;
+    if (share > 0) weighted -= share * std::log(share);
+  }
+  return weighted;
+}
+
+/// The Gini coefficient of amounts: 0 if all are equal, (n - 1) / n if one takes all.
+///
+///     G = sum_i (2 i - n - 1) x_(i) / (n sum_i x_i),  x_(1) <= ... <= x_(n)
+///
+/// Shapes      amounts [n], such as impressions by item or by author; those with none belong in.
+/// Errors      std::invalid_argument if an amount is negative or not finite.
+/// Cost        O(n log n), a copy.
+/// Numerics    NaN if the amounts add up to 0.
+/// Source      Gini 1912; formulas item 107.
+template <class T>
+double gini(std::span<const T> amounts) {
+  detail::require_each("gini", "amounts", amounts, "a finite number, 0 or more",
+                       [](T v) { return v >= 0 && v <= std::numeric_limits<T>::max(); });
+  std::vector<T> sorted(amounts.begin(), amounts.end());
+  std::sort(sorted.begin(), sorted.end());
+  const double n = static_cast<double>(sorted.size());
+  double sum = 0, weighted = 0;
+  for (std::size_t i = 0; i < sorted.size(); ++i) {
+    const double value = static_cast<double>(sorted[i]);
+    sum += value;
+    weighted += (2 * static_cast<double>(i + 1) - n - 1) * value;
+  }
+  return sum == 0 ? std::numeric_limits<double>::quiet_NaN() : weighted / (n * sum);
+}
+
+namespace detail {
+
+/// How often each category occurs, in rising order of category.
+inline std::vector<double> category_counts(std::span<const category_id> categories) {
+  std::vector<category_id> sorted(categories.begin(), categories.end());
+  std::sort(sorted.begin(), sorted.end());
+  std::vector<double> counts;
+  for (std::size_t i = 0; i < sorted.size(); ++i) {
+    if (i == 0 || sorted[i] != sorted[i - 1]) counts.push_back(0);
+    ++counts.back();
+  }
+  return counts;
+}
+
+}  // namespace detail
+
+/// The number of distinct categories on a page. O(k log k), a copy. Source: formulas item 107.
+inline std::size_t category_coverage(std::span<const category_id> categories) {
+  return detail::category_counts(categories).size();
+}
+
+/// `entropy` of how often each category is on a page; NaN if the page is empty. O(k log k), a copy.
+/// Source: formulas item 107.
+inline double category_entropy(std::span<const category_id> categories) {
+  return entropy(std::span<const double>(detail::category_counts(categories)));
+}
+
+}  // namespace funnel

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/core/ids.hpp>
+#include <funnel/metrics/detail/inputs.hpp>
+#include <funnel/metrics/detail/ranked_rows.hpp>
+
+#include <algorithm>
+#include <limits>
+#include <span>
+#include <vector>
+
+namespace funnel {
+
+/// What `gauc` found.
+struct gauc_result {
+  /// The weighted mean; NaN if no user counted.
+  double value = std::numeric_limits<double>::quiet_NaN();
+  /// Users with a positive and a negative.
+  std::size_t users_counted = 0;
+  /// Users with one class only: they are in neither the sum nor the weights.
+  std::size_t users_skipped = 0;
+};
+
+/// The mean over users of the AUC within each user's impressions, weighted by their number.
+///
+///     gauc = sum_u w_u auc_u / sum_u w_u,  w_u = impressions of u
+///
+/// over users with both classes only: an AUC of 0 for the others would deflate the mean.
+///
+/// Shapes      users [n], scores [n], labels [n]; rows of a user need not be neighbours.
+/// Units       any scale of score; labels are 0 or 1.
+/// Order       NaN scores rank last and tie with one another.
+/// Errors      std::invalid_argument if the sizes differ or a label is neither 0 nor 1.
+/// Cost        O(n log n), a copy of the input.
+/// Source      Zhou et al., "Deep Interest Network", KDD 2018, section 5; formulas item 102.
+template <class T>
+gauc_result gauc(std::span<const user_id> users, std::span<const T> scores,
+                 std::span<const T> labels) {
+  detail::require_size("gauc", "users", users.size(), "scores", scores.size());
+  detail::require_size("gauc", "labels", labels.size(), "scores", scores.size());
+  detail::require_binary("gauc", "labels", labels);
+  struct row {
+    T score;
+    user_id user;
+    bool positive;
+  };
+  std::vector<row> rows(scores.size());
+  for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = {scores[i], users[i], labels[i] == 1};
+  std::sort(rows.begin(), rows.end(), [](const row& a, const row& b) {
+    return a.user != b.user ? a.user < b.user : detail::scores_below(a.score, b.score);
+  });
+
+  gauc_result result;
+  double sum = 0, impressions = 0;
+  for (std::size_t begin = 0, end = 0; begin < rows.size(); begin = end) {
+    while (end < rows.size() && rows[end].user == rows[begin].user) ++end;
+    const double value =
+        detail::auc_of_sorted(std::span<const row>(rows).subspan(begin, end - begin));
+    if (value != value) {
+      ++result.users_skipped;
+      continue;
+    }
+    ++result.users_counted;
+    const double weight = static_cast<double>(end - begin);
+    sum += weight * value;
+    impressions += weight;
+  }
+  if (result.users_counted > 0) result.value = sum / impressions;
+  return result;
+}
+
+}  // namespace funnel

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/metrics/detail/inputs.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <span>
+
+namespace funnel {
+namespace detail {
+
+/// -(y ln p + (1 - y) ln(1 - p)) with p clipped to [1e-15, 1 - 1e-15].
+inline double cross_entropy(double probability, double label) {
+  constexpr double clip = 1e-15;
+  return -(label * std::log(std::max(probability, clip)) +
+           (1 - label) * std::log(std::max(1 - probability, clip)));
+}
+
+/// `loss` over the entropy of always predicting the mean label.
+template <class T>
+double over_base_entropy(double loss, std::span<const T> labels) {
+  double sum = 0;
+  for (const T y : labels) sum += static_cast<double>(y);
+  const double mean = sum / static_cast<double>(labels.size());
+  if (!(mean > 0 && mean < 1)) return std::numeric_limits<double>::quiet_NaN();
+  return loss / cross_entropy(mean, mean);
+}
+
+}  // namespace detail
+
+/// The mean cross-entropy of predicted probabilities.
+///
+///     logloss = -(1/n) sum_i y_i ln p_i + (1 - y_i) ln(1 - p_i)
+///
+/// Shapes      probabilities [n], labels [n].
+/// Units       natural logarithm; probabilities, not logits; labels in [0, 1], soft ones too.
+/// Errors      std::invalid_argument if the sizes differ or a value is outside [0, 1] (NaN is).
+/// Cost        O(n).
+/// Numerics    p and 1 - p are clipped at 1e-15, in double. NaN if n is 0.
+/// Source      formulas item 103.
+template <class T>
+double logloss(std::span<const T> probabilities, std::span<const T> labels) {
+  detail::require_size("logloss", "labels", labels.size(), "probabilities", probabilities.size());
+  detail::require_unit_interval("logloss", "probabilities", probabilities);
+  detail::require_unit_interval("logloss", "labels", labels);
+  double sum = 0;
+  for (std::size_t i = 0; i < labels.size(); ++i)
+    sum += detail::cross_entropy(static_cast<double>(probabilities[i]),
+                                 static_cast<double>(labels[i]));
+  return sum / static_cast<double>(labels.size());
+}
+
+/// The mean cross-entropy of predicted logits; nothing is clipped.
+///
+///     logloss = (1/n) sum_i max(z_i, 0) - y_i z_i + ln(1 + exp(-|z_i|))
+///
+/// Shapes      logits [n], labels [n].
+/// Units       natural logarithm; logits, not probabilities; labels in [0, 1], soft ones too.
+/// Errors      std::invalid_argument if the sizes differ, a logit is not finite or a label is
+///             outside [0, 1].
+/// Cost        O(n).
+/// Numerics    exact for any finite logit. NaN if n is 0.
+/// Source      formulas items 2 and 103.
+template <class T>
+double logloss_from_logits(std::span<const T> logits, std::span<const T> labels) {
+  detail::require_size("logloss_from_logits", "labels", labels.size(), "logits", logits.size());
+  detail::require_finite("logloss_from_logits", "logits", logits);
+  detail::require_unit_interval("logloss_from_logits", "labels", labels);
+  double sum = 0;
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    const double z = static_cast<double>(logits[i]);
+    // z splits by its sign, so that y = 1 at a large z leaves exp(-z) and not a difference.
+    const double y = static_cast<double>(labels[i]);
+    sum += (z > 0 ? (1 - y) * z : -y * z) + std::log1p(std::exp(-std::abs(z)));
+  }
+  return sum / static_cast<double>(labels.size());
+}
+
+/// `logloss` over the entropy of the mean label: below 1 the predictions beat the base rate.
+///
+///     ne = logloss / H(m),  H(m) = -m ln m - (1 - m) ln(1 - m),  m = mean label
+///
+/// Shapes, units, errors and cost as in `logloss`.
+/// Numerics    NaN if n is 0 or the mean label is 0 or 1.
+/// Source      He et al., "Practical Lessons from Predicting Clicks on Ads at Facebook", ADKDD
+///             2014; formulas item 103.
+template <class T>
+double normalised_entropy(std::span<const T> probabilities, std::span<const T> labels) {
+  return detail::over_base_entropy(logloss(probabilities, labels), labels);
+}
+
+/// `normalised_entropy` of logits, by `logloss_from_logits`.
+template <class T>
+double normalised_entropy_from_logits(std::span<const T> logits, std::span<const T> labels) {
+  return detail::over_base_entropy(logloss_from_logits(logits, labels), labels);
+}
+
+}  // namespace funnel

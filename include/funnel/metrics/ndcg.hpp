@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/core/ids.hpp>
+#include <funnel/metrics/detail/inputs.hpp>
+#include <funnel/metrics/detail/ranked_rows.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <span>
+#include <vector>
+
+namespace funnel {
+
+/// What a relevance is worth.
+enum class ndcg_gain {
+  /// 2^relevance - 1
+  exponential,
+  /// relevance
+  linear,
+};
+
+/// What `ndcg_at_k` and `ndcg_of_scores` can be told.
+struct ndcg_options {
+  /// How many of the first items count, 1 or more.
+  std::size_t k = 10;
+  /// The two agree for relevance 0 or 1.
+  ndcg_gain gain = ndcg_gain::exponential;
+};
+
+namespace detail {
+
+template <class T>
+std::vector<double> ndcg_gains(std::string_view function, std::span<const T> relevance,
+                               const ndcg_options& options) {
+  if (options.k == 0) fail("funnel::", function, ": k is 0, expected 1 or more");
+  require_each(function, "relevance", relevance, "a number in [0, 1000]",
+               [](T v) { return v >= 0 && v <= 1000; });
+  std::vector<double> gains(relevance.begin(), relevance.end());
+  if (options.gain == ndcg_gain::exponential)
+    for (double& gain : gains) gain = std::exp2(gain) - 1;
+  return gains;
+}
+
+/// 1 / log2(place + 1) for the place after `index` others.
+inline double ndcg_discount(std::size_t index) {
+  return 1 / std::log2(static_cast<double>(index) + 2);
+}
+
+/// The DCG of the best possible order.
+inline double ideal_dcg(std::vector<double> gains, std::size_t k) {
+  k = std::min(k, gains.size());
+  std::partial_sort(gains.begin(), gains.begin() + static_cast<std::ptrdiff_t>(k), gains.end(),
+                    std::greater<>());
+  double sum = 0;
+  for (std::size_t i = 0; i < k; ++i) sum += gains[i] * ndcg_discount(i);
+  return sum;
+}
+
+}  // namespace detail
+
+/// How close a ranked list is to the best possible one, with places discounted by a logarithm.
+///
+///     dcg@k = sum_{i <= k} gain_i / log2(i + 1),  ndcg@k = dcg@k / dcg@k of the ideal list
+///
+/// The ideal list is made of all relevant items, those that the ranked list misses too: an ideal
+/// made of the hits alone would inflate the value.
+///
+/// Shapes      ranked [m], best first; relevant [r], distinct; relevance [r], of each of them.
+///             Ids ranked twice count once, at their first place.
+/// Errors      std::invalid_argument if k is 0, the sizes differ, an id is relevant twice or a
+///             relevance is outside [0, 1000].
+/// Cost        O((r + k) log r), copies of relevant and relevance.
+/// Numerics    NaN if no relevance is above 0; skip such users in a mean.
+/// Source      Järvelin and Kekäläinen, TOIS 2002; Burges et al., ICML 2005 (gain); formulas item
+///             105.
+template <class T>
+double ndcg_at_k(std::span<const item_id> ranked, std::span<const item_id> relevant,
+                 std::span<const T> relevance, const ndcg_options& options = {}) {
+  detail::require_size("ndcg_at_k", "relevance", relevance.size(), "relevant", relevant.size());
+  const std::vector<double> gains = detail::ndcg_gains("ndcg_at_k", relevance, options);
+  struct row {
+    item_id id;
+    double gain;
+  };
+  std::vector<row> rows(gains.size());
+  for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = {relevant[i], gains[i]};
+  std::sort(rows.begin(), rows.end(), [](const row& a, const row& b) { return a.id < b.id; });
+  for (std::size_t i = 1; i < rows.size(); ++i)
+    if (rows[i].id == rows[i - 1].id)
+      detail::fail("funnel::ndcg_at_k: relevant holds id ", rows[i].id, " twice");
+
+  double dcg = 0;
+  for (std::size_t i = 0; i < std::min(options.k, ranked.size()); ++i) {
+    const auto place = std::lower_bound(rows.begin(), rows.end(), ranked[i],
+                                        [](const row& a, item_id id) { return a.id < id; });
+    if (place == rows.end() || place->id != ranked[i]) continue;
+    dcg += place->gain * detail::ndcg_discount(i);
+    place->gain = 0;
+  }
+  const double ideal = detail::ideal_dcg(gains, options.k);
+  return ideal > 0 ? dcg / ideal : std::numeric_limits<double>::quiet_NaN();
+}
+
+/// `ndcg_at_k` of the order that scores give to a full list of candidates.
+///
+/// Shapes      scores [n], relevance [n].
+/// Order       larger scores first, NaN last. Equal scores share the mean gain of their places,
+///             the expectation over a random order of them: a constant score earns no luck.
+/// Errors      std::invalid_argument if k is 0, the sizes differ or a relevance is outside
+///             [0, 1000].
+/// Cost        O(n log n), a copy of the input.
+/// Numerics    NaN if no relevance is above 0.
+/// Source      as `ndcg_at_k`; ties as McSherry and Najork, ECIR 2008.
+template <class T>
+double ndcg_of_scores(std::span<const T> scores, std::span<const T> relevance,
+                      const ndcg_options& options = {}) {
+  const std::size_t n = scores.size();
+  detail::require_size("ndcg_of_scores", "relevance", relevance.size(), "scores", n);
+  const std::vector<double> gains = detail::ndcg_gains("ndcg_of_scores", relevance, options);
+  struct row {
+    T score;
+    double gain;
+  };
+  std::vector<row> rows(n);
+  for (std::size_t i = 0; i < n; ++i) rows[i] = {scores[i], gains[i]};
+  std::sort(rows.begin(), rows.end(),
+            [](const row& a, const row& b) { return detail::scores_below(b.score, a.score); });
+
+  double dcg = 0;
+  for (std::size_t begin = 0, end = 0; begin < std::min(options.k, n); begin = end) {
+    double gain = 0, discount = 0;
+    for (; end < n && !detail::scores_below(rows[end].score, rows[begin].score); ++end) {
+      gain += rows[end].gain;
+      if (end < options.k) discount += detail::ndcg_discount(end);
+    }
+    dcg += gain / static_cast<double>(end - begin) * discount;
+  }
+  const double ideal = detail::ideal_dcg(gains, options.k);
+  return ideal > 0 ? dcg / ideal : std::numeric_limits<double>::quiet_NaN();
+}
+
+}  // namespace funnel

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+#include <funnel/metrics/calibration_error.hpp>
+
+#include "support/catch.hpp"
+#include "support/errors.hpp"
+#include "support/tolerance.hpp"
+
+#include <funnel/core/random.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <vector>
+
+namespace {
+
+using doubles = std::vector<double>;
+using floats = std::vector<float>;
+using funnel::binning;
+
+/// Straight from the definition, with a scan of all rows for each bin.
+double direct_ece(const doubles& p, const doubles& y, std::size_t bins) {
+  double sum = 0;
+  for (std::size_t b = 0; b < bins; ++b) {
+    double difference = 0;
+    for (std::size_t i = 0; i < p.size(); ++i) {
+      const auto place =
+          std::min(static_cast<std::size_t>(std::floor(p[i] * double(bins))), bins - 1);
+      if (place == b) difference += y[i] - p[i];
+    }
+    sum += std::abs(difference);
+  }
+  return sum / static_cast<double>(p.size());
+}
+
+}  // namespace
+
+TEST_CASE("expected calibration error: worked by hand") {
+  // Bins of width 1/2: {.1, .3} with one positive of 2, {.6, 1} with two of 2.
+  const doubles p{.1, .6, .3, 1}, y{0, 1, 1, 1};
+  const auto table = funnel::reliability_table<double>(p, y, {.bins = 2});
+  REQUIRE(table.size() == 2);
+  CHECK(table[0].lower == 0);
+  CHECK(table[0].upper == .5);
+  CHECK(table[0].count == 2);
+  CHECK(table[0].mean_prediction == .2);
+  CHECK(table[0].mean_label == .5);
+  CHECK(table[1].upper == 1);
+  CHECK(table[1].count == 2);  // p = 1 is in the last bin
+  CHECK(table[1].mean_prediction == .8);
+  CHECK(table[1].mean_label == 1);
+  CHECK(tolerance::within(funnel::expected_calibration_error<double>(p, y, {.bins = 2}),
+                          .5 * .3 + .5 * .2, tolerance::reduction<double>(4, 1)));
+}
+
+TEST_CASE("reliability table: equal mass keeps equal predictions together") {
+  const doubles p{.5, .1, .1, .1, .9, .1}, y{1, 0, 1, 0, 1, 0};
+  const auto table =
+      funnel::reliability_table<double>(p, y, {.bins = 3, .binning = binning::equal_mass});
+  REQUIRE(table.size() == 3);
+  CHECK(table[0].count == 4);
+  CHECK(table[0].lower == .1);
+  CHECK(table[0].upper == .1);
+  CHECK(table[0].mean_label == .25);
+  CHECK(table[1].count == 0);
+  CHECK(std::isnan(table[1].mean_label));
+  CHECK(std::isnan(table[1].lower));
+  CHECK(table[2].count == 2);
+  CHECK(table[2].lower == .5);
+  CHECK(table[2].upper == .9);
+}
+
+TEST_CASE("expected calibration error: equals the definition, in any order of rows") {
+  funnel::random_generator bits(5);
+  for (std::size_t n : {1u, 9u, 10u, 11u, 200u}) {
+    doubles p(n), y(n);
+    for (std::size_t i = 0; i < n; ++i) {
+      p[i] = static_cast<double>(funnel::uniform_below(bits, 65)) / 64;
+      y[i] = funnel::bernoulli(bits, .3) ? 1 : 0;
+    }
+    for (std::size_t bins : {1u, 2u, 10u, 16u}) {
+      const double bound = tolerance::reduction<double>(n, 1);
+      const double expected = direct_ece(p, y, bins);
+      CHECK(tolerance::within(funnel::expected_calibration_error<double>(p, y, {.bins = bins}),
+                              expected, bound));
+      const floats fp(p.begin(), p.end()), fy(y.begin(), y.end());
+      CHECK(tolerance::within(funnel::expected_calibration_error<float>(fp, fy, {.bins = bins}),
+                              expected, bound));
+
+      const funnel::calibration_error_options mass{.bins = bins, .binning = binning::equal_mass};
+      const auto table = funnel::reliability_table<double>(p, y, mass);
+      std::size_t count = 0;
+      double last = -1;
+      for (const auto& bin : table) {
+        count += bin.count;
+        if (bin.count == 0) continue;
+        CHECK(bin.lower > last);
+        last = bin.upper;
+      }
+      CHECK(count == n);
+      const double by_mass = funnel::expected_calibration_error<double>(p, y, mass);
+      doubles q(n), z(n);
+      std::vector<std::size_t> order(n);
+      std::iota(order.begin(), order.end(), 0u);
+      funnel::shuffle<std::size_t>(bits, order);
+      for (std::size_t i = 0; i < n; ++i) {
+        q[i] = p[order[i]];
+        z[i] = y[order[i]];
+      }
+      CHECK(funnel::expected_calibration_error<double>(q, z, mass) == by_mass);
+    }
+  }
+}
+
+TEST_CASE("expected calibration error: equal masses differ by one row") {
+  funnel::random_generator bits(6);
+  doubles p(103), y(103);
+  for (double& v : p) v = funnel::uniform01(bits);  // no ties
+  for (const auto& bin :
+       funnel::reliability_table<double>(p, y, {.bins = 10, .binning = binning::equal_mass}))
+    CHECK((bin.count == 10 || bin.count == 11));
+}
+
+TEST_CASE("expected calibration error: one bin is the gap of the means, PCOC its ratio") {
+  const doubles p{.2, .4, .9}, y{0, 1, 1};
+  CHECK(tolerance::within(funnel::expected_calibration_error<double>(p, y, {.bins = 1}), .5 / 3,
+                          tolerance::reduction<double>(3, 1)));
+  CHECK(funnel::pcoc<double>(p, y) == .75);
+}
+
+TEST_CASE("expected calibration error: what has no value, and what is refused") {
+  CHECK(std::isnan(funnel::expected_calibration_error<float>({}, {})));
+  CHECK(refuses([] { funnel::reliability_table<float>({}, {}, {.bins = 0}); },
+                "funnel::reliability_table", "bins is 0"));
+  CHECK(refuses([] { funnel::reliability_table<float>(floats{1}, {}); },
+                "funnel::reliability_table", "labels has 0"));
+  CHECK(refuses([] { funnel::reliability_table<float>(floats{2}, floats{1}); },
+                "funnel::reliability_table", "probabilities[0] is 2"));
+  CHECK(refuses([] { funnel::reliability_table<float>(floats{1}, floats{-1}); },
+                "funnel::reliability_table", "labels[0] is -1"));
+}
