@@ -29,11 +29,11 @@ T logit(T p) {
   return std::log(p) - std::log1p(-p);
 }
 
-/// ln(sum_i e^x_i); -infinity for no values.
+/// ln(sum_i e^x_i); -infinity for no values, NaN if one is NaN.
 template <std::floating_point T>
 T log_sum_exp(std::span<const T> x) {
   T largest = -std::numeric_limits<T>::infinity();
-  for (const T value : x) largest = std::max(largest, value);
+  for (const T value : x) largest = value > largest || value != value ? value : largest;
   if (!std::isfinite(largest)) return largest;
   T sum = 0;
   for (const T value : x) sum += std::exp(value - largest);
