@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+#include <funnel/simd/pack.hpp>
+
+#include "support/archs.hpp"
+#include "support/catch.hpp"
+#include "support/matrices.hpp"
+#include "support/tolerance.hpp"
+
+#include <limits>
+#include <type_traits>
+#include <vector>
+
+namespace detail = funnel::detail;
+
+static_assert(detail::lanes<funnel::scalar_arch, float> == 1);
+static_assert(detail::lanes<funnel::scalar_arch, double> == 1);
+// Without an instruction set the library runs on the scalar twin.
+static_assert(std::is_same_v<detail::pack<xsimd::unavailable, float>, detail::scalar_pack<float>>);
+#if XSIMD_WITH_SSE2
+static_assert(detail::lanes<xsimd::sse2, float> == 4 && detail::lanes<xsimd::sse2, double> == 2);
+#endif
+
+TEMPLATE_TEST_CASE("pack: the first values of a row that ends", "", float, double) {
+  for_each_arch([]<class Arch>(Arch) {
+    constexpr std::size_t width = detail::lanes<Arch, TestType>;
+    for (std::size_t count = 0; count < width; ++count) {
+      // Exactly `count` values: the address sanitizer sees a read or write past them.
+      const std::vector<TestType> from = random_values<TestType>(count, 1, 1, 2);
+      const auto values = detail::load_first<Arch, TestType>(from.data(), count);
+      std::vector<TestType> lanes(width, TestType(-1));
+      values.store_unaligned(lanes.data());
+      for (std::size_t i = 0; i < width; ++i)
+        CHECK(lanes[i] == (i < count ? from[i] : TestType(0)));
+
+      std::vector<TestType> to(count, TestType(-1));
+      detail::store_first<Arch, TestType>(values, to.data(), count);
+      CHECK(to == from);
+    }
+  });
+}
+
+TEMPLATE_TEST_CASE("pack: lanes sum up", "", float, double) {
+  for_each_arch([]<class Arch>(Arch) {
+    constexpr std::size_t width = detail::lanes<Arch, TestType>;
+    const std::vector<TestType> values = random_values<TestType>(width, 2);
+    double sum = 0;
+    double magnitudes = 0;
+    for (const TestType value : values) {
+      sum += static_cast<double>(value);
+      magnitudes += std::abs(static_cast<double>(value));
+    }
+    const auto all = detail::pack<Arch, TestType>::load_unaligned(values.data());
+    CHECK(tolerance::within(static_cast<double>(detail::sum_lanes(all)), sum,
+                            tolerance::reduction<TestType>(width, magnitudes)));
+  });
+}
+
+TEMPLATE_TEST_CASE("pack: the larger of zero and NaN is NaN", "", float, double) {
+  for_each_arch([]<class Arch>(Arch) {
+    using p = detail::pack<Arch, TestType>;
+    std::vector<TestType> lanes(p::size);
+    max(p(TestType(0)), p(std::numeric_limits<TestType>::quiet_NaN()))
+        .store_unaligned(lanes.data());
+    CHECK(std::isnan(lanes[0]));
+  });
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+#include <funnel/simd/reduce.hpp>
+
+#include "support/archs.hpp"
+#include "support/catch.hpp"
+#include "support/matrices.hpp"
+#include "support/tolerance.hpp"
+
+#include <limits>
+#include <vector>
+
+namespace {
+
+/// Lengths around one register and around the four that a dot product works on at a time.
+template <class Arch, class T>
+std::vector<std::size_t> lengths() {
+  constexpr std::size_t width = funnel::detail::lanes<Arch, T>;
+  return {0,
+          1,
+          width - 1,
+          width,
+          width + 1,
+          3 * width + 1,
+          4 * width,
+          4 * width + 1,
+          5 * width - 1,
+          9 * width + 3,
+          1000};
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("dot_kernel: against the sum in long double", "", float, double) {
+  for_each_arch([]<class Arch>(Arch arch) {
+    for (const std::size_t n : lengths<Arch, TestType>()) {
+      for (const std::size_t begin : {0, 1}) {
+        const std::vector<TestType> a = random_values<TestType>(n + begin, 1);
+        const std::vector<TestType> b = random_values<TestType>(n + begin, 2);
+        long double sum = 0;
+        long double magnitudes = 0;
+        for (std::size_t i = begin; i < n + begin; ++i) {
+          const long double product = static_cast<long double>(a[i]) * b[i];
+          sum += product;
+          magnitudes += std::abs(product);
+        }
+        const TestType found = funnel::dot_kernel(arch, a.data() + begin, b.data() + begin, n);
+        INFO("n = " << n);
+        CHECK(
+            tolerance::within(static_cast<double>(found), static_cast<double>(sum),
+                              tolerance::reduction<TestType>(n, static_cast<double>(magnitudes))));
+        CHECK(found == funnel::dot_kernel(arch, b.data() + begin, a.data() + begin, n));
+      }
+    }
+  });
+}
+
+TEST_CASE("dot_kernel: a NaN anywhere reaches the sum") {
+  for_each_arch([]<class Arch>(Arch arch) {
+    const std::size_t n = 5 * funnel::detail::lanes<Arch, float> + 3;
+    for (std::size_t i = 0; i < n; ++i) {
+      std::vector<float> a(n, 1.f);
+      a[i] = std::numeric_limits<float>::quiet_NaN();
+      CHECK(std::isnan(funnel::dot_kernel(arch, a.data(), a.data(), n)));
+    }
+  });
+}
+
+TEMPLATE_TEST_CASE("axpy_kernel: adds a multiple and nothing past the end", "", float, double) {
+  for_each_arch([]<class Arch>(Arch arch) {
+    for (const std::size_t n : lengths<Arch, TestType>()) {
+      const std::vector<TestType> x = random_values<TestType>(n, 3);
+      const std::vector<TestType> before = random_values<TestType>(n + 1, 4);
+      std::vector<TestType> y = before;
+      constexpr TestType factor = TestType(-1.75);
+      funnel::axpy_kernel(arch, factor, x.data(), y.data(), n);
+      for (std::size_t i = 0; i < n; ++i) {
+        const long double product = static_cast<long double>(factor) * x[i];
+        const auto magnitude = static_cast<double>(std::abs(product) + std::abs(before[i]));
+        CHECK(tolerance::within(static_cast<double>(y[i]), static_cast<double>(product + before[i]),
+                                tolerance::reduction<TestType>(1, magnitude)));
+      }
+      CHECK(y[n] == before[n]);
+    }
+  });
+}
+
+TEMPLATE_TEST_CASE("shifted_exp_kernel: within 4 ulp, 0 where masked", "", float, double) {
+  for_each_arch([]<class Arch>(Arch arch) {
+    for (const std::size_t n : lengths<Arch, TestType>()) {
+      const std::vector<TestType> x = random_values<TestType>(n, 5, -80, 0);
+      constexpr TestType shift = TestType(0.5);
+      constexpr TestType untouched = 123;
+      std::vector<TestType> y(n + 1, untouched);
+      funnel::shifted_exp_kernel(arch, x.data(), shift, y.data(), n);
+      for (std::size_t i = 0; i < n; ++i) {
+        const TestType distance = x[i] - shift;  // the subtraction itself rounds
+        const auto expected = static_cast<double>(std::exp(static_cast<long double>(distance)));
+        CHECK(tolerance::within(static_cast<double>(y[i]), expected,
+                                tolerance::elementwise<TestType>(expected)));
+      }
+      CHECK(y[n] == untouched);
+    }
+    constexpr TestType infinity = std::numeric_limits<TestType>::infinity();
+    const std::vector<TestType> x = {-infinity, TestType(2), -5000,
+                                     std::numeric_limits<TestType>::quiet_NaN()};
+    std::vector<TestType> y(x.size());
+    funnel::shifted_exp_kernel(arch, x.data(), TestType(2), y.data(), x.size());
+    CHECK(y[0] == 0);
+    CHECK(y[1] == 1);
+    CHECK(y[2] == 0);
+    CHECK(std::isnan(y[3]));
+  });
+}
