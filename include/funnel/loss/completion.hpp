@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/loss/detail/inputs.hpp>
+#include <funnel/loss/detail/logistic.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <span>
+
+namespace funnel {
+
+/// What a completion head estimates.
+enum class completion_target {
+  /// The fraction played, played / length, at most 1: 0.73 means 73 % played.
+  fraction,
+  /// The probability that played >= finished_at * length.
+  finished,
+};
+
+/// What `completion_loss` can be told.
+template <class T>
+struct completion_options {
+  completion_target target = completion_target::fraction;
+  /// The fraction from which on a video counts as finished, itself included; above 0.
+  T finished_at = T(0.8);
+  /// Weight of each row, not negative; none means 1 each, 0 leaves a row out.
+  std::span<const T> weights = {};
+};
+
+/// The loss of a completion-rate head: binary cross-entropy of its logits with a label made of the
+/// time played and the length of the video.
+///
+///     y = min(played / length, 1),   or   y = 1[played >= finished_at * length]
+///
+/// Shapes      logits [n, 1]; played, lengths [n]; weights [n] or none; the loss [1, 1].
+/// Units       played and lengths in one unit. A row whose length is not above 0 has no label and
+///             counts as weight 0. Played again counts as played to the end.
+/// Errors      std::invalid_argument if logits has not one column, a size differs, a played time or
+///             weight is negative or not finite, a length is not finite, or finished_at is not
+///             above 0; nothing is recorded then.
+/// Numerics    as `bce_with_logits`. The least loss over fractions is above 0.
+/// Source      formulas items 16 and 17; that exactly finished_at counts as finished is our choice.
+template <Context C>
+value_of<C> completion_loss(C& context, const value_of<C>& logits,
+                            std::span<const scalar_of<C>> played,
+                            std::span<const scalar_of<C>> lengths,
+                            const completion_options<scalar_of<C>>& options = {}) {
+  using t = scalar_of<C>;
+  const std::size_t n = detail::check_logits("completion_loss", logits);
+  detail::check_count("completion_loss", "played", played.size(), n);
+  detail::check_count("completion_loss", "lengths", lengths.size(), n);
+  detail::check_weights("completion_loss", options.weights, n);
+  detail::check_positive("completion_loss", "finished_at", options.finished_at);
+  detail::check_not_negative("completion_loss", "played", played);
+  detail::check_all_finite("completion_loss", "lengths", lengths);
+  return detail::logistic_mean(context, logits, [&](std::size_t i) {
+    if (!(lengths[i] > 0)) return detail::logistic_row<t>{0, 0, 0};
+    const t label = options.target == completion_target::fraction
+                        ? std::min(played[i] / lengths[i], t(1))
+                        : t(played[i] >= options.finished_at * lengths[i] ? 1 : 0);
+    return detail::logistic_row<t>{label, 1 - label, detail::weight_of(options.weights, i)};
+  });
+}
+
+}  // namespace funnel

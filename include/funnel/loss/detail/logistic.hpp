@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/core/math.hpp>
+#include <funnel/loss/detail/scalar_loss.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+
+namespace funnel::detail {
+
+/// What pulls the logit of one row up and down, and how much the row counts.
+template <class T>
+struct logistic_row {
+  T positive;
+  T negative;
+  T weight;
+};
+
+/// sum_i w_i (positive_i softplus(-z_i) + negative_i softplus(z_i)) / sum_i w_i, or 0 where the
+/// weights add up to 0; `row(i)` says what row i is. Rows of weight 0 are not looked at.
+///
+/// No term is negative, so that nothing cancels whatever the sizes of logits and labels.
+template <Context C, class Row>
+value_of<C> logistic_mean(C& context, const value_of<C>& logits, Row row) {
+  using t = scalar_of<C>;
+  double total = 0;
+  for (std::size_t i = 0; i < logits.rows(); ++i) total += static_cast<double>(row(i).weight);
+  return scalar_loss(context, logits, [&](matrix_view<const t> z, matrix_view<t> slopes) {
+    double sum = 0;
+    for (std::size_t i = 0; i < z.rows(); ++i) {
+      const logistic_row<t> r = row(i);
+      const t x = z(i, 0);
+      if (slopes.data() != nullptr) {
+        slopes(i, 0) = r.weight > 0 ? (r.negative * sigmoid(x) - r.positive * sigmoid(-x)) *
+                                          static_cast<t>(static_cast<double>(r.weight) / total)
+                                    : t(0);
+      }
+      if (r.weight > 0) {
+        const t tail = std::log1p(std::exp(-std::abs(x)));  // of softplus(x) and softplus(-x)
+        const t loss =
+            r.positive * (std::max(-x, t(0)) + tail) + r.negative * (std::max(x, t(0)) + tail);
+        sum += static_cast<double>(r.weight) * static_cast<double>(loss);
+      }
+    }
+    return total > 0 ? sum / total : 0.0;
+  });
+}
+
+}  // namespace funnel::detail

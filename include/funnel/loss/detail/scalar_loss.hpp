@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/nn/context.hpp>
+
+#include <cstddef>
+
+namespace funnel::detail {
+
+/// A loss [1, 1] of the value x. `compute(x, slopes)` gives the loss and, where `slopes` has data,
+/// fills in its derivatives, of the shape of x.
+///
+/// The derivatives are found on the way forward: the labels a loss reads are not looked at again.
+template <Context C, class Compute>
+value_of<C> scalar_loss(C& context, const value_of<C>& x, Compute compute) {
+  using t = scalar_of<C>;
+  matrix_view<t> slopes;
+  if constexpr (C::is_training) {
+    if (x.learns()) {
+      slopes = {context.scratch().template allocate<t>(x.rows() * x.cols()), x.rows(), x.cols()};
+    }
+  }
+  const auto loss = context.make(1, 1);
+  writable(loss)(0, 0) = static_cast<t>(compute(matrix_view<const t>(view(x)), slopes));
+  if constexpr (C::is_training) {
+    if (x.learns()) {
+      context.record([x, loss, slopes] {
+        const t scale = loss.gradient(0, 0);
+        for (std::size_t i = 0; i < x.rows(); ++i) {
+          for (std::size_t j = 0; j < x.cols(); ++j) x.gradient(i, j) += scale * slopes(i, j);
+        }
+      });
+    }
+  }
+  return loss;
+}
+
+}  // namespace funnel::detail

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/loss/detail/inputs.hpp>
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace funnel {
+
+/// What `distillation_targets` can be told.
+template <class T>
+struct distillation_options {
+  /// How much the teacher counts against the label, in [0, 1]. lambda.
+  T teacher_weight = T(0.5);
+  /// [n], 0 where a candidate was scored but not shown: it has no label (what stands there is not
+  /// read) and the teacher counts alone. None means all were shown.
+  std::span<const std::uint8_t> shown = {};
+};
+
+/// Soft labels between what happened and what a teacher says, for `bce_with_logits`.
+///
+///     targets_i = (1 - lambda) y_i + lambda p_i
+///
+/// The cross-entropy with them is the same mix of the cross-entropies with y and with p.
+///
+/// Shapes      labels, teacher, targets [n]; targets may be labels or teacher.
+/// Units       the teacher's calibrated probabilities of the same head, not logits: undo the
+///             down-sampling of its training data first.
+/// Errors      std::invalid_argument if a size differs, a label or a teacher's probability is
+/// outside
+///             [0, 1] or NaN, or the weight is outside [0, 1]; nothing is written then.
+/// Source      formulas items 31 and 74.
+template <class T>
+void distillation_targets(std::span<const T> labels, std::span<const T> teacher,
+                          std::span<T> targets, const distillation_options<T>& options = {}) {
+  constexpr const char* name = "distillation_targets";
+  const std::size_t n = labels.size();
+  const auto shown = [&](std::size_t i) { return options.shown.empty() || options.shown[i] != 0; };
+  detail::check_count(name, "teacher", teacher.size(), n);
+  detail::check_count(name, "targets", targets.size(), n);
+  if (!options.shown.empty()) detail::check_count(name, "shown", options.shown.size(), n);
+  detail::check_option(name, "teacher_weight", options.teacher_weight,
+                       options.teacher_weight >= 0 && options.teacher_weight <= 1,
+                       "a number in [0, 1]");
+  detail::check_fractions(name, "teacher", teacher);
+  for (std::size_t i = 0; i < n; ++i) {
+    if (shown(i) && !(labels[i] >= 0 && labels[i] <= 1))
+      detail::fail("funnel::", name, ": labels[", i, "] is ", labels[i],
+                   ", expected a number in [0, 1]");
+  }
+  for (std::size_t i = 0; i < n; ++i) {
+    targets[i] =
+        shown(i) ? (1 - options.teacher_weight) * labels[i] + options.teacher_weight * teacher[i]
+                 : teacher[i];
+  }
+}
+
+/// What `check_teacher` found.
+struct teacher_report {
+  /// Whether to learn from the batch.
+  bool usable = false;
+  /// Mean of the probabilities that are any; 0 if none is.
+  double mean = 0;
+  /// How many are NaN or outside [0, 1].
+  std::size_t invalid = 0;
+};
+
+/// Looks at a batch of a teacher's probabilities before a model learns from them: a broken teacher
+/// spoils every student.
+///
+/// Usable if every one is a number in [0, 1] and their mean is within `largest_drift` of the usual
+/// one, |mean - usual_mean| <= largest_drift * usual_mean. Keep the usual mean over some days.
+///
+/// Shapes      teacher [n]; n = 0 is not usable.
+/// Errors      std::invalid_argument if usual_mean is outside (0, 1] or largest_drift negative.
+/// Source      formulas item 31.
+template <class T>
+teacher_report check_teacher(std::span<const T> teacher, double usual_mean,
+                             double largest_drift = 0.3) {
+  detail::check_option("check_teacher", "usual_mean", usual_mean, usual_mean > 0 && usual_mean <= 1,
+                       "a number in (0, 1]");
+  detail::check_option("check_teacher", "largest_drift", largest_drift, largest_drift >= 0,
+                       "0 or more");
+  teacher_report report;
+  double sum = 0;
+  for (const T p : teacher) {
+    if (p >= 0 && p <= 1) {
+      sum += static_cast<double>(p);
+    } else {
+      ++report.invalid;
+    }
+  }
+  const std::size_t valid = teacher.size() - report.invalid;
+  if (valid > 0) report.mean = sum / static_cast<double>(valid);
+  report.usable = valid > 0 && report.invalid == 0 &&
+                  std::abs(report.mean - usual_mean) <= largest_drift * usual_mean;
+  return report;
+}
+
+}  // namespace funnel

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/core/math.hpp>
+#include <funnel/loss/detail/inputs.hpp>
+#include <funnel/loss/detail/scalar_loss.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace funnel {
+
+/// What a teacher's scores are.
+enum class teacher_scale { probability, logit };
+
+/// What `listwise_distillation` can be told.
+template <class T>
+struct listwise_options {
+  /// Logits of both models are divided by it, above 0; larger is flatter. T.
+  T temperature = 1;
+  /// What `teacher` holds. Of probabilities the logits are taken, after clipping to
+  /// [smallest_probability, 1 - smallest_probability].
+  teacher_scale scale = teacher_scale::probability;
+  /// In (0, 0.5).
+  T smallest_probability = T(1e-6);
+};
+
+/// Teaches a model to spread its softmax over each request's candidates as a teacher does.
+///
+///     P = softmax(teacher's logits / T),   Q = softmax(z / T),   L = -sum_i P_i ln Q_i
+///     dL/dz_i = (Q_i - P_i) / T
+///
+/// and their mean over the lists of two candidates or more.
+///
+/// Shapes      logits [n, 1]; teacher [n]; offsets [lists + 1]: list g, one request's candidates,
+/// is
+///             rows offsets[g] .. offsets[g + 1] - 1; the loss [1, 1].
+/// Units       logits of the student; the teacher's as `scale` says. The least loss is the entropy
+///             of P, not 0.
+/// Errors      std::invalid_argument if logits has not one column, a size differs, a teacher's
+/// score
+///             is outside [0, 1] (or a logit not finite), the offsets fall or don't span the rows,
+///             or an option is out of its range; nothing is recorded then.
+/// Numerics    computed in double with the largest logit subtracted. Equal teacher's scores make P
+///             uniform. A list of one, or no list, gives 0 with a gradient of 0.
+/// Source      Cao et al., ICML 2007; formulas item 33.
+template <Context C>
+value_of<C> listwise_distillation(C& context, const value_of<C>& logits,
+                                  std::span<const scalar_of<C>> teacher,
+                                  std::span<const std::uint32_t> offsets,
+                                  const listwise_options<scalar_of<C>>& options = {}) {
+  using t = scalar_of<C>;
+  constexpr const char* name = "listwise_distillation";
+  const std::size_t n = detail::check_logits(name, logits);
+  detail::check_count(name, "teacher", teacher.size(), n);
+  detail::check_offsets(name, offsets, n);
+  detail::check_positive(name, "temperature", options.temperature);
+  detail::check_option(name, "smallest_probability", options.smallest_probability,
+                       options.smallest_probability > 0 && options.smallest_probability < t(0.5),
+                       "a number in (0, 0.5)");
+  const bool probabilities = options.scale == teacher_scale::probability;
+  if (probabilities) {
+    detail::check_fractions(name, "teacher", teacher);
+  } else {
+    detail::check_all_finite(name, "teacher", teacher);
+  }
+
+  double* target = context.scratch().template allocate<double>(n);
+  double* own = context.scratch().template allocate<double>(n);
+  return detail::scalar_loss(context, logits, [&](matrix_view<const t> z, matrix_view<t> slopes) {
+    if (slopes.data() != nullptr) std::fill_n(slopes.data(), n, t(0));
+    const double temperature = static_cast<double>(options.temperature);
+    const double smallest = static_cast<double>(options.smallest_probability);
+    for (std::size_t i = 0; i < n; ++i) {
+      const double p = static_cast<double>(teacher[i]);
+      target[i] = (probabilities ? logit(std::clamp(p, smallest, 1 - smallest)) : p) / temperature;
+      own[i] = static_cast<double>(z(i, 0)) / temperature;
+    }
+    const auto counts = [&](std::size_t g) { return offsets[g + 1] - offsets[g] > 1; };
+    double lists = 0, sum = 0;
+    for (std::size_t g = 0; g + 1 < offsets.size(); ++g) lists += counts(g) ? 1 : 0;
+    for (std::size_t g = 0; g + 1 < offsets.size(); ++g) {
+      if (!counts(g)) continue;
+      const std::size_t begin = offsets[g], size = offsets[g + 1] - begin;
+      const double target_sum = log_sum_exp(std::span<const double>(target + begin, size));
+      const double own_sum = log_sum_exp(std::span<const double>(own + begin, size));
+      for (std::size_t i = begin; i < begin + size; ++i) {
+        const double p = std::exp(target[i] - target_sum), log_q = own[i] - own_sum;
+        sum -= p * log_q;
+        if (slopes.data() != nullptr)
+          slopes(i, 0) = static_cast<t>((std::exp(log_q) - p) / (temperature * lists));
+      }
+    }
+    return lists > 0 ? sum / lists : 0.0;
+  });
+}
+
+}  // namespace funnel

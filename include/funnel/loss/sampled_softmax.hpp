@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/loss/detail/one_positive.hpp>
+
+#include <cstddef>
+#include <span>
+
+namespace funnel {
+
+/// What `sampled_softmax` can be told.
+template <class T>
+struct sampled_softmax_options {
+  /// Scores are divided by it first; above 0. Cosines need one well below 1. tau.
+  T temperature = T(0.05);
+  /// [n, 1 + k]: ln p of each item, p its probability of being sampled, subtracted from its score
+  /// after the division; finite. Empty means all equal.
+  matrix_view<const T> log_q = {};
+  /// Weight of each row, not negative; none means 1 each, 0 leaves a row out.
+  std::span<const T> weights = {};
+};
+
+/// The listwise loss of a retrieval model: each row is one positive and its own negatives.
+///
+///     s_ij = scores_ij / tau - ln p_ij,   L_i = -ln(e^s_i0 / sum_j e^s_ij)
+///
+/// Shapes      scores [n, 1 + k]: column 0 the positive, the others its negatives; weights [n]; the
+///             loss [1, 1], the weighted mean of the rows'.
+/// Errors      std::invalid_argument if there is no column, a size differs, the temperature is not
+///             above 0, a log_q is not finite, or a weight is negative or not finite; nothing is
+///             recorded then.
+/// Numerics    as `in_batch_softmax`. A negative that scores -infinity counts as absent; k = 0
+/// gives
+///             0 with a gradient of 0.
+/// Source      formulas items 37 and 39.
+template <Context C>
+value_of<C> sampled_softmax(C& context, const value_of<C>& scores,
+                            const sampled_softmax_options<scalar_of<C>>& options = {}) {
+  using t = scalar_of<C>;
+  constexpr const char* name = "sampled_softmax";
+  const std::size_t n = scores.rows(), m = scores.cols();
+  const matrix_view<const t> log_q = options.log_q;
+  if (m == 0) detail::fail("funnel::", name, ": scores has no column, expected a positive");
+  detail::check_positive(name, "temperature", options.temperature);
+  if (!log_q.empty() && (log_q.rows() != n || log_q.cols() != m)) {
+    detail::fail("funnel::", name, ": log_q is [", log_q.rows(), ", ", log_q.cols(),
+                 "], expected [", n, ", ", m, "] as scores");
+  }
+  for (std::size_t i = 0; i < log_q.rows(); ++i)
+    detail::check_all_finite(name, "log_q", log_q.row(i));
+  detail::check_weights(name, options.weights, n);
+
+  const auto fill = [&](std::size_t i, std::span<t> row) {
+    for (std::size_t j = 0; j < m; ++j) {
+      row[j] = view(scores)(i, j) / options.temperature - (log_q.empty() ? t(0) : log_q(i, j));
+    }
+  };
+  return detail::one_positive_mean(
+      context, scores, options.temperature, options.weights,
+      [](std::size_t) { return std::size_t{0}; }, fill);
+}
+
+}  // namespace funnel

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/loss/detail/inputs.hpp>
+#include <funnel/nn/context.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <initializer_list>
+#include <span>
+
+namespace funnel {
+
+/// The loss of several tasks: the weighted sum of their losses.
+///
+///     L = sum_t alpha_t L_t
+///
+/// Shapes      losses: k values [1, 1]; weights [k], or none for 1 each; the sum [1, 1].
+/// Errors      std::invalid_argument if there is no loss, one is not [1, 1], the sizes differ, or a
+///             weight is not finite; nothing is recorded then.
+/// Numerics    a loss of weight 0 is switched off: it is not looked at, even where it is NaN.
+/// Source      formulas items 2 and 42.
+template <Context C>
+value_of<C> total_loss(C& context, std::span<const value_of<C>> losses,
+                       std::span<const scalar_of<C>> weights = {}) {
+  using t = scalar_of<C>;
+  if (losses.empty()) detail::fail("funnel::total_loss: losses is empty, expected one or more");
+  for (std::size_t k = 0; k < losses.size(); ++k) {
+    if (losses[k].rows() != 1 || losses[k].cols() != 1) {
+      detail::fail("funnel::total_loss: losses[", k, "] is [", losses[k].rows(), ", ",
+                   losses[k].cols(), "], expected [1, 1]");
+    }
+  }
+  if (!weights.empty()) {
+    detail::check_count("total_loss", "weights", weights.size(), losses.size());
+    detail::check_all_finite("total_loss", "weights", weights);
+  }
+  const auto sum = context.make(1, 1);
+  t value = 0;
+  for (std::size_t k = 0; k < losses.size(); ++k) {
+    const t weight = detail::weight_of(weights, k);
+    if (weight != 0) value += weight * view(losses[k])(0, 0);
+  }
+  writable(sum)(0, 0) = value;
+  if constexpr (C::is_training) {
+    for (std::size_t k = 0; k < losses.size(); ++k) {
+      const t weight = detail::weight_of(weights, k);
+      if (weight == 0 || !losses[k].learns()) continue;
+      context.record(
+          [loss = losses[k], sum, weight] { loss.gradient(0, 0) += weight * sum.gradient(0, 0); });
+    }
+  }
+  return sum;
+}
+
+/// The same with the losses and weights written out: `total_loss(context, {click, like}, {1, 2})`.
+template <Context C>
+value_of<C> total_loss(C& context, std::initializer_list<value_of<C>> losses,
+                       std::initializer_list<scalar_of<C>> weights = {}) {
+  return total_loss(context, std::span<const value_of<C>>(losses.begin(), losses.size()),
+                    std::span<const scalar_of<C>>(weights.begin(), weights.size()));
+}
+
+}  // namespace funnel
