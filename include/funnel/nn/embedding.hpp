@@ -14,10 +14,13 @@
 namespace funnel {
 namespace detail {
 
+/// `first` is the position of ids[0] among all that the caller gave.
 /// Errors      std::invalid_argument if an id is not a row of the table.
-inline void check_ids(const char* function, std::span<const std::uint32_t> ids, std::size_t rows) {
+inline void check_ids(const char* function, std::span<const std::uint32_t> ids, std::size_t rows,
+                      std::size_t first = 0) {
   for (std::size_t i = 0; i < ids.size(); ++i) {
-    if (ids[i] >= rows) fail(function, ": ids[", i, "] is ", ids[i], ", expected below ", rows);
+    if (ids[i] >= rows)
+      fail(function, ": ids[", first + i, "] is ", ids[i], ", expected below ", rows);
   }
 }
 
@@ -51,7 +54,7 @@ struct embedding {
   template <Context C>
   value_of<C> operator()(C& context, matrix_view<const std::uint32_t> ids) const {
     for (std::size_t i = 0; i < ids.rows(); ++i)
-      detail::check_ids("funnel::embedding", ids.row(i), table.rows());
+      detail::check_ids("funnel::embedding", ids.row(i), table.rows(), i * ids.cols());
     const auto y = context.make(ids.rows(), ids.cols() * dim());
     for (std::size_t i = 0; i < ids.rows(); ++i) {
       T* to = writable(y).row(i).data();
