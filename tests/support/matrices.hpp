@@ -7,7 +7,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <initializer_list>
 #include <vector>
+
+/// Numbers a loop goes through: `for (const std::size_t n : sizes{0, 1, 7})`.
+using sizes = std::initializer_list<std::size_t>;
 
 /// Values uniform in [low, high), the same for the same seed.
 template <class T>

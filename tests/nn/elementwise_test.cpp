@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+#include <funnel/nn/elementwise.hpp>
+
+#include "support/catch.hpp"
+#include "support/errors.hpp"
+#include "support/gradients.hpp"
+#include "support/matrices.hpp"
+
+using funnel::add;
+using funnel::affine;
+using funnel::matrix;
+using funnel::multiply;
+
+TEST_CASE("add, multiply, affine: element by element") {
+  funnel::inference<double> context;
+  const matrix<double> a = random_matrix<double>(4, 3, 1);
+  const matrix<double> b = random_matrix<double>(4, 3, 2);
+  const auto sum = add(context, a.view(), b.view());
+  const auto product = multiply(context, a.view(), b.view());
+  const auto moved = affine(context, a.view(), 2.0, -0.5);
+  for (std::size_t i = 0; i < 4; ++i) {
+    for (std::size_t j = 0; j < 3; ++j) {
+      CHECK(sum(i, j) == a(i, j) + b(i, j));
+      CHECK(product(i, j) == a(i, j) * b(i, j));
+      CHECK(moved(i, j) == 2 * a(i, j) - 0.5);  // 2 a is exact
+    }
+  }
+}
+
+TEST_CASE("add, multiply: one row stands for all") {
+  funnel::inference<double> context;
+  const matrix<double> rows = random_matrix<double>(4, 3, 3);
+  const matrix<double> row = random_matrix<double>(1, 3, 4);
+  for (std::size_t i = 0; i < 4; ++i) {
+    for (std::size_t j = 0; j < 3; ++j) {
+      CHECK(add(context, rows.view(), row.view())(i, j) == rows(i, j) + row(0, j));
+      CHECK(multiply(context, row.view(), rows.view())(i, j) == rows(i, j) * row(0, j));
+    }
+  }
+  CHECK(add(context, row.view(), row.view()).rows() == 1);
+  CHECK(add(context, row.view(), rows.view().middle_rows(0, 0)).rows() == 0);
+}
+
+TEST_CASE("add, multiply: other shapes are refused") {
+  funnel::inference<double> context;
+  const matrix<double> a(4, 3);
+  const matrix<double> narrow(4, 2);
+  const matrix<double> shorter(3, 3);
+  CHECK(refuses([&] { add(context, a.view(), narrow.view()); }, "funnel::add", "3 and 2 columns"));
+  CHECK(refuses([&] { add(context, a.view(), shorter.view()); }, "funnel::add", "4 and 3 rows"));
+  CHECK(
+      refuses([&] { multiply(context, a.view(), narrow.view()); }, "funnel::multiply", "columns"));
+}
+
+TEST_CASE("add, multiply, affine: gradients") {
+  for (const std::vector<shape>& shapes :
+       {std::vector<shape>{{4, 3}, {4, 3}}, {{4, 3}, {1, 3}}, {{1, 3}, {4, 3}}, {{1, 3}, {1, 3}}}) {
+    check_operation(shapes,
+                    [](auto& context, const double_values& x) { return add(context, x[0], x[1]); });
+    check_operation(shapes, [](auto& context, const double_values& x) {
+      return multiply(context, x[0], x[1]);
+    });
+  }
+  check_operation({{4, 3}}, [](auto& context, const double_values& x) {
+    return affine(context, x[0], -1.5, 0.25);
+  });
+  // A value with itself.
+  check_operation({{4, 3}}, [](auto& context, const double_values& x) {
+    return multiply(context, add(context, x[0], x[0]), x[0]);
+  });
+  // With the caller's numbers on either side.
+  const matrix<double> numbers = random_matrix<double>(4, 3, 5);
+  check_operation({{1, 3}}, [&](auto& context, const double_values& x) {
+    const auto input = context.input(numbers);
+    return add(context, multiply(context, input, x[0]), multiply(context, x[0], input));
+  });
+}
