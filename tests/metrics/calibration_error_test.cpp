@@ -76,7 +76,7 @@ TEST_CASE("expected calibration error: equals the definition, in any order of ro
     doubles p(n), y(n);
     for (std::size_t i = 0; i < n; ++i) {
       p[i] = static_cast<double>(funnel::uniform_below(bits, 65)) / 64;
-      y[i] = funnel::bernoulli(bits, .3) ? 1 : 0;
+      y[i] = i % 2 == 0 ? funnel::uniform01(bits) : double(funnel::bernoulli(bits, .3));
     }
     for (std::size_t bins : {1u, 2u, 10u, 16u}) {
       const double bound = tolerance::reduction<double>(n, 1);
@@ -85,7 +85,7 @@ TEST_CASE("expected calibration error: equals the definition, in any order of ro
                               expected, bound));
       const floats fp(p.begin(), p.end()), fy(y.begin(), y.end());
       CHECK(tolerance::within(funnel::expected_calibration_error<float>(fp, fy, {.bins = bins}),
-                              expected, bound));
+                              expected, tolerance::elementwise<float>(1)));
 
       const funnel::calibration_error_options mass{.bins = bins, .binning = binning::equal_mass};
       const auto table = funnel::reliability_table<double>(p, y, mass);
@@ -107,7 +107,8 @@ TEST_CASE("expected calibration error: equals the definition, in any order of ro
         q[i] = p[order[i]];
         z[i] = y[order[i]];
       }
-      CHECK(funnel::expected_calibration_error<double>(q, z, mass) == by_mass);
+      CHECK(tolerance::within(funnel::expected_calibration_error<double>(q, z, mass), by_mass,
+                              bound));
     }
   }
 }

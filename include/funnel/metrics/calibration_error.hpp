@@ -43,7 +43,7 @@ struct reliability_bin {
 ///
 /// Shapes      probabilities [n], labels [n]; a table of options.bins lines.
 /// Units       probabilities, not logits; labels in [0, 1].
-/// Order       bins rise; the order of the input is of no importance.
+/// Order       bins rise; the order of the input matters to rounding only.
 /// Errors      std::invalid_argument if the sizes differ, a value is outside [0, 1] (NaN is) or
 ///             bins is 0.
 /// Cost        O(n) for equal width, O(n log n) and a copy for equal mass.
@@ -86,9 +86,8 @@ std::vector<reliability_bin> reliability_table(std::span<const T> probabilities,
     };
     std::vector<row> rows(n);
     for (std::size_t i = 0; i < n; ++i) rows[i] = {probabilities[i], labels[i]};
-    std::sort(rows.begin(), rows.end(), [](const row& a, const row& b) {
-      return a.prediction != b.prediction ? a.prediction < b.prediction : a.label < b.label;
-    });
+    std::sort(rows.begin(), rows.end(),
+              [](const row& a, const row& b) { return a.prediction < b.prediction; });
     for (std::size_t b = 0, i = 0; b < bins; ++b) {
       const std::size_t begin = i, end = (b + 1) * n / bins;
       while (i < n && (i < end || (i > begin && rows[i].prediction == rows[i - 1].prediction))) {

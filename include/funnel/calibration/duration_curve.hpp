@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/calibration/isotonic.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <limits>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace funnel {
+
+/// What `fit_duration_curve` can be told.
+struct duration_curve_options {
+  /// Bins of about equally many plays, 1 or more.
+  std::size_t bins = 20;
+  /// Each bin's mean counts this many plays of the overall mean as its own, 0 or more.
+  double prior_plays = 100;
+  /// The curve is never below it, above 0.
+  double floor = 0.02;
+  /// An adjusted completion is never above it, above 0.
+  double cap = 5;
+};
+
+/// The average completion of a video of some length, and completions measured against it.
+///
+///     p_finish = min(p / max(f(length), floor), cap)
+///
+/// A short video is finished more often than a long one of the same worth; the ratio to what is
+/// usual for the length is fair to both. Above 1 is better than usual.
+template <class T = float>
+class duration_curve {
+ public:
+  /// curve: the average completion by length, as `fit_duration_curve` finds it.
+  duration_curve(isotonic_calibrator<T> curve, T floor, T cap)
+      : curve_(std::move(curve)), floor_(floor), cap_(cap) {
+    if (!(floor > 0 && cap > 0))
+      detail::fail("funnel::duration_curve: floor is ", static_cast<double>(floor), " and cap is ",
+                   static_cast<double>(cap), ", expected both above 0");
+  }
+
+  const isotonic_calibrator<T>& curve() const { return curve_; }
+
+  /// The average completion of videos of this length. NaN if length is.
+  T expected(T length) const {
+    const T value = curve_(length);
+    return value < floor_ ? floor_ : value;
+  }
+
+  /// A completion estimate over what is usual for the length. NaN if either is.
+  T adjust(T completion, T length) const {
+    const T lift = completion / expected(length);
+    return lift > cap_ ? cap_ : lift;
+  }
+
+ private:
+  isotonic_calibrator<T> curve_;
+  T floor_, cap_;
+};
+
+/// Fits the falling curve of average completion by length.
+///
+/// Plays are cut into bins of equal mass by length, each bin's mean is drawn towards the overall
+/// mean, the means are made to fall by `fit_isotonic`, and the curve is straight between the bins'
+/// median lengths and flat outside.
+///
+/// Shapes      lengths [n], completions [n], a play each.
+/// Units       lengths above 0, in any unit; completions in [0, 1]: fractions played if estimates
+///             are of fractions, 0 or 1 if they are of finishing. The same kind for both.
+/// Order       plays of one length share a bin; the order of the input matters to rounding only.
+/// Errors      std::invalid_argument if n is 0, the sizes differ, a value is outside its range or
+///             an option is.
+/// Cost        O(n log n), a copy of the input.
+/// Numerics    sums in double.
+/// Source      formulas item 18. Reading completion of texts is multiplied by a rising curve
+///             instead: this is for video.
+template <class T>
+duration_curve<T> fit_duration_curve(std::span<const T> lengths, std::span<const T> completions,
+                                     const duration_curve_options& options = {}) {
+  const std::size_t n = lengths.size();
+  detail::require_size("fit_duration_curve", "completions", completions.size(), "lengths", n);
+  detail::require_each("fit_duration_curve", "lengths", lengths, "a finite number above 0",
+                       [](T v) { return v > 0 && v <= std::numeric_limits<T>::max(); });
+  detail::require_unit_interval("fit_duration_curve", "completions", completions);
+  if (n == 0) detail::fail("funnel::fit_duration_curve: lengths is empty");
+  if (options.bins == 0) detail::fail("funnel::fit_duration_curve: bins is 0, expected 1 or more");
+  if (!(options.prior_plays >= 0))
+    detail::fail("funnel::fit_duration_curve: prior_plays is ", options.prior_plays,
+                 ", expected 0 or more");
+
+  struct play {
+    T length, completion;
+  };
+  std::vector<play> plays(n);
+  double total = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    plays[i] = {lengths[i], completions[i]};
+    total += static_cast<double>(completions[i]);
+  }
+  const double overall = total / static_cast<double>(n);
+  std::sort(plays.begin(), plays.end(),
+            [](const play& a, const play& b) { return a.length < b.length; });
+
+  std::vector<T> medians, means, weights;
+  for (std::size_t b = 0, i = 0; b < options.bins; ++b) {
+    const std::size_t begin = i, end = (b + 1) * n / options.bins;
+    double sum = 0;
+    while (i < n && (i < end || (i > begin && plays[i].length == plays[i - 1].length)))
+      sum += static_cast<double>(plays[i++].completion);
+    if (i == begin) continue;
+    const double count = static_cast<double>(i - begin);
+    medians.push_back(plays[begin + (i - begin) / 2].length);
+    means.push_back(
+        static_cast<T>((sum + options.prior_plays * overall) / (count + options.prior_plays)));
+    weights.push_back(static_cast<T>(count));
+  }
+  return {fit_isotonic<T>(medians, means, weights, {.direction = isotonic_direction::decreasing}),
+          static_cast<T>(options.floor), static_cast<T>(options.cap)};
+}
+
+}  // namespace funnel

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/metrics/detail/inputs.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <limits>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace funnel {
+
+enum class isotonic_direction { increasing, decreasing };
+
+/// What an isotonic fit is between its knots.
+enum class isotonic_interpolation {
+  /// Straight lines: no ties are made but within a pooled block.
+  linear,
+  /// The value of the last knot at or below the score.
+  step,
+};
+
+/// What `fit_isotonic` can be told.
+struct isotonic_options {
+  isotonic_direction direction = isotonic_direction::increasing;
+  isotonic_interpolation interpolation = isotonic_interpolation::linear;
+};
+
+/// A monotone function of a score, given by knots; flat outside of them.
+///
+/// Cost        O(log m) a score for m knots.
+/// Numerics    a NaN score stays NaN.
+template <class T = float>
+class isotonic_calibrator {
+ public:
+  /// Knots as `knots` and `values` return them.
+  ///
+  /// Errors      std::invalid_argument if there are no knots, the sizes differ, a number is not
+  ///             finite, knots do not rise strictly or values are not monotone.
+  isotonic_calibrator(std::vector<T> knots, std::vector<T> values,
+                      isotonic_interpolation interpolation = isotonic_interpolation::linear)
+      : knots_(std::move(knots)), values_(std::move(values)), interpolation_(interpolation) {
+    const auto fail = [](auto... text) { detail::fail("funnel::isotonic_calibrator: ", text...); };
+    detail::require_size("isotonic_calibrator", "values", values_.size(), "knots", knots_.size());
+    detail::require_finite("isotonic_calibrator", "knots", std::span<const T>(knots_));
+    detail::require_finite("isotonic_calibrator", "values", std::span<const T>(values_));
+    if (knots_.empty()) fail("knots is empty");
+    bool rises = false, falls = false;
+    for (std::size_t i = 1; i < knots_.size(); ++i) {
+      if (knots_[i] <= knots_[i - 1]) fail("knots do not rise at ", i);
+      rises |= values_[i] > values_[i - 1];
+      falls |= values_[i] < values_[i - 1];
+    }
+    if (rises && falls) fail("values rise and fall, expected monotone ones");
+  }
+
+  std::span<const T> knots() const { return knots_; }
+  std::span<const T> values() const { return values_; }
+
+  /// The calibrated value of a score.
+  T operator()(T score) const {
+    if (score != score) return score;
+    const auto above = std::upper_bound(knots_.begin(), knots_.end(), score);
+    const auto right = static_cast<std::size_t>(above - knots_.begin());
+    if (right == 0) return values_.front();
+    if (right == knots_.size() || interpolation_ == isotonic_interpolation::step)
+      return values_[right - 1];
+    const double left_knot = static_cast<double>(knots_[right - 1]);
+    const double part =
+        (static_cast<double>(score) - left_knot) / (static_cast<double>(knots_[right]) - left_knot);
+    const double from = static_cast<double>(values_[right - 1]);
+    const double to = static_cast<double>(values_[right]);
+    // Rounding must not carry it past the next knot's value.
+    const double value = from + part * (to - from);
+    return static_cast<T>(std::clamp(value, std::min(from, to), std::max(from, to)));
+  }
+
+  /// The calibrated values of scores [n] in output [n], which may be the same span.
+  ///
+  /// Errors      std::invalid_argument if the sizes differ; nothing is written then.
+  void apply(std::span<const T> scores, std::span<T> output) const {
+    detail::require_size("isotonic_calibrator::apply", "output", output.size(), "scores",
+                         scores.size());
+    for (std::size_t i = 0; i < scores.size(); ++i) output[i] = (*this)(scores[i]);
+  }
+
+ private:
+  std::vector<T> knots_;
+  std::vector<T> values_;
+  isotonic_interpolation interpolation_;
+};
+
+/// Finds the monotone function of the score that is nearest to the labels.
+///
+///     minimise  sum_i w_i (f(s_i) - y_i)^2  over monotone f
+///
+/// by pooling adjacent violators. A pooled block gives a knot at its smallest and one at its
+/// largest score.
+///
+/// Shapes      scores [n], labels [n], weights [n] or empty for 1 each.
+/// Units       any scale of score; labels are probabilities, rates or any number.
+/// Order       rows with equal scores are one row of their mean; the order of the input matters to rounding
+///             only.
+/// Errors      std::invalid_argument if n is 0, the sizes differ, a score or label is not finite or
+///             a weight is not finite and above 0.
+/// Cost        O(n log n), 3 copies of the input.
+/// Numerics    sums in double. The weighted mean of f over the rows is that of the labels.
+/// Source      Ayer et al. 1955; Zadrozny and Elkan, KDD 2002; formulas items 18 and 91.
+template <class T>
+isotonic_calibrator<T> fit_isotonic(std::span<const T> scores, std::span<const T> labels,
+                                    std::span<const T> weights = {},
+                                    const isotonic_options& options = {}) {
+  const std::size_t n = scores.size();
+  detail::require_size("fit_isotonic", "labels", labels.size(), "scores", n);
+  if (!weights.empty())
+    detail::require_size("fit_isotonic", "weights", weights.size(), "scores", n);
+  detail::require_finite("fit_isotonic", "scores", scores);
+  detail::require_finite("fit_isotonic", "labels", labels);
+  detail::require_each("fit_isotonic", "weights", weights, "a finite number above 0",
+                       [](T w) { return w > 0 && w <= std::numeric_limits<T>::max(); });
+  if (n == 0) detail::fail("funnel::fit_isotonic: scores is empty");
+
+  struct block {
+    T first, last;
+    double weight, sum;
+    double mean() const { return sum / weight; }
+    void join(const block& next) {
+      last = next.last;
+      weight += next.weight;
+      sum += next.sum;
+    }
+  };
+  // A decreasing fit is an increasing one of negated labels.
+  const double sign = options.direction == isotonic_direction::increasing ? 1 : -1;
+  std::vector<block> rows(n);
+  for (std::size_t i = 0; i < n; ++i) {
+    const double weight = weights.empty() ? 1.0 : static_cast<double>(weights[i]);
+    rows[i] = {scores[i], scores[i], weight, sign * weight * static_cast<double>(labels[i])};
+  }
+  std::sort(rows.begin(), rows.end(),
+            [](const block& a, const block& b) { return a.first < b.first; });
+  std::vector<block> blocks;
+  for (std::size_t begin = 0, end = 0; begin < n; begin = end) {
+    block next = rows[begin];
+    for (end = begin + 1; end < n && rows[end].first == next.first; ++end) next.join(rows[end]);
+    blocks.push_back(next);
+    while (blocks.size() > 1 && blocks[blocks.size() - 2].mean() >= blocks.back().mean()) {
+      const block violator = blocks.back();
+      blocks.pop_back();
+      blocks.back().join(violator);
+    }
+  }
+
+  std::vector<T> knots, values;
+  for (const block& b : blocks) {
+    const T value = static_cast<T>(sign * b.mean());
+    knots.push_back(b.first);
+    values.push_back(value);
+    if (b.last == b.first) continue;
+    knots.push_back(b.last);
+    values.push_back(value);
+  }
+  return {std::move(knots), std::move(values), options.interpolation};
+}
+
+}  // namespace funnel

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: MIT
+#include <funnel/calibration/platt.hpp>
+
+#include "support/catch.hpp"
+#include "support/errors.hpp"
+#include "support/tolerance.hpp"
+
+#include <funnel/core/random.hpp>
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+namespace {
+
+using doubles = std::vector<double>;
+
+double sigmoid(double z) {
+  return 1 / (1 + std::exp(-z));
+}
+
+struct sample {
+  doubles logits, labels;
+};
+
+/// Labels drawn with probability sigma(a z + b).
+sample draw(std::size_t n, double a, double b, std::uint64_t seed, double spread = 2) {
+  funnel::random_generator bits(seed);
+  sample rows;
+  for (std::size_t i = 0; i < n; ++i) {
+    rows.logits.push_back(spread * funnel::standard_normal(bits) - 1);
+    rows.labels.push_back(funnel::bernoulli(bits, sigmoid(a * rows.logits[i] + b)) ? 1 : 0);
+  }
+  return rows;
+}
+
+double loss(const sample& rows, double a, double b) {
+  double sum = 0;
+  for (std::size_t i = 0; i < rows.logits.size(); ++i) {
+    const double z = a * rows.logits[i] + b;
+    sum += std::log1p(std::exp(-std::abs(z))) + std::max(z, 0.) - rows.labels[i] * z;
+  }
+  return sum / static_cast<double>(rows.logits.size());
+}
+
+/// The means of sigma - y and of its product with z: both 0 at the best fit.
+std::pair<double, double> gradient(const sample& rows, double a, double b) {
+  double level = 0, slope = 0;
+  for (std::size_t i = 0; i < rows.logits.size(); ++i) {
+    const double error = sigmoid(a * rows.logits[i] + b) - rows.labels[i];
+    level += error;
+    slope += error * rows.logits[i];
+  }
+  const double n = static_cast<double>(rows.logits.size());
+  return {level / n, slope / n};
+}
+
+}  // namespace
+
+TEST_CASE("fit_platt: two points of known rates are met exactly") {
+  // Rate 1/5 at z = 0 and 4/5 at z = 1: b = -ln 4, a = 2 ln 4.
+  const sample rows{{0, 0, 0, 0, 0, 1, 1, 1, 1, 1}, {1, 0, 0, 0, 0, 1, 1, 1, 1, 0}};
+  const auto fit = funnel::fit_platt<double>(rows.logits, rows.labels, {.tolerance = 1e-14});
+  CHECK(fit.converged);
+  CHECK(tolerance::within(fit.b, -std::log(4.), tolerance::iterative<double>(10, 2)));
+  CHECK(tolerance::within(fit.a, 2 * std::log(4.), tolerance::iterative<double>(10, 3)));
+  CHECK(tolerance::within(fit.probability(1.), .8, tolerance::iterative<double>(10, 1)));
+  CHECK(tolerance::within(fit.logit(0.), -std::log(4.), tolerance::iterative<double>(10, 2)));
+  // The same of soft labels.
+  const auto soft = funnel::fit_platt<double>(doubles{0, 1}, doubles{.2, .8}, {.tolerance = 1e-14});
+  CHECK(soft.converged);
+  CHECK(tolerance::within(soft.a, fit.a, tolerance::iterative<double>(10, 3)));
+}
+
+TEST_CASE("fit_platt: finds what the labels were drawn with") {
+  const auto rows = draw(20000, .6, -1.5, 1);
+  const auto fit = funnel::fit_platt<double>(rows.logits, rows.labels);
+  REQUIRE(fit.converged);
+  CHECK(fit.iterations <= 10);
+  const auto [level, slope] = gradient(rows, fit.a, fit.b);
+  const double asked = funnel::platt_options().tolerance;
+  CHECK(tolerance::within(level, 0, tolerance::promised(1, asked)));
+  CHECK(tolerance::within(slope, 0, tolerance::promised(4, asked)));  // deviation 2, mean -1
+  // The deviation of either by Fisher information is below 4 / sqrt(n).
+  CHECK(tolerance::within(fit.a, .6, tolerance::statistical(4, rows.logits.size())));
+  CHECK(tolerance::within(fit.b, -1.5, tolerance::statistical(4, rows.logits.size())));
+  const double best = loss(rows, fit.a, fit.b);
+  for (double da : {-.01, 0., .01})
+    for (double db : {-.01, 0., .01})
+      if (da != 0 || db != 0) CHECK(loss(rows, fit.a + da, fit.b + db) > best);
+
+  const std::vector<float> z(rows.logits.begin(), rows.logits.end());
+  const std::vector<float> y(rows.labels.begin(), rows.labels.end());
+  const auto narrow = funnel::fit_platt<float>(z, y);
+  CHECK(narrow.converged);
+  CHECK(tolerance::within(narrow.a, fit.a, tolerance::iterative<float>(1, 1)));
+}
+
+TEST_CASE("fit_platt: converges from logits of any scale and place") {
+  const auto rows = draw(500, -.8, .3, 2);
+  const auto fit = funnel::fit_platt<double>(rows.logits, rows.labels);
+  REQUIRE(fit.converged);
+  for (const double scale : {1e-6, 1e3, 1e6})
+    for (const double shift : {0., 1e4}) {
+      sample moved = rows;
+      for (double& z : moved.logits) z = scale * (z + shift);
+      const auto other = funnel::fit_platt<double>(moved.logits, moved.labels);
+      CHECK(other.converged);
+      // Fits to a gradient of 1e-10 agree to about that over the curvature, and shifts lose digits.
+      CHECK(tolerance::within(other.a * scale, fit.a, tolerance::promised(1e-7, fit.a)));
+      CHECK(tolerance::within(other.logit(moved.logits[7]), fit.logit(rows.logits[7]),
+                              tolerance::promised(1e-7, 1)));
+    }
+}
+
+TEST_CASE("fit_platt: separated classes have no best slope, smoothing gives them one") {
+  const doubles logits{-2, -1, 1, 2};
+  for (const doubles& labels : {doubles{0, 0, 1, 1}, doubles{1, 1, 0, 0}, doubles{1, 1, 1, 1},
+                                doubles{0, 0, 0, 0}, doubles{0, .5, 1, 1}}) {
+    const auto fit = funnel::fit_platt<double>(logits, labels);
+    CHECK_FALSE(fit.converged);
+    CHECK(fit.a == 1);
+    CHECK(fit.b == 0);
+    const auto smooth = funnel::fit_platt<double>(logits, labels, {.smooth_labels = true});
+    CHECK(smooth.converged);
+    CHECK(std::isfinite(smooth.a));
+  }
+  // Platt's targets: 3/4 and 1/4 for two of each, so at -1 and 1 a = ln 3 is near.
+  const auto two = funnel::fit_platt<double>(doubles{-1, -1, 1, 1}, doubles{0, 0, 1, 1},
+                                             {.tolerance = 1e-14, .smooth_labels = true});
+  CHECK(tolerance::within(two.a, std::log(3.), tolerance::iterative<double>(10, 1)));
+  CHECK(tolerance::within(two.b, 0, tolerance::iterative<double>(10, 1)));
+}
+
+TEST_CASE("fit_platt: equal logits keep their slope and are shifted") {
+  const auto fit = funnel::fit_platt<double>(doubles(4, .1), doubles{1, 0, 0, 0});
+  CHECK(fit.converged);
+  CHECK(fit.a == 1);
+  CHECK(tolerance::within(fit.probability(.1), .25, tolerance::promised(1e-9, 1)));
+  CHECK_FALSE(funnel::fit_platt<double>(doubles{3}, doubles{1}).converged);
+}
+
+TEST_CASE("fit_platt: too few steps are reported") {
+  const auto rows = draw(500, 2, 1, 3);
+  const auto fit = funnel::fit_platt<double>(rows.logits, rows.labels, {.max_iterations = 1});
+  CHECK_FALSE(fit.converged);
+  CHECK(fit.iterations == 1);
+}
+
+TEST_CASE("fit_bias: the mean estimate becomes the mean label, and the order stays") {
+  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+    const auto rows = draw(300, 1.3, static_cast<double>(seed) - 4, seed, 3);
+    const auto fit = funnel::fit_bias<double>(rows.logits, rows.labels);
+    REQUIRE(fit.converged);
+    CHECK(fit.iterations <= 8);
+    CHECK(fit.a == 1);
+    CHECK(tolerance::within(gradient(rows, 1, fit.b).first, 0,
+                            tolerance::promised(1, funnel::platt_options().tolerance)));
+  }
+  // A shift is undone.
+  const auto rows = draw(300, 1, 0, 9);
+  doubles shifted = rows.logits;
+  for (double& z : shifted) z += 25;
+  const double plain = funnel::fit_bias<double>(rows.logits, rows.labels).b;
+  const auto fit = funnel::fit_bias<double>(shifted, rows.labels);
+  CHECK(fit.converged);
+  CHECK(tolerance::within(fit.b, plain - 25, tolerance::promised(1e-7, 25)));
+}
+
+TEST_CASE("fit_bias: a start where sigma is flat, from which Newton alone would leave") {
+  const doubles logits{0, 0, 0, 0, 100};
+  const auto fit = funnel::fit_bias<double>(logits, doubles{1, 1, .5, 0, 0});
+  CHECK(fit.converged);
+  double sum = 0;
+  for (double z : logits) sum += fit.probability(z);
+  CHECK(tolerance::within(sum, 2.5, tolerance::promised(5, funnel::platt_options().tolerance)));
+}
+
+TEST_CASE("fit_platt: far outliers, from which Newton's whole steps would leave") {
+  const sample rows{{.24, -746, 6.13, 5209, 1.92, 4724, 1.39, -28.7, 77.7, 1.59, .056},
+                    {0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0}};
+  CHECK(funnel::fit_platt<double>(rows.logits, rows.labels).converged);
+}
+
+TEST_CASE("fit_platt: last steps whose gain the rounding of the loss hides") {
+  CHECK(funnel::fit_platt<double>(doubles{0, 1, -5, 4, 0, 0}, doubles{0, 0, 0, 1, 1, 1}).converged);
+  CHECK(funnel::fit_platt<double>(doubles{94, -2, 1, -6}, doubles{1, 0, 1, 1}).converged);
+}
+
+TEST_CASE("fit_bias: one class has no best b") {
+  for (const double label : {0., 1.}) {
+    const auto fit = funnel::fit_bias<double>(doubles{1, 2}, doubles(2, label));
+    CHECK_FALSE(fit.converged);
+    CHECK(fit.b == 0);
+    CHECK(funnel::fit_bias<double>(doubles{1, 2}, doubles(2, label), {.smooth_labels = true})
+              .converged);
+  }
+}
+
+TEST_CASE("platt fits: refuse what they cannot read") {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  CHECK(refuses([] { funnel::fit_platt<double>({}, {}); }, "funnel::fit_platt", "logits is empty"));
+  CHECK(refuses([] { funnel::fit_bias<double>({}, {}); }, "funnel::fit_bias", "logits is empty"));
+  CHECK(refuses(
+      [] {
+        funnel::fit_platt<double>(doubles{1}, doubles{1, 0});
+      },
+      "funnel::fit_platt", "labels has 2"));
+  CHECK(refuses([&] { funnel::fit_platt<double>(doubles{nan}, doubles{1}); }, "funnel::fit_platt",
+                "logits[0]"));
+  CHECK(refuses([] { funnel::fit_bias<double>(doubles{1}, doubles{2}); }, "funnel::fit_bias",
+                "labels[0] is 2"));
+  CHECK(refuses([] { funnel::fit_bias<double>(doubles{1}, doubles{1}, {.tolerance = 0}); },
+                "funnel::fit_bias", "tolerance is 0"));
+}
