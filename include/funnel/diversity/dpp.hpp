@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/core/arena.hpp>
+#include <funnel/core/matrix.hpp>
+#include <funnel/diversity/detail/greedy.hpp>
+#include <funnel/diversity/detail/unit_rows.hpp>
+#include <funnel/diversity/detail/volume.hpp>
+#include <funnel/diversity/similarity.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <span>
+#include <type_traits>
+
+namespace funnel {
+
+/// What `dpp` can be told.
+struct dpp_options {
+  /// Weight of relevance against volume, in [0, 1]; 1 sorts by relevance alone, 0 ignores it but for
+  /// ties (the first pick is then the most relevant). theta in the notes.
+  double relevance_weight = 0.5;
+  /// How many of the last picks an item is held against; 0 means all of them. W in the notes; the
+  /// source's w counts the item itself too, so its w is W + 1.
+  std::size_t window = 0;
+  /// How many items at the front of `picked` are chosen already, as the page before or a fixed
+  /// head: they are read, kept, and count as shown.
+  std::size_t given = 0;
+  /// Added to every S_ii, >= 0: mends a similarity that is not quite positive semi-definite.
+  double jitter = 0;
+  /// A d^2 of at most this is none, >= 0: ln d^2 is then -1e9.
+  double epsilon = 1e-10;
+  /// Scale of the similarity of vectors; a similarity function has its own.
+  cosine_range range = cosine_range::minus_one_to_one;
+};
+
+namespace detail {
+
+inline bool* check_dpp(std::size_t n, std::span<const std::size_t> picked,
+                       const dpp_options& options, arena& scratch) {
+  bool* taken =
+      mark_given("funnel::dpp", n, picked, options.given, options.relevance_weight, scratch);
+  constexpr double largest = std::numeric_limits<double>::max();
+  if (!(options.jitter >= 0 && options.jitter <= largest))
+    fail("funnel::dpp: jitter should be finite and >= 0, got ", options.jitter);
+  if (!(options.epsilon >= 0 && options.epsilon <= largest))
+    fail("funnel::dpp: epsilon should be finite and >= 0, got ", options.epsilon);
+  return taken;
+}
+
+template <class T, class Volume>
+void pick_by_volume(std::span<const T> relevance, std::span<std::size_t> picked,
+                    const dpp_options& options, bool* taken, arena& scratch, Volume&& volume) {
+  constexpr double log_of_none = -1e9;  // so low that it loses, so high that relevance still orders
+  const double weight = options.relevance_weight;
+  pick_greedily(
+      relevance, picked, options.given, taken, scratch,
+      [&](std::size_t i) {
+        const double left = volume[i];
+        return weight * static_cast<double>(relevance[i]) +
+               (1 - weight) * (left > options.epsilon ? std::log(left) : log_of_none);
+      },
+      [&](std::size_t j, const bool* before) { volume.add(j, before); });
+}
+
+}  // namespace detail
+
+/// Picks items one by one, each the best trade of its relevance against the volume it adds: greedy
+/// MAP inference of a determinantal point process.
+///
+///     next = argmax_i  w*relevance[i] + (1 - w)*ln d_i^2,  d_i^2 = det S_{P+i} / det S_P
+///
+/// where P are the picks in the window and S_ij = similarity(i, j), S_ii = similarity(i, i) +
+/// jitter.
+///
+/// Shapes      relevance [n]; similarity over [0, n) x [0, n); picked [k], k <= n, written in full
+///             behind the `given` first, also where S has rank below k.
+/// Units       any scale of relevance; S positive semi-definite, with S_ii about 1.
+/// Order       picked[0] is the first pick; of equal scores (within 1e-12 of the best) the more
+///             relevant, then the lower position, wins. Items without volume follow by relevance.
+///             Relevance that is not finite comes last, by position.
+/// Errors      std::invalid_argument if k > n, the weight is outside [0, 1], jitter or epsilon is
+///             negative or not finite, or the given picks are not distinct positions below n;
+///             nothing is written then.
+/// Cost        O(n k^2) and k n doubles of scratch without a window, O(n k W^2) and W n doubles with
+///             one, and n k calls of similarity; never an n x n matrix. `scratch` keeps its memory
+///             until it is reset, and a warm one allocates nothing; without it one is made for the
+///             call.
+/// Numerics    in double. With a window the factor is made anew at each pick, so errors don't grow
+///             with k. A similarity that is not finite counts as 0.
+/// Source      Chen, Zhang and Zhou, NeurIPS 2018, algorithm 1; formulas item 77.
+template <class T = float, PairSimilarity Similarity>
+void dpp(std::span<const std::type_identity_t<T>> relevance, const Similarity& similarity,
+         std::span<std::size_t> picked, const dpp_options& options, arena& scratch) {
+  const std::size_t n = relevance.size();
+  const std::size_t k = picked.size();
+  const std::span<const T> values = relevance;
+  bool* taken = detail::check_dpp(n, picked, options, scratch);
+  if (options.relevance_weight == 1)
+    return detail::pick_by_relevance(values, picked, options.given, taken, scratch);
+  double* diagonal = scratch.allocate<double>(n);
+  for (std::size_t i = 0; i < n; ++i)
+    diagonal[i] = detail::finite_or_zero(static_cast<double>(similarity(i, i))) + options.jitter;
+  const auto fill_row = [&](std::size_t j, const bool* before, double* row) {
+    detail::fill_similarities(similarity, j, before, n, row);
+  };
+  const std::size_t window = detail::sliding_window(options.window, k);
+  if (window == 0)
+    detail::pick_by_volume(
+        values, picked, options, taken, scratch,
+        detail::cholesky_volume(n, fill_row, diagonal, k, options.epsilon, scratch));
+  else
+    detail::pick_by_volume(
+        values, picked, options, taken, scratch,
+        detail::window_volume(n, fill_row, diagonal, window, options.epsilon, scratch));
+}
+
+template <class T = float, PairSimilarity Similarity>
+void dpp(std::span<const std::type_identity_t<T>> relevance, const Similarity& similarity,
+         std::span<std::size_t> picked, const dpp_options& options = {}) {
+  arena scratch;
+  dpp<T>(relevance, similarity, picked, options, scratch);
+}
+
+/// The same with the cosine of vectors for the similarity, `options.range` its scale; S_ii = 1 +
+/// jitter for every item.
+///
+/// Shapes      vectors [n, d], of any length: only their directions count.
+/// Errors      and std::invalid_argument if there are not n vectors.
+/// Cost        O(n k d) and (n + k d) doubles of scratch without a window, O(n k (d + W^2)) and W n
+///             doubles with one.
+/// Numerics    products in double. A vector that is zero, or has a value that is not finite, has
+///             cosine 0 with every other item.
+template <class T = float>
+void dpp(std::span<const std::type_identity_t<T>> relevance,
+         matrix_view<const std::type_identity_t<T>> vectors, std::span<std::size_t> picked,
+         const dpp_options& options, arena& scratch) {
+  const std::size_t n = relevance.size();
+  const std::size_t k = picked.size();
+  const std::span<const T> values = relevance;
+  bool* taken = detail::check_dpp(n, picked, options, scratch);
+  if (vectors.rows() != n)
+    detail::fail("funnel::dpp: vectors has ", vectors.rows(), " rows for ", n, " items");
+  if (options.relevance_weight == 1)
+    return detail::pick_by_relevance(values, picked, options.given, taken, scratch);
+  double* diagonal = scratch.allocate<double>(n);
+  std::fill_n(diagonal, n, 1 + options.jitter);
+  const detail::unit_rows<T, double> units(vectors, options.range, scratch);
+  const std::size_t window = detail::sliding_window(options.window, k);
+  if (window == 0)
+    return detail::pick_by_volume(
+        values, picked, options, taken, scratch,
+        detail::projected_volume(units, diagonal, k, options.epsilon, scratch));
+  double* shown = scratch.allocate<double>(units.width());
+  const auto fill_row = [&](std::size_t j, const bool*, double* row) {
+    units.read(j, shown);
+    units.multiply(shown, row);
+  };
+  detail::pick_by_volume(
+      values, picked, options, taken, scratch,
+      detail::window_volume(n, fill_row, diagonal, window, options.epsilon, scratch));
+}
+
+template <class T = float>
+void dpp(std::span<const std::type_identity_t<T>> relevance,
+         matrix_view<const std::type_identity_t<T>> vectors, std::span<std::size_t> picked,
+         const dpp_options& options = {}) {
+  arena scratch;
+  dpp<T>(relevance, vectors, picked, options, scratch);
+}
+
+}  // namespace funnel

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/core/arena.hpp>
+#include <funnel/core/matrix.hpp>
+#include <funnel/diversity/detail/greedy.hpp>
+#include <funnel/diversity/detail/shown_maxima.hpp>
+#include <funnel/diversity/detail/unit_rows.hpp>
+#include <funnel/diversity/similarity.hpp>
+
+#include <cstddef>
+#include <span>
+#include <type_traits>
+
+namespace funnel {
+
+/// What `mmr` can be told.
+struct mmr_options {
+  /// Weight of relevance against novelty, in [0, 1]; 1 sorts by relevance alone. lambda in the
+  /// source, theta in the notes.
+  double relevance_weight = 0.7;
+  /// How many of the last picks count as "already shown"; 0 means all of them. W in the notes.
+  std::size_t window = 0;
+  /// How many items at the front of `picked` are chosen already, as the page before or a fixed
+  /// head: they are read, kept, and count as shown.
+  std::size_t given = 0;
+  /// Scale of the similarity of vectors; a similarity function has its own.
+  cosine_range range = cosine_range::minus_one_to_one;
+};
+
+namespace detail {
+
+template <class T, class Sum, class FillRow>
+void mmr(std::span<const T> relevance, std::span<std::size_t> picked, const mmr_options& options,
+         bool* taken, arena& scratch, const FillRow& fill_row) {
+  const double weight = options.relevance_weight;
+  if (weight == 1) return pick_by_relevance(relevance, picked, options.given, taken, scratch);
+  shown_maxima<Sum> likeness(relevance.size(), sliding_window(options.window, picked.size()),
+                             scratch);
+  pick_greedily(
+      relevance, picked, options.given, taken, scratch,
+      [&](std::size_t i) {
+        return weight * static_cast<double>(relevance[i]) -
+               (1 - weight) * static_cast<double>(likeness[i]);
+      },
+      [&](std::size_t j, const bool* before) {
+        fill_row(j, before, likeness.next_row());
+        likeness.add();
+      });
+}
+
+}  // namespace detail
+
+/// Picks items one by one, each the best trade of its relevance against its likeness to those
+/// picked.
+///
+///     next = argmax_i  w*relevance[i] - (1 - w)*max_{j in window} similarity(i, j)
+///
+/// Shapes      relevance [n]; similarity over [0, n) x [0, n); picked [k], k <= n, written in full
+///             behind the `given` first.
+/// Units       relevance and similarity on one scale, as the weight trades one for the other. The
+///             maximum over no picks is 0.
+/// Order       picked[0] is the first pick; of equal scores (within 1e-12 of the best) the more
+///             relevant, then the lower position, wins. Relevance that is not finite comes last, by
+///             position.
+/// Errors      std::invalid_argument if k > n, the weight is outside [0, 1], or the given picks are
+///             not distinct positions below n; nothing is written then.
+/// Cost        O(n k), with a window too; n k calls of similarity; (W + 5) n words of scratch, W = 1
+///             without a window. `scratch` keeps them until it is reset, and a warm one allocates
+///             nothing; without it one is made for the call.
+/// Numerics    scores in double. A similarity that is not finite counts as 0.
+/// Source      Carbonell and Goldstein, SIGIR 1998, section 2; formulas item 76.
+template <class T = float, PairSimilarity Similarity>
+void mmr(std::span<const std::type_identity_t<T>> relevance, const Similarity& similarity,
+         std::span<std::size_t> picked, const mmr_options& options, arena& scratch) {
+  bool* taken = detail::mark_given("funnel::mmr", relevance.size(), picked, options.given,
+                                   options.relevance_weight, scratch);
+  detail::mmr<T, double>(relevance, picked, options, taken, scratch,
+                         [&](std::size_t j, const bool* before, double* row) {
+                           detail::fill_similarities(similarity, j, before, relevance.size(), row);
+                         });
+}
+
+template <class T = float, PairSimilarity Similarity>
+void mmr(std::span<const std::type_identity_t<T>> relevance, const Similarity& similarity,
+         std::span<std::size_t> picked, const mmr_options& options = {}) {
+  arena scratch;
+  mmr<T>(relevance, similarity, picked, options, scratch);
+}
+
+/// The same with the cosine of vectors for the similarity, `options.range` its scale.
+///
+/// Shapes      vectors [n, d], of any length: only their directions count.
+/// Errors      and std::invalid_argument if there are not n vectors.
+/// Cost        O(n k d), with a window too; never an n x n matrix.
+/// Numerics    products in T. A vector that is zero, or has a value that is not finite, has cosine 0
+///             with every other.
+template <class T = float>
+void mmr(std::span<const std::type_identity_t<T>> relevance,
+         matrix_view<const std::type_identity_t<T>> vectors, std::span<std::size_t> picked,
+         const mmr_options& options, arena& scratch) {
+  bool* taken = detail::mark_given("funnel::mmr", relevance.size(), picked, options.given,
+                                   options.relevance_weight, scratch);
+  if (vectors.rows() != relevance.size())
+    detail::fail("funnel::mmr: vectors has ", vectors.rows(), " rows for ", relevance.size(),
+                 " items");
+  const detail::unit_rows<T, T> units(vectors, options.range, scratch);
+  T* shown = scratch.allocate<T>(units.width());
+  detail::mmr<T, T>(relevance, picked, options, taken, scratch,
+                    [&](std::size_t j, const bool*, T* row) {
+                      units.read(j, shown);
+                      units.multiply(shown, row);
+                    });
+}
+
+template <class T = float>
+void mmr(std::span<const std::type_identity_t<T>> relevance,
+         matrix_view<const std::type_identity_t<T>> vectors, std::span<std::size_t> picked,
+         const mmr_options& options = {}) {
+  arena scratch;
+  mmr<T>(relevance, vectors, picked, options, scratch);
+}
+
+}  // namespace funnel
