@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/loss/watch_time.hpp>
 #include <funnel/nn/dense.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
 
 namespace funnel {
@@ -16,7 +15,6 @@ namespace funnel {
 ///
 /// Shapes      x [n, in] -> [n, 1].
 /// Units       `unit` and `longest` in seconds, or whatever times are counted in.
-/// Numerics    the logit is capped at ln(longest / unit), so that e^z cannot overflow.
 /// Source      Covington, Adams and Sargin, RecSys 2016, section 4.2; formulas item 15.
 template <class T>
 struct watch_time_head {
@@ -41,8 +39,7 @@ struct watch_time_head {
   }
   /// The estimate a logit stands for, in (0, longest]; NaN stays NaN.
   T seconds(T z) const {
-    const T cap = std::log(longest / unit);
-    return unit * std::exp(z > cap ? cap : z);
+    return predicted_watch_time(z, watch_time_options<T>{.unit = unit, .longest = longest});
   }
 
   void visit_parameters(auto&& visit) { visit("logit", logit); }

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/data/log.hpp>
+#include <funnel/features/counters.hpp>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace feed {
+
+/// Longest watch time that counts, in seconds.
+inline constexpr float longest_watch = 600;
+
+/// Where and when a request comes from.
+struct moment {
+  std::uint16_t tab = 0;
+  std::uint8_t hour = 21;
+};
+
+/// What the models know as numbers of a user in their moment (one row a request), of a video, and of the pair.
+///
+/// All of it comes from days that are over, from the history before the log, and from the tables: never from the
+/// statistics of a whole month, which know the future.
+class features {
+ public:
+  static constexpr std::size_t actions = 4;  // click, long view, like, ln(1 + seconds watched)
+  static constexpr std::size_t item_width = 3 * 3 + 3 * (1 + actions) + 3;
+  static constexpr std::size_t cross_width = 4 + 4 * (1 + actions);
+  static constexpr std::uint32_t duration_buckets = 16;
+
+  explicit features(const funnel::interaction_log& log);
+
+  /// Counts a day that is over; days come in order.
+  void count_day(std::span<const funnel::exposure> day);
+
+  std::size_t user_width() const { return user_width_; }
+  void user_numbers(funnel::user_id user, moment when, std::span<float> out) const;
+  void item_numbers(funnel::item_id item, std::span<float> out) const;
+  void cross_numbers(funnel::user_id user, funnel::item_id item, moment when,
+                     std::span<float> out) const;
+
+  std::uint32_t duration_bucket(funnel::item_id item) const { return buckets_[item]; }
+
+  /// Smoothed rates of an action: what the baselines go by.
+  double user_rate(funnel::user_id user, std::size_t action) const {
+    return log_[of_user].rate(user, action);
+  }
+  double item_rate(funnel::item_id item, std::size_t action) const {
+    return log_[of_item].rate(item, action);
+  }
+  double item_clicks(funnel::item_id item) const { return log_[of_item].amount(item, 0); }
+  double item_seconds(funnel::item_id item) const { return seconds_.rate(item, 0); }
+
+ private:
+  enum log_family {
+    of_user,
+    of_user_tab,
+    of_hour_tab,
+    of_item,
+    of_author,
+    of_tag,
+    of_user_tag,
+    of_tag_tab,
+    of_item_tab,
+    of_duration_tab,
+    log_families
+  };
+  enum past_family {
+    past_user,
+    past_item,
+    past_author,
+    past_tag,
+    past_user_tag,
+    past_user_author,
+    past_families
+  };
+
+  void count_history(funnel::user_id user, const funnel::user_history& history);
+  float* write_log(log_family f, std::uint64_t key, float* out) const;
+  float* write_past(past_family f, std::uint64_t key, float* out) const;
+
+  const funnel::interaction_log& source_;
+  std::vector<std::uint32_t> buckets_;
+  std::vector<funnel::rate_counters> log_;
+  std::vector<funnel::rate_counters> past_;
+  funnel::rate_counters seconds_;
+  std::int32_t last_day_ = 0;
+  std::size_t days_ = 0;
+  std::size_t user_width_;
+};
+
+}  // namespace feed

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: MIT
+//
+// A short-video feed from end to end: a log, retrieval, pre-ranking, ranking, re-ranking, and how good each stage is.
+
+#include "arguments.hpp"
+#include "evaluation.hpp"
+#include "report.hpp"
+#include "server.hpp"
+
+#include <funnel/data/kuairand.hpp>
+#include <funnel/data/simulator.hpp>
+#ifdef FUNNEL_HAS_TBB
+#include <funnel/core/tbb.hpp>
+#endif
+
+#include <chrono>
+#include <cstdio>
+#include <exception>
+#include <fstream>
+#include <optional>
+
+namespace {
+
+using namespace feed;
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+funnel::simulator_options simulated(const arguments& given) {
+  funnel::simulator_options options{.seed = given.seed};
+  if (given.small) {
+    options.users = 300;
+    options.videos = 500;
+    options.authors = 60;
+  }
+  return options;
+}
+
+/// The days of the log up to the end of training, with features as known before each; counts them.
+std::vector<rows> days_of_training(features& known, const funnel::interaction_log& log,
+                                   std::int32_t until,
+                                   std::vector<funnel::matrix<float>>& item_tables) {
+  const auto items_now = [&] {
+    funnel::matrix<float>& table =
+        item_tables.emplace_back(log.videos.size(), features::item_width);
+    for (funnel::item_id item = 0; item < log.videos.size(); ++item)
+      known.item_numbers(item, table.row(item));
+  };
+  items_now();  // the history before the log
+  std::vector<rows> days;
+  for (std::size_t begin = 0, end = 0; begin < log.exposures.size(); begin = end) {
+    const std::int32_t date = log.exposures[begin].date;
+    while (end < log.exposures.size() && log.exposures[end].date == date) ++end;
+    if (date > until) continue;
+    const std::vector<funnel::exposure> day(
+        log.exposures.begin() + static_cast<std::ptrdiff_t>(begin),
+        log.exposures.begin() + static_cast<std::ptrdiff_t>(end));
+    items_now();
+    days.push_back(make_rows(known, day));
+    known.count_day(day);
+  }
+  items_now();
+  return days;
+}
+
+template <class Executor>
+report run(const arguments& given, Executor& executor) {
+  std::optional<funnel::simulator> simulator;
+  funnel::interaction_log log;
+  if (given.data.empty()) {
+    simulator.emplace(simulated(given));
+    log = simulator->log();
+  } else {
+    log = funnel::read_kuairand(given.data, {.until = given.test_until});
+  }
+  const std::size_t repeats = funnel::remove_repeats(log.exposures);
+  std::ranges::stable_sort(log.exposures, {}, &funnel::exposure::date);
+
+  const auto start = std::chrono::steady_clock::now();
+  features known(log);
+  std::vector<funnel::matrix<float>> item_tables;
+  std::vector<rows> days = days_of_training(known, log, given.train_until, item_tables);
+  rows test =
+      make_rows(known, funnel::exposures_between(log.exposures, given.test_from, given.test_until));
+  if (days.empty() || test.size() == 0) {
+    funnel::detail::fail("short_video_feed: the log has ", days.size(), " days until ",
+                         given.train_until, " and ", test.size(), " rows from ", given.test_from,
+                         " to ", given.test_until);
+  }
+  rows training = join_rows(days);
+  const scaler user_scale(training.user), item_scale(training.item), cross_scale(training.cross);
+  for (rows* part : {&training, &test, &days.back()}) {
+    user_scale.apply(part->user);
+    item_scale.apply(part->item);
+    cross_scale.apply(part->cross);
+  }
+  for (funnel::matrix<float>& table : item_tables) item_scale.apply(table);
+  const catalog source(log, known);
+
+  const ranker_options ranking{.seed = given.seed};
+  const feed_ranker<float> ranker = [&] {
+    terminal_progress bar("ranker");
+    return train_ranker(source, training, ranking, std::ref(bar));
+  }();
+  const retrieval_data retrieval(log, known, days, std::move(item_tables));
+  const feed_towers towers = [&] {
+    terminal_progress bar("two towers");
+    return train_towers(retrieval, given.seed, std::ref(bar));
+  }();
+  const funnel::vector_index<> index = build_index(towers, retrieval);
+
+  const frozen_ranker teacher = funnel::freeze(ranker);
+  calibration calibrate(ranking, ranker.watch_head);
+  calibrate.fit(teacher, source, days.back(), executor);
+  const funnel::matrix<float> taught = estimate(teacher, calibrate, source, training, executor);
+  const taught_lists lists = make_lists(source, retrieval, towers, index, teacher, calibrate,
+                                        user_scale, item_scale, cross_scale, given.seed, executor);
+  std::vector<float> clicks(training.size());
+  for (std::size_t i = 0; i < clicks.size(); ++i) clicks[i] = taught(i, click);
+  const preranker_options preranking{.seed = given.seed};
+  const auto train_student = [&](const char* name, const taught_lists* of) {
+    terminal_progress bar(name);
+    return train_preranker(source, training, clicks, of, preranking, std::ref(bar));
+  };
+  const feed_preranker student = train_student("pre-ranker", &lists);
+  const double train_seconds = seconds_since(start);
+  const feed_preranker plain = train_student("pre-ranker without distillation", nullptr);
+
+  report numbers;
+  numbers.set("data.users", static_cast<double>(log.users.size()));
+  numbers.set("data.videos", static_cast<double>(log.videos.size()));
+  numbers.set("data.train_rows", static_cast<double>(training.size()));
+  numbers.set("data.test_rows", static_cast<double>(test.size()));
+  numbers.set("data.repeats_removed", static_cast<double>(repeats));
+  const funnel::matrix<float> estimates = estimate(teacher, calibrate, source, test, executor);
+  measure_ranking(numbers, known, test, estimates);
+  if (simulator) measure_truth(numbers, *simulator, test, estimates);
+  const std::vector<std::vector<funnel::item_id>> seen = seen_videos(log, given.train_until);
+  measure_retrieval(numbers, retrieval, known, towers, index, seen, test, executor);
+  const funnel::matrix<float> content = content_vectors(log, known);
+  const models shared{.source = source,
+                      .retrieval = retrieval,
+                      .towers = funnel::freeze(towers),
+                      .index = index,
+                      .preranker = funnel::freeze(student),
+                      .ranker = teacher,
+                      .calibrate = calibrate,
+                      .user_scale = user_scale,
+                      .cross_scale = cross_scale,
+                      .item_numbers = retrieval.items.back(),
+                      .content = content,
+                      .seen = seen};
+  measure_requests(numbers, shared, funnel::freeze(plain), test, given.seed);
+  numbers.set("time.train_s", train_seconds);
+  print(numbers, given.data.empty() ? "the simulator" : "KuaiRand-Pure");
+  return numbers;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  const std::optional<arguments> given = read_arguments(argc, argv);
+  if (!given) return 0;
+  report numbers;
+  if (given->threads == 1) {
+    funnel::serial executor;
+    numbers = run(*given, executor);
+  } else {
+#ifdef FUNNEL_HAS_TBB
+    funnel::tbb_executor executor(given->threads);
+    numbers = run(*given, executor);
+#else
+    funnel::detail::fail("short_video_feed: --threads needs oneTBB, which this build did not find");
+#endif
+  }
+  if (!given->json.empty()) {
+    std::ofstream file(given->json);
+    file << numbers.json();
+    if (!file.flush()) funnel::detail::fail("short_video_feed: cannot write ", given->json);
+  }
+  return 0;
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "%s\n", error.what());
+  return 1;
+}

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace feed {
+
+/// Numbers by dotted name, "rank.is_click.auc", in the order they came.
+class report {
+ public:
+  void set(std::string name, double value) { numbers_.emplace_back(std::move(name), value); }
+  double operator[](const std::string& name) const;
+  /// The numbers as nested objects; those that are not finite as null.
+  std::string json() const;
+
+ private:
+  std::vector<std::pair<std::string, double>> numbers_;
+};
+
+/// Shows how far a step is, on a terminal and nowhere else.
+class terminal_progress {
+ public:
+  explicit terminal_progress(const char* what);
+  ~terminal_progress();
+  terminal_progress(const terminal_progress&) = delete;
+  terminal_progress& operator=(const terminal_progress&) = delete;
+  void operator()(double done);
+
+ private:
+  const char* what_;
+  int shown_ = -1;
+  bool terminal_;
+};
+
+}  // namespace feed

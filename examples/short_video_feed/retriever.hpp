@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "rows.hpp"
+
+#include <funnel/nn/freeze.hpp>
+#include <funnel/nn/mlp.hpp>
+#include <funnel/retrieval/two_tower.hpp>
+#include <funnel/retrieval/vector_index.hpp>
+#include <funnel/sequence/target_attention.hpp>
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace feed {
+
+/// The lists that say what a user did: watched, watched long, liked, and clicked in the log so far.
+inline constexpr std::size_t list_kinds = 4;
+
+/// Input of the user tower, n users.
+struct user_side {
+  funnel::matrix_view<const float> numbers;
+  funnel::matrix_view<const std::uint32_t> fields;
+  funnel::matrix_view<const float> lengths;  ///< ln(1 + length) of each list
+  std::array<funnel::id_lists, list_kinds> items, tags;
+};
+
+/// Input of the item tower, n items.
+struct item_side {
+  std::span<const std::uint32_t> items, tags, durations;
+  funnel::matrix_view<const float> numbers;
+};
+
+/// A dense vector of what a user is and did.
+template <class T>
+struct user_tower {
+  funnel::embedding<T> video, tag, field;
+  funnel::mlp<T> network;
+
+  user_tower() = default;
+  user_tower(std::size_t videos, std::size_t tags, std::size_t numbers, std::size_t fields,
+             std::size_t field_values)
+      : video(videos, 32), tag(tags, 8, .1), field(field_values, 2, .1),
+        network(numbers + 2 * fields + list_kinds * (32 + 8 + 1), {64, 32}, {.dropout = .1}) {}
+
+  template <funnel::Context C>
+  funnel::value_of<C> operator()(C& context, const user_side& x) const {
+    const auto list = [&](std::size_t k) {
+      return concat(context, last_n_mean(context, video, x.items[k]),
+                    last_n_mean(context, tag, x.tags[k]));
+    };
+    const auto known = concat(context, x.numbers, field(context, x.fields), x.lengths, list(0),
+                              list(1), list(2), list(3));
+    return network(context, materialize(context, known));
+  }
+
+  void visit_parameters(auto&& visit) {
+    visit("video", video);
+    visit("tag", tag);
+    visit("field", field);
+    visit("network", network);
+  }
+};
+
+/// A dense vector of a video.
+template <class T>
+struct item_tower {
+  funnel::embedding<T> video, tag, duration;
+  funnel::mlp<T> network;
+
+  item_tower() = default;
+  item_tower(std::size_t videos, std::size_t tags)
+      : video(videos, 32), tag(tags, 8, .1), duration(features::duration_buckets, 4, .1),
+        network(32 + 8 + 4 + features::item_width, {64, 32}) {}
+
+  template <funnel::Context C>
+  funnel::value_of<C> operator()(C& context, const item_side& x) const {
+    const auto known = concat(context, video(context, x.items), tag(context, x.tags),
+                              duration(context, x.durations), x.numbers);
+    return network(context, materialize(context, known));
+  }
+
+  void visit_parameters(auto&& visit) {
+    visit("video", video);
+    visit("tag", tag);
+    visit("duration", duration);
+    visit("network", network);
+  }
+};
+
+using feed_towers = funnel::two_tower<user_tower<float>, item_tower<float>>;
+
+/// What both towers are fed: users as they are known, and videos and clicks as of the start of each day of training.
+/// Period 0 is the history before the log, period d + 1 is day d, and the last is the end of training.
+struct retrieval_data {
+  funnel::matrix<float> user_numbers;         ///< [users, ...]
+  funnel::matrix<std::uint32_t> user_fields;  ///< [users, fields], rows of one table
+  std::size_t field_values = 1;
+  std::array<history_lists, list_kinds - 1> past;
+  std::vector<history_lists> clicked;          ///< by period, of each user
+  std::vector<funnel::matrix<float>> items;    ///< by period, [videos, ...]
+  std::vector<std::uint32_t> tags, durations;  ///< of each video
+
+  struct positive {
+    funnel::user_id user;
+    funnel::item_id item;
+  };
+  std::vector<std::vector<positive>> positives;  ///< by period; none for the last
+
+  /// `days` are the rows of each day of training, `items` the scaled numbers of all videos before each and after all.
+  retrieval_data(const funnel::interaction_log& log, const features& known,
+                 std::span<const rows> days, std::vector<funnel::matrix<float>> item_numbers);
+
+  std::size_t periods() const { return items.size(); }
+};
+
+/// Gathers users of a period; keeps its memory.
+class user_batch {
+ public:
+  explicit user_batch(const retrieval_data& data) : data_(data) {}
+  void clear();
+  /// Leaves `hidden`, which is to be found, out of the user's own lists.
+  void append(funnel::user_id user, std::size_t period, funnel::item_id hidden);
+  user_side side();
+
+ private:
+  const retrieval_data& data_;
+  std::vector<float> numbers_, lengths_;
+  std::vector<std::uint32_t> fields_;
+  std::array<history_lists, list_kinds> lists_;
+};
+
+/// No item.
+inline constexpr funnel::item_id nothing = static_cast<funnel::item_id>(-1);
+
+feed_towers train_towers(const retrieval_data& data, std::uint64_t seed, const progress& report);
+
+/// The index of all videos as of the end of training.
+funnel::vector_index<> build_index(const feed_towers& towers, const retrieval_data& data);
+
+}  // namespace feed

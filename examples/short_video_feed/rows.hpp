@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "features.hpp"
+
+#include <funnel/core/matrix.hpp>
+#include <funnel/core/random.hpp>
+#include <funnel/features/standardize.hpp>
+#include <funnel/nn/embedding.hpp>
+
+#include <cstdint>
+#include <functional>
+#include <numeric>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace feed {
+
+/// Says how far a step is, in [0, 1].
+using progress = std::function<void(double)>;
+
+/// Numbers of a kind brought to mean 0 and deviation 1 and kept within +-4.
+class scaler {
+ public:
+  explicit scaler(funnel::matrix_view<const float> training) : standard_(training) {}
+  void apply(funnel::matrix_view<float> values) const;
+
+ private:
+  funnel::standardizer standard_;
+};
+
+/// Exposures and their features, each as known before the exposure's day.
+struct rows {
+  std::vector<funnel::exposure> shown;
+  funnel::matrix<float> user;
+  funnel::matrix<float> item;
+  funnel::matrix<float> cross;
+
+  std::size_t size() const { return shown.size(); }
+};
+
+/// Features of exposures by what is counted now.
+rows make_rows(const features& known, std::vector<funnel::exposure> shown);
+
+/// Rows one after another.
+rows join_rows(std::span<const rows> parts);
+
+/// The last items of every user before the log, and their tags: lists that batches are gathered from.
+struct history_lists {
+  std::vector<std::uint32_t> items;
+  std::vector<std::uint32_t> tags;
+  std::vector<std::uint32_t> offsets = {0};
+
+  void append(std::span<const funnel::item_id> history, const std::vector<funnel::video>& videos);
+  /// The list of `user` in `from`, appended to these.
+  void append(const history_lists& from, std::size_t user);
+  void clear();
+  std::size_t size() const { return offsets.size() - 1; }
+  funnel::id_lists item_lists() const { return {items, offsets}; }
+  funnel::id_lists tag_lists() const { return {tags, offsets}; }
+};
+
+/// The newest `most` items of a kind of history, for every user.
+history_lists newest(const funnel::interaction_log& log,
+                     std::vector<funnel::item_id> funnel::user_history::*kind, std::size_t most);
+
+/// 0, 1, ... n - 1 in random order.
+std::vector<std::uint32_t> random_order(std::size_t n, funnel::random_generator& bits);
+
+}  // namespace feed
