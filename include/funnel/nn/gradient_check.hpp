@@ -83,7 +83,8 @@ gradient_check_result check_gradients(Model& model, Loss&& loss,
       const double exact = static_cast<double>(all.flat()[i]);
       const double error =
           std::abs(exact - numeric) / std::max({1.0, std::abs(exact), std::abs(numeric)});
-      if (!(error <= result.largest_error)) {
+      // Nothing is worse than NaN, and nothing that follows hides it.
+      if (!(error <= result.largest_error) && !std::isnan(result.largest_error)) {
         result.largest_error = error;
         result.worst_parameter = path;
         result.worst_position = i;
