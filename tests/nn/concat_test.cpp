@@ -62,7 +62,7 @@ TEST_CASE("concat: a user of one row beside three items") {
 
 TEST_CASE(
     "concat: any number of rows, one-row parts in any place, concatenations of concatenations") {
-  for (const std::size_t n : sizes{0, 1, 2, 9}) {
+  for (const std::size_t n : size_list{0, 1, 2, 9}) {
     const matrix<float> user = random_matrix<float>(1, 3, 1);
     const matrix<float> a = random_matrix<float>(n, 4, 2);
     const matrix<float> b = random_matrix<float>(n, 1, 3);

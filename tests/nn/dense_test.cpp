@@ -93,7 +93,7 @@ TEST_CASE("dense: worked by hand") {
 TEST_CASE("dense: a split product is the product of the copied columns") {
   for (const bool bias : {true, false}) {
     const dense<float> layer = random_dense<float>(17, 21, {.bias = bias});
-    for (const std::size_t n : sizes{0, 1, 2, 7, 64}) {
+    for (const std::size_t n : size_list{0, 1, 2, 7, 64}) {
       funnel::inference<float> context;
       for (const three& x : arrangements(user, moment, items.view().middle_rows(0, n)))
         check_values(layer, materialize(context, x), layer(context, x));
@@ -117,8 +117,8 @@ TEST_CASE("dense: a row has the same bits in every batch, whatever stands in one
     for (std::size_t a = 0; a < all.size(); ++a) {
       INFO("arrangement " << a);
       const value whole = layer(context, all[a]);
-      for (const std::size_t n : sizes{1, 7, 64}) {
-        for (const std::size_t begin : sizes{0, 3, largest_batch - n}) {
+      for (const std::size_t n : size_list{1, 7, 64}) {
+        for (const std::size_t begin : size_list{0, 3, largest_batch - n}) {
           const three part = arrangements(user, moment, items.view().middle_rows(begin, n))[a];
           CHECK(same_bits(layer(context, part), whole.middle_rows(begin, n)));
         }

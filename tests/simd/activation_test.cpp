@@ -100,7 +100,7 @@ TEMPLATE_TEST_CASE("activation: a value's result does not depend on its place", 
       constexpr TestType untouched = 123;
       for (const std::size_t n : {std::size_t{0}, std::size_t{1}, width - 1, width, width + 1,
                                   2 * width + 1, 3 * width}) {
-        for (const std::size_t begin : sizes{0, 1}) {  // from 1 on nothing is aligned
+        for (const std::size_t begin : size_list{0, 1}) {  // from 1 on nothing is aligned
           std::vector<TestType> y(x.size() + 1, untouched);
           funnel::activation_kernel(arch, x.data() + begin, y.data() + begin, n, function);
           CHECK(same_bits(y.data() + begin, alone.data() + begin, n));

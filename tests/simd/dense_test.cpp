@@ -85,8 +85,8 @@ void check_shape(Arch arch, std::size_t n, std::size_t in, std::size_t out) {
 
 TEMPLATE_TEST_CASE("dense_kernel: any shape, row by row the same bits", "", float, double) {
   for_each_arch([](auto arch) {
-    for (const std::size_t in : sizes{0, 1, 7, 64}) {
-      for (const std::size_t out : sizes{1, 15, 16, 17, 32, 33, 48}) {
+    for (const std::size_t in : size_list{0, 1, 7, 64}) {
+      for (const std::size_t out : size_list{1, 15, 16, 17, 32, 33, 48}) {
         for (const std::size_t n : row_counts) check_shape<TestType>(arch, n, in, out);
       }
     }

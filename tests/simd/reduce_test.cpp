@@ -33,7 +33,7 @@ std::vector<std::size_t> lengths() {
 TEMPLATE_TEST_CASE("dot_kernel: against the sum in long double", "", float, double) {
   for_each_arch([]<class Arch>(Arch arch) {
     for (const std::size_t n : lengths<Arch, TestType>()) {
-      for (const std::size_t begin : sizes{0, 1}) {
+      for (const std::size_t begin : size_list{0, 1}) {
         const std::vector<TestType> a = random_values<TestType>(n + begin, 1);
         const std::vector<TestType> b = random_values<TestType>(n + begin, 2);
         long double sum = 0;

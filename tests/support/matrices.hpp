@@ -10,8 +10,8 @@
 #include <initializer_list>
 #include <vector>
 
-/// Numbers a loop goes through: `for (const std::size_t n : sizes{0, 1, 7})`.
-using sizes = std::initializer_list<std::size_t>;
+/// Numbers a loop goes through: `for (const std::size_t n : size_list{0, 1, 7})`.
+using size_list = std::initializer_list<std::size_t>;
 
 /// Values uniform in [low, high), the same for the same seed.
 template <class T>

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MIT
+#include <funnel/nn/similarity.hpp>
+
+#include "support/catch.hpp"
+#include "support/errors.hpp"
+#include "support/gradients.hpp"
+#include "support/matrices.hpp"
+#include "support/tolerance.hpp"
+
+#include <cmath>
+
+using funnel::cosine;
+using funnel::l2_normalize;
+using funnel::matrix;
+using funnel::pairwise_dot;
+using funnel::row_dot;
+
+namespace {
+
+double exact_dot(std::span<const float> a, std::span<const float> b) {
+  double sum = 0;
+  for (std::size_t j = 0; j < a.size(); ++j)
+    sum += static_cast<double>(a[j]) * static_cast<double>(b[j]);
+  return sum;
+}
+
+}  // namespace
+
+TEST_CASE("l2_normalize: 3, 4 becomes 0.6, 0.8; zero stays zero; NaN its row alone") {
+  matrix<double> x(3, 2);
+  x(0, 0) = 3;
+  x(0, 1) = 4;
+  x(2, 1) = std::nan("");
+  funnel::inference<double> context;
+  const auto y = l2_normalize(context, x.view());
+  CHECK(tolerance::within(y(0, 0), 0.6, tolerance::elementwise<double>(0.6)));
+  CHECK(tolerance::within(y(0, 1), 0.8, tolerance::elementwise<double>(0.8)));
+  CHECK(y(1, 0) == 0);
+  CHECK(y(1, 1) == 0);
+  CHECK(std::isnan(y(2, 0)));
+  CHECK(std::isnan(y(2, 1)));
+}
+
+TEST_CASE("l2_normalize: length one, whatever the length was") {
+  for (const std::size_t d : size_list{1, 7, 16, 33}) {
+    for (const double scale : {1e-9, 1., 1e9}) {
+      const matrix<float> x = random_matrix<float>(4, d, 1, -scale, scale);
+      funnel::inference<float> context;
+      const auto y = l2_normalize(context, x.view());
+      for (std::size_t i = 0; i < 4; ++i) {
+        CHECK(tolerance::within(exact_dot(y.row(i), y.row(i)), 1,
+                                tolerance::reduction<float>(d + 4, 1)));
+        CHECK(same_bits(l2_normalize(context, x.view().middle_rows(i, 1)), y.middle_rows(i, 1)));
+      }
+    }
+  }
+}
+
+TEST_CASE("row_dot, cosine, pairwise_dot: against the definitions") {
+  const matrix<float> a = random_matrix<float>(5, 19, 1);
+  const matrix<float> b = random_matrix<float>(5, 19, 2);
+  const matrix<float> one = random_matrix<float>(1, 19, 3);
+  funnel::inference<float> context;
+  const auto check = [](float found, double expected, double magnitude = 19) {
+    CHECK(tolerance::within(static_cast<double>(found), expected,
+                            tolerance::reduction<float>(19, magnitude)));
+  };
+  const auto dots = row_dot(context, a.view(), b.view());
+  const auto user_left = row_dot(context, one.view(), b.view());
+  const auto user_right = row_dot(context, b.view(), one.view());
+  const auto cosines = cosine(context, a.view(), one.view());
+  const auto pairs = pairwise_dot(context, a.view(), b.view());
+  REQUIRE(dots.cols() == 1);
+  REQUIRE(user_left.rows() == 5);
+  REQUIRE(pairs.cols() == 5);
+  for (std::size_t i = 0; i < 5; ++i) {
+    check(dots(i, 0), exact_dot(a.row(i), b.row(i)));
+    check(user_left(i, 0), exact_dot(one.row(0), b.row(i)));
+    CHECK(user_right(i, 0) == user_left(i, 0));
+    check(cosines(i, 0),
+          exact_dot(a.row(i), one.row(0)) /
+              std::sqrt(exact_dot(a.row(i), a.row(i)) * exact_dot(one.row(0), one.row(0))),
+          2);
+    for (std::size_t j = 0; j < 5; ++j) check(pairs(i, j), exact_dot(a.row(i), b.row(j)));
+    // The same pair, the same bits, wherever it is computed.
+    CHECK(pairs(i, i) == dots(i, 0));
+  }
+}
+
+TEST_CASE("cosine: 1 with itself, 0 with zero") {
+  const matrix<double> x = random_matrix<double>(3, 6, 4);
+  const matrix<double> zeros(3, 6);
+  funnel::inference<double> context;
+  const auto itself = cosine(context, x.view(), x.view());
+  const auto nothing = cosine(context, x.view(), zeros.view());
+  for (std::size_t i = 0; i < 3; ++i) {
+    CHECK(tolerance::within(itself(i, 0), 1, tolerance::reduction<double>(6, 1)));
+    CHECK(nothing(i, 0) == 0);
+  }
+}
+
+TEST_CASE("similarity: shapes that don't fit are refused") {
+  funnel::inference<double> context;
+  const matrix<double> a(4, 3);
+  const matrix<double> narrow(4, 2);
+  const matrix<double> shorter(3, 3);
+  CHECK(refuses([&] { row_dot(context, a.view(), narrow.view()); }, "funnel::row_dot",
+                "3 and 2 columns"));
+  CHECK(refuses([&] { row_dot(context, a.view(), shorter.view()); }, "funnel::row_dot",
+                "4 and 3 rows"));
+  CHECK(refuses([&] { pairwise_dot(context, a.view(), narrow.view()); }, "funnel::pairwise_dot",
+                "3 and 2 columns"));
+}
+
+TEST_CASE("similarity: gradients") {
+  check_operation(
+      {{4, 5}}, [](auto& context, const double_values& x) { return l2_normalize(context, x[0]); });
+  for (const std::vector<shape>& shapes :
+       {std::vector<shape>{{4, 5}, {4, 5}}, {{1, 5}, {4, 5}}, {{4, 5}, {1, 5}}}) {
+    check_operation(
+        shapes, [](auto& context, const double_values& x) { return row_dot(context, x[0], x[1]); });
+    check_operation(
+        shapes, [](auto& context, const double_values& x) { return cosine(context, x[0], x[1]); });
+    check_operation(shapes, [](auto& context, const double_values& x) {
+      return pairwise_dot(context, x[0], x[1]);
+    });
+  }
+  const matrix<double> numbers = random_matrix<double>(4, 5, 6);
+  check_operation({{1, 5}}, [&](auto& context, const double_values& x) {
+    return row_dot(context, context.input(numbers), x[0]);
+  });
+}
+
+TEST_CASE("l2_normalize: a row of zeros has no gradient") {
+  double_training context;
+  const funnel::parameter<double> p(1, 3);
+  const auto x = value_of_parameter(context, p);
+  context.backward(weighted_sum(context, l2_normalize(context, x)));
+  for (std::size_t j = 0; j < 3; ++j) CHECK(x.gradient(0, j) == 0);
+}
