@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+#include <funnel/core/executor.hpp>
+#ifdef FUNNEL_HAS_TBB
+#include <funnel/core/tbb.hpp>
+#endif
+
+#include "support/catch.hpp"
+#include "support/threads.hpp"
+
+#include <stdexcept>
+#include <utility>
+#include <vector>
+
+namespace {
+
+// Every index exactly once, and every write seen by the caller afterwards.
+template <class E>
+void check_executor(E&& executor) {
+  for (const std::size_t count : {0, 1, 2, 7, 1000}) {
+    std::vector<int> calls(count, 0);
+    executor.for_each(count, [&](std::size_t i) { ++calls[i]; });
+    CHECK(calls == std::vector<int>(count, 1));
+  }
+}
+
+// The pieces [begin, end) in the order of their indices.
+template <class E>
+std::vector<std::pair<std::size_t, std::size_t>> pieces(E&& executor, std::size_t n,
+                                                        std::size_t block) {
+  std::vector<std::pair<std::size_t, std::size_t>> found((n + block - 1) / block);
+  funnel::for_blocks(executor, n, block, [&](std::size_t begin, std::size_t end) {
+    found[begin / block] = {begin, end};
+  });
+  return found;
+}
+
+}  // namespace
+
+TEST_CASE("executors call a task once for every index", "[executor]") {
+  check_executor(funnel::serial{});
+  check_executor(thread_executor{1});
+  check_executor(thread_executor{3});
+#ifdef FUNNEL_HAS_TBB
+  check_executor(funnel::tbb_executor(1));
+  check_executor(funnel::tbb_executor(4));
+#endif
+}
+
+TEST_CASE("for_blocks cuts the same pieces for every executor", "[executor]") {
+  using list = std::vector<std::pair<std::size_t, std::size_t>>;
+  CHECK(pieces(funnel::serial{}, 10, 4) == list{{0, 4}, {4, 8}, {8, 10}});
+  CHECK(pieces(funnel::serial{}, 8, 4) == list{{0, 4}, {4, 8}});
+  CHECK(pieces(funnel::serial{}, 3, 4) == list{{0, 3}});
+  CHECK(pieces(funnel::serial{}, 0, 4).empty());
+  CHECK(pieces(thread_executor{3}, 1001, 7) == pieces(funnel::serial{}, 1001, 7));
+#ifdef FUNNEL_HAS_TBB
+  CHECK(pieces(funnel::tbb_executor(3), 1001, 7) == pieces(funnel::serial{}, 1001, 7));
+#endif
+}
+
+#ifdef FUNNEL_HAS_TBB
+TEST_CASE("tbb_executor refuses zero threads", "[executor]") {
+  CHECK_THROWS_AS(funnel::tbb_executor(0), std::invalid_argument);
+  CHECK(funnel::tbb_executor(3).concurrency() == 3);
+}
+#endif
