@@ -101,8 +101,8 @@ class isotonic_calibrator {
 ///
 /// Shapes      scores [n], labels [n], weights [n] or empty for 1 each.
 /// Units       any scale of score; labels are probabilities, rates or any number.
-/// Order       rows with equal scores are one row of their mean; the order of the input matters to rounding
-///             only.
+/// Order       rows with equal scores are one row of their mean; the order of the input matters to
+///             rounding only.
 /// Errors      std::invalid_argument if n is 0, the sizes differ, a score or label is not finite or
 ///             a weight is not finite and above 0.
 /// Cost        O(n log n), 3 copies of the input.

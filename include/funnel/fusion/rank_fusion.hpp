@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/fusion/formula.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+namespace funnel {
+
+/// One term of `rank_fusion`.
+template <class T = float>
+struct rank_term {
+  /// 0 takes the term out. w in the notes.
+  T weight = 1;
+  /// 0 or more, 0.5 to 1 is usual; larger falls faster with rank. alpha in the notes.
+  T power = 1;
+  /// Above -1, 0 to 50 is usual; larger makes the first ranks more alike: with 10, ranks 1 and 2
+  /// differ by 8 %. beta in the notes.
+  T offset = 10;
+};
+
+/// A weighted sum of falling functions of each candidate's rank by each objective.
+///
+///     s = sum_k w_k / (r_k^alpha_k + beta_k),  r_k = 1 + number of candidates with a larger p_k
+///
+/// Estimates may be of any scale and need no calibration: only their order counts. The score
+/// depends on the candidates it is computed with; do not cache it or compare it across requests.
+///
+/// Shapes      objectives [n, N], scores [n].
+/// Units       any.
+/// Order       equal estimates share the smallest rank ("1224"); a NaN has rank n.
+/// Errors      std::invalid_argument if objectives has not N columns, scores has not n values, a
+///             power is below 0 or an offset is not above -1; nothing is written then.
+/// Cost        O(N n log n); scratch of n pairs from the arena.
+/// Numerics    each term in double, their sum in T.
+/// Source      formulas item 11.
+template <std::size_t N, class T = float>
+struct rank_fusion {
+  std::array<rank_term<T>, N> terms{};
+
+  void check(std::size_t columns) const {
+    detail::check_objectives("rank_fusion", columns, N);
+    for (std::size_t k = 0; k < N; ++k) {
+      if (!(terms[k].power >= 0))
+        detail::fail("funnel::rank_fusion: terms[", k, "].power is ",
+                     static_cast<double>(terms[k].power), ", expected 0 or more");
+      if (!(terms[k].offset > -1))
+        detail::fail("funnel::rank_fusion: terms[", k, "].offset is ",
+                     static_cast<double>(terms[k].offset), ", expected a number above -1");
+    }
+  }
+
+  void operator()(matrix_view<const T> objectives, std::span<T> scores, arena& scratch) const {
+    detail::check_fuse(*this, objectives, scores);
+    struct row {
+      T estimate;
+      std::size_t position;
+    };
+    const std::size_t n = scores.size();
+    const std::span<row> rows(scratch.allocate<row>(n), n);
+    std::fill(scores.begin(), scores.end(), T(0));
+    for (std::size_t k = 0; k < N; ++k) {
+      if (terms[k].weight == 0) continue;
+      // NaNs are put aside, at the end.
+      std::size_t numbers = 0, nans = n;
+      for (std::size_t i = 0; i < n; ++i) {
+        const T estimate = objectives(i, k);
+        rows[estimate == estimate ? numbers++ : --nans] = {estimate, i};
+      }
+      std::sort(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(numbers),
+                [](const row& a, const row& b) { return a.estimate > b.estimate; });
+      T share = 0;
+      for (std::size_t i = 0; i < n; ++i) {
+        if (i == 0 || i >= numbers || rows[i].estimate < rows[i - 1].estimate)
+          share = term(terms[k], i < numbers ? i + 1 : n);
+        scores[rows[i].position] += share;
+      }
+    }
+  }
+
+ private:
+  static T term(const rank_term<T>& term, std::size_t rank) {
+    return static_cast<T>(static_cast<double>(term.weight) /
+                          (std::pow(static_cast<double>(rank), static_cast<double>(term.power)) +
+                           static_cast<double>(term.offset)));
+  }
+};
+
+}  // namespace funnel
