@@ -142,13 +142,18 @@ class csv_reader {
     throw format_error(detail::join_text(name_, ":", line, ":", column, ": ", parts...));
   }
 
+  void check_length(std::size_t bytes) const {
+    if (bytes > longest_record) fail_at(record_line_, 1, "the record is longer than 16 MiB");
+  }
+
   /// Moves what is unread to the front of the buffer and reads the next block behind it.
   void fill() {
-    constexpr std::size_t block = std::size_t{1} << 18;
     if (begin_ > 0) std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
     end_ -= begin_;
     begin_ = 0;
-    if (end_ > longest_record) fail_at(line_, 1, "the record is longer than 16 MiB");
+    check_length(end_);
+    // A record longer than the buffer is scanned again: doubling keeps that linear.
+    const std::size_t block = std::max(std::size_t{1} << 18, end_);
     if (buffer_.size() < end_ + block) buffer_.resize(end_ + block);
     const std::size_t got = std::fread(buffer_.data() + end_, 1, block, file_.get());
     if (got < block) {
@@ -171,6 +176,7 @@ class csv_reader {
       }
       if (last_block_ && begin_ == end_) return false;
       if (const auto after = try_scan()) {
+        check_length(*after - begin_);
         begin_ = *after;
         for (field& f : fields_)
           if (f.doubled_quotes) halve_quotes(f);

@@ -169,7 +169,9 @@ class kuairand_reader {
     const std::size_t watched = csv.column("watch_seq");
     const std::size_t liked = csv.column("like_seq");
     const std::size_t long_watched = csv.column("long_watch_seq");
+    vocabulary seen;
     while (csv.next()) {
+      new_id(csv, user, seen);
       user_history& history = log_.histories[known_id(csv, user, users_, "user_features_pure.csv")];
       history.total = csv.number<std::uint32_t>(length);
       history.last_time_ms = csv.number<std::int64_t>(last, 0);
@@ -284,7 +286,6 @@ class kuairand_reader {
   }
 
   void read_items(const csv_reader& csv, std::size_t column, std::vector<item_id>& items) const {
-    items.clear();
     for_each_number(csv, column, ' ', [&](std::uint64_t id) {
       const std::uint32_t row = videos_.find(id);
       if (row == 0) csv.fail(column, "the id ", id, " is not in video_features_basic_pure.csv");

@@ -34,7 +34,7 @@ std::vector<T> quantile_boundaries(std::span<const T> values, std::size_t bucket
   if (sorted.empty()) return boundaries;
   const std::size_t n = sorted.size();
   for (std::size_t j = 1; j < buckets; ++j) {
-    const std::size_t rank = j / buckets * n + (j % buckets * n + buckets - 1) / buckets;
+    const std::size_t rank = (j * n + buckets - 1) / buckets;
     if (rank >= n) break;
     const T last = boundaries.empty() ? sorted.front() : boundaries.back();
     if (sorted[rank] > last) boundaries.push_back(sorted[rank]);

@@ -20,8 +20,10 @@ namespace funnel {
 /// A ring of `periods` + 1 buckets a key: several windows (30 d, 7 d, 1 d) are answered by one
 /// object of 30 daily buckets, the last hours by one of hourly buckets.
 ///
-/// Units       a period is a whole number that grows with time, such as time_ms / 86400000.
-/// Errors      std::invalid_argument if periods is 0, an amount is not finite, or sizes differ.
+/// Units       a period is a whole number that grows with time, such as time_ms / 86400000; of at
+///             most 2^52 either side of 0.
+/// Errors      std::invalid_argument if periods is 0 or above a million, a period or a window is
+///             out of range, an amount is not finite, or sizes differ.
 /// Cost        `add` O(actions), `sums` O(window * actions), one look-up each; 8 (actions + 2)
 ///             bytes a bucket.
 /// Source      formulas item 25.
@@ -45,6 +47,7 @@ class window_counters {
     for (const float amount : amounts)
       if (!std::isfinite(amount))
         detail::fail("funnel::window_counters: the amount ", amount, " is not finite");
+    check_period(period);
     const std::size_t row = keys_.add(key) - 1;
     if (row * ring_ == starts_.size()) {
       starts_.resize((row + 1) * ring_, never);
@@ -73,6 +76,7 @@ class window_counters {
                    " numbers");
     if (window == 0 || window > periods())
       detail::fail("funnel::window_counters: window is ", window, ", expected 1 to ", periods());
+    check_period(period);
     std::ranges::fill(out, 0.0);
     const std::uint32_t row = keys_.find(key);
     if (row == 0) return;
@@ -86,6 +90,12 @@ class window_counters {
 
  private:
   static constexpr std::int64_t never = std::numeric_limits<std::int64_t>::min();
+
+  static void check_period(std::int64_t period) {
+    constexpr std::int64_t limit = std::int64_t{1} << 52;
+    if (period < -limit || period > limit)
+      detail::fail("funnel::window_counters: period is ", period, ", expected -2^52 to 2^52");
+  }
 
   std::size_t slot(std::int64_t period) const {
     const auto size = static_cast<std::int64_t>(ring_);

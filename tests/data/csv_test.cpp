@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT
+#include "files.hpp"
+#include "support/catch.hpp"
+
+#include <funnel/core/random.hpp>
+#include <funnel/data/csv.hpp>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+using funnel::csv_reader;
+
+namespace {
+
+/// All records of a text, and the line each starts on.
+std::vector<std::vector<std::string>> records(const std::string& content,
+                                              std::vector<std::size_t>* lines = nullptr) {
+  const temporary_folder folder;
+  csv_reader csv(folder.write("t.csv", "a,b\n" + content));
+  std::vector<std::vector<std::string>> result;
+  while (csv.next()) {
+    result.push_back({std::string(csv.text(0)), std::string(csv.text(1))});
+    if (lines) lines->push_back(csv.line());
+  }
+  return result;
+}
+
+/// What is wrong with a text, without the file's name.
+std::string complaint(const std::string& content) {
+  const temporary_folder folder;
+  const std::string file = folder.write("t.csv", content);
+  const std::string text = format_error_of([&] {
+    csv_reader csv(file);
+    while (csv.next()) {
+    }
+  });
+  REQUIRE(text.starts_with(file + ":"));
+  return text.substr(file.size() + 1);
+}
+
+using rows = std::vector<std::vector<std::string>>;
+
+}  // namespace
+
+TEST_CASE("csv_reader splits records") {
+  CHECK(records("1,2\n3,4\n") == rows{{"1", "2"}, {"3", "4"}});
+  CHECK(records("1,2\r\n3,4\r\n") == rows{{"1", "2"}, {"3", "4"}});
+  CHECK(records("1,2\n3,4") == rows{{"1", "2"}, {"3", "4"}});
+  CHECK(records("1,2\r\n3,4\r") == rows{{"1", "2"}, {"3", "4"}});
+  CHECK(records("").empty());
+  CHECK(records(",\n") == rows{{"", ""}});
+  CHECK(records("1,") == rows{{"1", ""}});
+  CHECK(records("\n\r\n1,2\n\n\r\n3,4\n\n") == rows{{"1", "2"}, {"3", "4"}});
+  CHECK(records("a\rb, c d \n") == rows{{"a\rb", " c d "}});
+}
+
+TEST_CASE("csv_reader reads quoted fields") {
+  CHECK(records("\"1,2\",\"a \"\"b\"\"\"\n") == rows{{"1,2", "a \"b\""}});
+  CHECK(records("\"\",\"\"\"\"\r\n1,\"2\"") == rows{{"", "\""}, {"1", "2"}});
+  CHECK(records("\"x\r\ny\n\",2\n3,4\n") == rows{{"x\r\ny\n", "2"}, {"3", "4"}});
+  CHECK(records("5\" disk,\"q\"\r") == rows{{"5\" disk", "q"}});
+}
+
+TEST_CASE("csv_reader counts lines") {
+  std::vector<std::size_t> lines;
+  records("1,2\n\n\"x\n\ny\",4\r\n5,6\n", &lines);
+  CHECK(lines == std::vector<std::size_t>{2, 4, 7});
+}
+
+TEST_CASE("csv_reader finds columns by name") {
+  const temporary_folder folder;
+  csv_reader csv(folder.write("t.csv", "\xef\xbb\xbfid,\"na\"\"me\",x\r\n7,8,9\r\n"));
+  CHECK(csv.column("id") == 0);
+  CHECK(csv.column("na\"me") == 1);
+  CHECK(csv.find_column("x") == 2);
+  CHECK_FALSE(csv.find_column("y").has_value());
+  CHECK(format_error_of([&] { csv.column("tab"); }) ==
+        csv.file() + ":1:1: column \"tab\" is missing");
+  REQUIRE(csv.next());
+  CHECK(csv.number<int>(csv.column("x")) == 9);
+}
+
+TEST_CASE("csv_reader reads the same whatever the blocks cut") {
+  // A block is 2^18 bytes: random records of many lengths put every kind of byte on its border.
+  funnel::random_generator bits(5);
+  const std::vector<std::string> pieces = {"\"\"", ",", "\n", "\r\n", "word", "\r", "7", " "};
+  rows expected;
+  std::string content;
+  while (content.size() < 1'500'000) {
+    std::vector<std::string> row(2);
+    for (std::size_t f = 0; f < 2; ++f) {
+      std::string raw;
+      for (std::size_t k = funnel::uniform_below(bits, 12); k > 0; --k) {
+        const std::string& piece = pieces[funnel::uniform_below(bits, pieces.size())];
+        raw += piece;
+        row[f] += piece == "\"\"" ? "\"" : piece;
+      }
+      content += "\"" + raw + "\"" + (f == 0 ? "," : funnel::bernoulli(bits, .5) ? "\n" : "\r\n");
+    }
+    expected.push_back(row);
+  }
+  CHECK(records(content) == expected);
+}
+
+TEST_CASE("csv_reader reads records longer than a block") {
+  const std::string longer(700'000, 'x');
+  CHECK(records(longer + ",\"" + longer + "\"\n1,2\n") == rows{{longer, longer}, {"1", "2"}});
+}
+
+TEST_CASE("csv_reader names the place of a broken record") {
+  CHECK(complaint("") == "1:1: the file is empty, expected a line of column names");
+  CHECK(complaint("\n\n") == "1:1: the file is empty, expected a line of column names");
+  CHECK(complaint("a,b,a\n") == "1:5: column \"a\" is named twice");
+  CHECK(complaint("a,b\n1,2\n3\n") == "3:2: the row ends after 1 of 2 fields, before \"b\"");
+  CHECK(complaint("a,b\n1,2\n123") == "3:4: the row ends after 1 of 2 fields, before \"b\"");
+  CHECK(complaint("a,b\n\"1\n2\"\r\n") == "3:3: the row ends after 1 of 2 fields, before \"b\"");
+  CHECK(complaint("a,b\r\n1,2,3\r\n") == "2:5: the row has 3 fields, expected 2");
+  CHECK(complaint("a,b\n1,2\n1,\"2\n\n") == "3:3: the quote is not closed");
+  CHECK(complaint("a,b\n1,\"") == "2:3: the quote is not closed");
+  CHECK(complaint("a,b\n1,\"2\"3\n") == "2:6: expected a comma or the line's end after the quote");
+  CHECK(complaint("a,b\n\"1\n\"x,2\n") ==
+        "3:2: expected a comma or the line's end after the quote");
+  CHECK(complaint("a,b\n" + std::string(csv_reader::longest_record + (1 << 19), 'x')) ==
+        "2:1: the record is longer than 16 MiB");
+  CHECK(format_error_of([] { csv_reader csv("no/such/file.csv"); }) ==
+        "no/such/file.csv: the file can't be opened");
+  const temporary_folder folder;
+  CHECK(format_error_of([&] { csv_reader csv(folder.path()); }) ==
+        folder.path() + ":1:1: the file can't be read");
+}
+
+TEST_CASE("csv_reader reads numbers and names the place of what is none") {
+  const temporary_folder folder;
+  csv_reader csv(folder.write("t.csv", "n,x\n-7,2.5e3\n300,inf\n,\n1.0,nan\n 1,abc\n1,+1\n0x1,1e999"
+                                       "\n99999999999999999999,2\n"));
+  const auto number = [&](auto type, std::size_t column, auto... range) {
+    return [&csv, column, range...] { return csv.number<decltype(type)>(column, range...); };
+  };
+  const auto complaint = [&](auto&& read) {
+    return format_error_of(read).substr(csv.file().size() + 1);
+  };
+  REQUIRE(csv.next());
+  CHECK(csv.number<int>(0) == -7);
+  CHECK(csv.number<double>(0) == -7);
+  CHECK(csv.number<double>(1) == 2500);
+  CHECK(csv.number<float>(1) == 2500);
+  CHECK(complaint(number(0, 0, 0)) == "2:1: n: the number -7 is outside [0, 2147483647]");
+  CHECK(complaint(number(0u, 0)) == "2:1: n: expected a whole number, got \"-7\"");
+  CHECK(complaint(number(0, 1)) == "2:4: x: expected a whole number, got \"2.5e3\"");
+  CHECK(complaint(number(0.0, 1, 0.0, 10.0)) == "2:4: x: the number 2.5e3 is outside [0, 10]");
+  CHECK(complaint([&] { csv.flag(0); }) == "2:1: n: expected 0 or 1, got \"-7\"");
+  REQUIRE(csv.next());
+  CHECK(complaint(number(std::uint8_t{0}, 0)) == "3:1: n: the number 300 is outside [0, 255]");
+  CHECK(complaint(number(0.0, 1)).starts_with("3:5: x: the number inf is outside ["));
+  REQUIRE(csv.next());
+  CHECK_FALSE(csv.optional_number<int>(0).has_value());
+  CHECK(complaint(number(0, 0)) == "4:1: n: expected a whole number, got \"\"");
+  REQUIRE(csv.next());
+  CHECK(csv.optional_number<double>(0) == 1);
+  CHECK(complaint(number(0, 0)) == "5:1: n: expected a whole number, got \"1.0\"");
+  CHECK(complaint(number(0.0, 1)) == "5:5: x: expected a number, got \"nan\"");
+  REQUIRE(csv.next());
+  CHECK(complaint(number(0, 0)) == "6:1: n: expected a whole number, got \" 1\"");
+  CHECK(complaint(number(0.0, 1)) == "6:4: x: expected a number, got \"abc\"");
+  REQUIRE(csv.next());
+  CHECK(csv.flag(0));
+  CHECK(complaint(number(0, 1)) == "7:3: x: expected a whole number, got \"+1\"");
+  REQUIRE(csv.next());
+  CHECK(complaint(number(0, 0)) == "8:1: n: expected a whole number, got \"0x1\"");
+  CHECK(complaint(number(0.0, 1)).starts_with("8:5: x: the number 1e999 is outside ["));
+  REQUIRE(csv.next());
+  CHECK(complaint(number(std::int64_t{0}, 0)).starts_with("9:1: n: the number 9999999"));
+}

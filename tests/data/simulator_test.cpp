@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: MIT
+#include "support/catch.hpp"
+#include "support/errors.hpp"
+#include "support/tolerance.hpp"
+
+#include <funnel/data/simulator.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+using funnel::exposure;
+using funnel::simulator;
+
+namespace {
+
+const funnel::simulator_options small = {.users = 200,
+                                         .videos = 300,
+                                         .authors = 40,
+                                         .categories = 8,
+                                         .days = 6,
+                                         .exposures_per_user_day = 10,
+                                         .seed = 7};
+
+/// Adds up what was seen and what is true, and the variance of the difference.
+struct comparison {
+  double seen = 0, expected = 0, variance = 0;
+
+  void add(double value, double mean, double mean_of_squares) {
+    seen += value;
+    expected += mean;
+    variance += mean_of_squares - mean * mean;
+  }
+  void add(bool value, double probability) { add(value, probability, probability); }
+  /// Five deviations.
+  bool agrees() const {
+    return tolerance::within(seen, expected, tolerance::statistical(std::sqrt(variance), 1));
+  }
+};
+
+}  // namespace
+
+TEST_CASE("simulator does to a user and a video what its truth says") {
+  const simulator feed(small);
+  funnel::random_generator bits(11);
+  for (int pair = 0; pair < 6; ++pair) {
+    exposure shown;
+    shown.user = static_cast<funnel::user_id>(funnel::uniform_below(bits, small.users));
+    shown.item = static_cast<funnel::item_id>(funnel::uniform_below(bits, small.videos));
+    shown.position = static_cast<std::uint16_t>(1 + pair);
+    shown.hour = static_cast<std::uint8_t>(3 * pair);
+    shown.tab = static_cast<std::uint16_t>(pair % 4);
+    const funnel::feed_truth t = feed.truth(shown);
+    comparison click, like, follow, comment, forward, long_view, finish, watch, played;
+    for (int i = 0; i < 20000; ++i) {
+      feed.react(bits, shown);
+      const double play = shown.play_s, duration = shown.duration_s;
+      click.add(shown.click, t.click);
+      like.add(shown.like, t.like());
+      follow.add(shown.follow, t.follow());
+      comment.add(shown.comment, t.comment());
+      forward.add(shown.forward, t.forward());
+      long_view.add(shown.long_view, t.long_view());
+      finish.add(play >= .8 * duration, t.finish());
+      // A Gamma(2) of mean m has E T^2 = 1.5 m^2.
+      watch.add(play, t.watch_s(), 1.5 * t.click * t.watch_s_given_click * t.watch_s_given_click);
+      const double share = std::min(play, duration) / duration;
+      played.add(share, t.played(), t.played());  // share^2 <= share
+      CHECK((shown.long_view == (shown.click && play >= std::min(18.0, duration))));
+      CHECK((shown.click ||
+             (play == 0 && !shown.like && !shown.follow && !shown.comment && !shown.forward)));
+    }
+    CHECK(click.agrees());
+    CHECK(like.agrees());
+    CHECK(follow.agrees());
+    CHECK(comment.agrees());
+    CHECK(forward.agrees());
+    CHECK(long_view.agrees());
+    CHECK(finish.agrees());
+    CHECK(watch.agrees());
+    CHECK(played.agrees());
+  }
+}
+
+TEST_CASE("simulator's log follows its truth") {
+  const simulator feed(small);
+  const funnel::interaction_log log = feed.log();
+  comparison click, like, long_view, watch;
+  std::vector<comparison> at_position(small.slots + 1);
+  for (const exposure& e : log.exposures) {
+    const funnel::feed_truth t = feed.truth(e);
+    click.add(e.click, t.click);
+    at_position[e.position].add(e.click, t.click);
+    like.add(e.like, t.like());
+    long_view.add(e.long_view, t.long_view());
+    watch.add(double{e.play_s}, t.watch_s(),
+              1.5 * t.click * t.watch_s_given_click * t.watch_s_given_click);
+  }
+  CHECK(click.agrees());
+  CHECK(like.agrees());
+  CHECK(long_view.agrees());
+  CHECK(watch.agrees());
+  for (const comparison& c : at_position) CHECK(c.agrees());
+  // Not a feed where nothing or everything happens.
+  const auto n = static_cast<double>(log.exposures.size());
+  CHECK((click.seen > .25 * n && click.seen < .65 * n));
+  CHECK((like.seen > .005 * n && like.seen < .1 * n));
+  CHECK((long_view.seen > .1 * n && long_view.seen < click.seen));
+}
+
+TEST_CASE("simulator's log is well formed") {
+  const simulator feed(small);
+  funnel::interaction_log log = feed.log();
+  REQUIRE(log.users.size() == small.users);
+  REQUIRE(log.videos.size() == small.videos);
+  REQUIRE(log.histories.size() == small.users);
+  REQUIRE(log.content.rows() == small.videos);
+  REQUIRE(log.content.cols() == small.content_size);
+  CHECK(log.authors.size() == small.authors);
+  CHECK(log.categories.size() == small.categories + 1);
+
+  for (const funnel::user_profile& user : log.users) {
+    REQUIRE(user.categorical.size() == log.user_fields.size());
+    REQUIRE(user.numeric.size() == log.user_numbers.size());
+    for (std::size_t i = 0; i < user.categorical.size(); ++i)
+      CHECK((user.categorical[i] > 0 && user.categorical[i] < log.user_fields[i].size));
+  }
+  for (std::size_t i = 0; i < log.videos.size(); ++i) {
+    const funnel::video& video = log.videos[i];
+    CHECK(video.author < small.authors);
+    CHECK((video.category >= 1 && video.category <= small.categories));
+    CHECK(video.tags.front() == video.category);
+    CHECK((video.duration_s >= 3 && video.duration_s <= 600));
+    CHECK(funnel::is_date(video.upload_date));
+    CHECK(video.categorical.size() == log.video_fields.size());
+    double squares = 0;
+    for (const float x : log.content.row(i)) squares += double{x} * double{x};
+    CHECK(tolerance::within(squares, 1, tolerance::reduction<float>(small.content_size, 1)));
+  }
+
+  // As many exposures as asked for; users' activity, Gamma(1.5)/1.5, varies by 1/1.5, and pages
+  // are Poisson.
+  const double asked = 200. * 6 * 10;
+  const double deviation = asked * std::sqrt(1 / 1.5 / 200 + 8 / asked);
+  CHECK(tolerance::within(static_cast<double>(log.exposures.size()), asked,
+                          tolerance::statistical(deviation, 1)));
+  std::size_t random = 0;
+  for (std::size_t i = 0; i < log.exposures.size(); ++i) {
+    const exposure& e = log.exposures[i];
+    CHECK((e.date >= 20220425 && e.date <= 20220430));
+    CHECK(funnel::day_number(e.date) == e.time_ms / 86'400'000);
+    CHECK(e.hour == e.time_ms / 3'600'000 % 24);
+    CHECK((e.tab < simulator::tabs && e.position >= 1 && e.position <= small.slots));
+    CHECK(e.duration_s == log.videos[e.item].duration_s);
+    CHECK(log.videos[e.item].upload_date <= e.date);
+    CHECK((i == 0 || log.exposures[i - 1].time_ms <= e.time_ms));
+    random += e.random;
+  }
+  const auto n = static_cast<double>(log.exposures.size());
+  CHECK(tolerance::within(static_cast<double>(random), .1 * n,
+                          tolerance::statistical(std::sqrt(.09 * n), 1)));
+  CHECK(funnel::remove_repeats(log.exposures) == 0);
+
+  std::size_t watched = 0, total = 0;
+  for (const funnel::user_history& history : log.histories) {
+    CHECK(history.watched.size() == std::min<std::size_t>(50, history.total));
+    CHECK(history.last_time_ms < log.exposures.front().time_ms);
+    CHECK(history.long_watched.size() <= history.total);
+    watched += history.watched.size();
+    total += history.total;
+  }
+  CHECK(total > watched);
+  CHECK(watched > 20 * small.users);
+}
+
+TEST_CASE("simulator's pages show a video once") {
+  const funnel::interaction_log log = simulator(small).log();
+  std::vector<exposure> pages = log.exposures;
+  std::ranges::stable_sort(pages, {}, &exposure::user);
+  std::vector<funnel::item_id> page;
+  for (const exposure& e : pages) {
+    if (e.position == 1) page.clear();
+    CHECK(std::ranges::count(page, e.item) == 0);
+    page.push_back(e.item);
+  }
+}
+
+TEST_CASE("simulator gives the same feed for the same seed, another for another") {
+  const funnel::interaction_log a = simulator(small).log(), b = simulator(small).log();
+  CHECK(a.exposures == b.exposures);
+  CHECK(a.users == b.users);
+  CHECK(a.videos == b.videos);
+  CHECK(a.histories == b.histories);
+  CHECK(std::ranges::equal(a.content.flat(), b.content.flat()));
+  funnel::simulator_options other = small;
+  other.seed = 8;
+  CHECK(simulator(other).log().exposures != a.exposures);
+  const simulator feed(small);
+  CHECK(feed.log().exposures == feed.log().exposures);
+}
+
+TEST_CASE("simulator's clicks fall with the position, by b ln(position) in the logit") {
+  funnel::simulator_options options = small;
+  for (const double bias : {0., .4, 1.}) {
+    options.position_bias = bias;
+    const simulator feed(options);
+    const auto logit = [&](std::size_t position) {
+      const double p = feed.truth(3, 5, position).click;
+      return std::log(p / (1 - p));
+    };
+    for (std::size_t position = 2; position <= 8; ++position) {
+      const double drop = logit(1) - logit(position);
+      CHECK(tolerance::within(drop, bias * std::log(static_cast<double>(position)),
+                              tolerance::iterative<double>(8, 1 + std::abs(logit(position)))));
+      CHECK(feed.truth(3, 5, position).like_given_click == feed.truth(3, 5, 1).like_given_click);
+    }
+  }
+}
+
+TEST_CASE("simulator's users differ in what they like, in a category too") {
+  const simulator feed(small);
+  const funnel::interaction_log log = feed.log();
+  funnel::item_id other = 1;
+  while (log.videos[other].category != log.videos[0].category) ++other;
+  const auto logit = [&](funnel::user_id user, funnel::item_id item) {
+    const double p = feed.truth(user, item, 1).click;
+    return std::log(p / (1 - p));
+  };
+  double least = 1e9, most = -1e9;
+  for (funnel::user_id u = 0; u < small.users; ++u) {
+    const double gain = logit(u, 0) - logit(u, other);
+    least = std::min(least, gain);
+    most = std::max(most, gain);
+  }
+  CHECK(most - least > .5);
+}
+
+TEST_CASE("simulator runs at the edges of its options") {
+  funnel::simulator_options least = {.users = 1,
+                                     .videos = 1,
+                                     .authors = 1,
+                                     .categories = 1,
+                                     .days = 1,
+                                     .history_days = 0,
+                                     .slots = 1,
+                                     .content_size = 1};
+  const funnel::interaction_log log = simulator(least).log();
+  CHECK(log.histories[0].watched.empty());
+  for (const exposure& e : log.exposures) CHECK((e.item == 0 && e.position == 1));
+  for (const double exploration : {0., 1.}) {
+    funnel::simulator_options options = small;
+    options.exploration = exploration;
+    options.new_videos = 1;
+    options.slots = 100;
+    for (const exposure& e : simulator(options).log().exposures)
+      CHECK(e.random == (exploration == 1));
+  }
+}
+
+TEST_CASE("simulator refuses options and questions out of range") {
+  const auto refused = [](auto change, const char* words) {
+    funnel::simulator_options options = small;
+    change(options);
+    return refuses([&] { simulator{options}; }, "funnel::simulator", words);
+  };
+  using options = funnel::simulator_options;
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  CHECK(refused([](options& o) { o.users = 0; }, "users, authors and categories >= 1"));
+  CHECK(refused([](options& o) { o.authors = 0; }, "users, authors and categories >= 1"));
+  CHECK(refused([](options& o) { o.categories = 0; }, "users, authors and categories >= 1"));
+  CHECK(refused([](options& o) { o.slots = 0; }, "slots in [1, 100]"));
+  CHECK(refused([](options& o) { o.slots = 101; }, "slots in [1, 100]"));
+  CHECK(refused([](options& o) { o.videos = 7; }, "videos >= slots"));
+  CHECK(refused([](options& o) { o.days = 0; }, "days in [1, 3650]"));
+  CHECK(refused([](options& o) { o.first_date = 20220431; }, "first_date"));
+  CHECK(refused([](options& o) { o.exposures_per_user_day = 0; }, "exposures_per_user_day"));
+  CHECK(refused([&](options& o) { o.exposures_per_user_day = nan; }, "exposures_per_user_day"));
+  CHECK(refused([](options& o) { o.exploration = 1.5; }, "exploration in [0, 1]"));
+  CHECK(refused([](options& o) { o.position_bias = -1; }, "position_bias"));
+  CHECK(refused([](options& o) { o.new_videos = -.1; }, "new_videos in [0, 1]"));
+  CHECK(refused([](options& o) { o.content_size = 0; }, "content_size >= 1"));
+
+  const simulator feed(small);
+  CHECK(refuses([&] { feed.truth(200, 0, 1); }, "funnel::simulator", "user 200 of 200"));
+  CHECK(refuses([&] { feed.truth(0, 300, 1); }, "funnel::simulator", "item 300 of 300"));
+  CHECK(refuses([&] { feed.truth(0, 0, 0); }, "funnel::simulator", "position 0"));
+  CHECK(refuses([&] { feed.truth(0, 0, 1, {.hour = 24}); }, "funnel::simulator", "hour 24"));
+  CHECK(refuses([&] { feed.truth(0, 0, 1, {.tab = 4}); }, "funnel::simulator", "tab 4"));
+}
