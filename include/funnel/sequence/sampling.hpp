@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/core/arena.hpp>
+#include <funnel/core/error.hpp>
+#include <funnel/core/ids.hpp>
+#include <funnel/core/random.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <numeric>
+#include <span>
+#include <string_view>
+
+namespace funnel {
+
+/// What `sample_sequence` and `sample_sequence_balanced` can be told.
+struct sequence_sampling_options {
+  /// How many of the newest items are kept whatever they are; 0 for the seeds of U2I2I. r in the
+  /// notes.
+  std::size_t recent = 50;
+  /// How many of the older items are drawn. t in the notes.
+  std::size_t sampled = 50;
+  /// How far `sample_sequence_balanced` favours small categories, in [0, 1]: 0 not at all, 1 until
+  /// categories of any size are alike. beta in formulas.
+  double balance = 1;
+};
+
+namespace detail {
+
+/// How many items there are before the recent ones, and how many of those to draw.
+struct sequence_split {
+  std::size_t older;
+  std::size_t drawn;
+  std::size_t count;  // of all that is kept
+};
+
+inline sequence_split split_sequence(std::string_view function, std::size_t n,
+                                     const sequence_sampling_options& options, std::size_t slots) {
+  if (n > std::numeric_limits<std::uint32_t>::max())
+    fail(function, ": the history has ", n, " items, expected below 2^32");
+  const std::size_t recent = std::min(n, options.recent);
+  const std::size_t drawn = std::min(n - recent, options.sampled);
+  if (slots < recent + drawn)
+    fail(function, ": positions has ", slots, " slots for ", recent + drawn, " items");
+  return {n - recent, drawn, recent + drawn};
+}
+
+}  // namespace detail
+
+/// Shortens a history of n items to the r newest and t drawn from the others, each set of t equally
+/// likely.
+///
+/// Shapes      positions [K], K >= min(n, r + t), of which the first `count` are written.
+/// Order       oldest first as in the history; position n - 1 is the newest.
+/// Returns     count = min(n, r + t).
+/// Errors      std::invalid_argument if K is less than that; nothing is written or drawn then.
+/// Cost        t random numbers; O(r + t log t) and up to t^2 / 2 moves of 4 bytes, for t much below
+///             n; no scratch.
+/// Source      Floyd's sampling (Bentley and Floyd, CACM 1987); formulas item 82.
+template <RandomBits Bits>
+std::size_t sample_sequence(Bits& bits, std::size_t n, std::span<std::uint32_t> positions,
+                            const sequence_sampling_options& options = {}) {
+  const auto [older, drawn, count] =
+      detail::split_sequence("funnel::sample_sequence", n, options, positions.size());
+  std::uint32_t* const begin = positions.data();
+  std::uint32_t* end = begin;
+  for (std::size_t last = older - drawn; last < older; ++last) {
+    const auto draw = static_cast<std::uint32_t>(uniform_below(bits, last + 1));
+    std::uint32_t* place = std::lower_bound(begin, end, draw);
+    if (place != end && *place == draw) {
+      *end++ = static_cast<std::uint32_t>(last);  // larger than all before
+    } else {
+      std::copy_backward(place, end, end + 1);
+      *place = draw;
+      ++end;
+    }
+  }
+  std::iota(end, begin + count, static_cast<std::uint32_t>(older));
+  return count;
+}
+
+/// The same with small categories drawn more often than large ones: t draws without replacement, in
+/// which an item of a category of n_c older items has the weight
+///
+///     w = 1 / n_c^balance
+///
+/// so that with balance 0 all items are equally likely at a draw, and with balance 1 all categories,
+/// each by the part of it that is not drawn yet.
+///
+/// Shapes      categories [n], oldest first; a missing category is one like the others.
+/// Errors      and std::invalid_argument if the balance is outside [0, 1].
+/// Cost        n - r random numbers; O(n log n); 24 bytes an item of `scratch` until it is reset.
+/// Source      Efraimidis and Spirakis, Information Processing Letters 2006; formulas item 82.
+template <RandomBits Bits>
+std::size_t sample_sequence_balanced(Bits& bits, std::span<const category_id> categories,
+                                     std::span<std::uint32_t> positions,
+                                     const sequence_sampling_options& options, arena& scratch) {
+  constexpr std::string_view name = "funnel::sample_sequence_balanced";
+  if (!(options.balance >= 0 && options.balance <= 1))
+    detail::fail(name, ": balance should be in [0, 1], got ", options.balance);
+  const auto [older, drawn, count] =
+      detail::split_sequence(name, categories.size(), options, positions.size());
+
+  // By category, then by position: a category's items are neighbours.
+  std::uint64_t* sorted = scratch.allocate<std::uint64_t>(older);
+  for (std::size_t i = 0; i < older; ++i) sorted[i] = std::uint64_t{categories[i]} << 32 | i;
+  std::sort(sorted, sorted + older);
+
+  struct candidate {
+    double key;
+    std::uint32_t position;
+  };
+  candidate* candidates = scratch.allocate<candidate>(older);
+  for (std::size_t begin = 0, end = 0; begin < older; begin = end) {
+    while (end < older && sorted[end] >> 32 == sorted[begin] >> 32) ++end;
+    const double inverse_weight = std::pow(static_cast<double>(end - begin), options.balance);
+    for (std::size_t i = begin; i < end; ++i)
+      candidates[i] = {standard_exponential(bits) * inverse_weight,
+                       static_cast<std::uint32_t>(sorted[i])};
+  }
+  // The t smallest of Exp(1) / w are t draws by weight without replacement.
+  if (drawn < older)
+    std::nth_element(candidates, candidates + drawn, candidates + older,
+                     [](const candidate& a, const candidate& b) {
+                       return a.key != b.key ? a.key < b.key : a.position < b.position;
+                     });
+  for (std::size_t i = 0; i < drawn; ++i) positions[i] = candidates[i].position;
+  std::sort(positions.data(), positions.data() + drawn);
+  std::iota(positions.data() + drawn, positions.data() + count, static_cast<std::uint32_t>(older));
+  return count;
+}
+
+template <RandomBits Bits>
+std::size_t sample_sequence_balanced(Bits& bits, std::span<const category_id> categories,
+                                     std::span<std::uint32_t> positions,
+                                     const sequence_sampling_options& options = {}) {
+  arena scratch;
+  return sample_sequence_balanced(bits, categories, positions, options, scratch);
+}
+
+}  // namespace funnel
