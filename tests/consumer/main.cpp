@@ -1,9 +1,16 @@
 // SPDX-License-Identifier: MIT
-// A program of somebody who uses funnel. It must build the same through find_package, through
-// add_subdirectory and with nothing but the include path.
-#include <funnel/core/matrix.hpp>
-#include <funnel/core/random.hpp>
+// A program of somebody who uses funnel: trains a ranker for two steps, scores a request and picks
+// from it. It must build the same through find_package, through add_subdirectory and with nothing but
+// include paths.
+#include <funnel/core/executor.hpp>
 #include <funnel/core/top_k.hpp>
+#include <funnel/loss/bce.hpp>
+#include <funnel/nn/concat.hpp>
+#include <funnel/nn/embedding.hpp>
+#include <funnel/nn/freeze.hpp>
+#include <funnel/nn/initialization.hpp>
+#include <funnel/nn/mlp.hpp>
+#include <funnel/nn/optimizer.hpp>
 #ifdef FUNNEL_HAS_TBB
 #include <funnel/core/tbb.hpp>
 #endif
@@ -11,14 +18,66 @@
 #include <array>
 #include <cstdint>
 #include <cstdio>
+#include <vector>
+
+namespace {
+
+/// Users and items by id; gives the logit of a click.
+struct ranker {
+  funnel::embedding<float> user{10, 4};
+  funnel::embedding<float> item{20, 4};
+  funnel::mlp<float> tower{8, {8, 1}};
+
+  template <funnel::Context C>
+  funnel::value_of<C> operator()(C& context, std::span<const std::uint32_t> users,
+                                 std::span<const std::uint32_t> items) const {
+    return tower(context, funnel::concat(context, user(context, users), item(context, items)));
+  }
+
+  void visit_parameters(auto&& visit) {
+    visit("user", user);
+    visit("item", item);
+    visit("tower", tower);
+  }
+};
+
+}  // namespace
 
 int main() {
+  ranker model;
   funnel::random_generator bits(1);
-  funnel::matrix<float> scores(1, 100);
-  for (float& score : scores.flat()) score = static_cast<float>(funnel::uniform01(bits));
+  funnel::initialize(model, bits);
+
+  const std::vector<std::uint32_t> users = {1, 1, 2, 3};
+  const std::vector<std::uint32_t> items = {5, 6, 5, 7};
+  const std::vector<float> clicks = {1, 0, 1, 0};
+  funnel::adam<float> optimizer({.learning_rate = 0.01});
+  funnel::training<float> context;
+  std::array<float, 2> losses{};
+  for (float& loss : losses) {
+    const auto value = funnel::bce_with_logits(context, model(context, users, items), clicks);
+    loss = value.values(0, 0);
+    context.backward(value);
+    optimizer.step(model, context);
+    context.clear();
+  }
+
+  const auto serving = funnel::freeze(model);
+  funnel::inference<float> request;
+  const std::vector<std::uint32_t> user = {1};  // one row for all candidates
+  const std::vector<std::uint32_t> candidates = {5, 6, 7, 8, 9};
+  const auto logits = serving(request, user, candidates);
+  std::vector<float> scores(candidates.size());
+  const auto score = [&](std::size_t i) { scores[i] = logits(i, 0); };
+#ifdef FUNNEL_HAS_TBB
+  funnel::tbb_executor(2).for_each(scores.size(), score);
+#else
+  funnel::serial().for_each(scores.size(), score);
+#endif
 
   std::array<std::uint32_t, 3> picked{};
-  funnel::top_k(std::span<const float>(scores.flat()), std::span<std::uint32_t>(picked));
-  std::printf("picked %u %u %u\n", picked[0], picked[1], picked[2]);
-  return scores(0, picked[0]) >= scores(0, picked[1]) ? 0 : 1;
+  funnel::top_k(std::span<const float>(scores), std::span<std::uint32_t>(picked));
+  std::printf("loss %f, then %f; best candidate %u\n", static_cast<double>(losses[0]),
+              static_cast<double>(losses[1]), candidates[picked[0]]);
+  return losses[1] < losses[0] && scores[picked[0]] >= scores[picked[1]] ? 0 : 1;
 }
