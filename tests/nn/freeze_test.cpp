@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT
+#include <funnel/nn/embedding.hpp>
+#include <funnel/nn/freeze.hpp>
+#include <funnel/nn/initialization.hpp>
+#include <funnel/nn/mlp.hpp>
+
+#include "support/catch.hpp"
+#include "support/matrices.hpp"
+
+#include <cstdint>
+#include <thread>
+#include <vector>
+
+using funnel::matrix;
+
+namespace {
+
+using ids = std::vector<std::uint32_t>;
+
+/// A user, items and a tower.
+struct ranker {
+  funnel::embedding<float> user{10, 6};
+  funnel::embedding<float> item{100, 10};
+  std::vector<funnel::mlp<float>> towers{
+      funnel::mlp<float>(16, {20, 3}, {.hidden = funnel::activation::silu}),
+      funnel::mlp<float>(16, {5, 3})};
+
+  template <funnel::Context C>
+  auto operator()(C& context, const ids& users, const ids& items) const {
+    const auto x = concat(context, user(context, users), item(context, items));
+    return materialize(context, concat(context, towers[0](context, x), towers[1](context, x)));
+  }
+  void visit_parameters(auto&& visit) {
+    visit("user", user);
+    visit("item", item);
+    visit("towers", towers);
+  }
+};
+
+ranker random_ranker() {
+  ranker model;
+  funnel::random_generator bits(1);
+  funnel::initialize(model, bits);
+  return model;
+}
+
+/// A layer of somebody else's, which knows how to freeze itself.
+struct own_layer {
+  funnel::parameter<float> weight{1, 1};
+  bool packed_for_scalar = false;
+
+  template <class Arch>
+  void freeze() {
+    packed_for_scalar = std::is_same_v<Arch, funnel::scalar_arch>;
+  }
+  template <funnel::Context C>
+  bool operator()(C&) const {
+    return packed_for_scalar;
+  }
+  void visit_parameters(auto&& visit) { visit("weight", weight); }
+};
+
+const ids items_of_a_request{3, 99, 0, 4, 4, 17, 50, 21, 8, 9, 10, 11, 77};
+
+}  // namespace
+
+TEST_CASE("freeze: the same bits as the model, which stays as it was") {
+  const ranker model = random_ranker();
+  const auto frozen = funnel::freeze(model);
+  funnel::inference<float> context;
+  const auto expected = model(context, {7}, items_of_a_request);
+  CHECK(same_bits(frozen(context, ids{7}, items_of_a_request), expected));
+  CHECK(same_bits(frozen.model()(context, {7}, items_of_a_request), expected));
+  CHECK_FALSE(model.towers[0].layers[0].weight.value.empty());
+  CHECK(frozen.model().towers[1].layers[0].weight.value.empty());  // only the packed form is kept
+  CHECK(frozen.model().towers[0].in() == 16);
+}
+
+TEST_CASE("freeze: for another instruction set, on a context of it") {
+  const ranker model = random_ranker();
+  const auto frozen = funnel::freeze<funnel::scalar_arch>(model);
+  funnel::inference<float, funnel::scalar_arch> context;
+  CHECK(same_bits(frozen(context, ids{7}, items_of_a_request),
+                  model(context, {7}, items_of_a_request)));
+}
+
+TEST_CASE("freeze: a layer's own freeze is called") {
+  funnel::inference<float, funnel::scalar_arch> context;
+  CHECK(funnel::freeze<funnel::scalar_arch>(own_layer())(context));
+}
+
+TEST_CASE("freeze: many threads score with one model and a context each") {
+  const ranker model = random_ranker();
+  const auto frozen = funnel::freeze(model);
+  funnel::inference<float> context;
+  const matrix<float> expected(frozen(context, ids{7}, items_of_a_request));
+  std::vector<int> right(3, 0);
+  std::vector<std::thread> threads;
+  for (int& count : right) {
+    threads.emplace_back([&frozen, &expected, &count] {
+      funnel::inference<float> own;
+      for (int request = 0; request < 50; ++request) {
+        count += same_bits(frozen(own, ids{7}, items_of_a_request), expected) ? 1 : 0;
+        own.reset();
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(right == std::vector<int>(3, 50));
+}
