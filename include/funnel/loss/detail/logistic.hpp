@@ -33,9 +33,10 @@ value_of<C> logistic_mean(C& context, const value_of<C>& logits, Row row) {
       const logistic_row<t> r = row(i);
       const t x = z(i, 0);
       if (slopes.data() != nullptr) {
-        slopes(i, 0) = r.weight > 0 ? (r.negative * sigmoid(x) - r.positive * sigmoid(-x)) *
-                                          static_cast<t>(static_cast<double>(r.weight) / total)
-                                    : t(0);
+        slopes(i, 0) = r.weight > 0
+                           ? (r.negative * funnel::sigmoid(x) - r.positive * funnel::sigmoid(-x)) *
+                                 static_cast<t>(static_cast<double>(r.weight) / total)
+                           : t(0);
       }
       if (r.weight > 0) {
         const t tail = std::log1p(std::exp(-std::abs(x)));  // of softplus(x) and softplus(-x)

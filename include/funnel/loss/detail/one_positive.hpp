@@ -40,10 +40,10 @@ one_positive_result one_positive_row(Arch arch, T positive, std::span<T> x) {
   for (const T value : x) sum += static_cast<double>(value);
   const double excess =
       static_cast<double>(largest) - static_cast<double>(positive) + std::log(sum);
-  const double miss = sigmoid(excess);
+  const double miss = funnel::sigmoid(excess);
   const T scale = static_cast<T>(miss / sum);
   for (T& value : x) value *= scale;
-  return {softplus(excess), -miss};
+  return {funnel::softplus(excess), -miss};
 }
 
 /// The weighted mean of the losses of rows with one positive each, in column `positive_of(i)`.
