@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+#include <funnel/core/arena.hpp>
+
+#include "support/catch.hpp"
+
+#include <funnel/core/random.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+namespace {
+
+struct piece {
+  unsigned char* data;
+  std::size_t size;
+};
+
+bool on_cache_line(const void* p) {
+  return reinterpret_cast<std::uintptr_t>(p) % 64 == 0;
+}
+
+}  // namespace
+
+TEST_CASE("arena: pieces start on cache lines and never overlap") {
+  funnel::random_generator bits(1);
+  funnel::arena arena;
+  for (int use = 0; use < 3; ++use) {
+    std::vector<piece> pieces;
+    for (unsigned char k = 0; k < 200; ++k) {
+      const std::size_t size = 1 + funnel::uniform_below(bits, 3000);
+      pieces.push_back({arena.allocate<unsigned char>(size), size});
+      std::fill_n(arena.allocate<double>(size), size, -1.);  // of eight times as many bytes
+      CHECK(on_cache_line(pieces.back().data));
+      std::memset(pieces.back().data, k, size);
+    }
+    // Each still holds what was written to it, though blocks were added in between.
+    for (std::size_t k = 0; k < pieces.size(); ++k)
+      for (std::size_t i = 0; i < pieces[k].size; ++i)
+        if (pieces[k].data[i] != k) FAIL("piece " << k << " was overwritten");
+    arena.reset();
+  }
+}
+
+TEST_CASE("arena: allocates nothing from the second use of the same size on") {
+  funnel::arena arena;
+  CHECK(arena.capacity() == 0);
+  const auto use = [&] {
+    // The last block alone, of the last piece's size, does not hold all three.
+    for (std::size_t size : {10u, 70000u, 300000u}) arena.allocate<double>(size);
+  };
+  use();
+  arena.reset();
+  const std::size_t capacity = arena.capacity();
+  double* first = arena.allocate<double>(1);
+  for (int round = 0; round < 5; ++round) {
+    arena.reset();
+    CHECK(arena.allocate<double>(1) == first);
+    arena.reset();
+    use();
+    CHECK(arena.capacity() == capacity);
+  }
+}
+
+TEST_CASE("arena: pieces of nothing, and types wider than a byte") {
+  funnel::arena arena;
+  arena.reset();
+  CHECK(on_cache_line(arena.allocate<int>(0)));
+  struct alignas(64) line {
+    float values[16];
+  };
+  line* lines = arena.allocate<line>(3);
+  CHECK(on_cache_line(lines + 1));
+  lines[2].values[15] = 1;
+  arena.allocate<int>(0);
+  // A piece that fills the block to its end.
+  arena.reset();
+  const std::size_t all = arena.capacity();
+  auto* bytes = arena.allocate<unsigned char>(all);
+  bytes[all - 1] = 1;
+  CHECK(arena.capacity() == all);
+}

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+#include <funnel/core/error.hpp>
+
+#include "support/catch.hpp"
+#include "support/errors.hpp"
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+TEST_CASE("error texts: put together from texts and numbers") {
+  using funnel::detail::join_text;
+  CHECK(join_text() == "");
+  CHECK(join_text("scores has ", std::size_t{3}, " of ", std::string("4")) == "scores has 3 of 4");
+  CHECK(join_text(-1, ' ' - ' ', std::uint64_t{18446744073709551615u}) ==
+        "-1018446744073709551615");
+  CHECK(join_text(.5f, " ", -1.25, " ", 1e300) == "0.5 -1.25 1e+300");
+}
+
+TEST_CASE("error texts: fail throws the text as std::invalid_argument") {
+  CHECK(refuses([] { funnel::detail::fail("funnel::mmr: picked has ", 12, " slots"); },
+                "funnel::mmr", "picked has 12 slots"));
+}
+
+TEST_CASE("format_error: is a runtime error, not an invalid argument") {
+  CHECK_THROWS_AS(throw funnel::format_error("log.csv:3"), std::runtime_error);
+  try {
+    throw funnel::format_error("log.csv:3");
+  } catch (const std::exception& error) {
+    CHECK(error.what() == std::string("log.csv:3"));
+  }
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT
+#include <funnel/core/matrix.hpp>
+
+#include "support/catch.hpp"
+
+#include <cstdint>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace {
+
+using funnel::matrix;
+using funnel::matrix_view;
+
+static_assert(std::is_convertible_v<matrix<float>&, matrix_view<float>>);
+static_assert(std::is_convertible_v<matrix<float>&, matrix_view<const float>>);
+static_assert(std::is_convertible_v<const matrix<float>&, matrix_view<const float>>);
+static_assert(std::is_nothrow_move_constructible_v<matrix<float>>);
+
+/// rows * 10 + column
+matrix<int> numbered(std::size_t rows, std::size_t cols) {
+  matrix<int> m(rows, cols);
+  for (std::size_t i = 0; i < rows; ++i)
+    for (std::size_t j = 0; j < cols; ++j) m(i, j) = static_cast<int>(10 * i + j);
+  return m;
+}
+
+}  // namespace
+
+TEST_CASE("matrix view: rows are stride values apart") {
+  std::vector<int> values(12);
+  for (int i = 0; i < 12; ++i) values[static_cast<std::size_t>(i)] = i;
+  const matrix_view<int> view(values.data(), 3, 2, 4);
+  CHECK(view.rows() == 3);
+  CHECK(view.cols() == 2);
+  CHECK(view.stride() == 4);
+  CHECK(view.size() == 6);
+  CHECK_FALSE(view.empty());
+  CHECK_FALSE(view.contiguous());
+  CHECK(view(0, 0) == 0);
+  CHECK(view(2, 1) == 9);
+  CHECK(view.row(1).size() == 2);
+  CHECK(view.row(1)[1] == 5);
+  view(1, 0) = -1;
+  CHECK(values[4] == -1);
+}
+
+TEST_CASE("matrix view: parts of parts see the same values") {
+  auto m = numbered(5, 6);
+  const auto part = m.view().middle_rows(1, 3).middle_cols(2, 3);
+  CHECK(part.rows() == 3);
+  CHECK(part.cols() == 3);
+  CHECK(part.stride() == 6);
+  for (std::size_t i = 0; i < 3; ++i)
+    for (std::size_t j = 0; j < 3; ++j) CHECK(part(i, j) == m(i + 1, j + 2));
+  CHECK(part.middle_rows(1, 2)(1, 0) == 32);
+  part.row(2)[0] = 99;
+  CHECK(m(3, 2) == 99);
+  CHECK(m.view().middle_rows(5, 0).empty());
+  CHECK(m.view().middle_cols(6, 0).empty());
+}
+
+TEST_CASE("matrix view: what counts as contiguous") {
+  auto m = numbered(3, 4);
+  CHECK(m.view().contiguous());
+  CHECK(m.view().middle_rows(1, 2).contiguous());
+  CHECK_FALSE(m.view().middle_cols(0, 2).contiguous());
+  CHECK(m.view().middle_cols(0, 2).middle_rows(2, 1).contiguous());
+  CHECK(matrix_view<int>().contiguous());
+  CHECK(matrix_view<int>().empty());
+}
+
+TEST_CASE("matrix: owns values without gaps, on a cache line") {
+  for (std::size_t cols : {1u, 3u, 8u, 17u}) {
+    matrix<float> m(7, cols, 2.5f);
+    CHECK(reinterpret_cast<std::uintptr_t>(m.data()) % 64 == 0);
+    CHECK(m.size() == 7 * cols);
+    CHECK(m.view().contiguous());
+    for (float v : m.flat()) CHECK(v == 2.5f);
+    CHECK(&m(6, cols - 1) == m.data() + m.size() - 1);
+  }
+}
+
+TEST_CASE("matrix: copies of a view and of a matrix are apart from the original") {
+  auto m = numbered(3, 4);
+  const matrix<int> part(m.view().middle_cols(1, 2));
+  CHECK(part.cols() == 2);
+  CHECK(part(2, 1) == 22);
+  matrix<int> copy = m;
+  copy(0, 0) = 7;
+  CHECK(m(0, 0) == 0);
+  m(2, 2) = 5;
+  CHECK(part(2, 1) == 22);
+  const matrix<int> moved = std::move(copy);
+  CHECK(moved(0, 0) == 7);
+}
+
+TEST_CASE("matrix: assign sizes anew and keeps the storage where it suffices") {
+  auto m = numbered(4, 4);
+  const int* data = m.data();
+  m.assign(2, 3, 8);
+  CHECK(m.rows() == 2);
+  CHECK(m.cols() == 3);
+  CHECK(m.data() == data);
+  for (int v : m.flat()) CHECK(v == 8);
+  m.assign(5, 5);
+  for (int v : m.flat()) CHECK(v == 0);
+}
+
+TEST_CASE("matrix: of no rows or no columns") {
+  const matrix<float> none, no_rows(0, 3), no_columns(3, 0);
+  CHECK(none.empty());
+  CHECK(no_rows.empty());
+  CHECK(no_rows.cols() == 3);
+  CHECK(no_columns.empty());
+  CHECK(no_columns.rows() == 3);
+  CHECK(no_columns.row(2).empty());
+  CHECK(matrix<float>(no_columns.view()).rows() == 3);
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+#include <funnel/core/top_k.hpp>
+
+#include "support/catch.hpp"
+#include "support/errors.hpp"
+
+#include <funnel/core/random.hpp>
+
+#include <algorithm>
+#include <limits>
+#include <numeric>
+#include <vector>
+
+namespace {
+
+using floats = std::vector<float>;
+using positions = std::vector<std::uint32_t>;
+
+constexpr float nan_score = std::numeric_limits<float>::quiet_NaN();
+constexpr float infinity = std::numeric_limits<float>::infinity();
+
+positions best(const floats& scores, std::size_t k) {
+  positions picked(k, 99);
+  funnel::top_k<float, std::uint32_t>(scores, picked);
+  return picked;
+}
+
+/// A stable sort of all positions, NaN last.
+positions sorted(const floats& scores) {
+  positions order(scores.size());
+  std::iota(order.begin(), order.end(), 0u);
+  std::stable_sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
+    if (scores[a] != scores[a] || scores[b] != scores[b])
+      return scores[a] == scores[a] && scores[b] != scores[b];
+    return scores[a] > scores[b];
+  });
+  return order;
+}
+
+static_assert(funnel::ranks_before(2.f, 5, 1.f, 0));
+static_assert(funnel::ranks_before(1.f, 0, 1.f, 1));
+static_assert(!funnel::ranks_before(1.f, 1, 1.f, 1));
+static_assert(funnel::ranks_before(1.f, 9, nan_score, 0));
+static_assert(!funnel::ranks_before(nan_score, 0, -infinity, 9));
+static_assert(funnel::ranks_before(nan_score, 0, nan_score, 1));
+static_assert(!funnel::ranks_before(nan_score, 1, nan_score, 0));
+
+}  // namespace
+
+TEST_CASE("top_k: larger first, equal by position, NaN last") {
+  const floats scores{1, nan_score, 3, 1, infinity, -infinity, 3};
+  CHECK(best(scores, 7) == positions{4, 2, 6, 0, 3, 5, 1});
+  CHECK(best(scores, 3) == positions{4, 2, 6});
+  CHECK(best(scores, 1) == positions{4});
+  CHECK(best(scores, 0).empty());
+  CHECK(best({}, 0).empty());
+  CHECK(best({nan_score, nan_score, 1}, 2) == positions{2, 0});
+  CHECK(best({-0.f, 0.f}, 2) == positions{0, 1});
+}
+
+TEST_CASE("top_k: equals the front of a stable sort") {
+  funnel::random_generator bits(1);
+  for (std::size_t n = 0; n < 60; ++n) {
+    floats scores(n);
+    for (float& s : scores) {
+      s = static_cast<float>(funnel::uniform_below(bits, 1 + n / 2));
+      if (funnel::bernoulli(bits, .15)) s = nan_score;
+    }
+    const positions all = sorted(scores);
+    for (std::size_t k = 0; k <= n; ++k)
+      if (best(scores, k) != positions(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(k)))
+        FAIL("n = " << n << ", k = " << k);
+  }
+}
+
+TEST_CASE("top_k: rising and falling scores, whole numbers and wider positions") {
+  std::vector<int> rising(500);
+  std::iota(rising.begin(), rising.end(), -250);
+  std::vector<std::size_t> picked(3);
+  funnel::top_k<int, std::size_t>(rising, picked);
+  CHECK(picked == std::vector<std::size_t>{499, 498, 497});
+  std::reverse(rising.begin(), rising.end());
+  funnel::top_k<int, std::size_t>(rising, picked);
+  CHECK(picked == std::vector<std::size_t>{0, 1, 2});
+}
+
+TEST_CASE("top_k: refuses more slots than scores, and writes nothing then") {
+  positions picked(3, 7);
+  CHECK(refuses(
+      [&] {
+        funnel::top_k<float, std::uint32_t>(floats{1, 2}, picked);
+      },
+      "funnel::top_k", "picked has 3 slots for 2 scores"));
+  CHECK(picked == positions{7, 7, 7});
+}
