@@ -4,6 +4,7 @@
 #include <funnel/core/error.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <span>
@@ -85,15 +86,28 @@ inline void check_counts(const char* function, std::span<const double> counts,
   if (!any) fail("funnel::", function, ": no exposures");
 }
 
-/// digamma(x), x > 0: the recurrence up to 6, then the asymptotic series (Abramowitz and Stegun
-/// 6.3.18).
-inline double digamma(double x) {
-  double result = 0;
-  for (; x < 6; ++x) result -= 1 / x;
-  const double y = 1 / (x * x);
-  return result + std::log(x) - .5 / x -
-         y * (1. / 12 - y * (1. / 120 - y * (1. / 252 - y * (1. / 240 - y * (1. / 132)))));
-}
+/// digamma(x) and trigamma(x), x > 0: the recurrence up to 10, then the asymptotic series, whose
+/// next terms are below 1e-14 there. Source: Abramowitz and Stegun 6.3.18, 6.4.12.
+struct polygamma {
+  double first = 0, second = 0;
+
+  explicit polygamma(double x) {
+    for (; x < 10; ++x) {
+      first -= 1 / x;
+      second += 1 / (x * x);
+    }
+    const double y = 1 / (x * x);
+    first +=
+        std::log(x) - .5 / x - y * series(y, {1. / 12, 1. / 120, 1. / 252, 1. / 240, 1. / 132});
+    second += 1 / x + .5 * y + y / x * series(y, {1. / 6, 1. / 30, 1. / 42, 1. / 30, 5. / 66});
+  }
+
+ private:
+  /// c0 - c1 y + c2 y^2 - ...
+  static double series(double y, const std::array<double, 5>& c) {
+    return c[0] - y * (c[1] - y * (c[2] - y * (c[3] - y * c[4])));
+  }
+};
 
 }  // namespace detail
 
@@ -141,41 +155,57 @@ inline beta_prior fit_beta_moments(std::span<const double> counts,
 struct beta_fit {
   beta_prior prior;
   std::size_t iterations = 0;
-  /// False where the parts still moved after the last iteration; rates that do not differ drive the
-  /// strength to infinity.
+  /// False where the parts still moved after the last iteration. Rates that do not differ drive the
+  /// strength to infinity: it is given up at 1e6.
   bool converged = false;
 };
 
 /// Fits a prior to the counts of many keys by maximum likelihood.
 ///
-///     a <- a * sum [psi(c + a) - psi(a)] / sum [psi(n + a + b) - psi(a + b)]
-///     b <- b * sum [psi(n - c + b) - psi(b)] / sum [psi(n + a + b) - psi(a + b)]
+///     ln L = sum ln B(c + a, n - c + b) - ln B(a, b),   B the beta function
 ///
-/// from the prior of `fit_beta_moments`, until neither part moves by more than 1e-10 of itself.
+/// from the prior of `fit_beta_moments`, by Newton's steps in (ln a, ln b), each part's at most a
+/// factor e, until neither moves by more than 1e-10 of itself. Upward curvature is turned downward.
 ///
 /// Shapes, Errors  as of `fit_beta_moments`.
-/// Cost        O(n) an iteration, `iterations` at most; five logarithms a key.
-/// Source      Minka, "Estimating a Dirichlet distribution", 2000; formulas item 22.
+/// Cost        O(n) an iteration, `iterations` at most, about 10 usual.
+/// Source      formulas item 22, whose fixed point (Minka, 2000) has the same end: on 400 keys it
+///             took 2,000 to 30,000 iterations and was up to three times off after 1,000.
 inline beta_fit fit_beta_likelihood(std::span<const double> counts,
                                     std::span<const double> exposures,
-                                    std::size_t iterations = 1000) {
+                                    std::size_t iterations = 100) {
+  using detail::polygamma;
   beta_fit fit{fit_beta_moments(counts, exposures)};
   auto& [a, b] = fit.prior;
   if (a == 0 || b == 0) return fit;  // all or none succeeded: no finite maximum
-  while (fit.iterations < iterations && !fit.converged) {
-    double successes = 0, failures = 0, trials = 0;
-    const double at_a = detail::digamma(a), at_b = detail::digamma(b);
-    const double at_sum = detail::digamma(a + b);
+  while (fit.iterations < iterations && !fit.converged && a + b < 1e6) {
+    const polygamma at_a(a), at_b(b), at_sum(a + b);
+    double da = 0, db = 0, daa = 0, dbb = 0, dab = 0;  // derivatives of ln L
     for (std::size_t i = 0; i < counts.size(); ++i) {
       const double n = exposures[i], c = std::min(counts[i], n);
-      if (c > 0) successes += detail::digamma(c + a) - at_a;
-      if (c < n) failures += detail::digamma(n - c + b) - at_b;
-      if (n > 0) trials += detail::digamma(n + a + b) - at_sum;
+      const polygamma successes(c + a), failures(n - c + b), trials(n + a + b);
+      const double common = trials.first - at_sum.first;
+      da += successes.first - at_a.first - common;
+      db += failures.first - at_b.first - common;
+      dab -= trials.second - at_sum.second;
+      daa += successes.second - at_a.second;
+      dbb += failures.second - at_b.second;
     }
-    const double next_a = a * successes / trials, next_b = b * failures / trials;
-    fit.converged = std::abs(next_a - a) <= 1e-10 * a && std::abs(next_b - b) <= 1e-10 * b;
-    a = next_a;
-    b = next_b;
+    const double gu = a * da, gv = b * db;
+    const double huv = a * b * dab;
+    double huu = a * a * (daa + dab) + gu, hvv = b * b * (dbb + dab) + gv;
+    const double largest = (huu + hvv) / 2 + std::hypot((huu - hvv) / 2, huv);  // eigenvalue
+    const double size = std::abs(huu + hvv);
+    if (size == 0) break;
+    const double shift = largest < -1e-9 * size ? 0 : 2 * std::abs(largest) + 1e-6 * size;
+    huu -= shift;
+    hvv -= shift;
+    const double determinant = huu * hvv - huv * huv;
+    const double u = (huv * gv - hvv * gu) / determinant;
+    const double v = (huv * gu - huu * gv) / determinant;
+    fit.converged = std::abs(u) <= 1e-10 && std::abs(v) <= 1e-10;
+    a *= std::exp(std::clamp(u, -1.0, 1.0));
+    b *= std::exp(std::clamp(v, -1.0, 1.0));
     ++fit.iterations;
   }
   return fit;

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: MIT
+#include "support/catch.hpp"
+#include "support/errors.hpp"
+#include "support/tolerance.hpp"
+
+#include <funnel/core/random.hpp>
+#include <funnel/features/smoothing.hpp>
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+using funnel::beta_prior;
+using funnel::smoothed_rate;
+using funnel::wilson_lower_bound;
+
+namespace {
+
+struct observed {
+  std::vector<double> counts, exposures;
+};
+
+/// Keys whose rates come from a Beta.
+observed draw(std::size_t keys, const beta_prior& prior, std::size_t most, std::uint64_t seed) {
+  funnel::random_generator bits(seed);
+  observed result;
+  for (std::size_t i = 0; i < keys; ++i) {
+    const double x = funnel::standard_gamma(bits, prior.a),
+                 y = funnel::standard_gamma(bits, prior.b);
+    const std::size_t n = 1 + funnel::uniform_below(bits, most);
+    double count = 0;
+    for (std::size_t k = 0; k < n; ++k) count += funnel::bernoulli(bits, x / (x + y));
+    result.counts.push_back(count);
+    result.exposures.push_back(static_cast<double>(n));
+  }
+  return result;
+}
+
+/// Log-likelihood of the counts under a beta-binomial, up to a constant.
+double likelihood(const observed& o, double a, double b) {
+  double sum = 0;
+  for (std::size_t i = 0; i < o.counts.size(); ++i)
+    sum += std::lgamma(o.counts[i] + a) - std::lgamma(a) +
+           std::lgamma(o.exposures[i] - o.counts[i] + b) - std::lgamma(b) -
+           std::lgamma(o.exposures[i] + a + b) + std::lgamma(a + b);
+  return sum;
+}
+
+const double nan_value = std::numeric_limits<double>::quiet_NaN();
+
+}  // namespace
+
+TEST_CASE("smoothed_rate: golden values") {
+  CHECK(tolerance::within(smoothed_rate(1, 2, {2, 98}), .0294118, tolerance::printed(7)));
+  CHECK(smoothed_rate(0, 0, {2, 98}) == .02);
+  CHECK(smoothed_rate(5, 3, {2, 98}) == smoothed_rate(3, 3, {2, 98}));
+  CHECK(smoothed_rate(3, 4, {0, 0}) == .75);
+}
+
+TEST_CASE(
+    "smoothed_rate lies between the prior and the raw rate, nearer to it with more exposures") {
+  const beta_prior prior = funnel::beta_prior_of(.1, 20);
+  CHECK(prior.mean() == .1);
+  CHECK(prior.strength() == 20);
+  double before = .1;
+  for (double n = 10; n < 1e6; n *= 3) {
+    const double rate = smoothed_rate(.4 * n, n, prior);
+    CHECK((rate > before && rate < .4));
+    before = rate;
+  }
+}
+
+TEST_CASE("wilson_lower_bound: golden values") {
+  CHECK(tolerance::within(wilson_lower_bound(3, 3), .438494, tolerance::printed(6)));
+  CHECK(tolerance::within(wilson_lower_bound(95, 100), .888248, tolerance::printed(6)));
+  CHECK(wilson_lower_bound(0, 10) == 0);
+  CHECK(wilson_lower_bound(0, 0) == 0);
+  CHECK(wilson_lower_bound(4, 3) == wilson_lower_bound(3, 3));
+  CHECK(wilson_lower_bound(7, 10, 0) == .7);
+}
+
+TEST_CASE("wilson_lower_bound grows with the rate and with the exposures, below the raw rate") {
+  for (double n = 10; n <= 10000; n *= 10)
+    for (double tenths = 0; tenths < 10; ++tenths) {
+      const double c = tenths * n / 10;
+      CHECK(wilson_lower_bound(c, n) <= c / n);
+      CHECK(wilson_lower_bound(c, n) >= 0);
+      CHECK(wilson_lower_bound(c + n / 10, n) > wilson_lower_bound(c, n));
+      if (c > 0) CHECK(wilson_lower_bound(10 * c, 10 * n) > wilson_lower_bound(c, n));
+    }
+}
+
+TEST_CASE("fit_beta_moments: worked by hand") {
+  // Rates .2 and .6 of 10 each: m = .4, v = .08, h = .1, sigma^2 = (.08 - .024)/.9.
+  const std::vector<double> counts = {2, 6, 0}, exposures = {10, 10, 0};
+  const beta_prior prior = funnel::fit_beta_moments(counts, exposures);
+  const double s = .24 / (.056 / .9) - 1;
+  CHECK(tolerance::within(prior.a, .4 * s, tolerance::iterative<double>(8, s)));
+  CHECK(tolerance::within(prior.b, .6 * s, tolerance::iterative<double>(8, s)));
+}
+
+TEST_CASE("fit_beta_moments finds the prior that rates came from") {
+  const beta_prior truth{3, 17};
+  const observed o = draw(20000, truth, 60, 1);
+  const beta_prior found = funnel::fit_beta_moments(o.counts, o.exposures);
+  // Of s the estimate's deviation is about s sqrt(2/keys) times what the counts' noise adds, 3.
+  CHECK(tolerance::within(found.mean(), .15, tolerance::statistical(.13, 20000)));
+  CHECK(tolerance::within(found.strength(), 20,
+                          tolerance::statistical(20 * 3 * std::sqrt(2.), 20000)));
+}
+
+TEST_CASE("fit_beta_moments falls back where rates do not differ") {
+  const auto strength = [](std::vector<double> counts, std::vector<double> exposures) {
+    return funnel::fit_beta_moments(counts, exposures).strength();
+  };
+  CHECK(strength({3}, {10}) == 100);
+  CHECK(strength({3, 3, 3}, {10, 10, 10}) == 100);
+  CHECK(strength({0, 1, 1}, {1, 1, 1}) == 100);
+  CHECK(strength({0, 0}, {5, 9}) == 100);
+  CHECK(strength({0, 50}, {50, 50}) == 100);  // nothing but 0 and 1
+  const std::vector<double> counts = {9, 12}, exposures = {3, 3};
+  CHECK(funnel::fit_beta_moments(counts, exposures).mean() == 1);
+}
+
+TEST_CASE("fit_beta_likelihood finds the maximum of the likelihood") {
+  // Few exposures a key are the hard case: the moments start far off.
+  for (const std::size_t most : {5u, 50u, 500u})
+    for (const beta_prior truth : {beta_prior{2, 30}, beta_prior{.5, 50}, beta_prior{30, 100}}) {
+      const observed o = draw(400, truth, most, 3);
+      const funnel::beta_fit fit = funnel::fit_beta_likelihood(o.counts, o.exposures);
+      CHECK(fit.converged);
+      CHECK(fit.iterations < 20);
+      const double a = fit.prior.a, b = fit.prior.b, best = likelihood(o, a, b);
+      for (const double scale : {.9, .99, 1.01, 1.1}) {
+        CHECK(likelihood(o, scale * a, b) < best);
+        CHECK(likelihood(o, a, scale * b) < best);
+        CHECK(likelihood(o, scale * a, scale * b) < best);
+      }
+    }
+}
+
+TEST_CASE("fit_beta_likelihood ends where the fixed point does not move") {
+  const observed o = draw(200, {3, 17}, 30, 4);
+  const auto [prior, iterations, converged] = funnel::fit_beta_likelihood(o.counts, o.exposures);
+  const auto psi = [](double x) { return funnel::detail::polygamma(x).first; };
+  double successes = 0, failures = 0, trials = 0;
+  for (std::size_t i = 0; i < o.counts.size(); ++i) {
+    successes += psi(o.counts[i] + prior.a) - psi(prior.a);
+    failures += psi(o.exposures[i] - o.counts[i] + prior.b) - psi(prior.b);
+    trials += psi(o.exposures[i] + prior.a + prior.b) - psi(prior.a + prior.b);
+  }
+  const double bound = tolerance::iterative<double>(200 * 100, 1);
+  CHECK(tolerance::within(successes / trials, 1, bound));
+  CHECK(tolerance::within(failures / trials, 1, bound));
+}
+
+TEST_CASE("fits cut counts above their exposures") {
+  const std::vector<double> late = {9, 1, 0, 2}, cut = {5, 1, 0, 2}, exposures = {5, 8, 7, 4};
+  CHECK(funnel::fit_beta_moments(late, exposures).a == funnel::fit_beta_moments(cut, exposures).a);
+  CHECK(funnel::fit_beta_likelihood(late, exposures).prior.a ==
+        funnel::fit_beta_likelihood(cut, exposures).prior.a);
+}
+
+TEST_CASE("fit_beta_likelihood says where it found no maximum") {
+  const observed o = draw(400, {2, 30}, 50, 3);
+  CHECK_FALSE(funnel::fit_beta_likelihood(o.counts, o.exposures, 2).converged);
+  CHECK(funnel::fit_beta_likelihood(o.counts, o.exposures, 2).iterations == 2);
+  CHECK(funnel::fit_beta_likelihood(o.counts, o.exposures, 0).iterations == 0);
+  const std::vector<double> none = {0, 0}, exposures = {5, 9};
+  CHECK_FALSE(funnel::fit_beta_likelihood(none, exposures).converged);
+  // Equal rates: the stronger the prior, the better.
+  const std::vector<double> equal(20, 30), hundreds(20, 100);
+  const funnel::beta_fit fit = funnel::fit_beta_likelihood(equal, hundreds);
+  CHECK_FALSE(fit.converged);
+  CHECK(fit.prior.strength() >= 1e6);
+  CHECK(tolerance::within(fit.prior.mean(), .3, tolerance::promised(.001, .3)));
+  // One exposure a key says nothing of the strength; the mean is still right.
+  const std::vector<double> flags = {1, 0, 0, 1, 0}, ones(5, 1);
+  CHECK(tolerance::within(funnel::fit_beta_likelihood(flags, ones).prior.mean(), .4,
+                          tolerance::promised(.001, .4)));
+}
+
+TEST_CASE("polygamma: known values and the recurrence") {
+  using funnel::detail::polygamma;
+  CHECK(tolerance::within(polygamma(1).first, -0.57721566490153286,
+                          tolerance::iterative<double>(10, 3)));
+  CHECK(tolerance::within(polygamma(1).second, 1.6449340668482264,  // pi^2 / 6
+                          tolerance::iterative<double>(10, 3)));
+  for (double x = .001; x < 1e4; x *= 1.7) {
+    const polygamma at(x), next(x + 1);
+    CHECK(tolerance::within(next.first, at.first + 1 / x,
+                            tolerance::iterative<double>(10, 10 + 1 / x)));
+    CHECK(tolerance::within(next.second, at.second - 1 / (x * x),
+                            tolerance::iterative<double>(10, 10 + 1 / (x * x))));
+  }
+}
+
+TEST_CASE("smoothing refuses what is no count") {
+  const auto check = [](auto&& call, const char* function) {
+    CHECK(refuses(call, function, "expected 0"));
+  };
+  check([] { smoothed_rate(-1, 2, {1, 1}); }, "funnel::smoothed_rate");
+  check([] { smoothed_rate(1, nan_value, {1, 1}); }, "funnel::smoothed_rate");
+  check([] { smoothed_rate(0, 0, {0, 0}); }, "funnel::smoothed_rate");
+  check([] { smoothed_rate(1, 2, {-1, 3}); }, "funnel::smoothed_rate");
+  check([] { wilson_lower_bound(-1, 2); }, "funnel::wilson_lower_bound");
+  check([] { wilson_lower_bound(1, 2, nan_value); }, "funnel::wilson_lower_bound");
+  check([] { funnel::beta_prior_of(1.5, 2); }, "funnel::beta_prior_of");
+  check([] { funnel::beta_prior_of(.5, 0); }, "funnel::beta_prior_of");
+  const std::vector<double> one = {1}, two = {1, 2}, negative = {-1}, zero = {0};
+  CHECK(refuses([&] { funnel::fit_beta_moments(one, two); }, "funnel::fit_beta_moments",
+                "counts has 1 values for 2 exposures"));
+  CHECK(refuses([&] { funnel::fit_beta_likelihood(negative, one); }, "funnel::fit_beta_",
+                "count -1 of 1 at 0"));
+  CHECK(refuses([&] { funnel::fit_beta_moments(zero, zero); }, "funnel::fit_beta_moments",
+                "no exposures"));
+}
