@@ -117,7 +117,8 @@ TEMPLATE_TEST_CASE("activation: a value's result does not depend on its place", 
 TEMPLATE_TEST_CASE("activation: NaN and infinity", "", float, double) {
   constexpr TestType infinity = std::numeric_limits<TestType>::infinity();
   constexpr TestType nan = std::numeric_limits<TestType>::quiet_NaN();
-  const std::vector<TestType> x = {infinity, -infinity, nan, 5000, -5000};
+  constexpr TestType largest = TestType(1e38);  // gelu's limit in double is 1e62
+  const std::vector<TestType> x = {infinity, -infinity, nan, 5000, -5000, largest, -largest};
   const auto check = [&](activation function, const std::vector<TestType>& expected) {
     for_each_arch([&](auto arch) {
       const std::vector<TestType> y = activated(arch, x, function);
@@ -127,11 +128,11 @@ TEMPLATE_TEST_CASE("activation: NaN and infinity", "", float, double) {
       }
     });
   };
-  check(activation::identity, {infinity, -infinity, nan, 5000, -5000});
-  check(activation::relu, {infinity, 0, nan, 5000, 0});
-  check(activation::sigmoid, {1, 0, nan, 1, 0});
-  check(activation::tanh, {1, -1, nan, 1, -1});
+  check(activation::identity, {infinity, -infinity, nan, 5000, -5000, largest, -largest});
+  check(activation::relu, {infinity, 0, nan, 5000, 0, largest, 0});
+  check(activation::sigmoid, {1, 0, nan, 1, 0, 1, 0});
+  check(activation::tanh, {1, -1, nan, 1, -1, 1, -1});
   // -infinity times 0.
-  check(activation::silu, {infinity, nan, nan, 5000, 0});
-  check(activation::gelu, {infinity, nan, nan, 5000, 0});
+  check(activation::silu, {infinity, nan, nan, 5000, 0, largest, 0});
+  check(activation::gelu, {infinity, nan, nan, 5000, 0, largest, 0});
 }
