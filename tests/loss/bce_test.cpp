@@ -95,6 +95,16 @@ TEST_CASE("bce_with_logits: the least loss is at the mean label and is its entro
   CHECK(tolerance::within(1 / (1 + std::exp(-z)), 0.4, tolerance::iterative<double>(100, 1)));
 }
 
+TEST_CASE("bce_with_logits: sampled negatives of weight 1 / alpha stand for all", "[loss]") {
+  // One positive, and the 3 negatives kept of 12: alpha = 1/4. Unweighted, the logit is ln alpha
+  // too high.
+  const std::vector<double> labels = {1, 0, 0, 0}, weights = {1, 4, 4, 4};
+  const double bound = tolerance::iterative<double>(100, 3);
+  const double weighted = minimiser(4, bce(labels, weights)), plain = minimiser(4, bce(labels));
+  CHECK(tolerance::within(weighted, std::log(1.0 / 12), bound));
+  CHECK(tolerance::within(plain + std::log(.25), weighted, bound));
+}
+
 TEST_CASE("bce_with_logits: errors", "[loss]") {
   const auto two = column({0.0, 1.0});
   CHECK(contains(error_of(funnel::matrix<double>(2, 2), bce({1, 0})),

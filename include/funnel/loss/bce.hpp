@@ -19,16 +19,15 @@ struct bce_options {
 
 /// Binary cross-entropy of logits with labels, soft or hard: the loss of a head.
 ///
-///     L = sum_i w_i (softplus(z_i) - y_i z_i) / sum_i w_i,   dL/dz_i = w_i (sigmoid(z_i) - y_i) /
-///     sum w
+///     L = sum_i w_i (softplus(z_i) - y_i z_i) / sum_i w_i
+///     dL/dz_i = w_i (sigmoid(z_i) - y_i) / sum_i w_i
 ///
 /// Shapes      logits [n, 1]; labels [n]; weights [n] or none; the loss [1, 1].
 /// Units       logits, not probabilities; labels in [0, 1]. With soft labels the least loss is
-/// their
-///             entropy, not 0, and is where sigmoid(z) = E[y].
+///             their entropy, not 0, and is where sigmoid(z) = E[y].
 /// Errors      std::invalid_argument if logits has not one column, a size differs, a label is
-/// outside
-///             [0, 1] or NaN, or a weight is negative or not finite; nothing is recorded then.
+///             outside [0, 1] or NaN, or a weight is negative or not finite; nothing is recorded
+///             then.
 /// Numerics    never forms ln(sigmoid(z)): finite for every finite logit. Weights that add up to 0,
 ///             and n = 0, give 0 with a gradient of 0. A NaN logit makes the loss NaN unless its
 ///             weight is 0.

@@ -30,8 +30,7 @@ struct distillation_options {
 /// Units       the teacher's calibrated probabilities of the same head, not logits: undo the
 ///             down-sampling of its training data first.
 /// Errors      std::invalid_argument if a size differs, a label or a teacher's probability is
-/// outside
-///             [0, 1] or NaN, or the weight is outside [0, 1]; nothing is written then.
+///             outside [0, 1] or NaN, or the weight is outside [0, 1]; nothing is written then.
 /// Source      formulas items 31 and 74.
 template <class T>
 void distillation_targets(std::span<const T> labels, std::span<const T> teacher,

@@ -36,14 +36,12 @@ struct listwise_options {
 /// and their mean over the lists of two candidates or more.
 ///
 /// Shapes      logits [n, 1]; teacher [n]; offsets [lists + 1]: list g, one request's candidates,
-/// is
-///             rows offsets[g] .. offsets[g + 1] - 1; the loss [1, 1].
+///             is rows offsets[g] .. offsets[g + 1] - 1; the loss [1, 1].
 /// Units       logits of the student; the teacher's as `scale` says. The least loss is the entropy
 ///             of P, not 0.
 /// Errors      std::invalid_argument if logits has not one column, a size differs, a teacher's
-/// score
-///             is outside [0, 1] (or a logit not finite), the offsets fall or don't span the rows,
-///             or an option is out of its range; nothing is recorded then.
+///             score is outside [0, 1] (or a logit not finite), the offsets fall or don't span the
+///             rows, or an option is out of its range; nothing is recorded then.
 /// Numerics    computed in double with the largest logit subtracted. Equal teacher's scores make P
 ///             uniform. A list of one, or no list, gives 0 with a gradient of 0.
 /// Source      Cao et al., ICML 2007; formulas item 33.

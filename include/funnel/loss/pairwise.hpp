@@ -35,14 +35,13 @@ struct pairwise_options {
 ///     dL/dz_i = -gamma w_ij sigmoid(-gamma (z_i - z_j)) / sum w_ij = -dL/dz_j
 ///
 /// Shapes      logits [n, 1]; teacher [n]; offsets [lists + 1]: list g, one request's candidates,
-/// is
-///             rows offsets[g] .. offsets[g + 1] - 1; the loss [1, 1], over the pairs of all lists.
+///             is rows offsets[g] .. offsets[g + 1] - 1; the loss [1, 1], over the pairs of all
+///             lists.
 /// Units       logits, not probabilities: differences of probabilities stay in (-1, 1) and never
 ///             count as learned. The teacher's scores on any scale where larger is better.
 /// Order       equal teacher's scores are no pair.
 /// Errors      std::invalid_argument if logits has not one column, a size differs, a teacher's
-/// score
-///             is not finite, the offsets fall or don't span the rows, margin is negative or
+///             score is not finite, the offsets fall or don't span the rows, margin is negative or
 ///             sharpness not above 0; nothing is recorded then.
 /// Cost        O(k^2) for a list of k; sample the candidates where k is above some 50.
 /// Numerics    finite for every finite logit. No pair gives 0 with a gradient of 0.

@@ -30,8 +30,7 @@ struct sampled_softmax_options {
 ///             above 0, a log_q is not finite, or a weight is negative or not finite; nothing is
 ///             recorded then.
 /// Numerics    as `in_batch_softmax`. A negative that scores -infinity counts as absent; k = 0
-/// gives
-///             0 with a gradient of 0.
+///             gives 0 with a gradient of 0.
 /// Source      formulas items 37 and 39.
 template <Context C>
 value_of<C> sampled_softmax(C& context, const value_of<C>& scores,

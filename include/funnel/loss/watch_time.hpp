@@ -41,9 +41,9 @@ struct watch_time_options {
 
 /// The loss of a head whose logit z predicts the watch time tau e^z. With t the time over tau:
 ///
-///     expected_time     L = softplus(z) + t softplus(-z),               dL/dz = sigmoid(z) - t
-///     sigmoid(-z) odds_of_fraction  L = (softplus(z) + t softplus(-z)) / (1 + t),   dL/dz =
-///     sigmoid(z) - t / (1 + t) weighted_clicks   L = t softplus(-z) where t > 0, else softplus(z)
+///     expected_time     L = softplus(z) + t softplus(-z),   dL/dz = sigmoid(z) - t sigmoid(-z)
+///     odds_of_fraction  the same over (1 + t),              dL/dz = sigmoid(z) - t / (1 + t)
+///     weighted_clicks   L = t softplus(-z) where t > 0, else softplus(z)
 ///
 /// and their mean over the weights. Only `expected_time` has its least value at tau e^z = E[t]: of
 /// one watch of 60 s in ten impressions it learns 6 s, `weighted_clicks` 6.7 s, and
@@ -59,8 +59,7 @@ struct watch_time_options {
 ///             large weights: clip them by `longest`. Weights that add up to 0, and n = 0, give 0
 ///             with a gradient of 0.
 /// Source      formulas item 15; weighted_clicks is Covington, Adams and Sargin, RecSys 2016,
-/// section
-///             4.2.
+///             section 4.2.
 template <Context C>
 value_of<C> watch_time_loss(C& context, const value_of<C>& logits,
                             std::span<const scalar_of<C>> times,
