@@ -5,6 +5,7 @@
 #include <funnel/loss/total_loss.hpp>
 
 #include <array>
+#include <cmath>
 #include <limits>
 
 using namespace loss_test;
@@ -30,6 +31,19 @@ TEST_CASE("total_loss: weights default to 1, spans and the serving context work 
   const std::array weights = {2.0f, 1.0f};
   CHECK(funnel::total_loss(context, {losses[0], losses[1]})(0, 0) == 3.5f);
   CHECK(funnel::total_loss(context, losses, weights)(0, 0) == 5);
+}
+
+TEST_CASE("total_loss: a switched-off loss that is NaN leaves gradients alone", "[loss]") {
+  const std::vector<double> labels = {1, 0};
+  const auto found = evaluate(column({0.5, std::nan("")}), [&](auto& context, const auto& z) {
+    const std::vector<double> first = {1, 0};
+    const auto sound = funnel::bce_with_logits(context, z, labels, {.weights = first});
+    const auto broken = funnel::bce_with_logits(context, z, labels);
+    return funnel::total_loss(context, {sound, broken}, {1, 0});
+  });
+  CHECK(found.loss < 1);
+  CHECK(found.gradient(0, 0) < 0);
+  CHECK(found.gradient(1, 0) == 0);
 }
 
 TEST_CASE("total_loss: two heads, one defined on clicks alone", "[loss]") {

@@ -83,6 +83,7 @@ value_of<C> triplet_loss(C& context, const value_of<C>& positives, const value_o
   writable(loss)(0, 0) = total > 0 ? static_cast<t>(sum / total) : t(0);
   if constexpr (C::is_training) {
     context.record([positives, negatives, loss, slopes] {
+      if (loss.gradient(0, 0) == 0) return;  // switched off, even where its slopes are NaN
       for (std::size_t i = 0; i < slopes.rows(); ++i) {
         for (std::size_t j = 0; j < slopes.cols(); ++j) {
           const t g = loss.gradient(0, 0) * slopes(i, j);

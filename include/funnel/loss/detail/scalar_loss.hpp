@@ -26,6 +26,7 @@ value_of<C> scalar_loss(C& context, const value_of<C>& x, Compute compute) {
     if (x.learns()) {
       context.record([x, loss, slopes] {
         const t scale = loss.gradient(0, 0);
+        if (scale == 0) return;  // switched off, even where its slopes are NaN
         for (std::size_t i = 0; i < x.rows(); ++i) {
           for (std::size_t j = 0; j < x.cols(); ++j) x.gradient(i, j) += scale * slopes(i, j);
         }
