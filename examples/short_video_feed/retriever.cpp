@@ -139,9 +139,11 @@ feed_towers train_towers(const retrieval_data& data, std::uint64_t seed, const p
   constexpr std::size_t size = 512;
   constexpr double peak = 2e-3;
   funnel::random_generator bits(seed);
-  feed_towers model{{data.items[0].rows(), 1 + std::ranges::max(data.tags),
-                     data.user_numbers.cols(), data.user_fields.cols(), data.field_values},
-                    {data.items[0].rows(), 1 + std::ranges::max(data.tags)}};
+  const std::size_t tag_count = 1 + std::ranges::max(data.tags);
+  feed_towers model{
+      .user = {data.user_numbers.cols(), data.user_fields.cols(), data.field_values},
+      .item = {},
+      .shared = {.video = {data.items[0].rows(), 32}, .tag = {tag_count, 8, .1}}};
   funnel::initialize(model, bits);
 
   // One pass over the history, then two over the log.

@@ -33,23 +33,36 @@ struct item_side {
   funnel::matrix_view<const float> numbers;
 };
 
-/// A dense vector of what a user is and did.
+/// Vectors of videos and tags that both towers look at: of the video itself, and of those watched.
+template <class T>
+struct video_tables {
+  static constexpr std::size_t width = 32 + 8;
+  funnel::embedding<T> video, tag;
+
+  void visit_parameters(auto&& visit) {
+    visit("video", video);
+    visit("tag", tag);
+  }
+};
+
+/// A vector of what a user is and did.
 template <class T>
 struct user_tower {
-  funnel::embedding<T> video, tag, field;
+  funnel::embedding<T> field;
   funnel::mlp<T> network;
 
   user_tower() = default;
-  user_tower(std::size_t videos, std::size_t tags, std::size_t numbers, std::size_t fields,
-             std::size_t field_values)
-      : video(videos, 32), tag(tags, 8, .1), field(field_values, 2, .1),
-        network(numbers + 2 * fields + list_kinds * (32 + 8 + 1), {64, 32}, {.dropout = .1}) {}
+  user_tower(std::size_t numbers, std::size_t fields, std::size_t field_values)
+      : field(field_values, 2, .1),
+        network(numbers + 2 * fields + list_kinds * (video_tables<T>::width + 1), {64, 32},
+                {.dropout = .1}) {}
 
   template <funnel::Context C>
-  funnel::value_of<C> operator()(C& context, const user_side& x) const {
+  funnel::value_of<C> operator()(C& context, const user_side& x,
+                                 const video_tables<T>& tables) const {
     const auto list = [&](std::size_t k) {
-      return concat(context, last_n_mean(context, video, x.items[k]),
-                    last_n_mean(context, tag, x.tags[k]));
+      return concat(context, last_n_mean(context, tables.video, x.items[k]),
+                    last_n_mean(context, tables.tag, x.tags[k]));
     };
     const auto known = concat(context, x.numbers, field(context, x.fields), x.lengths, list(0),
                               list(1), list(2), list(3));
@@ -57,40 +70,33 @@ struct user_tower {
   }
 
   void visit_parameters(auto&& visit) {
-    visit("video", video);
-    visit("tag", tag);
     visit("field", field);
     visit("network", network);
   }
 };
 
-/// A dense vector of a video.
+/// A vector of a video.
 template <class T>
 struct item_tower {
-  funnel::embedding<T> video, tag, duration;
-  funnel::mlp<T> network;
-
-  item_tower() = default;
-  item_tower(std::size_t videos, std::size_t tags)
-      : video(videos, 32), tag(tags, 8, .1), duration(features::duration_buckets, 4, .1),
-        network(32 + 8 + 4 + features::item_width, {64, 32}) {}
+  funnel::embedding<T> duration{features::duration_buckets, 4, .1};
+  funnel::mlp<T> network{video_tables<T>::width + 4 + features::item_width, {64, 32}};
 
   template <funnel::Context C>
-  funnel::value_of<C> operator()(C& context, const item_side& x) const {
-    const auto known = concat(context, video(context, x.items), tag(context, x.tags),
+  funnel::value_of<C> operator()(C& context, const item_side& x,
+                                 const video_tables<T>& tables) const {
+    const auto known = concat(context, tables.video(context, x.items), tables.tag(context, x.tags),
                               duration(context, x.durations), x.numbers);
     return network(context, materialize(context, known));
   }
 
   void visit_parameters(auto&& visit) {
-    visit("video", video);
-    visit("tag", tag);
     visit("duration", duration);
     visit("network", network);
   }
 };
 
-using feed_towers = funnel::two_tower<user_tower<float>, item_tower<float>>;
+using feed_towers =
+    funnel::two_tower<user_tower<float>, item_tower<float>, video_tables<float>>;
 
 /// What both towers are fed: users as they are known, and videos and clicks as of the start of each day of training.
 /// Period 0 is the history before the log, period d + 1 is day d, and the last is the end of training.
