@@ -57,13 +57,13 @@ TEST_CASE("fuse: takes a lambda for a formula, with and without scratch") {
   for (std::size_t i = 0; i < 3; ++i) objectives(i, 1) = static_cast<float>(i);
   std::vector<float> scores(3, -1.f);
   const auto last = [](std::span<const float> estimates) { return 10 * estimates.back(); };
-  funnel::fuse<float>(last, objectives, scores);
+  funnel::fuse(last, objectives, scores);
   CHECK(scores == std::vector<float>{0, 10, 20});
   funnel::arena scratch;
-  funnel::fuse<float>(first_objective(), objectives, scores, scratch);
+  funnel::fuse(first_objective(), objectives, scores, scratch);
   CHECK(scores == std::vector<float>{0, 0, 0});
   CHECK(scratch.capacity() == 0);
-  funnel::fuse<float>(number_of_candidates(), objectives, scores, scratch);
+  funnel::fuse(number_of_candidates(), objectives, scores, scratch);
   CHECK(scores == std::vector<float>{3, 3, 3});
 }
 
@@ -73,12 +73,12 @@ TEST_CASE("fuse: rows further apart, and no rows") {
   wide(1, 1) = 2;
   std::vector<float> scores(2);
   const auto view = funnel::matrix_view<const float>(wide).middle_cols(1, 2);
-  funnel::fuse<float>(first_objective(), view, scores);
+  funnel::fuse(first_objective(), view, scores);
   CHECK(scores == std::vector<float>{1, 2});
   scores.clear();
   funnel::arena scratch;
-  funnel::fuse<float>(first_objective(), view.middle_rows(0, 0), scores);
-  funnel::fuse<float>(funnel::rank_fusion<2>(), view.middle_rows(0, 0), scores, scratch);
+  funnel::fuse(first_objective(), view.middle_rows(0, 0), scores);
+  funnel::fuse(funnel::rank_fusion<2>(), view.middle_rows(0, 0), scores, scratch);
 }
 
 TEST_CASE("fuse: checks sizes and options before it writes") {
@@ -86,7 +86,7 @@ TEST_CASE("fuse: checks sizes and options before it writes") {
   std::vector<float> scores(2, 7.f), three(3, 7.f);
   funnel::arena scratch;
   const auto fuse = [&](const auto& formula, std::vector<float>& into) {
-    return [&] { funnel::fuse<float>(formula, objectives, into, scratch); };
+    return [&] { funnel::fuse(formula, objectives, into, scratch); };
   };
   CHECK(refuses(fuse(first_objective(), three), "funnel::fuse", "scores has 3 values, expected 2"));
   CHECK(refuses(fuse(funnel::rank_fusion<2>(), three), "funnel::fuse", "scores has 3"));

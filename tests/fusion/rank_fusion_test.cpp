@@ -103,11 +103,11 @@ TEST_CASE("rank fusion: allocates nothing after the first use of an arena") {
   funnel::matrix<float> objectives(5000, 2, .5f);
   std::vector<float> scores(5000);
   funnel::arena scratch;
-  funnel::fuse<float>(funnel::rank_fusion<2>(), objectives, scores, scratch);
+  funnel::fuse(funnel::rank_fusion<2>(), objectives, scores, scratch);
   const std::size_t capacity = scratch.capacity();
   for (int round = 0; round < 3; ++round) {
     scratch.reset();
-    funnel::fuse<float>(funnel::rank_fusion<2>(), objectives, scores, scratch);
+    funnel::fuse(funnel::rank_fusion<2>(), objectives, scores, scratch);
   }
   CHECK(scratch.capacity() == capacity);
 }

@@ -61,8 +61,8 @@ TEST_CASE("weighted sums: equal a sum in double, a candidate alone as in a batch
     for (float& w : sum.weights) w = static_cast<float>(funnel::standard_normal(bits));
     for (float& w : click.weights) w = static_cast<float>(funnel::standard_exponential(bits));
     std::vector<float> sums(n), clicks(n);
-    funnel::fuse<float>(sum, objectives, sums);
-    funnel::fuse<float>(click, objectives, clicks);
+    funnel::fuse(sum, objectives, sums);
+    funnel::fuse(click, objectives, clicks);
     for (std::size_t i = 0; i < n; ++i) {
       double s = 0, magnitude = 0, c = 1;
       for (std::size_t k = 0; k < 4; ++k) {

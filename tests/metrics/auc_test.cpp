@@ -31,8 +31,7 @@ double all_pairs_auc(const std::vector<double>& scores, const std::vector<double
 
 TEST_CASE("auc: worked by hand") {
   // Positives .35 and .8, negatives .1 and .4: three of four pairs in order.
-  CHECK(funnel::auc<float>(std::vector{.1f, .4f, .35f, .8f}, std::vector{0.f, 0.f, 1.f, 1.f}) ==
-        .75);
+  CHECK(funnel::auc(std::vector{.1f, .4f, .35f, .8f}, std::vector{0.f, 0.f, 1.f, 1.f}) == .75);
   // A tie of a positive and a negative is half a pair.
   CHECK(funnel::auc<double>(std::vector{1., 1.}, std::vector{0., 1.}) == .5);
   CHECK(funnel::auc<double>(std::vector{2., 2., 2., 1.}, std::vector{1., 0., 1., 0.}) == .75);

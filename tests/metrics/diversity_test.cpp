@@ -35,12 +35,11 @@ TEST_CASE("intra-list diversity: worked by hand") {
   const auto same = [&](std::size_t i, std::size_t j) {
     return category[i] == category[j] ? 1.f : 0.f;
   };
-  CHECK(funnel::intra_list_diversity<std::size_t>(positions{0, 1, 2, 3}, same) == .5);
-  CHECK(funnel::intra_list_diversity<std::size_t>(positions{0, 1, 3}, same) == 0);
-  CHECK(funnel::intra_list_diversity<std::size_t>(positions{0, 2}, same) == 1);
+  CHECK(funnel::intra_list_diversity(positions{0, 1, 2, 3}, same) == .5);
+  CHECK(funnel::intra_list_diversity(positions{0, 1, 3}, same) == 0);
+  CHECK(funnel::intra_list_diversity(positions{0, 2}, same) == 1);
   // Window 1: pairs (0, 1), (1, 2), (2, 3).
-  CHECK(funnel::intra_list_diversity<std::size_t>(positions{0, 1, 2, 3}, same, {.window = 1}) ==
-        2. / 3);
+  CHECK(funnel::intra_list_diversity(positions{0, 1, 2, 3}, same, {.window = 1}) == 2. / 3);
   CHECK(funnel::intra_list_diversity<std::uint32_t>(std::vector<std::uint32_t>{0, 1, 2, 3}, same) ==
         .5);
 
@@ -89,8 +88,8 @@ TEST_CASE("intra-list diversity: a view of rows further apart, zero vectors and 
 
 TEST_CASE("intra-list diversity: fewer than two items have none") {
   const auto never = [](std::size_t, std::size_t) { return 0.; };
-  CHECK(std::isnan(funnel::intra_list_diversity<std::size_t>({}, never)));
-  CHECK(std::isnan(funnel::intra_list_diversity<std::size_t>(positions{3}, never)));
+  CHECK(std::isnan(funnel::intra_list_diversity({}, never)));
+  CHECK(std::isnan(funnel::intra_list_diversity(positions{3}, never)));
   CHECK(std::isnan(funnel::intra_list_diversity<float>(funnel::matrix<float>(1, 4, 1.f))));
   CHECK(std::isnan(funnel::intra_list_diversity<float>(funnel::matrix<float>())));
 }

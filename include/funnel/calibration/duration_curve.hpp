@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <limits>
 #include <span>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -76,8 +77,9 @@ class duration_curve {
 /// Numerics    sums in double.
 /// Source      formulas item 18. Reading completion of texts is multiplied by a rising curve
 ///             instead: this is for video.
-template <class T>
-duration_curve<T> fit_duration_curve(std::span<const T> lengths, std::span<const T> completions,
+template <class T = float>
+duration_curve<T> fit_duration_curve(std::span<const std::type_identity_t<T>> lengths,
+                                     std::span<const std::type_identity_t<T>> completions,
                                      const duration_curve_options& options = {}) {
   const std::size_t n = lengths.size();
   detail::require_size("fit_duration_curve", "completions", completions.size(), "lengths", n);

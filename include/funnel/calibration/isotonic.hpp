@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <limits>
 #include <span>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -108,9 +109,10 @@ class isotonic_calibrator {
 /// Cost        O(n log n), 3 copies of the input.
 /// Numerics    sums in double. The weighted mean of f over the rows is that of the labels.
 /// Source      Ayer et al. 1955; Zadrozny and Elkan, KDD 2002; formulas items 18 and 91.
-template <class T>
-isotonic_calibrator<T> fit_isotonic(std::span<const T> scores, std::span<const T> labels,
-                                    std::span<const T> weights = {},
+template <class T = float>
+isotonic_calibrator<T> fit_isotonic(std::span<const std::type_identity_t<T>> scores,
+                                    std::span<const std::type_identity_t<T>> labels,
+                                    std::span<const std::type_identity_t<T>> weights = {},
                                     const isotonic_options& options = {}) {
   const std::size_t n = scores.size();
   detail::require_size("fit_isotonic", "labels", labels.size(), "scores", n);

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <limits>
 #include <span>
+#include <type_traits>
 
 namespace funnel {
 
@@ -152,8 +153,9 @@ platt_scaling fit_bias(const platt_rows& rows, std::span<const T> logits,
 /// Numerics    Newton's method inside a bracket. Not converged, with b = 0, if all labels are 0 or
 ///             all are 1.
 /// Source      formulas items 91 and 104 (PCOC = 1 is what it solves).
-template <class T>
-platt_scaling fit_bias(std::span<const T> logits, std::span<const T> labels,
+template <class T = float>
+platt_scaling fit_bias(std::span<const std::type_identity_t<T>> logits,
+                       std::span<const std::type_identity_t<T>> labels,
                        const platt_options& options = {}) {
   return detail::fit_bias(detail::scan_platt_rows("fit_bias", logits, labels, options), logits,
                           options);
@@ -173,8 +175,9 @@ platt_scaling fit_bias(std::span<const T> logits, std::span<const T> labels,
 ///             logits are equal, a stays 1. If one threshold separates the classes the best a is
 ///             infinite: not converged, unless options.smooth_labels.
 /// Source      Platt 1999; Lin, Lin and Weng, Machine Learning 2007; formulas item 91.
-template <class T>
-platt_scaling fit_platt(std::span<const T> logits, std::span<const T> labels,
+template <class T = float>
+platt_scaling fit_platt(std::span<const std::type_identity_t<T>> logits,
+                        std::span<const std::type_identity_t<T>> labels,
                         const platt_options& options = {}) {
   const detail::platt_rows rows = detail::scan_platt_rows("fit_platt", logits, labels, options);
   if (rows.deviation == 0) return detail::fit_bias(rows, logits, options);

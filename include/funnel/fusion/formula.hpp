@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <span>
 #include <string_view>
+#include <type_traits>
 
 namespace funnel {
 
@@ -69,8 +70,9 @@ void check_fuse(const F& formula, matrix_view<const T> objectives, std::span<T> 
 /// Errors      std::invalid_argument if scores has not n values, or as formula.check says; nothing
 ///             is written then.
 /// Cost        n calls of formula; no scratch.
-template <class T, PointwiseFormula<T> F>
-void fuse(const F& formula, matrix_view<const T> objectives, std::span<T> scores) {
+template <class T = float, PointwiseFormula<T> F>
+void fuse(const F& formula, matrix_view<const std::type_identity_t<T>> objectives,
+          std::span<std::type_identity_t<T>> scores) {
   detail::check_fuse(formula, objectives, scores);
   for (std::size_t i = 0; i < scores.size(); ++i)
     scores[i] = static_cast<T>(formula(objectives.row(i)));
@@ -80,10 +82,11 @@ void fuse(const F& formula, matrix_view<const T> objectives, std::span<T> scores
 ///
 /// Shapes, order and errors as above.
 /// Cost        that of formula; scratch is used by formulas over the set only, and not reset.
-template <class T, Formula<T> F>
-void fuse(const F& formula, matrix_view<const T> objectives, std::span<T> scores, arena& scratch) {
+template <class T = float, Formula<T> F>
+void fuse(const F& formula, matrix_view<const std::type_identity_t<T>> objectives,
+          std::span<std::type_identity_t<T>> scores, arena& scratch) {
   if constexpr (PointwiseFormula<F, T>) {
-    fuse(formula, objectives, scores);
+    fuse<T>(formula, objectives, scores);
   } else {
     detail::check_fuse(formula, objectives, scores);
     formula(objectives, scores, scratch);

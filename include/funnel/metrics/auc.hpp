@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 namespace funnel {
@@ -23,8 +24,9 @@ namespace funnel {
 /// Cost        O(n log n), a copy of the input.
 /// Numerics    exact up to the last division. NaN if there are no positives or no negatives.
 /// Source      Hanley and McNeil, Radiology 1982; formulas item 101.
-template <class T>
-double auc(std::span<const T> scores, std::span<const T> labels) {
+template <class T = float>
+double auc(std::span<const std::type_identity_t<T>> scores,
+           std::span<const std::type_identity_t<T>> labels) {
   detail::require_size("auc", "labels", labels.size(), "scores", scores.size());
   detail::require_binary("auc", "labels", labels);
   struct row {

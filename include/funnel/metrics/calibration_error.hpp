@@ -8,6 +8,7 @@
 #include <cmath>
 #include <limits>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 namespace funnel {
@@ -49,10 +50,11 @@ struct reliability_bin {
 /// Cost        O(n) for equal width, O(n log n) and a copy for equal mass.
 /// Numerics    equal predictions are never split, so some bins of equal mass may be empty.
 /// Source      formulas item 104.
-template <class T>
-std::vector<reliability_bin> reliability_table(std::span<const T> probabilities,
-                                               std::span<const T> labels,
-                                               const calibration_error_options& options = {}) {
+template <class T = float>
+std::vector<reliability_bin>
+reliability_table(std::span<const std::type_identity_t<T>> probabilities,
+                  std::span<const std::type_identity_t<T>> labels,
+                  const calibration_error_options& options = {}) {
   const std::size_t n = probabilities.size(), bins = options.bins;
   detail::require_size("reliability_table", "labels", labels.size(), "probabilities", n);
   detail::require_unit_interval("reliability_table", "probabilities", probabilities);
@@ -115,11 +117,12 @@ std::vector<reliability_bin> reliability_table(std::span<const T> probabilities,
 ///
 /// Shapes, units, order, errors and cost as in `reliability_table`. NaN if n is 0.
 /// Source      Naeini, Cooper and Hauskrecht, AAAI 2015; formulas item 104.
-template <class T>
-double expected_calibration_error(std::span<const T> probabilities, std::span<const T> labels,
+template <class T = float>
+double expected_calibration_error(std::span<const std::type_identity_t<T>> probabilities,
+                                  std::span<const std::type_identity_t<T>> labels,
                                   const calibration_error_options& options = {}) {
   double sum = 0;
-  for (const reliability_bin& bin : reliability_table(probabilities, labels, options))
+  for (const reliability_bin& bin : reliability_table<T>(probabilities, labels, options))
     if (bin.count > 0)
       sum += static_cast<double>(bin.count) * std::abs(bin.mean_label - bin.mean_prediction);
   return sum / static_cast<double>(probabilities.size());

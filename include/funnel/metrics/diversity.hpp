@@ -11,6 +11,7 @@
 #include <limits>
 #include <numeric>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 namespace funnel {
@@ -32,9 +33,10 @@ struct intra_list_diversity_options {
 /// Cost        k (k - 1) / 2 calls of similarity, or about k w with a window.
 /// Numerics    NaN if k < 2.
 /// Source      Ziegler et al., WWW 2005; formulas item 107.
-template <std::unsigned_integral Position, class Similarity>
+template <std::unsigned_integral Position = std::size_t, class Similarity>
 requires std::invocable<const Similarity&, Position, Position>
-double intra_list_diversity(std::span<const Position> page, const Similarity& similarity,
+double intra_list_diversity(std::span<const std::type_identity_t<Position>> page,
+                            const Similarity& similarity,
                             const intra_list_diversity_options& options = {}) {
   const std::size_t window = options.window == 0 ? page.size() : options.window;
   double sum = 0;
@@ -51,8 +53,8 @@ double intra_list_diversity(std::span<const Position> page, const Similarity& si
 /// Units       in [0, 2]; 1 for vectors at right angles. The cosine with a zero vector is 0.
 /// Cost        O(k^2 d), or O(k w d) with a window; one copy of vectors in double.
 /// Numerics    NaN if k < 2 or a value is not finite.
-template <class T>
-double intra_list_diversity(matrix_view<const T> vectors,
+template <class T = float>
+double intra_list_diversity(matrix_view<const std::type_identity_t<T>> vectors,
                             const intra_list_diversity_options& options = {}) {
   const std::size_t k = vectors.rows(), d = vectors.cols();
   std::vector<double> directions(k * d);
@@ -70,7 +72,7 @@ double intra_list_diversity(matrix_view<const T> vectors,
     for (std::size_t j = 0; j < d; ++j) sum += directions[a * d + j] * directions[b * d + j];
     return sum;
   };
-  return intra_list_diversity(std::span<const std::size_t>(page), cosine, options);
+  return intra_list_diversity(page, cosine, options);
 }
 
 /// The entropy of shares: 0 if one takes all, ln n if n share equally.
@@ -83,8 +85,8 @@ double intra_list_diversity(matrix_view<const T> vectors,
 /// Cost        O(n).
 /// Numerics    NaN if the amounts add up to 0.
 /// Source      Shannon 1948; formulas item 107.
-template <class T>
-double entropy(std::span<const T> amounts) {
+template <class T = float>
+double entropy(std::span<const std::type_identity_t<T>> amounts) {
   detail::require_each("entropy", "amounts", amounts, "a finite number, 0 or more",
                        [](T v) { return v >= 0 && v <= std::numeric_limits<T>::max(); });
   double sum = 0, weighted = 0;
@@ -106,8 +108,8 @@ double entropy(std::span<const T> amounts) {
 /// Cost        O(n log n), a copy.
 /// Numerics    NaN if the amounts add up to 0.
 /// Source      Gini 1912; formulas item 107.
-template <class T>
-double gini(std::span<const T> amounts) {
+template <class T = float>
+double gini(std::span<const std::type_identity_t<T>> amounts) {
   detail::require_each("gini", "amounts", amounts, "a finite number, 0 or more",
                        [](T v) { return v >= 0 && v <= std::numeric_limits<T>::max(); });
   std::vector<T> sorted(amounts.begin(), amounts.end());
@@ -146,7 +148,7 @@ inline std::size_t category_coverage(std::span<const category_id> categories) {
 /// `entropy` of how often each category is on a page; NaN if the page is empty. O(k log k), a copy.
 /// Source: formulas item 107.
 inline double category_entropy(std::span<const category_id> categories) {
-  return entropy(std::span<const double>(detail::category_counts(categories)));
+  return entropy<double>(detail::category_counts(categories));
 }
 
 }  // namespace funnel

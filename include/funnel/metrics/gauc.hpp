@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <limits>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 namespace funnel {
@@ -34,9 +35,9 @@ struct gauc_result {
 /// Errors      std::invalid_argument if the sizes differ or a label is neither 0 nor 1.
 /// Cost        O(n log n), a copy of the input.
 /// Source      Zhou et al., "Deep Interest Network", KDD 2018, section 5; formulas item 102.
-template <class T>
-gauc_result gauc(std::span<const user_id> users, std::span<const T> scores,
-                 std::span<const T> labels) {
+template <class T = float>
+gauc_result gauc(std::span<const user_id> users, std::span<const std::type_identity_t<T>> scores,
+                 std::span<const std::type_identity_t<T>> labels) {
   detail::require_size("gauc", "users", users.size(), "scores", scores.size());
   detail::require_size("gauc", "labels", labels.size(), "scores", scores.size());
   detail::require_binary("gauc", "labels", labels);

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 #include <span>
+#include <type_traits>
 
 namespace funnel {
 namespace detail {
@@ -40,8 +41,9 @@ double over_base_entropy(double loss, std::span<const T> labels) {
 /// Cost        O(n).
 /// Numerics    p and 1 - p are clipped at 1e-15, in double. NaN if n is 0.
 /// Source      formulas item 103.
-template <class T>
-double logloss(std::span<const T> probabilities, std::span<const T> labels) {
+template <class T = float>
+double logloss(std::span<const std::type_identity_t<T>> probabilities,
+               std::span<const std::type_identity_t<T>> labels) {
   detail::require_size("logloss", "labels", labels.size(), "probabilities", probabilities.size());
   detail::require_unit_interval("logloss", "probabilities", probabilities);
   detail::require_unit_interval("logloss", "labels", labels);
@@ -63,8 +65,9 @@ double logloss(std::span<const T> probabilities, std::span<const T> labels) {
 /// Cost        O(n).
 /// Numerics    exact for any finite logit. NaN if n is 0.
 /// Source      formulas items 2 and 103.
-template <class T>
-double logloss_from_logits(std::span<const T> logits, std::span<const T> labels) {
+template <class T = float>
+double logloss_from_logits(std::span<const std::type_identity_t<T>> logits,
+                           std::span<const std::type_identity_t<T>> labels) {
   detail::require_size("logloss_from_logits", "labels", labels.size(), "logits", logits.size());
   detail::require_finite("logloss_from_logits", "logits", logits);
   detail::require_unit_interval("logloss_from_logits", "labels", labels);
@@ -86,15 +89,17 @@ double logloss_from_logits(std::span<const T> logits, std::span<const T> labels)
 /// Numerics    NaN if n is 0 or the mean label is 0 or 1.
 /// Source      He et al., "Practical Lessons from Predicting Clicks on Ads at Facebook", ADKDD
 ///             2014; formulas item 103.
-template <class T>
-double normalised_entropy(std::span<const T> probabilities, std::span<const T> labels) {
-  return detail::over_base_entropy(logloss(probabilities, labels), labels);
+template <class T = float>
+double normalised_entropy(std::span<const std::type_identity_t<T>> probabilities,
+                          std::span<const std::type_identity_t<T>> labels) {
+  return detail::over_base_entropy<T>(logloss<T>(probabilities, labels), labels);
 }
 
 /// `normalised_entropy` of logits, by `logloss_from_logits`.
-template <class T>
-double normalised_entropy_from_logits(std::span<const T> logits, std::span<const T> labels) {
-  return detail::over_base_entropy(logloss_from_logits(logits, labels), labels);
+template <class T = float>
+double normalised_entropy_from_logits(std::span<const std::type_identity_t<T>> logits,
+                                      std::span<const std::type_identity_t<T>> labels) {
+  return detail::over_base_entropy<T>(logloss_from_logits<T>(logits, labels), labels);
 }
 
 }  // namespace funnel

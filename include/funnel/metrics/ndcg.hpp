@@ -10,6 +10,7 @@
 #include <functional>
 #include <limits>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 namespace funnel {
@@ -76,9 +77,10 @@ inline double ideal_dcg(std::vector<double> gains, std::size_t k) {
 /// Numerics    NaN if no relevance is above 0; skip such users in a mean.
 /// Source      Järvelin and Kekäläinen, TOIS 2002; Burges et al., ICML 2005 (gain); formulas item
 ///             105.
-template <class T>
+template <class T = float>
 double ndcg_at_k(std::span<const item_id> ranked, std::span<const item_id> relevant,
-                 std::span<const T> relevance, const ndcg_options& options = {}) {
+                 std::span<const std::type_identity_t<T>> relevance,
+                 const ndcg_options& options = {}) {
   detail::require_size("ndcg_at_k", "relevance", relevance.size(), "relevant", relevant.size());
   const std::vector<double> gains = detail::ndcg_gains("ndcg_at_k", relevance, options);
   struct row {
@@ -114,8 +116,9 @@ double ndcg_at_k(std::span<const item_id> ranked, std::span<const item_id> relev
 /// Cost        O(n log n), a copy of the input.
 /// Numerics    NaN if no relevance is above 0.
 /// Source      as `ndcg_at_k`; ties as McSherry and Najork, ECIR 2008.
-template <class T>
-double ndcg_of_scores(std::span<const T> scores, std::span<const T> relevance,
+template <class T = float>
+double ndcg_of_scores(std::span<const std::type_identity_t<T>> scores,
+                      std::span<const std::type_identity_t<T>> relevance,
                       const ndcg_options& options = {}) {
   const std::size_t n = scores.size();
   detail::require_size("ndcg_of_scores", "relevance", relevance.size(), "scores", n);

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <span>
+#include <type_traits>
 
 namespace funnel {
 
@@ -19,8 +20,9 @@ namespace funnel {
 /// Cost        O(n).
 /// Numerics    NaN if n is 0 or an input is NaN.
 /// Source      formulas item 108.
-template <class T>
-double mean_absolute_error(std::span<const T> predictions, std::span<const T> targets) {
+template <class T = float>
+double mean_absolute_error(std::span<const std::type_identity_t<T>> predictions,
+                           std::span<const std::type_identity_t<T>> targets) {
   detail::require_size("mean_absolute_error", "targets", targets.size(), "predictions",
                        predictions.size());
   double sum = 0;
@@ -40,8 +42,9 @@ double mean_absolute_error(std::span<const T> predictions, std::span<const T> ta
 /// Cost        O(n).
 /// Numerics    NaN if the targets add up to 0 or an input is NaN.
 /// Source      formulas items 104 and 108.
-template <class T>
-double pcoc(std::span<const T> predictions, std::span<const T> targets) {
+template <class T = float>
+double pcoc(std::span<const std::type_identity_t<T>> predictions,
+            std::span<const std::type_identity_t<T>> targets) {
   detail::require_size("pcoc", "targets", targets.size(), "predictions", predictions.size());
   double predicted = 0, observed = 0;
   for (std::size_t i = 0; i < targets.size(); ++i) {

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <limits>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 namespace funnel {
@@ -27,8 +28,9 @@ namespace funnel {
 /// Numerics    exact up to the last division for n < 2^32. NaN if no two targets differ.
 /// Source      Zhan et al., "Deconfounding Duration Bias in Watch-time Prediction", KDD 2022;
 ///             formulas item 108.
-template <class T>
-double xauc(std::span<const T> predictions, std::span<const T> targets) {
+template <class T = float>
+double xauc(std::span<const std::type_identity_t<T>> predictions,
+            std::span<const std::type_identity_t<T>> targets) {
   const std::size_t n = predictions.size();
   detail::require_size("xauc", "targets", targets.size(), "predictions", n);
   detail::require_each("xauc", "targets", targets, "a number", [](T v) { return v == v; });
