@@ -93,6 +93,8 @@ TEST_CASE("rate_counters: worked by hand") {
   CHECK(counters.exposures(1) == 1);
   CHECK(counters.mean_rate(1) == 7.5);
   CHECK(counters.rate(1, 0) == (.5 + 4 * .5) / (1 + 4));
+  counters.add(2, both);  // the old days' four exposures weigh as two
+  CHECK(counters.mean_rate(0) == 2. / 3);
 }
 
 TEST_CASE("rate_counters without a prior answers with the mean where a key is new") {

@@ -29,10 +29,10 @@ double coverage(std::span<const T> values) {
 /// of each column's present values; a column that never varies becomes 0.
 ///
 /// Source      formulas item 24.
+template <std::floating_point T = float>
 class standardizer {
  public:
   /// Errors      std::invalid_argument if a value is infinite.
-  template <std::floating_point T>
   explicit standardizer(matrix_view<const T> values)
       : means_(values.cols()), deviations_(values.cols()) {
     std::vector<std::size_t> counts(values.cols());
@@ -62,7 +62,6 @@ class standardizer {
 
   /// Shapes      values [n, size()]; out the same, may be `values` itself.
   /// Errors      std::invalid_argument if a shape differs.
-  template <std::floating_point T>
   void apply(matrix_view<const T> values, matrix_view<T> out) const {
     if (values.cols() != size() || out.rows() != values.rows() || out.cols() != size())
       detail::fail("funnel::standardizer: values is [", values.rows(), ", ", values.cols(),

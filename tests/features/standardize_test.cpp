@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT
+#include "support/catch.hpp"
+#include "support/errors.hpp"
+#include "support/tolerance.hpp"
+
+#include <funnel/core/random.hpp>
+#include <funnel/features/standardize.hpp>
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+using funnel::matrix;
+using funnel::standardizer;
+
+namespace {
+
+constexpr double nan_value = std::numeric_limits<double>::quiet_NaN();
+
+matrix<double> columns(std::initializer_list<std::vector<double>> rows) {
+  matrix<double> m(rows.size(), rows.begin()->size());
+  std::size_t i = 0;
+  for (const std::vector<double>& row : rows) std::ranges::copy(row, m.row(i++).begin());
+  return m;
+}
+
+}  // namespace
+
+TEST_CASE("standardizer: worked by hand") {
+  const matrix<double> values =
+      columns({{1, 5, nan_value}, {nan_value, 5, nan_value}, {3, 5, nan_value}});
+  const standardizer<double> scale(values);
+  CHECK(scale.means()[0] == 2);
+  CHECK(scale.deviations()[0] == 1);
+  CHECK(scale.deviations()[1] == 0);
+  matrix<double> out(3, 3, -9);
+  scale.apply(values, out);
+  CHECK(out(0, 0) == -1);
+  CHECK(out(1, 0) == 0);  // missing
+  CHECK(out(2, 0) == 1);
+  for (std::size_t i = 0; i < 3; ++i) CHECK((out(i, 1) == 0 && out(i, 2) == 0));
+  matrix<double> missing(3, 3, -9);
+  funnel::missing_indicators<double>(values, missing);
+  CHECK((missing(0, 0) == 0 && missing(1, 0) == 1 && missing(2, 1) == 0 && missing(2, 2) == 1));
+}
+
+TEMPLATE_TEST_CASE("standardizer leaves mean 0 and deviation 1", "", float, double) {
+  using T = TestType;
+  funnel::random_generator bits(4);
+  const std::size_t n = 500;
+  matrix<T> values(n, 2);
+  for (std::size_t i = 0; i < n; ++i) {
+    values(i, 0) =
+        static_cast<T>(1e4 + 10 * funnel::standard_normal(bits));  // large against its spread
+    values(i, 1) = static_cast<T>(std::exp(funnel::standard_normal(bits)));
+  }
+  const standardizer<T> scale(values);
+  matrix<T> out = values;
+  scale.apply(out, out);  // in place
+  for (std::size_t j = 0; j < 2; ++j) {
+    double sum = 0, squares = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+      const auto x = static_cast<double>(out(i, j));
+      sum += x;
+      squares += x * x;
+    }
+    // The mean, 1e4, is rounded in double before it is divided by the spread, 10.
+    const double bound = tolerance::reduction<T>(n, n) + tolerance::reduction<double>(n, n * 1e3);
+    CHECK(tolerance::within(sum, 0, bound));
+    CHECK(tolerance::within(squares, n, bound));
+  }
+}
+
+TEST_CASE("coverage counts what is there") {
+  const std::vector<double> values = {1, nan_value, 0, nan_value};
+  CHECK(funnel::coverage<double>(values) == .5);
+  CHECK(funnel::coverage<double>({}) == 0);
+}
+
+TEST_CASE("standardizer refuses what does not fit") {
+  matrix<double> values(2, 3), narrow(2, 2), low(1, 3);
+  const standardizer<double> scale(values);
+  const auto refused = [&](const matrix<double>& in, matrix<double>& out) {
+    return refuses([&] { scale.apply(in, out); }, "funnel::standardizer", "expected 3 columns");
+  };
+  CHECK(refused(narrow, narrow));
+  CHECK(refused(values, narrow));
+  CHECK(refused(values, low));
+  CHECK(refuses([&] { funnel::missing_indicators<double>(values, narrow); },
+                "funnel::missing_indicators", "out is [2, 2], expected [2, 3]"));
+  values(1, 2) = std::numeric_limits<double>::infinity();
+  CHECK(refuses([&] { standardizer<double>{values}; }, "funnel::standardizer",
+                "row 1, column 2 is infinite"));
+}

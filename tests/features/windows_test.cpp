@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+#include "support/catch.hpp"
+#include "support/errors.hpp"
+
+#include <funnel/core/random.hpp>
+#include <funnel/features/windows.hpp>
+
+#include <limits>
+#include <vector>
+
+using funnel::window_counters;
+
+namespace {
+
+std::vector<double> sums(const window_counters& counters, std::uint64_t key, std::int64_t period,
+                         std::size_t window) {
+  std::vector<double> out(1 + counters.actions(), -1);
+  counters.sums(key, period, window, out);
+  return out;
+}
+
+using numbers = std::vector<double>;
+
+}  // namespace
+
+TEST_CASE("window_counters: worked by hand") {
+  window_counters counters(1, 7);
+  CHECK(counters.periods() == 7);
+  const float click[] = {1}, none[] = {0};
+  CHECK(counters.add(5, 100, click));
+  CHECK(counters.add(5, 100, none));
+  CHECK(counters.add(5, 103, click));
+  CHECK(counters.add(6, 103, click));
+  CHECK(sums(counters, 5, 103, 7) == numbers{2, 1});  // the present period is left out
+  CHECK(sums(counters, 5, 104, 1) == numbers{1, 1});
+  CHECK(sums(counters, 5, 104, 3) == numbers{1, 1});
+  CHECK(sums(counters, 5, 104, 4) == numbers{3, 2});
+  CHECK(sums(counters, 5, 107, 7) == numbers{3, 2});
+  CHECK(sums(counters, 5, 108, 7) == numbers{1, 1});
+  CHECK(sums(counters, 5, 111, 7) == numbers{0, 0});
+  CHECK(sums(counters, 7, 104, 7) == numbers{0, 0});
+  // Counting in the present period takes nothing from the whole window before it.
+  CHECK(counters.add(5, 107, click));
+  CHECK(sums(counters, 5, 107, 7) == numbers{3, 2});
+  // 108 takes the place of 100, for which it is then too late.
+  CHECK(counters.add(5, 108, click));
+  CHECK_FALSE(counters.add(5, 100, click));
+  CHECK(sums(counters, 5, 101, 1) == numbers{0, 0});
+  CHECK(counters.add(5, 101, click));  // late, but kept
+  CHECK(sums(counters, 5, 108, 7) == numbers{3, 3});
+}
+
+TEST_CASE("window_counters counts what a list of events would") {
+  funnel::random_generator bits(6);
+  for (const std::size_t periods : {1u, 3u, 30u}) {
+    window_counters counters(2, periods);
+    struct event {
+      std::uint64_t key;
+      std::int64_t period;
+      float amounts[2];
+    };
+    std::vector<event> events;
+    std::int64_t now = -40;
+    for (int i = 0; i < 1500; ++i) {
+      now += funnel::bernoulli(bits, .1) ? static_cast<std::int64_t>(funnel::uniform_below(bits, 4))
+                                         : 0;
+      const event e{funnel::uniform_below(bits, 5),
+                    now,
+                    {static_cast<float>(funnel::bernoulli(bits, .5)),
+                     static_cast<float>(funnel::uniform_below(bits, 60))}};
+      CHECK(counters.add(e.key, e.period, e.amounts));
+      events.push_back(e);
+      const std::size_t window = 1 + funnel::uniform_below(bits, periods);
+      const std::uint64_t key = funnel::uniform_below(bits, 5);
+      numbers expected(3);
+      for (const event& past : events)
+        if (past.key == key && past.period < now &&
+            past.period + static_cast<std::int64_t>(window) >= now) {
+          ++expected[0];
+          expected[1] += double{past.amounts[0]};
+          expected[2] += double{past.amounts[1]};
+        }
+      CHECK(sums(counters, key, now, window) == expected);
+    }
+  }
+}
+
+TEST_CASE("window_counters refuses what does not fit") {
+  CHECK(refuses([] { window_counters(1, 0); }, "funnel::window_counters", "periods is 0"));
+  window_counters counters(1, 3);
+  const float infinite[] = {std::numeric_limits<float>::infinity()}, one[] = {1}, two[] = {1, 2};
+  const auto refused = [](auto&& call, const char* words) {
+    CHECK(refuses(call, "funnel::window_counters", words));
+  };
+  refused([&] { counters.add(1, 0, infinite); }, "the amount inf is not finite");
+  refused([&] { counters.add(1, 0, two); }, "2 amounts for 1 actions");
+  refused([&] { counters.add(1, std::numeric_limits<std::int64_t>::min(), one); },
+          "period is -9223372036854775808");
+  refused([&] { sums(counters, 1, std::numeric_limits<std::int64_t>::max(), 1); }, "period is");
+  refused([&] { sums(counters, 1, 0, 0); }, "window is 0, expected 1 to 3");
+  refused([&] { sums(counters, 1, 0, 4); }, "window is 4, expected 1 to 3");
+  double slots[1];
+  refused([&] { counters.sums(1, 0, 1, slots); }, "out has 1 slots for 2");
+}
