@@ -19,14 +19,14 @@ constexpr float infinity = std::numeric_limits<float>::infinity();
 using floats = std::vector<float>;
 
 floats boundaries_of(const floats& values, std::size_t buckets) {
-  return quantile_boundaries<float>(values, buckets);
+  return quantile_boundaries(values, buckets);
 }
 
 }  // namespace
 
 TEST_CASE("bucket_of: worked by hand") {
   const floats boundaries = {3, 10, 60};
-  const auto of = [&](float x) { return bucket_of<float>(x, boundaries); };
+  const auto of = [&](float x) { return bucket_of(x, boundaries); };
   CHECK(of(-infinity) == 1);
   CHECK(of(2.9f) == 1);
   CHECK(of(3) == 2);
@@ -77,7 +77,7 @@ TEST_CASE("quantile_boundaries make buckets of about equal frequency, none empty
       value = std::floor(4 * static_cast<float>(funnel::standard_normal(bits)));
     const auto boundaries = boundaries_of(rough, 10);
     std::vector<std::size_t> counts(boundaries.size() + 2);
-    for (const float value : rough) ++counts[bucket_of<float>(value, boundaries)];
+    for (const float value : rough) ++counts[bucket_of(value, boundaries)];
     for (std::size_t b = 1; b < counts.size(); ++b) CHECK(counts[b] > 0);
   }
 }
@@ -86,7 +86,7 @@ TEST_CASE("bucketize refuses what does not fit") {
   const floats values = {1, 2}, descending = {2, 2}, missing = {nan_value};
   std::vector<std::uint32_t> two(2), three(3);
   const auto run = [&](const floats& boundaries, std::vector<std::uint32_t>& ids) {
-    funnel::bucketize<float>(values, boundaries, ids);
+    funnel::bucketize(values, boundaries, ids);
   };
   CHECK(refuses([&] { run({1}, three); }, "funnel::bucketize", "buckets has 3 slots for 2 values"));
   CHECK(refuses([&] { run(descending, two); }, "funnel::bucketize", "boundary 1 is 2"));

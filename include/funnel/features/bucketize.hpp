@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 namespace funnel {
@@ -23,8 +24,9 @@ namespace funnel {
 /// Errors      std::invalid_argument if buckets is 0.
 /// Cost        O(n log n), a copy of the values.
 /// Source      formulas item 20.
-template <std::floating_point T>
-std::vector<T> quantile_boundaries(std::span<const T> values, std::size_t buckets) {
+template <std::floating_point T = float>
+std::vector<T> quantile_boundaries(std::span<const std::type_identity_t<T>> values,
+                                   std::size_t buckets) {
   if (buckets == 0) detail::fail("funnel::quantile_boundaries: buckets is 0, expected 1 or more");
   std::vector<T> sorted;
   for (const T value : values)
@@ -49,7 +51,7 @@ std::vector<T> quantile_boundaries(std::span<const T> values, std::size_t bucket
 /// Cost        O(log boundaries); that they ascend is not checked.
 /// Source      formulas item 20.
 template <std::floating_point T>
-std::uint32_t bucket_of(T value, std::span<const T> boundaries) {
+std::uint32_t bucket_of(T value, std::span<const std::type_identity_t<T>> boundaries) {
   if (std::isnan(value)) return 0;
   return static_cast<std::uint32_t>(std::ranges::upper_bound(boundaries, value) -
                                     boundaries.begin() + 1);
@@ -60,8 +62,9 @@ std::uint32_t bucket_of(T value, std::span<const T> boundaries) {
 /// Shapes      values [n]; buckets [n].
 /// Errors      std::invalid_argument if the sizes differ or the boundaries are NaN or do not
 /// ascend.
-template <std::floating_point T>
-void bucketize(std::span<const T> values, std::span<const T> boundaries,
+template <std::floating_point T = float>
+void bucketize(std::span<const std::type_identity_t<T>> values,
+               std::span<const std::type_identity_t<T>> boundaries,
                std::span<std::uint32_t> buckets) {
   if (values.size() != buckets.size())
     detail::fail("funnel::bucketize: buckets has ", buckets.size(), " slots for ", values.size(),
@@ -70,7 +73,7 @@ void bucketize(std::span<const T> values, std::span<const T> boundaries,
     if (std::isnan(boundaries[i]) || (i > 0 && !(boundaries[i - 1] < boundaries[i])))
       detail::fail("funnel::bucketize: boundary ", i, " is ", boundaries[i],
                    ", expected more than the one before");
-  for (std::size_t i = 0; i < values.size(); ++i) buckets[i] = bucket_of(values[i], boundaries);
+  for (std::size_t i = 0; i < values.size(); ++i) buckets[i] = bucket_of<T>(values[i], boundaries);
 }
 
 }  // namespace funnel

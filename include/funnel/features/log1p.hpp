@@ -7,6 +7,7 @@
 #include <concepts>
 #include <cstddef>
 #include <span>
+#include <type_traits>
 
 namespace funnel {
 
@@ -22,8 +23,9 @@ T log1p_count(T count) {
 ///
 /// Shapes      counts [n]; out [n].
 /// Errors      std::invalid_argument if the sizes differ.
-template <std::floating_point T>
-void log1p_counts(std::span<const T> counts, std::span<T> out) {
+template <std::floating_point T = float>
+void log1p_counts(std::span<const std::type_identity_t<T>> counts,
+                  std::span<std::type_identity_t<T>> out) {
   if (counts.size() != out.size())
     detail::fail("funnel::log1p_counts: out has ", out.size(), " slots for ", counts.size(),
                  " counts");

@@ -8,6 +8,7 @@
 #include <concepts>
 #include <cstddef>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 namespace funnel {
@@ -15,8 +16,8 @@ namespace funnel {
 /// The share of values that are there, that is not NaN; 0 without values.
 ///
 /// Source      formulas item 24.
-template <std::floating_point T>
-double coverage(std::span<const T> values) {
+template <std::floating_point T = float>
+double coverage(std::span<const std::type_identity_t<T>> values) {
   std::size_t present = 0;
   for (const T value : values) present += !std::isnan(value);
   return values.empty() ? 0 : static_cast<double>(present) / static_cast<double>(values.size());
@@ -85,8 +86,9 @@ class standardizer {
 ///
 /// Shapes      values [n, d]; out [n, d].
 /// Errors      std::invalid_argument if the shapes differ.
-template <std::floating_point T>
-void missing_indicators(matrix_view<const T> values, matrix_view<T> out) {
+template <std::floating_point T = float>
+void missing_indicators(matrix_view<const std::type_identity_t<T>> values,
+                        matrix_view<std::type_identity_t<T>> out) {
   if (out.rows() != values.rows() || out.cols() != values.cols())
     detail::fail("funnel::missing_indicators: out is [", out.rows(), ", ", out.cols(),
                  "], expected [", values.rows(), ", ", values.cols(), "]");
