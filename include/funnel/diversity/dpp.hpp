@@ -6,6 +6,7 @@
 #include <funnel/diversity/detail/greedy.hpp>
 #include <funnel/diversity/detail/unit_rows.hpp>
 #include <funnel/diversity/detail/volume.hpp>
+#include <funnel/diversity/rules.hpp>
 #include <funnel/diversity/similarity.hpp>
 
 #include <algorithm>
@@ -32,6 +33,8 @@ struct dpp_options {
   double jitter = 0;
   /// A d^2 of at most this is none, >= 0: ln d^2 is then -1e9.
   double epsilon = 1e-10;
+  /// What the page must not look like, the most important first; see rules.hpp.
+  std::span<const slate_rule> rules = {};
   /// Scale of the similarity of vectors; a similarity function has its own.
   cosine_range range = cosine_range::minus_one_to_one;
 };
@@ -40,8 +43,7 @@ namespace detail {
 
 inline bool* check_dpp(std::size_t n, std::span<const std::size_t> picked,
                        const dpp_options& options, arena& scratch) {
-  bool* taken =
-      mark_given("funnel::dpp", n, picked, options.given, options.relevance_weight, scratch);
+  bool* taken = mark_given("funnel::dpp", n, picked, options, scratch);
   constexpr double largest = std::numeric_limits<double>::max();
   if (!(options.jitter >= 0 && options.jitter <= largest))
     fail("funnel::dpp: jitter should be finite and >= 0, got ", options.jitter);
@@ -51,12 +53,13 @@ inline bool* check_dpp(std::size_t n, std::span<const std::size_t> picked,
 }
 
 template <class T, class Volume>
-void pick_by_volume(std::span<const T> relevance, std::span<std::size_t> picked,
-                    const dpp_options& options, bool* taken, arena& scratch, Volume&& volume) {
+std::size_t pick_by_volume(std::span<const T> relevance, std::span<std::size_t> picked,
+                           const dpp_options& options, bool* taken, arena& scratch,
+                           Volume&& volume) {
   constexpr double log_of_none = -1e9;  // so low that it loses, so high that relevance still orders
   const double weight = options.relevance_weight;
-  pick_greedily(
-      relevance, picked, options.given, taken, scratch,
+  return pick_greedily(
+      relevance, picked, options, taken, scratch,
       [&](std::size_t i) {
         const double left = volume[i];
         return weight * static_cast<double>(relevance[i]) +
@@ -81,9 +84,11 @@ void pick_by_volume(std::span<const T> relevance, std::span<std::size_t> picked,
 /// Order       picked[0] is the first pick; of equal scores (within 1e-12 of the best) the more
 ///             relevant, then the lower position, wins. Items without volume follow by relevance.
 ///             Relevance that is not finite comes last, by position.
+/// Returns     how many are picked: k, or fewer where a hard rule forbids every item that is left.
 /// Errors      std::invalid_argument if k > n, the weight is outside [0, 1], jitter or epsilon is
-///             negative or not finite, or the given picks are not distinct positions below n;
-///             nothing is written then.
+///             negative or not finite, the given picks are not distinct positions below n, or a rule
+///             has not n labels, no window, or is hard behind one that is not; nothing is written
+///             then.
 /// Cost        O(n k^2) and k n doubles of scratch without a window, O(n k W^2) and W n doubles with
 ///             one, and n k calls of similarity; never an n x n matrix. `scratch` keeps its memory
 ///             until it is reset, and a warm one allocates nothing; without it one is made for the
@@ -92,14 +97,14 @@ void pick_by_volume(std::span<const T> relevance, std::span<std::size_t> picked,
 ///             with k. A similarity that is not finite counts as 0.
 /// Source      Chen, Zhang and Zhou, NeurIPS 2018, algorithm 1; formulas item 77.
 template <class T = float, PairSimilarity Similarity>
-void dpp(std::span<const std::type_identity_t<T>> relevance, const Similarity& similarity,
-         std::span<std::size_t> picked, const dpp_options& options, arena& scratch) {
+std::size_t dpp(std::span<const std::type_identity_t<T>> relevance, const Similarity& similarity,
+                std::span<std::size_t> picked, const dpp_options& options, arena& scratch) {
   const std::size_t n = relevance.size();
   const std::size_t k = picked.size();
   const std::span<const T> values = relevance;
   bool* taken = detail::check_dpp(n, picked, options, scratch);
   if (options.relevance_weight == 1)
-    return detail::pick_by_relevance(values, picked, options.given, taken, scratch);
+    return detail::pick_by_relevance(values, picked, options, taken, scratch);
   double* diagonal = scratch.allocate<double>(n);
   for (std::size_t i = 0; i < n; ++i)
     diagonal[i] = detail::finite_or_zero(static_cast<double>(similarity(i, i))) + options.jitter;
@@ -108,20 +113,19 @@ void dpp(std::span<const std::type_identity_t<T>> relevance, const Similarity& s
   };
   const std::size_t window = detail::sliding_window(options.window, k);
   if (window == 0)
-    detail::pick_by_volume(
+    return detail::pick_by_volume(
         values, picked, options, taken, scratch,
         detail::cholesky_volume(n, fill_row, diagonal, k, options.epsilon, scratch));
-  else
-    detail::pick_by_volume(
-        values, picked, options, taken, scratch,
-        detail::window_volume(n, fill_row, diagonal, window, options.epsilon, scratch));
+  return detail::pick_by_volume(
+      values, picked, options, taken, scratch,
+      detail::window_volume(n, fill_row, diagonal, window, options.epsilon, scratch));
 }
 
 template <class T = float, PairSimilarity Similarity>
-void dpp(std::span<const std::type_identity_t<T>> relevance, const Similarity& similarity,
-         std::span<std::size_t> picked, const dpp_options& options = {}) {
+std::size_t dpp(std::span<const std::type_identity_t<T>> relevance, const Similarity& similarity,
+                std::span<std::size_t> picked, const dpp_options& options = {}) {
   arena scratch;
-  dpp<T>(relevance, similarity, picked, options, scratch);
+  return dpp<T>(relevance, similarity, picked, options, scratch);
 }
 
 /// The same with the cosine of vectors for the similarity, `options.range` its scale; S_ii = 1 +
@@ -134,9 +138,9 @@ void dpp(std::span<const std::type_identity_t<T>> relevance, const Similarity& s
 /// Numerics    products in double. A vector that is zero, or has a value that is not finite, has
 ///             cosine 0 with every other item.
 template <class T = float>
-void dpp(std::span<const std::type_identity_t<T>> relevance,
-         matrix_view<const std::type_identity_t<T>> vectors, std::span<std::size_t> picked,
-         const dpp_options& options, arena& scratch) {
+std::size_t dpp(std::span<const std::type_identity_t<T>> relevance,
+                matrix_view<const std::type_identity_t<T>> vectors, std::span<std::size_t> picked,
+                const dpp_options& options, arena& scratch) {
   const std::size_t n = relevance.size();
   const std::size_t k = picked.size();
   const std::span<const T> values = relevance;
@@ -144,7 +148,7 @@ void dpp(std::span<const std::type_identity_t<T>> relevance,
   if (vectors.rows() != n)
     detail::fail("funnel::dpp: vectors has ", vectors.rows(), " rows for ", n, " items");
   if (options.relevance_weight == 1)
-    return detail::pick_by_relevance(values, picked, options.given, taken, scratch);
+    return detail::pick_by_relevance(values, picked, options, taken, scratch);
   double* diagonal = scratch.allocate<double>(n);
   std::fill_n(diagonal, n, 1 + options.jitter);
   const detail::unit_rows<T, double> units(vectors, options.range, scratch);
@@ -158,17 +162,17 @@ void dpp(std::span<const std::type_identity_t<T>> relevance,
     units.read(j, shown);
     units.multiply(shown, row);
   };
-  detail::pick_by_volume(
+  return detail::pick_by_volume(
       values, picked, options, taken, scratch,
       detail::window_volume(n, fill_row, diagonal, window, options.epsilon, scratch));
 }
 
 template <class T = float>
-void dpp(std::span<const std::type_identity_t<T>> relevance,
-         matrix_view<const std::type_identity_t<T>> vectors, std::span<std::size_t> picked,
-         const dpp_options& options = {}) {
+std::size_t dpp(std::span<const std::type_identity_t<T>> relevance,
+                matrix_view<const std::type_identity_t<T>> vectors, std::span<std::size_t> picked,
+                const dpp_options& options = {}) {
   arena scratch;
-  dpp<T>(relevance, vectors, picked, options, scratch);
+  return dpp<T>(relevance, vectors, picked, options, scratch);
 }
 
 }  // namespace funnel

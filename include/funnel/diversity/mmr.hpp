@@ -6,6 +6,7 @@
 #include <funnel/diversity/detail/greedy.hpp>
 #include <funnel/diversity/detail/shown_maxima.hpp>
 #include <funnel/diversity/detail/unit_rows.hpp>
+#include <funnel/diversity/rules.hpp>
 #include <funnel/diversity/similarity.hpp>
 
 #include <cstddef>
@@ -24,6 +25,8 @@ struct mmr_options {
   /// How many items at the front of `picked` are chosen already, as the page before or a fixed
   /// head: they are read, kept, and count as shown.
   std::size_t given = 0;
+  /// What the page must not look like, the most important first; see rules.hpp.
+  std::span<const slate_rule> rules = {};
   /// Scale of the similarity of vectors; a similarity function has its own.
   cosine_range range = cosine_range::minus_one_to_one;
 };
@@ -31,14 +34,14 @@ struct mmr_options {
 namespace detail {
 
 template <class T, class Sum, class FillRow>
-void mmr(std::span<const T> relevance, std::span<std::size_t> picked, const mmr_options& options,
-         bool* taken, arena& scratch, const FillRow& fill_row) {
+std::size_t mmr(std::span<const T> relevance, std::span<std::size_t> picked,
+                const mmr_options& options, bool* taken, arena& scratch, const FillRow& fill_row) {
   const double weight = options.relevance_weight;
-  if (weight == 1) return pick_by_relevance(relevance, picked, options.given, taken, scratch);
+  if (weight == 1) return pick_by_relevance(relevance, picked, options, taken, scratch);
   shown_maxima<Sum> likeness(relevance.size(), sliding_window(options.window, picked.size()),
                              scratch);
-  pick_greedily(
-      relevance, picked, options.given, taken, scratch,
+  return pick_greedily(
+      relevance, picked, options, taken, scratch,
       [&](std::size_t i) {
         return weight * static_cast<double>(relevance[i]) -
                (1 - weight) * static_cast<double>(likeness[i]);
@@ -63,29 +66,31 @@ void mmr(std::span<const T> relevance, std::span<std::size_t> picked, const mmr_
 /// Order       picked[0] is the first pick; of equal scores (within 1e-12 of the best) the more
 ///             relevant, then the lower position, wins. Relevance that is not finite comes last, by
 ///             position.
-/// Errors      std::invalid_argument if k > n, the weight is outside [0, 1], or the given picks are
-///             not distinct positions below n; nothing is written then.
+/// Returns     how many are picked: k, or fewer where a hard rule forbids every item that is left.
+/// Errors      std::invalid_argument if k > n, the weight is outside [0, 1], the given picks are not
+///             distinct positions below n, or a rule has not n labels, no window, or is hard behind
+///             one that is not; nothing is written then.
 /// Cost        O(n k), with a window too; n k calls of similarity; (W + 5) n words of scratch, W = 1
 ///             without a window. `scratch` keeps them until it is reset, and a warm one allocates
 ///             nothing; without it one is made for the call.
 /// Numerics    scores in double. A similarity that is not finite counts as 0.
 /// Source      Carbonell and Goldstein, SIGIR 1998, section 2; formulas item 76.
 template <class T = float, PairSimilarity Similarity>
-void mmr(std::span<const std::type_identity_t<T>> relevance, const Similarity& similarity,
-         std::span<std::size_t> picked, const mmr_options& options, arena& scratch) {
-  bool* taken = detail::mark_given("funnel::mmr", relevance.size(), picked, options.given,
-                                   options.relevance_weight, scratch);
-  detail::mmr<T, double>(relevance, picked, options, taken, scratch,
-                         [&](std::size_t j, const bool* before, double* row) {
-                           detail::fill_similarities(similarity, j, before, relevance.size(), row);
-                         });
+std::size_t mmr(std::span<const std::type_identity_t<T>> relevance, const Similarity& similarity,
+                std::span<std::size_t> picked, const mmr_options& options, arena& scratch) {
+  bool* taken = detail::mark_given("funnel::mmr", relevance.size(), picked, options, scratch);
+  return detail::mmr<T, double>(relevance, picked, options, taken, scratch,
+                                [&](std::size_t j, const bool* before, double* row) {
+                                  detail::fill_similarities(similarity, j, before, relevance.size(),
+                                                            row);
+                                });
 }
 
 template <class T = float, PairSimilarity Similarity>
-void mmr(std::span<const std::type_identity_t<T>> relevance, const Similarity& similarity,
-         std::span<std::size_t> picked, const mmr_options& options = {}) {
+std::size_t mmr(std::span<const std::type_identity_t<T>> relevance, const Similarity& similarity,
+                std::span<std::size_t> picked, const mmr_options& options = {}) {
   arena scratch;
-  mmr<T>(relevance, similarity, picked, options, scratch);
+  return mmr<T>(relevance, similarity, picked, options, scratch);
 }
 
 /// The same with the cosine of vectors for the similarity, `options.range` its scale.
@@ -96,29 +101,28 @@ void mmr(std::span<const std::type_identity_t<T>> relevance, const Similarity& s
 /// Numerics    products in T. A vector that is zero, or has a value that is not finite, has cosine 0
 ///             with every other.
 template <class T = float>
-void mmr(std::span<const std::type_identity_t<T>> relevance,
-         matrix_view<const std::type_identity_t<T>> vectors, std::span<std::size_t> picked,
-         const mmr_options& options, arena& scratch) {
-  bool* taken = detail::mark_given("funnel::mmr", relevance.size(), picked, options.given,
-                                   options.relevance_weight, scratch);
+std::size_t mmr(std::span<const std::type_identity_t<T>> relevance,
+                matrix_view<const std::type_identity_t<T>> vectors, std::span<std::size_t> picked,
+                const mmr_options& options, arena& scratch) {
+  bool* taken = detail::mark_given("funnel::mmr", relevance.size(), picked, options, scratch);
   if (vectors.rows() != relevance.size())
     detail::fail("funnel::mmr: vectors has ", vectors.rows(), " rows for ", relevance.size(),
                  " items");
   const detail::unit_rows<T, T> units(vectors, options.range, scratch);
   T* shown = scratch.allocate<T>(units.width());
-  detail::mmr<T, T>(relevance, picked, options, taken, scratch,
-                    [&](std::size_t j, const bool*, T* row) {
-                      units.read(j, shown);
-                      units.multiply(shown, row);
-                    });
+  return detail::mmr<T, T>(relevance, picked, options, taken, scratch,
+                           [&](std::size_t j, const bool*, T* row) {
+                             units.read(j, shown);
+                             units.multiply(shown, row);
+                           });
 }
 
 template <class T = float>
-void mmr(std::span<const std::type_identity_t<T>> relevance,
-         matrix_view<const std::type_identity_t<T>> vectors, std::span<std::size_t> picked,
-         const mmr_options& options = {}) {
+std::size_t mmr(std::span<const std::type_identity_t<T>> relevance,
+                matrix_view<const std::type_identity_t<T>> vectors, std::span<std::size_t> picked,
+                const mmr_options& options = {}) {
   arena scratch;
-  mmr<T>(relevance, vectors, picked, options, scratch);
+  return mmr<T>(relevance, vectors, picked, options, scratch);
 }
 
 }  // namespace funnel

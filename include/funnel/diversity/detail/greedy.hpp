@@ -4,6 +4,7 @@
 #include <funnel/core/arena.hpp>
 #include <funnel/core/error.hpp>
 #include <funnel/core/top_k.hpp>
+#include <funnel/diversity/detail/slate.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -15,12 +16,14 @@
 namespace funnel::detail {
 
 /// Checks what `mmr` and `dpp` have in common, and marks the items that are picked beforehand.
-inline bool* mark_given(std::string_view function, std::size_t n,
-                        std::span<const std::size_t> picked, std::size_t given,
-                        double relevance_weight, arena& scratch) {
+template <class Options>
+bool* mark_given(std::string_view function, std::size_t n, std::span<const std::size_t> picked,
+                 const Options& options, arena& scratch) {
+  const std::size_t given = options.given;
   if (picked.size() > n) fail(function, ": picked has ", picked.size(), " slots for ", n, " items");
-  if (!(relevance_weight >= 0 && relevance_weight <= 1))
-    fail(function, ": relevance_weight should be in [0, 1], got ", relevance_weight);
+  if (!(options.relevance_weight >= 0 && options.relevance_weight <= 1))
+    fail(function, ": relevance_weight should be in [0, 1], got ", options.relevance_weight);
+  check_rules(function, n, options.rules);
   if (given > picked.size())
     fail(function, ": given is ", given, ", more than the ", picked.size(), " slots of picked");
   bool* taken = scratch.allocate<bool>(n);
@@ -39,62 +42,74 @@ inline std::size_t sliding_window(std::size_t window, std::size_t k) {
   return k == 0 || window >= k - 1 ? 0 : window;
 }
 
+/// Fills picked[given..], one argmax of `score(i)` after another among what the rules leave;
+/// `show(j, taken)` tells of a pick that later scores depend on. Returns how many slots are filled:
+/// all, unless a hard rule forbids every item that is left.
+///
+/// Scores that differ by less than rounding are equal: those within 1e-12 of the best go by
+/// relevance, then by position. Items whose relevance is not finite come last, by position.
+template <class T, class Options, class Score, class Show>
+std::size_t pick_greedily(std::span<const T> relevance, std::span<std::size_t> picked,
+                          const Options& options, bool* taken, arena& scratch, const Score& score,
+                          const Show& show) {
+  constexpr double none = -std::numeric_limits<double>::infinity();
+  constexpr double tie = 1e-12;
+  const std::size_t n = relevance.size();
+  const std::size_t k = picked.size();
+  if (k == options.given) return k;
+
+  std::fill_n(taken, n, false);  // `show` wants those that were taken before the pick it is told of
+  for (std::size_t t = 0; t < options.given; ++t) {
+    taken[picked[t]] = true;
+    show(picked[t], taken);
+  }
+  slate page(options.rules, n, k, scratch);
+  double* scores = scratch.allocate<double>(n);
+  for (std::size_t t = options.given; t < k; ++t) {
+    const bool* admitted = page.admit(picked.first(t), taken);
+    if (admitted == nullptr) return t;
+    double best = none;
+    for (std::size_t i = 0; i < n; ++i) {
+      scores[i] = admitted[i] && std::isfinite(relevance[i]) ? score(i) : none;
+      best = std::max(best, scores[i]);
+    }
+    std::size_t pick = n;
+    if (std::isfinite(best)) {
+      const double enough = best - tie * std::max(1.0, std::abs(best));
+      for (std::size_t i = 0; i < n; ++i)
+        if (scores[i] >= enough && (pick == n || relevance[i] > relevance[pick])) pick = i;
+    } else {
+      pick = static_cast<std::size_t>(std::find(admitted, admitted + n, true) - admitted);
+    }
+    picked[t] = pick;
+    taken[pick] = true;
+    if (t + 1 < k) show(pick, taken);
+  }
+  return k;
+}
+
 /// Fills picked[given..] by relevance alone: larger first, then by position; not finite last.
-template <class T>
-void pick_by_relevance(std::span<const T> relevance, std::span<std::size_t> picked,
-                       std::size_t given, const bool* taken, arena& scratch) {
+template <class T, class Options>
+std::size_t pick_by_relevance(std::span<const T> relevance, std::span<std::size_t> picked,
+                              const Options& options, bool* taken, arena& scratch) {
+  if (!options.rules.empty())
+    return pick_greedily(
+        relevance, picked, options, taken, scratch,
+        [&](std::size_t i) { return static_cast<double>(relevance[i]); },
+        [](std::size_t, const bool*) {});
   const std::size_t n = relevance.size();
   std::size_t* left = scratch.allocate<std::size_t>(n);
   std::size_t count = 0;
   for (std::size_t i = 0; i < n; ++i)
     if (!taken[i]) left[count++] = i;
-  const std::size_t wanted = picked.size() - given;
+  const std::size_t wanted = picked.size() - options.given;
   std::partial_sort(left, left + wanted, left + count, [&](std::size_t a, std::size_t b) {
     constexpr T last = -std::numeric_limits<T>::infinity();
     return ranks_before(std::isfinite(relevance[a]) ? relevance[a] : last, a,
                         std::isfinite(relevance[b]) ? relevance[b] : last, b);
   });
-  std::copy_n(left, wanted, picked.data() + given);
-}
-
-/// Fills picked[given..], one argmax of `score(i)` after another; `show(j, taken)` tells of a pick
-/// that later scores depend on.
-///
-/// Scores that differ by less than rounding are equal: those within 1e-12 of the best go by
-/// relevance, then by position. Items whose relevance is not finite come last, by position.
-template <class T, class Score, class Show>
-void pick_greedily(std::span<const T> relevance, std::span<std::size_t> picked, std::size_t given,
-                   bool* taken, arena& scratch, const Score& score, const Show& show) {
-  constexpr double none = -std::numeric_limits<double>::infinity();
-  constexpr double tie = 1e-12;
-  const std::size_t n = relevance.size();
-  const std::size_t k = picked.size();
-  if (k == given) return;
-
-  std::fill_n(taken, n, false);  // `show` wants those that were taken before the pick it is told of
-  for (std::size_t t = 0; t < given; ++t) {
-    taken[picked[t]] = true;
-    show(picked[t], taken);
-  }
-  double* scores = scratch.allocate<double>(n);
-  std::size_t t = given;
-  for (; t < k; ++t) {
-    double best = none;
-    for (std::size_t i = 0; i < n; ++i) {
-      scores[i] = taken[i] || !std::isfinite(relevance[i]) ? none : score(i);
-      best = std::max(best, scores[i]);
-    }
-    if (!std::isfinite(best)) break;
-    const double enough = best - tie * std::max(1.0, std::abs(best));
-    std::size_t pick = n;
-    for (std::size_t i = 0; i < n; ++i)
-      if (scores[i] >= enough && (pick == n || relevance[i] > relevance[pick])) pick = i;
-    picked[t] = pick;
-    taken[pick] = true;
-    if (t + 1 < k) show(pick, taken);
-  }
-  for (std::size_t i = 0; t < k; ++i)
-    if (!taken[i]) picked[t++] = i;
+  std::copy_n(left, wanted, picked.data() + options.given);
+  return picked.size();
 }
 
 /// A similarity as a number to compute with: one that is not finite says nothing, 0.
