@@ -11,6 +11,7 @@
 #include <funnel/core/error.hpp>
 #include <funnel/core/executor.hpp>
 #include <funnel/core/ids.hpp>
+#include <funnel/core/inputs.hpp>
 #include <funnel/core/math.hpp>
 #include <funnel/core/matrix.hpp>
 #include <funnel/core/random.hpp>

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <funnel/core/ids.hpp>
+#include <funnel/core/inputs.hpp>
 #include <funnel/core/matrix.hpp>
-#include <funnel/metrics/detail/inputs.hpp>
 
 #include <algorithm>
 #include <cmath>

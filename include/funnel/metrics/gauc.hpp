@@ -2,7 +2,7 @@
 #pragma once
 
 #include <funnel/core/ids.hpp>
-#include <funnel/metrics/detail/inputs.hpp>
+#include <funnel/core/inputs.hpp>
 #include <funnel/metrics/detail/ranked_rows.hpp>
 
 #include <algorithm>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/metrics/detail/inputs.hpp>
+#include <funnel/core/inputs.hpp>
 
 #include <cmath>
 #include <limits>

@@ -8,6 +8,7 @@
 #include <span>
 #include <string_view>
 
+// Checks that public entries make of their arguments before they write anything.
 namespace funnel::detail {
 
 /// Throws unless `argument` has as many values as `other`.
