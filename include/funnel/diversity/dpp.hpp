@@ -79,12 +79,12 @@ std::size_t pick_by_volume(std::span<const T> relevance, std::span<std::size_t> 
 /// jitter.
 ///
 /// Shapes      relevance [n]; similarity over [0, n) x [0, n); picked [k], k <= n, written in full
-///             behind the `given` first, also where S has rank below k.
+///             behind the `given` first, also where S has rank below k. Returns k, or the fewer
+///             picks made where a hard rule forbids every item that is left.
 /// Units       any scale of relevance; S positive semi-definite, with S_ii about 1.
 /// Order       picked[0] is the first pick; of equal scores (within 1e-12 of the best) the more
 ///             relevant, then the lower position, wins. Items without volume follow by relevance.
 ///             Relevance that is not finite comes last, by position.
-/// Returns     how many are picked: k, or fewer where a hard rule forbids every item that is left.
 /// Errors      std::invalid_argument if k > n, the weight is outside [0, 1], jitter or epsilon is
 ///             negative or not finite, the given picks are not distinct positions below n, or a rule
 ///             has not n labels, no window, or is hard behind one that is not; nothing is written

@@ -60,13 +60,13 @@ std::size_t mmr(std::span<const T> relevance, std::span<std::size_t> picked,
 ///     next = argmax_i  w*relevance[i] - (1 - w)*max_{j in window} similarity(i, j)
 ///
 /// Shapes      relevance [n]; similarity over [0, n) x [0, n); picked [k], k <= n, written in full
-///             behind the `given` first.
+///             behind the `given` first. Returns k, or the fewer picks made where a hard rule
+///             forbids every item that is left.
 /// Units       relevance and similarity on one scale, as the weight trades one for the other. The
 ///             maximum over no picks is 0.
 /// Order       picked[0] is the first pick; of equal scores (within 1e-12 of the best) the more
 ///             relevant, then the lower position, wins. Relevance that is not finite comes last, by
 ///             position.
-/// Returns     how many are picked: k, or fewer where a hard rule forbids every item that is left.
 /// Errors      std::invalid_argument if k > n, the weight is outside [0, 1], the given picks are not
 ///             distinct positions below n, or a rule has not n labels, no window, or is hard behind
 ///             one that is not; nothing is written then.

@@ -20,10 +20,10 @@ namespace funnel {
 /// Keeps the part of a history that is of the candidate's category: SIM's hard search. With an index
 /// over clusters it is the cluster filter.
 ///
-/// Shapes      positions [K], of which the first `count` are written.
+/// Shapes      positions [K], of which the first `count` are written; count <= K is returned, 0 for a
+///             category that is missing or has no item. Attention over nothing is then a zero
+///             vector, not the mean of the history.
 /// Order       the K newest, oldest first as in the history.
-/// Returns     count <= K; 0 for a category that is missing or has no item. Attention over nothing
-///             is then a zero vector, not the mean of the history.
 /// Cost        O(count).
 /// Source      Pi et al., CIKM 2020; formulas items 68, 70.
 inline std::size_t hard_search(const category_index& history, category_id category,
@@ -38,10 +38,9 @@ inline std::size_t hard_search(const category_index& history, category_id catego
 /// Keeps the K items of a history whose vectors are closest to the candidate's: SIM's soft search.
 ///
 /// Shapes      history [n, d], oldest first, without padding; candidate [d]; positions [K], of which
-///             the first `count` are written.
+///             the first min(K, n) are written, and so many returned.
 /// Units       closeness is the inner product.
 /// Order       oldest first as in the history. Of equal products the older is kept; NaN ranks last.
-/// Returns     count = min(K, n).
 /// Errors      std::invalid_argument if the candidate has not d values.
 /// Cost        O(n d + K log K); n scores of `scratch` until it is reset.
 /// Source      Pi et al., CIKM 2020; formulas item 68.
@@ -71,10 +70,10 @@ std::size_t soft_search(matrix_view<const std::type_identity_t<T>> history,
 /// by_cluster.find(g)}, positions)`.
 ///
 /// Shapes      each list [any], newest first as `category_index::find` gives them, without
-///             repetition; positions [K], of which the first `count` are written.
-/// Order       the K newest, each once, oldest first as in the history.
-/// Returns     count <= K. An empty list adds nothing: a candidate without a cluster is left with the
+///             repetition; positions [K], of which the first `count` are written; count <= K is
+///             returned. An empty list adds nothing: a candidate without a cluster is left with the
 ///             other filters, and if all are empty the union is.
+/// Order       the K newest, each once, oldest first as in the history.
 /// Errors      std::invalid_argument if a list is not newest first (its K newest are looked at);
 ///             nothing is written then.
 /// Cost        O(m (count + m)) for m lists.

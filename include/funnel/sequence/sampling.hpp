@@ -54,9 +54,9 @@ inline sequence_split split_sequence(std::string_view function, std::size_t n,
 /// Shortens a history of n items to the r newest and t drawn from the others, each set of t equally
 /// likely.
 ///
-/// Shapes      positions [K], K >= min(n, r + t), of which the first `count` are written.
+/// Shapes      positions [K], K >= min(n, r + t), of which the first min(n, r + t) are written, and so
+///             many returned.
 /// Order       oldest first as in the history; position n - 1 is the newest.
-/// Returns     count = min(n, r + t).
 /// Errors      std::invalid_argument if K is less than that; nothing is written or drawn then.
 /// Cost        t random numbers; O(r + t log t) and up to t^2 / 2 moves of 4 bytes, for t much below
 ///             n; no scratch.
