@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Re-ranks somebody else's scores and vectors: no model, no framework, two headers and plain arrays.
+// Re-ranks somebody else's scores and vectors: no model, no framework, two headers and
+// plain arrays.
 #include <funnel/diversity/dpp.hpp>
 #include <funnel/diversity/mmr.hpp>
 

@@ -144,8 +144,8 @@ TEMPLATE_TEST_CASE("dpp: agrees with determinants", "", float, double) {
 }
 
 TEST_CASE("dpp: the window counts picks, one less than the source's w") {
-  // Two directions, two items each. With both shown, a window of 1 has forgotten the first; one of 2
-  // has not, and no item has volume.
+  // Two directions, two items each. With both shown, a window of 1 has forgotten the first; one of
+  // 2 has not, and no item has volume.
   funnel::matrix<float> vectors(4, 2);
   vectors(0, 0) = vectors(1, 1) = vectors(2, 0) = vectors(3, 1) = 1;
   const std::vector<float> relevance{1, .2f, .1f, .9f};
@@ -239,7 +239,8 @@ TEST_CASE("dpp: 300 windowed picks with near-duplicates don't drift") {
       const std::vector<double> scores = naive_scores(relevance, table, chosen, options);
       double best = -std::numeric_limits<double>::infinity();
       for (const double score : scores) best = std::isnan(score) ? best : std::max(best, score);
-      // d^2 of near-duplicates is about 1e-6: the rounding of a 1 is a millionfold in its logarithm.
+      // d^2 of near-duplicates is about 1e-6: the rounding of a 1 is a millionfold in its
+      // logarithm.
       if (!tolerance::within(scores[picked[t]], best, tolerance::iterative<double>(k, 1e6)))
         ++far_off;
     }

@@ -160,8 +160,8 @@ TEST_CASE("mmr: a similarity that is not finite counts as 0") {
 }
 
 TEST_CASE("mmr: vectors that are zero, huge, tiny or not finite") {
-  // 0 and 1 point the same way at sizes whose squares leave float; 2 is at right angles to them, 3 is
-  // no direction, and neither is 4.
+  // 0 and 1 point the same way at sizes whose squares leave float; 2 is at right angles to them, 3
+  // is no direction, and neither is 4.
   funnel::matrix<float> vectors(5, 2);
   vectors(0, 0) = 1e30f;
   vectors(1, 0) = 1e-30f;

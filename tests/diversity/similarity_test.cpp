@@ -11,8 +11,8 @@
 using funnel::cosine_similarity;
 using funnel::tag_similarity;
 
-// The smallest model, and what is none: one position is not a pair, a text is no number, and a matrix
-// may hold vectors as well as similarities.
+// The smallest model, and what is none: one position is not a pair, a text is no number, and a
+// matrix may hold vectors as well as similarities.
 namespace {
 struct smallest_similarity {
   float operator()(std::size_t, std::size_t) const { return 0; }

@@ -104,8 +104,8 @@ TEST_CASE("sample_sequence_balanced: a large category does not fill the sample")
     for (const std::uint32_t p :
          sample_balanced(bits, categories, {.recent = 0, .sampled = 9, .balance = 1}))
       large += categories[p] == 1;
-  // A third of the first draw, more of the later ones as the small ones are used up; 98 % if all items
-  // were alike.
+  // A third of the first draw, more of the later ones as the small ones are used up; 98 % if all
+  // items were alike.
   CHECK(3 * large > 9 * draws);
   CHECK(2 * large < 9 * draws);
 }

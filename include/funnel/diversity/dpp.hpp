@@ -20,8 +20,8 @@ namespace funnel {
 
 /// What `dpp` can be told.
 struct dpp_options {
-  /// Weight of relevance against volume, in [0, 1]; 1 sorts by relevance alone, 0 ignores it but for
-  /// ties (the first pick is then the most relevant). theta in the notes.
+  /// Weight of relevance against volume, in [0, 1]; 1 sorts by relevance alone, 0 ignores it but
+  /// for ties (the first pick is then the most relevant). theta in the notes.
   double relevance_weight = 0.5;
   /// How many of the last picks an item is held against; 0 means all of them. W in the notes; the
   /// source's w counts the item itself too, so its w is W + 1.
@@ -86,13 +86,13 @@ std::size_t pick_by_volume(std::span<const T> relevance, std::span<std::size_t> 
 ///             relevant, then the lower position, wins. Items without volume follow by relevance.
 ///             Relevance that is not finite comes last, by position.
 /// Errors      std::invalid_argument if k > n, the weight is outside [0, 1], jitter or epsilon is
-///             negative or not finite, the given picks are not distinct positions below n, or a rule
-///             has not n labels, no window, or is hard behind one that is not; nothing is written
-///             then.
-/// Cost        O(n k^2) and k n doubles of scratch without a window, O(n k W^2) and W n doubles with
-///             one, and n k calls of similarity; never an n x n matrix. `scratch` keeps its memory
-///             until it is reset, and a warm one allocates nothing; without it one is made for the
-///             call.
+///             negative or not finite, the given picks are not distinct positions below n, or a
+///             rule has not n labels, no window, or is hard behind one that is not; nothing is
+///             written then.
+/// Cost        O(n k^2) and k n doubles of scratch without a window, O(n k W^2) and W n doubles
+///             with one, and n k calls of similarity; never an n x n matrix. `scratch` keeps its
+///             memory until it is reset, and a warm one allocates nothing; without it one is made
+///             for the call.
 /// Numerics    in double. With a window the factor is made anew at each pick, so errors don't grow
 ///             with k. A similarity that is not finite counts as 0.
 /// Source      Chen, Zhang and Zhou, NeurIPS 2018, algorithm 1; formulas item 77.

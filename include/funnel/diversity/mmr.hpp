@@ -67,11 +67,11 @@ std::size_t mmr(std::span<const T> relevance, std::span<std::size_t> picked,
 /// Order       picked[0] is the first pick; of equal scores (within 1e-12 of the best) the more
 ///             relevant, then the lower position, wins. Relevance that is not finite comes last, by
 ///             position.
-/// Errors      std::invalid_argument if k > n, the weight is outside [0, 1], the given picks are not
-///             distinct positions below n, or a rule has not n labels, no window, or is hard behind
-///             one that is not; nothing is written then.
-/// Cost        O(n k), with a window too; n k calls of similarity; (W + 5) n words of scratch, W = 1
-///             without a window. `scratch` keeps them until it is reset, and a warm one allocates
+/// Errors      std::invalid_argument if k > n, the weight is outside [0, 1], the given picks are
+///             not distinct positions below n, or a rule has not n labels, no window, or is hard
+///             behind one that is not; nothing is written then.
+/// Cost        O(n k), with a window too; n k calls of similarity; (W + 5) n words of scratch, W =
+///             1 without a window. `scratch` keeps them until it is reset, and a warm one allocates
 ///             nothing; without it one is made for the call.
 /// Numerics    scores in double. A similarity that is not finite counts as 0.
 /// Source      Carbonell and Goldstein, SIGIR 1998, section 2; formulas item 76.
@@ -98,8 +98,8 @@ std::size_t mmr(std::span<const std::type_identity_t<T>> relevance, const Simila
 /// Shapes      vectors [n, d], of any length: only their directions count.
 /// Errors      and std::invalid_argument if there are not n vectors.
 /// Cost        O(n k d), with a window too; never an n x n matrix.
-/// Numerics    products in T. A vector that is zero, or has a value that is not finite, has cosine 0
-///             with every other.
+/// Numerics    products in T. A vector that is zero, or has a value that is not finite, has cosine
+///             0 with every other.
 template <class T = float>
 std::size_t mmr(std::span<const std::type_identity_t<T>> relevance,
                 matrix_view<const std::type_identity_t<T>> vectors, std::span<std::size_t> picked,

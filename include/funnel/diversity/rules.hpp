@@ -11,11 +11,11 @@ namespace funnel {
 /// What a page must not look like: of any `window` neighbouring slots, at most `most` may carry the
 /// same label. `mmr` and `dpp` take a list of rules, the most important first.
 ///
-///     no item of the category of the 5 before         {.labels = categories, .window = 6}
-///     at most 5 of one type in a row                  {.labels = types, .window = 6, .most = 5}
-///     at most 1 promoted among 9                      {.labels = promoted, .window = 9, .hard = true}
-///     no advertisement in the first slot              {.labels = ads, .window = 1, .most = 0,
-///                                                      .first_slots = 1, .hard = true}
+///     no item of the category of the 5 before    {.labels = categories, .window = 6}
+///     at most 5 of one type in a row             {.labels = types, .window = 6, .most = 5}
+///     at most 1 promoted among 9                 {.labels = promoted, .window = 9, .hard = true}
+///     no advertisement in the first slot         {.labels = ads, .window = 1, .most = 0,
+///                                                 .first_slots = 1, .hard = true}
 ///
 /// A slot is given to the best of the items that break no rule. If every item left breaks one, the
 /// last rule of the list is dropped for this slot, then the last but one, and so on; hard rules are

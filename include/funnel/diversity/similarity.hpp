@@ -36,7 +36,7 @@ double inverse_norm(std::span<const T> row) {
 /// items.
 ///
 /// A matrix is none: [n, d] vectors and an [n, n] table of similarities look alike and mean
-/// different things. A table is passed as `[&](std::size_t i, std::size_t j) { return table(i, j); }`.
+/// different things. A table is passed as a function that looks its pairs up.
 template <class F>
 concept PairSimilarity =
     !detail::MatrixLike<F> && requires(const F& similarity, std::size_t i, std::size_t j) {

@@ -17,11 +17,11 @@
 
 namespace funnel {
 
-/// Keeps the part of a history that is of the candidate's category: SIM's hard search. With an index
-/// over clusters it is the cluster filter.
+/// Keeps the part of a history that is of the candidate's category: SIM's hard search. With an
+/// index over clusters it is the cluster filter.
 ///
-/// Shapes      positions [K], of which the first `count` are written; count <= K is returned, 0 for a
-///             category that is missing or has no item. Attention over nothing is then a zero
+/// Shapes      positions [K], of which the first `count` are written; count <= K is returned, 0 for
+///             a category that is missing or has no item. Attention over nothing is then a zero
 ///             vector, not the mean of the history.
 /// Order       the K newest, oldest first as in the history.
 /// Cost        O(count).
@@ -37,8 +37,8 @@ inline std::size_t hard_search(const category_index& history, category_id catego
 
 /// Keeps the K items of a history whose vectors are closest to the candidate's: SIM's soft search.
 ///
-/// Shapes      history [n, d], oldest first, without padding; candidate [d]; positions [K], of which
-///             the first min(K, n) are written, and so many returned.
+/// Shapes      history [n, d], oldest first, without padding; candidate [d]; positions [K], of
+///             which the first min(K, n) are written, and so many returned.
 /// Units       closeness is the inner product.
 /// Order       oldest first as in the history. Of equal products the older is kept; NaN ranks last.
 /// Errors      std::invalid_argument if the candidate has not d values.

@@ -54,12 +54,12 @@ inline sequence_split split_sequence(std::string_view function, std::size_t n,
 /// Shortens a history of n items to the r newest and t drawn from the others, each set of t equally
 /// likely.
 ///
-/// Shapes      positions [K], K >= min(n, r + t), of which the first min(n, r + t) are written, and so
-///             many returned.
+/// Shapes      positions [K], K >= min(n, r + t), of which the first min(n, r + t) are written, and
+///             so many returned.
 /// Order       oldest first as in the history; position n - 1 is the newest.
 /// Errors      std::invalid_argument if K is less than that; nothing is written or drawn then.
-/// Cost        t random numbers; O(r + t log t) and up to t^2 / 2 moves of 4 bytes, for t much below
-///             n; no scratch.
+/// Cost        t random numbers; O(r + t log t) and up to t^2 / 2 moves of 4 bytes, for t much
+///             below n; no scratch.
 /// Source      Floyd's sampling (Bentley and Floyd, CACM 1987); formulas item 82.
 template <RandomBits Bits>
 std::size_t sample_sequence(Bits& bits, std::size_t n, std::span<std::uint32_t> positions,
@@ -88,8 +88,8 @@ std::size_t sample_sequence(Bits& bits, std::size_t n, std::span<std::uint32_t> 
 ///
 ///     w = 1 / n_c^balance
 ///
-/// so that with balance 0 all items are equally likely at a draw, and with balance 1 all categories,
-/// each by the part of it that is not drawn yet.
+/// so that with balance 0 all items are equally likely at a draw, and with balance 1 all
+/// categories, each by the part of it that is not drawn yet.
 ///
 /// Shapes      categories [n], oldest first; a missing category is one like the others.
 /// Errors      and std::invalid_argument if the balance is outside [0, 1].
