@@ -24,6 +24,7 @@
 #include <funnel/data/simulator.hpp>
 #include <funnel/diversity/dpp.hpp>
 #include <funnel/diversity/mmr.hpp>
+#include <funnel/diversity/rules.hpp>
 #include <funnel/diversity/similarity.hpp>
 #include <funnel/features/bucketize.hpp>
 #include <funnel/features/counters.hpp>
@@ -81,6 +82,9 @@
 #include <funnel/ranking/watch_time_head.hpp>
 #include <funnel/retrieval/two_tower.hpp>
 #include <funnel/retrieval/vector_index.hpp>
+#include <funnel/sequence/category_index.hpp>
+#include <funnel/sequence/filter.hpp>
+#include <funnel/sequence/sampling.hpp>
 #include <funnel/sequence/target_attention.hpp>
 #include <funnel/simd/activation.hpp>
 #include <funnel/simd/dense.hpp>
