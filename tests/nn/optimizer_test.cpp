@@ -119,6 +119,13 @@ TEST_CASE("adam: two steps by hand") {
   adam<double> decay({.learning_rate = 0.1, .weight_decay = 0.5});
   CHECK(near(step_weight(decay, decayed, 0.5), 0.850000002));
   CHECK(near(step_weight(decay, decayed, -0.25), 0.780866299));
+
+  model rows;
+  adam<double> by_row({.learning_rate = 0.1});
+  step_row(by_row, rows, 2, {0.5, 0});
+  CHECK(near(rows.table.value(2, 0), 4.900000002));
+  step_row(by_row, rows, 2, {-0.25, 0});
+  CHECK(near(rows.table.value(2, 0), 4.873366299));
 }
 
 TEMPLATE_TEST_CASE("optimizers: only the rows that were touched move, each by its own count", "",
@@ -129,22 +136,23 @@ TEMPLATE_TEST_CASE("optimizers: only the rows that were touched move, each by it
   if constexpr (std::is_same_v<TestType, sgd<double>>) options.momentum = 0.5;
   model m;
   m.table.value = random_matrix<double>(4, 2, 1);
-  set(m.table.value.row(3), {m.table.value(0, 0), m.table.value(0, 1)});
+  set(m.table.value.row(3), {m.table.value(1, 0), m.table.value(1, 1)});
   const model before = m;
   TestType optimizer(options);
-  step_row(optimizer, m, 0, {0.5, -1});
-  for (int i = 0; i < 5; ++i) step_row(optimizer, m, 2, {0.3, 0.2});
-  for (const std::uint32_t row : {1u, 3u})
+  step_row(optimizer, m, 1, {0.5, -1});
+  for (int i = 0; i < 5; ++i) step_row(optimizer, m, 0, {0.3, 0.2});
+  for (const std::uint32_t row : {2u, 3u})
     CHECK(same_bits(m.table.value.row(row).data(), before.table.value.row(row).data(), 2));
   CHECK(same_bits(m.weight.value, before.weight.value));  // no gradient, no decay
 
-  // Row 3 was where row 0 was: its first step, however late, is the same.
+  // Row 3 was where row 1 was: its first step, however late, is the same.
   step_row(optimizer, m, 3, {0.5, -1});
-  CHECK(same_bits(m.table.value.row(3).data(), m.table.value.row(0).data(), 2));
+  CHECK(same_bits(m.table.value.row(3).data(), m.table.value.row(1).data(), 2));
   // And so is its second.
-  step_row(optimizer, m, 0, {0.1, 0.1});
+  step_row(optimizer, m, 1, {0.1, 0.1});
+  step_row(optimizer, m, 0, {0.3, 0.2});
   step_row(optimizer, m, 3, {0.1, 0.1});
-  CHECK(same_bits(m.table.value.row(3).data(), m.table.value.row(0).data(), 2));
+  CHECK(same_bits(m.table.value.row(3).data(), m.table.value.row(1).data(), 2));
 }
 
 TEMPLATE_TEST_CASE("optimizers: statistics take their gradient as it is", "", sgd<double>,
