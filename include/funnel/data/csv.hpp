@@ -31,7 +31,7 @@ namespace funnel {
 ///             from 1: no file, an empty file, a repeated column name, a record with too few or too
 ///             many fields, a quote that is not closed or is followed by text, a record longer than
 ///             16 MiB, and what the functions below name.
-/// Cost        one pass, about 0.4 GB/s.
+/// Cost        one pass, about 0.2 GB/s.
 /// Source      RFC 4180.
 class csv_reader {
  public:
@@ -190,22 +190,24 @@ class csv_reader {
   /// holds only a part of it.
   std::optional<std::size_t> try_scan() {
     fields_.clear();
+    const char* const bytes = buffer_.data();  // locals: bytes may alias members
+    const std::size_t limit = end_;
     record_line_ = line_;
     std::size_t line = line_;
     std::size_t line_begin = begin_;
     std::size_t i = begin_;
     for (;;) {  // a field a turn
       field f{i, i, line, i - line_begin + 1, false};
-      const bool quoted = i < end_ && buffer_[i] == '"';
+      const bool quoted = i < limit && bytes[i] == '"';
       if (quoted) {
         for (f.begin = ++i;; ++i) {
-          if (i >= end_ && last_block_) fail_at(f.line, f.column, "the quote is not closed");
-          if (i + 1 >= end_ && !last_block_) return std::nullopt;  // "" may be cut in two
-          if (buffer_[i] == '\n') {
+          if (i >= limit && last_block_) fail_at(f.line, f.column, "the quote is not closed");
+          if (i + 1 >= limit && !last_block_) return std::nullopt;  // "" may be cut in two
+          if (bytes[i] == '\n') {
             ++line;
             line_begin = i + 1;
-          } else if (buffer_[i] == '"') {
-            if (i + 1 == end_ || buffer_[i + 1] != '"') break;
+          } else if (bytes[i] == '"') {
+            if (i + 1 == limit || bytes[i + 1] != '"') break;
             f.doubled_quotes = true;
             ++i;
           }
@@ -213,11 +215,11 @@ class csv_reader {
         f.end = i++;
       }
       const std::size_t unquoted = i;
-      while (i < end_ && buffer_[i] != ',' && buffer_[i] != '\n') ++i;
-      if (i == end_ && !last_block_) return std::nullopt;
-      const bool last = i == end_ || buffer_[i] == '\n';
+      while (i < limit && bytes[i] != ',' && bytes[i] != '\n') ++i;
+      if (i == limit && !last_block_) return std::nullopt;
+      const bool last = i == limit || bytes[i] == '\n';
       std::size_t end = i;
-      if (last && end > unquoted && buffer_[end - 1] == '\r') --end;
+      if (last && end > unquoted && bytes[end - 1] == '\r') --end;
       if (!quoted) f.end = end;
       if (quoted && end > unquoted)
         fail_at(line, unquoted - line_begin + 1,
@@ -227,7 +229,7 @@ class csv_reader {
       if (last) {
         record_end_column_ = end - line_begin + 1;
         line_ = line + 1;
-        return std::min(i, end_);
+        return std::min(i, limit);
       }
     }
   }
