@@ -76,10 +76,22 @@ TEST_CASE("inference: after the first request serving asks for no memory") {
 }
 
 TEST_CASE("allocations_of: sees every form of new") {
-  CHECK(allocations_of([] { std::vector<int> v(10); }) == 1);
-  CHECK(allocations_of([] { matrix<float> m(3, 3); }) == 1);  // aligned
-  CHECK(allocations_of([] { std::make_unique<int[]>(4); }) == 1);
-  CHECK(allocations_of([] { delete new (std::nothrow) int; }) == 1);
+  CHECK(allocations_of([] {
+          std::vector<int> v(10);
+          needed = v.data();
+        }) == 1);
+  CHECK(allocations_of([] {
+          matrix<float> aligned(3, 3);
+          needed = aligned.data();
+        }) == 1);
+  CHECK(allocations_of([] {
+          const auto p = std::make_unique<int[]>(4);
+          needed = p.get();
+        }) == 1);
+  CHECK(allocations_of([] {
+          const std::unique_ptr<int> p(new (std::nothrow) int);
+          needed = p.get();
+        }) == 1);
   CHECK(allocations_of([] {}) == 0);
 }
 
