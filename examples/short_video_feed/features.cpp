@@ -43,6 +43,8 @@ features::features(const funnel::interaction_log& log)
     past_.emplace_back(past_actions, funnel::rate_options{strength});
   for (funnel::user_id user = 0; user < log.histories.size(); ++user)
     count_history(user, log.histories[user]);
+  for (const funnel::exposure& e : log.exposures) tabs_ = std::max<std::size_t>(tabs_, e.tab + 1u);
+  tabulate();
 }
 
 void features::count_history(funnel::user_id user, const funnel::user_history& history) {
@@ -77,21 +79,40 @@ void features::count_day(std::span<const funnel::exposure> day) {
     log_[of_item_tab].add(pair_key(e.item, e.tab), done);
     log_[of_duration_tab].add(pair_key(buckets_[e.item], e.tab), done);
     seconds_.add(e.item, std::span(&seconds, 1));
-    last_day_ = std::max(last_day_, e.date);
   }
   ++days_;
+  tabulate();
+}
+
+void features::tabulate() {
+  for (std::size_t a = 0; a < actions; ++a) {
+    const double mean = log_[of_user].mean_rate(a);
+    means_[a] = a < 3 ? log_odds(mean) : static_cast<float>(mean);
+  }
+  const auto fill = [&](log_family f, std::uint32_t rows) {
+    of_tabs_[f].resize(rows * tabs_ * (1 + actions));
+    float* to = of_tabs_[f].data();
+    for (std::uint32_t row = 0; row < rows; ++row) {
+      for (std::uint32_t tab = 0; tab < tabs_; ++tab) to = write_log(f, pair_key(row, tab), to);
+    }
+  };
+  fill(of_tag_tab, static_cast<std::uint32_t>(source_.categories.size()));
+  fill(of_duration_tab, duration_buckets);
 }
 
 /// ln(1 + exposures a day), then how far each rate is from the mean of all.
 float* features::write_log(log_family f, std::uint64_t key, float* out) const {
-  const funnel::rate_counters& counters = log_[f];
   std::array<float, 1 + actions> numbers;
-  counters.write(key, numbers);
+  log_[f].write(key, numbers);
   *out++ = log1p_count(numbers[0] / static_cast<float>(std::max<std::size_t>(days_, 1)));
-  for (std::size_t a = 0; a < 3; ++a)
-    *out++ = log_odds(numbers[1 + a]) - log_odds(counters.mean_rate(a));
-  *out++ = numbers[4] - static_cast<float>(counters.mean_rate(3));
+  for (std::size_t a = 0; a < 3; ++a) *out++ = log_odds(numbers[1 + a]) - means_[a];
+  *out++ = numbers[4] - means_[3];
   return out;
+}
+
+float* features::copy_log(log_family f, std::uint32_t row, std::uint16_t tab, float* out) const {
+  if (tab >= tabs_) return write_log(f, pair_key(row, tab), out);
+  return std::copy_n(of_tabs_[f].data() + (row * tabs_ + tab) * (1 + actions), 1 + actions, out);
 }
 
 /// ln(1 + videos shown), then the log odds of a long view and of a like.
@@ -136,9 +157,9 @@ void features::cross_numbers(funnel::user_id user, funnel::item_id item, moment 
   *to++ =
       log1p_count(static_cast<float>(past_[past_user_author].exposures(pair_key(user, v.author))));
   to = write_log(of_user_tag, pair_key(user, v.category), to);
-  to = write_log(of_tag_tab, pair_key(v.category, when.tab), to);
+  to = copy_log(of_tag_tab, v.category, when.tab, to);
   to = write_log(of_item_tab, pair_key(item, when.tab), to);
-  to = write_log(of_duration_tab, pair_key(buckets_[item], when.tab), to);
+  to = copy_log(of_duration_tab, buckets_[item], when.tab, to);
 }
 
 }  // namespace feed

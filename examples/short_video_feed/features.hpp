@@ -81,6 +81,8 @@ class features {
 
   void count_history(funnel::user_id user, const funnel::user_history& history);
   float* write_log(log_family f, std::uint64_t key, float* out) const;
+  float* copy_log(log_family f, std::uint32_t row, std::uint16_t tab, float* out) const;
+  void tabulate();
   float* write_past(past_family f, std::uint64_t key, float* out) const;
 
   const funnel::interaction_log& source_;
@@ -88,8 +90,11 @@ class features {
   std::vector<funnel::rate_counters> log_;
   std::vector<funnel::rate_counters> past_;
   funnel::rate_counters seconds_;
-  std::int32_t last_day_ = 0;
   std::size_t days_ = 0;
+  // What is the same for every key of a day, and the rates of the few pairs with a tab: candidates only copy them.
+  std::array<float, actions> means_{};
+  std::size_t tabs_ = 0;
+  std::array<std::vector<float>, log_families> of_tabs_;
   std::size_t user_width_;
 };
 

@@ -28,7 +28,7 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 }
 
 funnel::simulator_options simulated(const arguments& given) {
-  funnel::simulator_options options{.seed = given.seed};
+  funnel::simulator_options options{.exposures_per_user_day = 12, .seed = given.seed};
   if (given.small) {
     options.users = 300;
     options.videos = 500;
@@ -90,11 +90,14 @@ report run(const arguments& given, Executor& executor) {
   }
   rows training = join_rows(days);
   const scaler user_scale(training.user), item_scale(training.item), cross_scale(training.cross);
-  for (rows* part : {&training, &test, &days.back()}) {
-    user_scale.apply(part->user);
-    item_scale.apply(part->item);
-    cross_scale.apply(part->cross);
-  }
+  const auto scale = [&](rows& part) {
+    user_scale.apply(part.user);
+    item_scale.apply(part.item);
+    cross_scale.apply(part.cross);
+  };
+  scale(training);
+  scale(test);
+  for (rows& day : days) scale(day);
   for (funnel::matrix<float>& table : item_tables) item_scale.apply(table);
   const catalog source(log, known);
 
@@ -112,7 +115,14 @@ report run(const arguments& given, Executor& executor) {
 
   const frozen_ranker teacher = funnel::freeze(ranker);
   calibration calibrate(ranking, ranker.watch_head);
-  calibrate.fit(teacher, source, days.back(), executor);
+  if (days.size() > 1) {
+    // A ranker that never saw the last day shows how sure a ranker may be of a day to come.
+    terminal_progress bar("ranker, rehearsal without the last day");
+    const rows early = join_rows(std::span<const rows>(days).first(days.size() - 1));
+    calibrate.fit_slope(funnel::freeze(train_ranker(source, early, ranking, std::ref(bar))), source,
+                        days.back(), executor);
+  }
+  calibrate.fit_bias(teacher, source, days.back(), executor);
   const funnel::matrix<float> taught = estimate(teacher, calibrate, source, training, executor);
   const taught_lists lists = make_lists(source, retrieval, towers, index, teacher, calibrate,
                                         user_scale, item_scale, cross_scale, given.seed, executor);

@@ -159,24 +159,30 @@ feed_ranker<float> train_ranker(const catalog& source, const rows& training,
 
 calibration::calibration(const ranker_options& options, const funnel::watch_time_head<float>& head)
     : head_(head) {
+  slope_.fill(1);
   for (std::size_t t = 0; t < watch; ++t) {
     shift_[t] =
         funnel::downsampling_correction(static_cast<float>(options.kept_negatives[t])).logit(0.f);
   }
 }
 
-void calibration::fit_head(std::size_t t, const rows& day, const funnel::matrix<float>& logits) {
+void calibration::fit(fitted what, const rows& day, const funnel::matrix<float>& logits) {
   std::vector<float> shifted(day.size()), labels(day.size());
-  for (std::size_t i = 0; i < day.size(); ++i) {
-    shifted[i] = logits(i, t) + shift_[t];
-    labels[i] = label_of(day.shown[i], t) ? 1.f : 0.f;
+  for (std::size_t t = 0; t < watch; ++t) {
+    for (std::size_t i = 0; i < day.size(); ++i) {
+      shifted[i] = slope_[t] * logits(i, t) + shift_[t];
+      labels[i] = label_of(day.shown[i], t) ? 1.f : 0.f;
+    }
+    // A day without positives says nothing: the fit then leaves the logits as they are.
+    const funnel::platt_scaling fit = what == fitted::slope ? funnel::fit_platt(shifted, labels)
+                                                            : funnel::fit_bias(shifted, labels);
+    slope_[t] *= static_cast<float>(fit.a);
+    shift_[t] = static_cast<float>(fit.a) * shift_[t] + static_cast<float>(fit.b);
   }
-  // A day without positives says nothing: the fit is then b = 0.
-  shift_[t] += static_cast<float>(funnel::fit_bias<float>(shifted, labels).b);
 }
 
 float calibration::operator()(std::size_t t, float logit) const {
-  return t == watch ? head_.seconds(logit) : funnel::sigmoid(logit + shift_[t]);
+  return t == watch ? head_.seconds(logit) : funnel::sigmoid(slope_[t] * logit + shift_[t]);
 }
 
 }  // namespace feed

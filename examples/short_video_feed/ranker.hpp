@@ -138,16 +138,23 @@ class calibration {
   /// Undoes the dropping of negatives: adds ln of the share that was kept.
   calibration(const ranker_options& options, const funnel::watch_time_head<float>& head);
 
-  /// Then moves each head's logits until the rows of a day add up: rates drift, and the last day of training is nearest
-  /// to what comes.
+  /// Finds how much too sure of itself a ranker is on a day that it did not learn from: the slope of its logits.
   template <funnel::Executor E>
-  void fit(const frozen_ranker& ranker, const catalog& source, const rows& day, E& executor);
+  void fit_slope(const frozen_ranker& rehearsal, const catalog& source, const rows& day,
+                 E& executor);
+
+  /// Then moves each head's logits until the rows of a day add up: rates drift, and the last day of
+  /// training is nearest to what comes.
+  template <funnel::Executor E>
+  void fit_bias(const frozen_ranker& ranker, const catalog& source, const rows& day, E& executor);
 
   float operator()(std::size_t t, float logit) const;
 
  private:
-  void fit_head(std::size_t t, const rows& day, const funnel::matrix<float>& logits);
+  enum class fitted { slope, bias };
+  void fit(fitted what, const rows& day, const funnel::matrix<float>& logits);
 
+  std::array<float, watch> slope_;
   std::array<float, watch> shift_;
   funnel::watch_time_head<float> head_;
 };
@@ -171,10 +178,15 @@ funnel::matrix<float> logits_of(const frozen_ranker& ranker, const catalog& sour
 }
 
 template <funnel::Executor E>
-void calibration::fit(const frozen_ranker& ranker, const catalog& source, const rows& day,
-                      E& executor) {
-  const funnel::matrix<float> logits = logits_of(ranker, source, day, executor);
-  for (std::size_t t = 0; t < watch; ++t) fit_head(t, day, logits);
+void calibration::fit_slope(const frozen_ranker& rehearsal, const catalog& source, const rows& day,
+                            E& executor) {
+  fit(fitted::slope, day, logits_of(rehearsal, source, day, executor));
+}
+
+template <funnel::Executor E>
+void calibration::fit_bias(const frozen_ranker& ranker, const catalog& source, const rows& day,
+                           E& executor) {
+  fit(fitted::bias, day, logits_of(ranker, source, day, executor));
 }
 
 /// The estimates of rows, [n, tasks]: calibrated probabilities and seconds.

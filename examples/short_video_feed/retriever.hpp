@@ -95,8 +95,7 @@ struct item_tower {
   }
 };
 
-using feed_towers =
-    funnel::two_tower<user_tower<float>, item_tower<float>, video_tables<float>>;
+using feed_towers = funnel::two_tower<user_tower<float>, item_tower<float>, video_tables<float>>;
 
 /// What both towers are fed: users as they are known, and videos and clicks as of the start of each day of training.
 /// Period 0 is the history before the log, period d + 1 is day d, and the last is the end of training.

@@ -6,7 +6,7 @@
 namespace feed {
 
 void scaler::apply(funnel::matrix_view<float> values) const {
-  standard_.apply<float>(values, values);
+  standard_.apply(values, values);
   for (std::size_t i = 0; i < values.rows(); ++i) {
     for (float& value : values.row(i)) value = std::clamp(value, -4.f, 4.f);
   }

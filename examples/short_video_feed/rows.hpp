@@ -27,7 +27,7 @@ class scaler {
   void apply(funnel::matrix_view<float> values) const;
 
  private:
-  funnel::standardizer standard_;
+  funnel::standardizer<float> standard_;
 };
 
 /// Exposures and their features, each as known before the exposure's day.
