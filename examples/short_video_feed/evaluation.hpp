@@ -26,7 +26,8 @@ void measure_truth(report& numbers, const funnel::simulator& simulator, const ro
 std::vector<std::vector<funnel::item_id>> seen_videos(const funnel::interaction_log& log,
                                                       std::int32_t until);
 
-/// What makes two videos alike: their tags, their length, and the content where it is known. [videos, d]
+/// What makes two videos alike: their tags, their length, and the content where it is known.
+/// [videos, d]
 funnel::matrix<float> content_vectors(const funnel::interaction_log& log, const features& known);
 
 /// Stages of requests of users of the test days, and the time they take.
@@ -37,8 +38,8 @@ void measure_requests(report& numbers, const models& shared,
 /// Prints one screen.
 void print(const report& numbers, const char* source);
 
-/// Lists of candidates that the index finds for users of the log, scored by the ranker's formula: what the pre-ranker
-/// learns the ranker's order from.
+/// Lists of candidates that the index finds for users of the log, scored by the ranker's formula:
+/// what the pre-ranker learns the ranker's order from.
 template <class Executor>
 taught_lists make_lists(const catalog& source, const retrieval_data& retrieval,
                         const feed_towers& towers, const funnel::vector_index<>& index,
@@ -80,7 +81,8 @@ taught_lists make_lists(const catalog& source, const retrieval_data& retrieval,
   return lists;
 }
 
-/// Recall of the test clicks, for the towers and for the most clicked videos, both without what was seen.
+/// Recall of the test clicks, for the towers and for the most clicked videos, both without what was
+/// seen.
 template <class Executor>
 void measure_retrieval(report& numbers, const retrieval_data& retrieval, const features& known,
                        const feed_towers& towers, const funnel::vector_index<>& index,

@@ -50,7 +50,8 @@ features::features(const funnel::interaction_log& log)
 void features::count_history(funnel::user_id user, const funnel::user_history& history) {
   for (const funnel::item_id item : history.watched) {
     const funnel::video& v = source_.videos[item];
-    // The lists of likes and long views reach further back than that of all videos: count what is in both.
+    // The lists of likes and long views reach further back than that of all videos: count what is
+    // in both.
     const std::array<float, past_actions> done{contains(history.long_watched, item) ? 1.f : 0.f,
                                                contains(history.liked, item) ? 1.f : 0.f};
     past_[past_user].add(user, done);

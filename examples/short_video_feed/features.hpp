@@ -21,10 +21,11 @@ struct moment {
   std::uint8_t hour = 21;
 };
 
-/// What the models know as numbers of a user in their moment (one row a request), of a video, and of the pair.
+/// What the models know as numbers of a user in their moment (one row a request), of a video, and
+/// of the pair.
 ///
-/// All of it comes from days that are over, from the history before the log, and from the tables: never from the
-/// statistics of a whole month, which know the future.
+/// All of it comes from days that are over, from the history before the log, and from the tables:
+/// never from the statistics of a whole month, which know the future.
 class features {
  public:
   static constexpr std::size_t actions = 4;  // click, long view, like, ln(1 + seconds watched)
@@ -91,7 +92,8 @@ class features {
   std::vector<funnel::rate_counters> past_;
   funnel::rate_counters seconds_;
   std::size_t days_ = 0;
-  // What is the same for every key of a day, and the rates of the few pairs with a tab: candidates only copy them.
+  // What is the same for every key of a day, and the rates of the few pairs with a tab: candidates
+  // only copy them.
   std::array<float, actions> means_{};
   std::size_t tabs_ = 0;
   std::array<std::vector<float>, log_families> of_tabs_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// A short-video feed from end to end: a log, retrieval, pre-ranking, ranking, re-ranking, and how good each stage is.
+// A short-video feed from end to end: a log, retrieval, pre-ranking, ranking, re-ranking, and how
+// good each stage is.
 
 #include "arguments.hpp"
 #include "evaluation.hpp"

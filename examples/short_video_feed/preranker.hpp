@@ -8,8 +8,8 @@
 
 namespace feed {
 
-/// Columns of the item block that only a new table of videos or history changes: the item tower's. The others, counters
-/// of the log, change all day: the cross tower's.
+/// Columns of the item block that only a new table of videos or history changes: the item tower's.
+/// The others, counters of the log, change all day: the cross tower's.
 inline constexpr std::size_t fixed_head = 9;
 inline constexpr std::size_t fixed_tail = 3;
 inline constexpr std::size_t counters = features::item_width - fixed_head - fixed_tail;
@@ -103,8 +103,8 @@ struct preranker_options {
   std::uint64_t seed = 1;
 };
 
-/// Learns clicks. With a teacher, `probabilities` of a click for each row, it learns the mean of label and teacher, and
-/// the teacher's order of `lists`.
+/// Learns clicks. With a teacher, `probabilities` of a click for each row, it learns the mean of
+/// label and teacher, and the teacher's order of `lists`.
 feed_preranker train_preranker(const catalog& source, const rows& training,
                                std::span<const float> probabilities, const taught_lists* lists,
                                const preranker_options& options, const progress& report);

@@ -79,7 +79,8 @@ bool label_of(const exposure& e, std::size_t t) {
   return t == click ? e.click : t == long_view ? e.long_view : e.like;
 }
 
-/// Starts the heads at the rates of the training rows, so that the first steps don't have to learn them.
+/// Starts the heads at the rates of the training rows, so that the first steps don't have to learn
+/// them.
 void start_at_base_rates(feed_ranker<float>& model, const rows& training,
                          const ranker_options& options) {
   const double n = static_cast<double>(training.size());

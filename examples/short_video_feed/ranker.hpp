@@ -34,7 +34,8 @@ struct table_sizes {
 /// The tasks, in the order of every array of them.
 enum task { click, long_view, like, watch, tasks };
 
-/// Multi-gate mixture of experts over counters, embeddings and the behaviour sequence; gives logits, one [n, 1] a task.
+/// Multi-gate mixture of experts over counters, embeddings and the behaviour sequence; gives
+/// logits, one [n, 1] a task.
 template <class T>
 struct feed_ranker {
   static constexpr std::size_t width = 8;
@@ -108,7 +109,8 @@ class batch {
  public:
   explicit batch(const catalog& source) : source_(source) {}
 
-  /// `order` picks rows. While training the slot of some rows is dropped, so that it may be unknown while serving.
+  /// `order` picks rows. While training the slot of some rows is dropped, so that it may be unknown
+  /// while serving.
   const candidates& gather(const rows& from, std::span<const std::uint32_t> order,
                            funnel::random_generator* bits);
 
@@ -138,7 +140,8 @@ class calibration {
   /// Undoes the dropping of negatives: adds ln of the share that was kept.
   calibration(const ranker_options& options, const funnel::watch_time_head<float>& head);
 
-  /// Finds how much too sure of itself a ranker is on a day that it did not learn from: the slope of its logits.
+  /// Finds how much too sure of itself a ranker is on a day that it did not learn from: the slope
+  /// of its logits.
   template <funnel::Executor E>
   void fit_slope(const frozen_ranker& rehearsal, const catalog& source, const rows& day,
                  E& executor);

@@ -145,8 +145,9 @@ feed_towers train_towers(const retrieval_data& data, std::uint64_t seed, const p
                     .shared = {.video = {data.items[0].rows(), 32}, .tag = {tag_count, 8, .1}}};
   funnel::initialize(model, bits);
 
-  // One pass over the history, then passes over the log: few where users have few clicks, as towers soon know them by
-  // heart (on KuaiRand, 1.5 clicks a user, recall falls from the third on), more where they have many.
+  // One pass over the history, then passes over the log: few where users have few clicks, as towers
+  // soon know them by heart (on KuaiRand, 1.5 clicks a user, recall falls from the third on), more
+  // where they have many.
   std::size_t clicks = 0;
   for (std::size_t period = 1; period < data.positives.size(); ++period)
     clicks += data.positives[period].size();

@@ -97,8 +97,9 @@ struct item_tower {
 
 using feed_towers = funnel::two_tower<user_tower<float>, item_tower<float>, video_tables<float>>;
 
-/// What both towers are fed: users as they are known, and videos and clicks as of the start of each day of training.
-/// Period 0 is the history before the log, period d + 1 is day d, and the last is the end of training.
+/// What both towers are fed: users as they are known, and videos and clicks as of the start of each
+/// day of training. Period 0 is the history before the log, period d + 1 is day d, and the last is
+/// the end of training.
 struct retrieval_data {
   funnel::matrix<float> user_numbers;         ///< [users, ...]
   funnel::matrix<std::uint32_t> user_fields;  ///< [users, fields], rows of one table
@@ -114,7 +115,8 @@ struct retrieval_data {
   };
   std::vector<std::vector<positive>> positives;  ///< by period; none for the last
 
-  /// `days` are the rows of each day of training, `items` the scaled numbers of all videos before each and after all.
+  /// `days` are the rows of each day of training, `items` the scaled numbers of all videos before
+  /// each and after all.
   retrieval_data(const funnel::interaction_log& log, const features& known,
                  std::span<const rows> days, std::vector<funnel::matrix<float>> item_numbers);
 

@@ -46,7 +46,8 @@ rows make_rows(const features& known, std::vector<funnel::exposure> shown);
 /// Rows one after another.
 rows join_rows(std::span<const rows> parts);
 
-/// The last items of every user before the log, and their tags: lists that batches are gathered from.
+/// The last items of every user before the log, and their tags: lists that batches are gathered
+/// from.
 struct history_lists {
   std::vector<std::uint32_t> items;
   std::vector<std::uint32_t> tags;

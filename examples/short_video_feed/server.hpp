@@ -35,7 +35,8 @@ inline const funnel::product_of_shifted_powers<tasks> formula{
                {.weight = .05f, .power = .5f}}},
     .scale = funnel::fused_scale::product};
 
-/// Relevance is the fused score of the formula, some units wide; a page of ten fits into the window.
+/// Relevance is the fused score of the formula, some units wide; a page of ten fits into the
+/// window.
 inline const funnel::dpp_options diversity{.relevance_weight = .5, .window = 10};
 
 /// What a request is served from; const and shared.
@@ -53,7 +54,8 @@ struct models {
   std::vector<std::vector<funnel::item_id>> seen;  ///< by user, sorted
 };
 
-/// Serves requests one after another; keeps all memory, so that requests after the first ones allocate nothing.
+/// Serves requests one after another; keeps all memory, so that requests after the first ones
+/// allocate nothing.
 class server {
  public:
   server(const models& shared, const funnel_sizes& sizes);
@@ -70,7 +72,8 @@ class server {
   std::span<const double> milliseconds() const { return milliseconds_; }   ///< by stage
   const funnel::item_tower_cache<float>& cache() const { return cache_; }
 
-  /// The ranker's fused scores of all `retrieved`, and what a pre-ranker would keep of them: for measuring, not serving.
+  /// The ranker's fused scores of all `retrieved`, and what a pre-ranker would keep of them: for
+  /// measuring, not serving.
   std::vector<float> rank_everything();
   std::vector<std::uint32_t>
   kept_by(const funnel::frozen<feed_preranker, funnel::default_arch>& preranker);

@@ -31,7 +31,7 @@ template <Context C>
 using value_of = typename C::value;
 
 template <class T>
-matrix_view<const T> view(matrix_view<const T> value) {
+matrix_view<const T> view(matrix_view<T> value) {
   return value;
 }
 template <class T>
