@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: MIT
+#include <funnel/nn/freeze.hpp>
+#include <funnel/nn/initialization.hpp>
+#include <funnel/ranking/mmoe.hpp>
+
+#include "support/catch.hpp"
+#include "support/errors.hpp"
+#include "support/gradients.hpp"
+#include "support/matrices.hpp"
+#include "support/tolerance.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <vector>
+
+using funnel::concat;
+using funnel::matrix;
+using funnel::matrix_view;
+using funnel::mmoe;
+using funnel::mmoe_options;
+
+namespace {
+
+using sizes = std::vector<std::size_t>;
+
+/// Biases are random too.
+template <class T, std::size_t Tasks>
+mmoe<T, Tasks> random_mmoe(std::size_t in, const mmoe_options& options) {
+  mmoe<T, Tasks> experts(in, options);
+  std::uint64_t seed = 0;
+  funnel::for_each_parameter(experts, [&](std::string_view, auto& p) {
+    p.value = random_matrix<T>(p.rows(), p.cols(), ++seed);
+  });
+  return experts;
+}
+
+/// One expert with one output by hand: relu(x w + b).
+void set_expert(funnel::mlp<double>& expert, double w0, double w1, double b) {
+  expert.layers[0].weight.value(0, 0) = w0;
+  expert.layers[0].weight.value(1, 0) = w1;
+  expert.layers[0].bias.value(0, 0) = b;
+}
+
+matrix<double> rows_of(std::initializer_list<std::initializer_list<double>> rows) {
+  matrix<double> values(rows.size(), rows.begin()->size());
+  std::size_t i = 0;
+  for (const auto& row : rows) std::ranges::copy(row, values.row(i++).begin());
+  return values;
+}
+
+}  // namespace
+
+TEST_CASE("mmoe: worked by hand") {
+  mmoe<double, 2> experts(2, {.experts = 2, .expert_sizes = {1}});
+  set_expert(experts.experts[0], 1, 0, 0);             // relu(x0)
+  set_expert(experts.experts[1], 0, 2, 1);             // relu(2 x1 + 1)
+  experts.gates[1].weight.value(0, 1) = std::log(3.);  // gate 0 stays at one half each
+  const matrix<double> x = rows_of({{1, 1}, {-1, 1}, {2, -5}});
+  // f = (1, 3), (0, 3), (2, 0); g^1 = (1, 3) / 4, (3, 1) / 4, (1, 9) / 10
+  const double expected[2][3] = {{2, 1.5, 1}, {2.5, .75, .2}};
+  const double gate[3] = {.75, .25, .9};
+
+  funnel::inference<double> context;
+  const auto h = experts(context, x.view());
+  const auto g = experts.gate_weights(context, x.view());
+  for (std::size_t i = 0; i < 3; ++i) {
+    for (std::size_t t = 0; t < 2; ++t) {
+      CHECK(tolerance::within(h[t](i, 0), expected[t][i], tolerance::iterative<double>(2, 3)));
+    }
+    CHECK(g[0](i, 0) == .5);
+    CHECK(tolerance::within(g[1](i, 1), gate[i], tolerance::iterative<double>(2, 1)));
+  }
+  CHECK(same_bits(experts.mix(context, x.view(), g)[1], h[1]));
+}
+
+TEST_CASE("mmoe: shapes, names and what the layers are") {
+  const mmoe<float, 3> experts =
+      random_mmoe<float, 3>(7, {.experts = 5, .expert_sizes = {8, 4}, .gate_dropout = .2});
+  CHECK(experts.out() == 4);
+  CHECK(experts.gate_dropout == .2);
+  REQUIRE(experts.experts.size() == 5);
+  REQUIRE(experts.gates.size() == 3);
+  for (const std::size_t n : size_list{0, 1, 6}) {
+    const matrix<float> x = random_matrix<float>(n, 7, 2);
+    funnel::inference<float> context;
+    for (const auto& h : experts(context, x.view())) {
+      CHECK(h.rows() == n);
+      CHECK(h.cols() == 4);
+    }
+    for (const auto& g : experts.gate_weights(context, x.view())) {
+      CHECK(g.rows() == n);
+      CHECK(g.cols() == 5);
+    }
+  }
+  // relu throughout, and gates that are linear and without bias.
+  for (const auto& layer : experts.experts[2].layers)
+    CHECK(layer.function == funnel::activation::relu);
+  std::string names;
+  funnel::for_each_parameter(experts, [&](std::string_view path, const auto&) {
+    names += path;
+    names += ' ';
+  });
+  CHECK(names.find("experts.4.layers.1.bias ") != std::string::npos);
+  CHECK(names.ends_with("gates.0.weight gates.1.weight gates.2.weight "));
+  CHECK(funnel::count_parameters(experts) == 5 * (7 * 8 + 8 + 8 * 4 + 4) + 3 * 7 * 5);
+  // Defaults of the options.
+  CHECK(mmoe<float, 1>(3, {}).experts.size() == 4);
+  CHECK(mmoe<float, 1>(3, {}).gate_dropout == .1);
+}
+
+TEST_CASE("mmoe: a mixture of its experts, against the definition") {
+  const mmoe<double, 2> experts = random_mmoe<double, 2>(6, {.experts = 3, .expert_sizes = {9, 4}});
+  const matrix<double> x = random_matrix<double>(5, 6, 2);
+  funnel::inference<double> context;
+  const auto h = experts(context, x.view());
+  const auto g = experts.gate_weights(context, x.view());
+  for (std::size_t t = 0; t < 2; ++t) {
+    for (std::size_t i = 0; i < 5; ++i) {
+      std::vector<double> weights(3), mixed(4);
+      double sum = 0;
+      for (std::size_t k = 0; k < 3; ++k) {
+        double logit = 0;
+        for (std::size_t j = 0; j < 6; ++j) logit += x(i, j) * experts.gates[t].weight.value(j, k);
+        sum += weights[k] = std::exp(logit);
+      }
+      double magnitude = 0;
+      for (std::size_t k = 0; k < 3; ++k) {
+        weights[k] /= sum;
+        CHECK(tolerance::within(g[t](i, k), weights[k], tolerance::iterative<double>(6, 1)));
+        const auto f = experts.experts[k](context, x.view().middle_rows(i, 1));
+        for (std::size_t j = 0; j < 4; ++j) {
+          mixed[j] += weights[k] * f(0, j);
+          magnitude = std::max(magnitude, f(0, j));
+        }
+      }
+      for (std::size_t j = 0; j < 4; ++j)
+        CHECK(tolerance::within(h[t](i, j), mixed[j], tolerance::iterative<double>(9, magnitude)));
+      CHECK(tolerance::within(g[t](i, 0) + g[t](i, 1) + g[t](i, 2), 1,
+                              tolerance::reduction<double>(3, 1)));
+    }
+  }
+}
+
+TEST_CASE("mmoe: one expert is a shared bottom; tasks don't change each other") {
+  const mmoe<float, 2> shared = random_mmoe<float, 2>(6, {.experts = 1, .expert_sizes = {8, 4}});
+  const matrix<float> x = random_matrix<float>(5, 6, 2);
+  funnel::inference<float> context;
+  const auto bottom = shared.experts[0](context, x.view());
+  const auto frozen = funnel::freeze(shared);
+  for (const auto& h : shared(context, x.view())) CHECK(same_bits(h, bottom));
+  for (const auto& h : frozen(context, x.view())) CHECK(same_bits(h, bottom));
+  funnel::training<float> tape(3);  // gate dropout has nothing to drop
+  for (const auto& h : shared(tape, tape.input(x))) CHECK(same_bits(view(h), bottom));
+
+  const mmoe<float, 2> both = random_mmoe<float, 2>(6, {.experts = 3, .expert_sizes = {8, 4}});
+  mmoe<float, 1> second(6, {.experts = 3, .expert_sizes = {8, 4}});
+  second.experts = both.experts;
+  second.gates[0] = both.gates[1];
+  CHECK(same_bits(second(context, x.view())[0], both(context, x.view())[1]));
+}
+
+TEST_CASE("mmoe: units of experts start apart") {
+  mmoe<float, 1> experts(6, {.experts = 4, .expert_sizes = {5}});
+  funnel::random_generator bits(1);
+  funnel::initialize(experts, bits);
+  std::vector<std::vector<float>> units;
+  for (const auto& expert : experts.experts) {
+    for (std::size_t j = 0; j < 5; ++j) {
+      std::vector<float> unit;
+      for (std::size_t i = 0; i < 6; ++i) unit.push_back(expert.layers[0].weight.value(i, j));
+      CHECK(std::ranges::find(units, unit) == units.end());
+      units.push_back(unit);
+    }
+  }
+}
+
+TEST_CASE("mmoe: a row's gates and outputs depend on that row alone") {
+  const mmoe<float, 2> experts =
+      random_mmoe<float, 2>(6, {.experts = 3, .expert_sizes = {8, 4}, .gate_dropout = 0});
+  const auto frozen = funnel::freeze(experts);
+  matrix<float> x = random_matrix<float>(33, 6, 2);
+  funnel::inference<float> context;
+  const auto whole = experts(context, x.view());
+  for (const std::size_t i : size_list{0, 7, 32}) {
+    const auto row = x.view().middle_rows(i, 1);
+    funnel::training<float> tape;
+    for (std::size_t t = 0; t < 2; ++t) {
+      CHECK(same_bits(experts(context, row)[t], whole[t].middle_rows(i, 1)));
+      CHECK(same_bits(frozen(context, row)[t], whole[t].middle_rows(i, 1)));
+      CHECK(same_bits(view(experts(tape, tape.input(row))[t]), whole[t].middle_rows(i, 1)));
+    }
+  }
+  x(3, 2) = std::numeric_limits<float>::quiet_NaN();
+  const auto with_nan = experts(context, x.view());
+  for (std::size_t i = 0; i < 33; ++i) CHECK(std::isnan(with_nan[0](i, 0)) == (i == 3));
+}
+
+TEST_CASE("mmoe: frozen it gives the same bits") {
+  const matrix<float> user = random_matrix<float>(1, 5, 2);
+  const matrix<float> items = random_matrix<float>(64, 6, 3);
+  const auto check = [&]<class Arch>(Arch, const mmoe_options& options) {
+    const mmoe<float, 3> experts = random_mmoe<float, 3>(11, options);
+    const auto frozen = funnel::freeze<Arch>(experts);
+    CHECK(frozen.model().out() == experts.out());
+    for (const std::size_t n : size_list{0, 1, 7, 64}) {
+      funnel::inference<float, Arch> context;
+      const auto x = concat(context, user, items.view().middle_rows(0, n));
+      const auto expected = experts(context, x);
+      const auto found = frozen(context, x);
+      const auto gates = experts.gate_weights(context, x);
+      const auto frozen_gates = frozen.model().gate_weights(context, x);
+      for (std::size_t t = 0; t < 3; ++t) {
+        CHECK(same_bits(found[t], expected[t]));
+        CHECK(same_bits(frozen_gates[t], gates[t]));
+      }
+    }
+    CHECK_FALSE(experts.gates.empty());  // the model stays as it was
+    CHECK_FALSE(experts.experts[0].layers[0].weight.value.empty());
+  };
+  for (const sizes& layers : {sizes{5}, sizes{33, 16}, sizes{7, 3, 2}}) {
+    for (const std::size_t k : size_list{1, 3, 17}) {
+      const mmoe_options options{.experts = k, .expert_sizes = layers, .dropout = .5};
+      check(funnel::default_arch{}, options);
+      check(funnel::scalar_arch{}, options);
+    }
+  }
+}
+
+TEST_CASE("mmoe: gradients, with gate dropout and a user of one row") {
+  const auto run = [](auto& context, const auto& experts, const double_values& x) {
+    const auto h = experts(context, concat(context, x[0], x[1]));
+    return materialize(context, concat(context, h[0], h[1]));
+  };
+  const std::vector<shape> shapes{{1, 2}, {6, 3}};
+  check_layer(mmoe<double, 2>(5, {.experts = 3, .expert_sizes = {4, 3}, .gate_dropout = 0}), shapes,
+              run);
+  check_layer(
+      mmoe<double, 2>(5, {.experts = 3, .expert_sizes = {4, 3}, .gate_dropout = .4, .dropout = .2}),
+      shapes, run);
+}
+
+TEST_CASE("mmoe: what is refused") {
+  CHECK(refuses([] { mmoe<float, 1>(3, {.experts = 0}); }, "funnel::mmoe", "experts is 0"));
+  CHECK(refuses([] { mmoe<float, 1>(3, {.expert_sizes = {}}); }, "funnel::mlp", "sizes is empty"));
+  const mmoe<float, 2> experts(3, {});
+  const auto frozen = funnel::freeze(experts);
+  funnel::inference<float> context;
+  const matrix<float> wide(5, 4);
+  CHECK(refuses([&] { experts(context, wide.view()); }, "funnel::dense", "4 columns, expected 3"));
+  CHECK(refuses([&] { frozen(context, wide.view()); }, "funnel::dense", "4 columns, expected 3"));
+}
