@@ -27,8 +27,12 @@ struct gate_report {
 /// Source      polarization: Zhao et al., RecSys 2019; thresholds: formulas item 5.
 template <std::size_t Tasks>
 class gate_diagnostics {
+  static_assert(Tasks > 0, "gates serve at least one task");
+
  public:
+  /// Errors      std::invalid_argument if experts is 0.
   explicit gate_diagnostics(std::size_t experts) {
+    if (experts == 0) detail::fail("funnel::gate_diagnostics: experts is 0, expected 1 or more");
     for (auto& task : sums_) task.assign(experts, 0);
   }
 
@@ -58,7 +62,11 @@ class gate_diagnostics {
   /// Rows seen; with none, every number of a report is 0.
   std::size_t rows() const { return rows_; }
 
+  /// Errors      std::invalid_argument if there is no such task.
   gate_report report(std::size_t task) const {
+    if (task >= Tasks) {
+      detail::fail("funnel::gate_diagnostics::report: task is ", task, ", expected below ", Tasks);
+    }
     const double n = rows_ > 0 ? static_cast<double>(rows_) : 1;
     gate_report result{.entropy = entropies_[task] / n, .utilization = sums_[task]};
     for (double& u : result.utilization) u /= n;

@@ -37,7 +37,7 @@ struct watch_time_head {
   value_of<C> operator()(C& context, const auto& x) const {
     return logit(context, x);
   }
-  /// The estimate a logit stands for, in (0, longest]; NaN stays NaN.
+  /// The estimate a logit stands for, in [0, longest]; NaN stays NaN.
   T seconds(T z) const {
     return predicted_watch_time(z, watch_time_options<T>{.unit = unit, .longest = longest});
   }
