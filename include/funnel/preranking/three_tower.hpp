@@ -17,7 +17,7 @@ namespace funnel {
 /// Shapes      users [1 or n], items [n], crosses [n] -> what `top` gives, [n, tasks] logits.
 /// Cost        user + items not kept * item + n (cross + top).
 /// Source      formulas item 28; the same idea as Wang et al., "COLD", DLP-KDD 2020, without its
-/// single network.
+///             single network.
 template <class UserTower, class ItemTower, class CrossTower, class Top>
 struct three_tower {
   UserTower user;
@@ -35,8 +35,11 @@ struct three_tower {
   template <Context C>
   auto with_item_vectors(C& context, const auto& users, const value_of<C>& item_vectors,
                          const auto& crosses) const {
-    return top(context,
-               concat(context, user(context, users), item_vectors, cross(context, crosses)));
+    // One after the other: the order of a call's arguments, and so what dropout draws for which
+    // tower, is the compiler's choice.
+    const auto user_vector = user(context, users);
+    const auto cross_vectors = cross(context, crosses);
+    return top(context, concat(context, user_vector, item_vectors, cross_vectors));
   }
 
   void visit_parameters(auto&& visit) {

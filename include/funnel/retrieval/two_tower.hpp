@@ -40,7 +40,11 @@ struct two_tower {
   /// Cosines of all users with all items of a batch, [n, m].
   template <Context C>
   value_of<C> operator()(C& context, const auto& users, const auto& items) const {
-    return pairwise_dot(context, user_vectors(context, users), item_vectors(context, items));
+    // One after the other: the order of a call's arguments, and so what dropout draws for which
+    // tower, is the compiler's choice.
+    const auto a = user_vectors(context, users);
+    const auto b = item_vectors(context, items);
+    return pairwise_dot(context, a, b);
   }
 
   void visit_parameters(auto&& visit) {
