@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: MIT
+#include <funnel/retrieval/vector_index.hpp>
+
+#include "support/catch.hpp"
+#include "support/errors.hpp"
+#include "support/matrices.hpp"
+#include "support/threads.hpp"
+#include "support/tolerance.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <set>
+#include <vector>
+
+using funnel::item_id;
+using funnel::matrix;
+using funnel::scored_item;
+using funnel::vector_index;
+
+namespace {
+
+constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
+
+/// Small whole numbers: inner products are exact, and many are equal.
+matrix<float> whole_numbers(std::size_t rows, std::size_t cols, std::uint64_t seed) {
+  matrix<float> values = random_matrix<float>(rows, cols, seed, -2, 3);
+  for (float& v : values.flat()) v = std::floor(v);
+  return values;
+}
+
+template <class Index, class Admit = funnel::any_item>
+std::vector<scored_item> search(const Index& index, std::span<const float> query, std::size_t k,
+                                const Admit& admit = {}) {
+  std::vector<scored_item> found(k, {77, -7});
+  found.resize(index.search(query, found, admit));
+  return found;
+}
+
+std::vector<item_id> items_of(const std::vector<scored_item>& found) {
+  std::vector<item_id> items;
+  for (const scored_item& f : found) items.push_back(f.item);
+  return items;
+}
+
+/// All inner products in double, all sorted.
+template <class Admit>
+std::vector<scored_item> naive(const matrix<float>& vectors, std::span<const float> query,
+                               std::size_t k, const Admit& admit) {
+  std::vector<scored_item> all;
+  for (std::size_t i = 0; i < vectors.rows(); ++i) {
+    double score = 0;
+    for (std::size_t j = 0; j < query.size(); ++j)
+      score += static_cast<double>(vectors(i, j)) * static_cast<double>(query[j]);
+    const auto item = static_cast<item_id>(i);
+    if (admit(item)) all.push_back({item, static_cast<float>(score)});
+  }
+  std::ranges::stable_sort(
+      all, [](const scored_item& a, const scored_item& b) { return a.score > b.score; });
+  all.resize(std::min(k, all.size()));
+  return all;
+}
+
+template <class Found>
+void check_same(const Found& found, const Found& expected) {
+  REQUIRE(items_of(found) == items_of(expected));
+  for (std::size_t i = 0; i < found.size(); ++i) CHECK(found[i].score == expected[i].score);
+}
+
+}  // namespace
+
+TEST_CASE("vector_index: worked by hand") {
+  matrix<float> vectors(4, 2);
+  const float values[] = {1, 0, 0, 1, .6f, .8f, -1, 0};
+  std::ranges::copy(values, vectors.flat().begin());
+  const vector_index<> index(vectors);
+  CHECK(index.size() == 4);
+  CHECK(index.dim() == 2);
+  CHECK(same_bits(index.vector(2).data(), vectors.row(2).data(), 2));
+  const std::vector<float> query{1, 0};
+  check_same(search(index, query, 3), {{0, 1.f}, {2, .6f}, {1, 0.f}});
+}
+
+TEST_CASE("vector_index: exact, ties to the lower item, any predicate, any k") {
+  const auto all = funnel::any_item{};
+  const auto odd = [](item_id item) { return item % 2 == 1; };
+  const auto few = [](item_id item) { return item % 101 == 7; };
+  const auto none = [](item_id) { return false; };
+  for (const std::size_t n : size_list{1, 2, 255, 256, 257, 1000}) {
+    for (const std::size_t d : size_list{1, 3, 16, 17}) {
+      const matrix<float> vectors = whole_numbers(n, d, n + d);
+      const matrix<float> query = whole_numbers(1, d, n * d);
+      const vector_index<> index(vectors);
+      const vector_index<funnel::scalar_arch> scalar(vectors);
+      for (const std::size_t k : {std::size_t{0}, std::size_t{1}, std::size_t{10}, n, n + 5}) {
+        check_same(search(index, query.row(0), k), naive(vectors, query.row(0), k, all));
+        check_same(search(scalar, query.row(0), k), naive(vectors, query.row(0), k, all));
+        check_same(search(index, query.row(0), k, odd), naive(vectors, query.row(0), k, odd));
+        check_same(search(index, query.row(0), k, few), naive(vectors, query.row(0), k, few));
+        CHECK(search(index, query.row(0), k, none).empty());
+      }
+    }
+  }
+}
+
+TEST_CASE("vector_index: scores of real numbers, the same bits for every k") {
+  constexpr std::size_t n = 700, d = 40;
+  const matrix<float> vectors = random_matrix<float>(n, d, 1);
+  const matrix<float> query = random_matrix<float>(1, d, 2);
+  const vector_index<> index(vectors);
+  const std::vector<scored_item> whole = search(index, query.row(0), n);
+  std::set<item_id> seen;
+  for (std::size_t i = 0; i < n; ++i) {
+    double score = 0, magnitude = 0;
+    for (std::size_t j = 0; j < d; ++j) {
+      const double term =
+          static_cast<double>(vectors(whole[i].item, j)) * static_cast<double>(query(0, j));
+      score += term;
+      magnitude += std::abs(term);
+    }
+    CHECK(tolerance::within(static_cast<double>(whole[i].score), score,
+                            tolerance::reduction<float>(d, magnitude)));
+    if (i > 0) CHECK(whole[i - 1].score >= whole[i].score);
+    seen.insert(whole[i].item);
+  }
+  CHECK(seen.size() == n);
+  for (const std::size_t k : size_list{1, 50, 699}) {
+    check_same(search(index, query.row(0), k),
+               std::vector<scored_item>(whole.begin(), whole.begin() + static_cast<long>(k)));
+  }
+}
+
+TEST_CASE("vector_index: the slots behind what was found are left alone") {
+  const matrix<float> vectors = whole_numbers(5, 2, 1);
+  const vector_index<> index(vectors);
+  const std::vector<float> query{1, 1};
+  std::vector<scored_item> found(8, {77, -7});
+  CHECK(index.search(query, found, [](item_id item) { return item > 2; }) == 2);
+  for (std::size_t i = 2; i < 8; ++i) CHECK(found[i].item == 77);
+}
+
+TEST_CASE("vector_index: NaN scores come last, by item") {
+  matrix<float> vectors(600, 2);
+  for (std::size_t i = 0; i < 600; ++i)
+    vectors(i, 0) = i % 3 == 0 ? not_a_number : static_cast<float>(i);
+  vectors(1, 0) = -std::numeric_limits<float>::infinity();
+  const vector_index<> index(vectors);
+  const std::vector<float> query{1, 0};
+  const std::vector<scored_item> found = search(index, query, 600);
+  REQUIRE(found.size() == 600);
+  CHECK(found[0].item == 599);
+  CHECK(found[399].item == 1);  // -infinity, the last number
+  for (std::size_t i = 400; i < 600; ++i) {
+    CHECK(std::isnan(found[i].score));
+    CHECK(found[i].item == (i - 400) * 3);
+  }
+  for (const scored_item& f : search(index, query, 400)) CHECK_FALSE(std::isnan(f.score));
+  // A query that is not a number finds items in their order.
+  const std::vector<float> unknown{not_a_number, 0};
+  CHECK(items_of(search(index, unknown, 3)) == std::vector<item_id>{0, 1, 2});
+}
+
+TEST_CASE("vector_index: no items; a query of another length is refused") {
+  const vector_index<> none;
+  CHECK(none.size() == 0);
+  CHECK(search(none, {}, 3).empty());
+  const vector_index<> empty{matrix<float>(0, 4)};
+  const std::vector<float> four{1, 2, 3, 4}, three{1, 2, 3};
+  CHECK(empty.dim() == 4);
+  CHECK(search(empty, four, 3).empty());
+  const vector_index<> index{matrix<float>(2, 4)};
+  CHECK(refuses([&] { search(index, three, 1); }, "funnel::vector_index::search",
+                "query has 3 values, expected 4"));
+  CHECK(refuses([&] { search(index, {}, 0); }, "funnel::vector_index::search", "expected 4"));
+}
+
+TEST_CASE("vector_index: keeps a copy of what it is given, rows with gaps too") {
+  matrix<float> wide = whole_numbers(9, 6, 1);
+  const matrix<float> middle(wide.view().middle_cols(2, 3));
+  const vector_index<> index(wide.view().middle_cols(2, 3));
+  std::ranges::fill(wide.flat(), 0.f);
+  for (item_id i = 0; i < 9; ++i) CHECK(same_bits(index.vector(i).data(), middle.row(i).data(), 3));
+}
+
+TEST_CASE("vector_index: many threads search one index") {
+  const vector_index<> index(random_matrix<float>(3000, 24, 1));
+  const matrix<float> queries = random_matrix<float>(20, 24, 2);
+  std::vector<std::vector<scored_item>> found(20);
+  thread_executor threads;
+  threads.for_each(20, [&](std::size_t i) { found[i] = search(index, queries.row(i), 50); });
+  for (std::size_t i = 0; i < 20; ++i) check_same(found[i], search(index, queries.row(i), 50));
+}
