@@ -45,7 +45,9 @@ taught_lists make_lists(const catalog& source, const retrieval_data& retrieval,
                         const feed_towers& towers, const funnel::vector_index<>& index,
                         const frozen_ranker& teacher, const calibration& calibrate,
                         const scaler& user_scale, const scaler& item_scale,
-                        const scaler& cross_scale, std::uint64_t seed, Executor& executor) {
+                        const scaler& cross_scale,
+                        std::span<const funnel::exposure> requests_like, std::uint64_t seed,
+                        Executor& executor) {
   constexpr std::size_t requests = 1500;
   constexpr std::size_t depth = 2000;
   funnel::random_generator bits(seed);
@@ -56,7 +58,7 @@ taught_lists make_lists(const catalog& source, const retrieval_data& retrieval,
   user_batch users(retrieval);
   for (std::size_t r = 0; r < requests; ++r) {
     const funnel::exposure& like_this =
-        source.log.exposures[funnel::uniform_below(bits, source.log.exposures.size())];
+        requests_like[funnel::uniform_below(bits, requests_like.size())];
     users.clear();
     users.append(like_this.user, retrieval.periods() - 1, nothing);
     index.search(towers.user_vectors(context, users.side()).row(0), found);

@@ -18,6 +18,7 @@
 #include <cstdio>
 #include <exception>
 #include <fstream>
+#include <map>
 #include <optional>
 
 namespace {
@@ -36,6 +37,21 @@ funnel::simulator_options simulated(const arguments& given) {
     options.authors = 60;
   }
   return options;
+}
+
+/// Drops the days that the users' histories tell of: their features would know the rows' own
+/// clicks.
+void forget_days_of_the_history(funnel::interaction_log& log) {
+  std::int64_t end_of_history = 0;
+  for (const funnel::user_history& history : log.histories) {
+    end_of_history = std::max(end_of_history, history.last_time_ms);
+  }
+  std::map<std::int32_t, std::int64_t> end_of_day;
+  for (const funnel::exposure& e : log.exposures) {
+    end_of_day[e.date] = std::max(end_of_day[e.date], e.time_ms);
+  }
+  std::erase_if(log.exposures,
+                [&](const funnel::exposure& e) { return end_of_day[e.date] <= end_of_history; });
 }
 
 /// The days of the log up to the end of training, with features as known before each; counts them.
@@ -75,6 +91,7 @@ report run(const arguments& given, Executor& executor) {
   } else {
     log = funnel::read_kuairand(given.data, {.until = given.test_until});
   }
+  forget_days_of_the_history(log);
   const std::size_t repeats = funnel::remove_repeats(log.exposures);
   std::ranges::stable_sort(log.exposures, {}, &funnel::exposure::date);
 
@@ -125,8 +142,9 @@ report run(const arguments& given, Executor& executor) {
   }
   calibrate.fit_bias(teacher, source, days.back(), executor);
   const funnel::matrix<float> taught = estimate(teacher, calibrate, source, training, executor);
-  const taught_lists lists = make_lists(source, retrieval, towers, index, teacher, calibrate,
-                                        user_scale, item_scale, cross_scale, given.seed, executor);
+  const taught_lists lists =
+      make_lists(source, retrieval, towers, index, teacher, calibrate, user_scale, item_scale,
+                 cross_scale, training.shown, given.seed, executor);
   std::vector<float> clicks(training.size());
   for (std::size_t i = 0; i < clicks.size(); ++i) clicks[i] = taught(i, click);
   const preranker_options preranking{.seed = given.seed};

@@ -55,7 +55,7 @@ TEST_CASE("as_view: sees an Eigen matrix without a copy") {
 TEST_CASE("as_view: sees a Ref of a block without a copy") {
   auto m = numbered(4, 5);
   const Eigen::Ref<const row_matrix<float>> block = m.block(1, 2, 2, 3);
-  const auto view = as_view<float>(block);
+  const auto view = as_view(block);
   CHECK(view.data() == &m(1, 2));
   CHECK(view.rows() == 2);
   CHECK(view.cols() == 3);
@@ -77,4 +77,15 @@ TEST_CASE("as_view: there and back again") {
   auto map = as_eigen(as_view(m));
   CHECK(map.data() == m.data());
   CHECK((map.array() == m.array()).all());
+}
+
+TEST_CASE("as_view: sees blocks as they are, without a name for them") {
+  row_matrix<float> m(4, 5);
+  m.setRandom();
+  const auto rows = as_view(m.topRows(2));
+  CHECK(rows.data() == m.data());
+  CHECK(rows.rows() == 2);
+  const auto block = as_view(m.block(1, 2, 2, 3));
+  CHECK(block.stride() == 5);
+  CHECK(block(1, 2) == m(2, 4));
 }

@@ -5,6 +5,7 @@
 #endif
 
 #include "support/catch.hpp"
+#include "support/errors.hpp"
 #include "support/threads.hpp"
 
 #include <stdexcept>
@@ -16,7 +17,7 @@ namespace {
 // Every index exactly once, and every write seen by the caller afterwards.
 template <class E>
 void check_executor(E&& executor) {
-  for (const std::size_t count : {0, 1, 2, 7, 1000}) {
+  for (const std::size_t count : {0u, 1u, 2u, 7u, 1000u}) {
     std::vector<int> calls(count, 0);
     executor.for_each(count, [&](std::size_t i) { ++calls[i]; });
     CHECK(calls == std::vector<int>(count, 1));
@@ -64,3 +65,9 @@ TEST_CASE("tbb_executor refuses zero threads", "[executor]") {
   CHECK(funnel::tbb_executor(3).concurrency() == 3);
 }
 #endif
+
+TEST_CASE("for_blocks: refuses blocks of nothing") {
+  funnel::serial executor;
+  CHECK(refuses([&] { funnel::for_blocks(executor, 3, 0, [](std::size_t, std::size_t) {}); },
+                "funnel::for_blocks", "block is 0"));
+}

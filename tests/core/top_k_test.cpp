@@ -93,3 +93,10 @@ TEST_CASE("top_k: refuses more slots than scores, and writes nothing then") {
       "funnel::top_k", "picked has 3 slots for 2 scores"));
   CHECK(picked == positions{7, 7, 7});
 }
+
+TEST_CASE("top_k: refuses a position type that cannot hold every position") {
+  const std::vector<float> scores(300, 1.f);
+  std::vector<unsigned char> picked(2);
+  CHECK(refuses([&] { funnel::top_k<float, unsigned char>(scores, picked); }, "funnel::top_k",
+                "300 scores"));
+}

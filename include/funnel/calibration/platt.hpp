@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/core/inputs.hpp>
+#include <funnel/core/math.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -46,10 +47,6 @@ struct platt_options {
 };
 
 namespace detail {
-
-inline double sigmoid(double z) {
-  return 1 / (1 + std::exp(-z));
-}
 
 /// What the fits need to know of their rows, as one scan finds it.
 struct platt_rows {
@@ -203,7 +200,7 @@ platt_scaling fit_platt(std::span<const std::type_identity_t<T>> logits,
     double gradient_s = 0, gradient_l = 0, h_ss = 0, h_sl = 0, h_ll = 0;
     for (std::size_t i = 0; i < logits.size(); ++i) {
       const double u = standardised(logits[i]);
-      const double p = detail::sigmoid(slope * u + level), curvature = p * (1 - p) / rows.n;
+      const double p = sigmoid(slope * u + level), curvature = p * (1 - p) / rows.n;
       const double error = (p - rows.label(labels[i])) / rows.n;
       gradient_s += error * u;
       gradient_l += error;

@@ -31,17 +31,28 @@ auto as_eigen(const matrix<T>& owned) {
   return as_eigen(owned.view());
 }
 
-/// Eigen's row-major matrix, block or map as a `matrix_view`; copies nothing.
-template <class T>
-matrix_view<const T> as_view(const Eigen::Ref<const row_matrix<T>>& values) {
-  return {values.data(), static_cast<std::size_t>(values.rows()),
-          static_cast<std::size_t>(values.cols()), static_cast<std::size_t>(values.outerStride())};
+namespace detail {
+
+template <class Derived>
+constexpr void check_viewable() {
+  static_assert(Derived::IsRowMajor,
+                "as_view needs rows one after another: a row_matrix, its block or its map");
+  static_assert(
+      bool(Eigen::internal::traits<Derived>::Flags & Eigen::DirectAccessBit) &&
+          Derived::InnerStrideAtCompileTime == 1,
+      "as_view needs values that are in memory, side by side: evaluate the expression first");
 }
 
-template <class T>
-matrix_view<const T> as_view(const row_matrix<T>& values) {
-  return {values.data(), static_cast<std::size_t>(values.rows()),
-          static_cast<std::size_t>(values.cols())};
+}  // namespace detail
+
+/// Eigen's row-major matrix, or a block, map or Ref of one, as a `matrix_view`; copies nothing and
+/// must not outlive it.
+template <class Derived>
+matrix_view<const typename Derived::Scalar> as_view(const Eigen::DenseBase<Derived>& values) {
+  detail::check_viewable<Derived>();
+  const Derived& m = values.derived();
+  return {m.data(), static_cast<std::size_t>(m.rows()), static_cast<std::size_t>(m.cols()),
+          static_cast<std::size_t>(m.outerStride())};
 }
 
 template <class T>

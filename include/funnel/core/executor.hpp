@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/error.hpp>
+
 #include <algorithm>
 #include <concepts>
 #include <cstddef>
@@ -31,6 +33,7 @@ struct serial {
 /// the executor.
 template <Executor E, class Task>
 void for_blocks(E& executor, std::size_t n, std::size_t block, Task&& task) {
+  if (block == 0) detail::fail("funnel::for_blocks: block is 0, expected 1 or more");
   executor.for_each((n + block - 1) / block,
                     [&](std::size_t i) { task(i * block, std::min(n, (i + 1) * block)); });
 }

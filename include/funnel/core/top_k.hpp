@@ -8,6 +8,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 
 namespace funnel {
@@ -28,14 +29,16 @@ constexpr bool ranks_before(T score_a, std::size_t position_a, T score_b, std::s
 ///
 /// Shapes      scores [n]; picked [k], k <= n, written in full.
 /// Order       larger first; of equal scores the lower position; NaN last.
-/// Errors      std::invalid_argument if k > n.
+/// Errors      std::invalid_argument if k > n, or n - 1 is no value of Position.
 /// Cost        O(n + n log k) comparisons at worst, about n where scores come in random order; no
-/// scratch.
+///             scratch.
 template <class T, std::unsigned_integral Position>
 void top_k(std::span<const T> scores, std::span<Position> picked) {
   const std::size_t n = scores.size();
   const std::size_t k = picked.size();
   if (k > n) detail::fail("funnel::top_k: picked has ", k, " slots for ", n, " scores");
+  if (n > 0 && n - 1 > std::numeric_limits<Position>::max())
+    detail::fail("funnel::top_k: picked cannot hold the positions of ", n, " scores");
   if (k == 0) return;
   const auto before = [&](Position a, Position b) {
     return ranks_before(scores[a], a, scores[b], b);

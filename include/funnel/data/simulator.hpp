@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/math.hpp>
 #include <funnel/core/random.hpp>
 #include <funnel/data/date.hpp>
 #include <funnel/data/detail/feed_world.hpp>
@@ -150,7 +151,6 @@ class simulator {
   }
 
  private:
-  static double sigmoid(double z) { return 1 / (1 + std::exp(-z)); }
   static double long_view_s(double duration) { return std::min(18.0, duration); }
   /// P(T >= s) of a Gamma(2) with mean m.
   static double survival(double s, double m) { return (1 + 2 * s / m) * std::exp(-2 * s / m); }

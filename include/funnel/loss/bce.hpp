@@ -40,7 +40,7 @@ value_of<C> bce_with_logits(C& context, const value_of<C>& logits,
   const std::size_t n = detail::check_logits("bce_with_logits", logits);
   detail::check_count("bce_with_logits", "labels", labels.size(), n);
   detail::check_weights("bce_with_logits", options.weights, n);
-  detail::check_fractions("bce_with_logits", "labels", labels);
+  detail::require_unit_interval("bce_with_logits", "labels", labels);
   return detail::logistic_mean(context, logits, [&](std::size_t i) {
     return detail::logistic_row<t>{labels[i], 1 - labels[i], detail::weight_of(options.weights, i)};
   });

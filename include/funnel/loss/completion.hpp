@@ -54,7 +54,7 @@ value_of<C> completion_loss(C& context, const value_of<C>& logits,
   detail::check_weights("completion_loss", options.weights, n);
   detail::check_positive("completion_loss", "finished_at", options.finished_at);
   detail::check_not_negative("completion_loss", "played", played);
-  detail::check_all_finite("completion_loss", "lengths", lengths);
+  detail::require_finite("completion_loss", "lengths", lengths);
   return detail::logistic_mean(context, logits, [&](std::size_t i) {
     if (!(lengths[i] > 0)) return detail::logistic_row<t>{0, 0, 0};
     const t label = options.target == completion_target::fraction

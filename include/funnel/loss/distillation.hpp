@@ -44,7 +44,7 @@ void distillation_targets(std::span<const T> labels, std::span<const T> teacher,
   detail::check_option(name, "teacher_weight", options.teacher_weight,
                        options.teacher_weight >= 0 && options.teacher_weight <= 1,
                        "a number in [0, 1]");
-  detail::check_fractions(name, "teacher", teacher);
+  detail::require_unit_interval(name, "teacher", teacher);
   for (std::size_t i = 0; i < n; ++i) {
     if (shown(i) && !(labels[i] >= 0 && labels[i] <= 1))
       detail::fail("funnel::", name, ": labels[", i, "] is ", labels[i],

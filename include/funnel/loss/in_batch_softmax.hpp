@@ -66,7 +66,7 @@ value_of<C> in_batch_softmax(C& context, const value_of<C>& scores,
   }
   detail::check_positive(name, "temperature", options.temperature);
   if (!log_q.empty()) detail::check_count(name, "log_q", log_q.size(), m);
-  detail::check_all_finite(name, "log_q", log_q);
+  detail::require_finite(name, "log_q", log_q);
   if (!items.empty()) detail::check_count(name, "items", items.size(), m);
   if (!excluded.empty() && (excluded.rows() != n || excluded.cols() != m)) {
     detail::fail("funnel::", name, ": excluded is [", excluded.rows(), ", ", excluded.cols(),

@@ -61,9 +61,9 @@ value_of<C> listwise_distillation(C& context, const value_of<C>& logits,
                        "a number in (0, 0.5)");
   const bool probabilities = options.scale == teacher_scale::probability;
   if (probabilities) {
-    detail::check_fractions(name, "teacher", teacher);
+    detail::require_unit_interval(name, "teacher", teacher);
   } else {
-    detail::check_all_finite(name, "teacher", teacher);
+    detail::require_finite(name, "teacher", teacher);
   }
 
   double* target = context.scratch().template allocate<double>(n);

@@ -58,7 +58,7 @@ value_of<C> pairwise_distillation(C& context, const value_of<C>& logits,
   detail::check_option("pairwise_distillation", "margin", options.margin, options.margin >= 0,
                        "0 or more");
   detail::check_positive("pairwise_distillation", "sharpness", options.sharpness);
-  detail::check_all_finite("pairwise_distillation", "teacher", teacher);
+  detail::require_finite("pairwise_distillation", "teacher", teacher);
 
   const auto for_pairs = [&](auto&& visit) {
     for (std::size_t g = 0; g + 1 < offsets.size(); ++g) {

@@ -46,7 +46,7 @@ value_of<C> sampled_softmax(C& context, const value_of<C>& scores,
                  "], expected [", n, ", ", m, "] as scores");
   }
   for (std::size_t i = 0; i < log_q.rows(); ++i)
-    detail::check_all_finite(name, "log_q", log_q.row(i));
+    detail::require_finite(name, "log_q", log_q.row(i));
   detail::check_weights(name, options.weights, n);
 
   const auto fill = [&](std::size_t i, std::span<t> row) {

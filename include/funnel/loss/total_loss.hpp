@@ -33,7 +33,7 @@ value_of<C> total_loss(C& context, std::span<const value_of<C>> losses,
   }
   if (!weights.empty()) {
     detail::check_count("total_loss", "weights", weights.size(), losses.size());
-    detail::check_all_finite("total_loss", "weights", weights);
+    detail::require_finite("total_loss", "weights", weights);
   }
   const auto sum = context.make(1, 1);
   t value = 0;

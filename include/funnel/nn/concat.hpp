@@ -110,7 +110,7 @@ requires(sizeof...(Rest) > 0) auto join(const A& a, const B& b, const Rest&... r
 ///
 /// Shapes      each [n, d_i] or [1, d_i]; together [n, sum d_i].
 /// Errors      std::invalid_argument if two values have different numbers of rows, neither of them
-/// one.
+///             one.
 template <Context C, class... Values>
 auto concat(C& context, const Values&... values) {
   const auto joined = detail::join(detail::as_concatenated(detail::as_value(context, values))...);

@@ -84,9 +84,10 @@ struct dense_options {
 /// once and is where every item's sum starts.
 ///
 /// Shapes      x [n, in] as a value or a concatenation; y [n, out]; weight [in, out]; bias [1,
-/// out]. Errors      std::invalid_argument if x has another number of columns. Cost        2 n in
-/// out operations; for parts with one row 2 in out. Numerics    A row gives the same bits in every
-/// batch. A NaN input makes that row's outputs NaN.
+///             out].
+/// Errors      std::invalid_argument if x has another number of columns.
+/// Cost        2 n in out operations; for parts with one row 2 in out.
+/// Numerics    A row gives the same bits in every batch. A NaN input makes that row's outputs NaN.
 template <class T>
 class dense {
  public:

@@ -13,7 +13,7 @@ namespace funnel {
 ///
 /// Errors      std::invalid_argument if the rate is outside [0, 1).
 /// Source      Srivastava et al., JMLR 2014 (inverted form). Not for gates: see `gate_dropout` in
-/// ranking/mmoe.hpp.
+///             ranking/mmoe.hpp.
 template <Context C>
 value_of<C> dropout(C& context, const value_of<C>& x, double rate) {
   if (!(rate >= 0 && rate < 1))

@@ -113,7 +113,7 @@ inline void check_lists(const char* function, const id_lists& lists) {
 /// Shapes      n lists -> [n, dim]. An empty list gives zeros, never 0/0.
 /// Errors      std::invalid_argument if an id is not below `rows` or the offsets don't fit the ids.
 /// Source      mean of last-n: Covington, Adams and Sargin, RecSys 2016, section 3; formulas items
-/// 19 and 66.
+///             19 and 66.
 template <class T>
 struct embedding_bag {
   parameter<T> table;

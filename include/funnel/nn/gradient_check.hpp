@@ -45,7 +45,7 @@ struct gradient_check_result {
 ///
 /// Cost        two evaluations of the loss for each value checked.
 /// Numerics    The error of the difference itself is of order step^2; a relu within `step` of its
-/// kink shows as an error.
+///             kink shows as an error.
 template <class T, HasParameters Model, class Loss>
 gradient_check_result check_gradients(Model& model, Loss&& loss,
                                       const gradient_check_options& options = {}) {

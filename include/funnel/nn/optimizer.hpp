@@ -147,7 +147,7 @@ struct adagrad_options {
 ///
 /// Errors      std::invalid_argument on options outside their ranges.
 /// Source      Duchi, Hazan and Singer, JMLR 2011; row-wise as in Mudigere et al., ISCA 2022,
-/// section 4.1.3.
+///             section 4.1.3.
 template <class T>
 class adagrad {
  public:
@@ -209,7 +209,7 @@ struct adam_options {
 ///
 /// Errors      std::invalid_argument on options outside their ranges.
 /// Source      Kingma and Ba, ICLR 2015, algorithm 1; decay as Loshchilov and Hutter, ICLR 2019
-/// (AdamW).
+///             (AdamW).
 template <class T>
 class adam {
  public:

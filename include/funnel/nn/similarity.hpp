@@ -31,7 +31,8 @@ T normalize_row(Arch arch, const T* x, T* y, std::size_t n) {
 /// Every row divided by its length, so that inner products are cosines.
 ///
 /// Shapes      [n, d] -> [n, d]. A row of zeros stays zero (its score is 0, its gradient 0). NaN
-/// stays NaN. Source      formulas item 34.
+///             stays NaN.
+/// Source      formulas item 34.
 template <Context C>
 value_of<C> l2_normalize(C& context, const value_of<C>& x) {
   using t = scalar_of<C>;

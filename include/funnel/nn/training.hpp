@@ -145,11 +145,15 @@ class training {
   }
 
   /// Computes the gradient of a loss [1, 1] with respect to everything before it, times `scale`.
-  /// Errors      std::invalid_argument if the loss is not one number.
+  /// Errors      std::invalid_argument if the loss is not one number, or nothing led to it.
   void backward(const value& loss, T scale = T(1)) {
     if (loss.rows() != 1 || loss.cols() != 1) {
       detail::fail("funnel::training::backward: loss is [", loss.rows(), ", ", loss.cols(),
                    "], expected [1, 1]");
+    }
+    if (tape_.empty()) {
+      detail::fail(
+          "funnel::training::backward: nothing was recorded since the last backward or clear");
     }
     if (loss.learns()) loss.gradient(0, 0) += scale;
     for (std::size_t i = tape_.size(); i > 0; --i) tape_[i - 1].run(tape_[i - 1].backward);

@@ -38,7 +38,7 @@ class gate_diagnostics {
 
   /// Adds gate weights, [n, experts] for each task, as `mmoe::gate_weights` gives them.
   /// Errors      std::invalid_argument if a task has another number of experts or the tasks' rows
-  /// differ.
+  ///             differ.
   template <class T>
   void add(const std::array<matrix_view<const T>, Tasks>& weights) {
     for (const auto& w : weights) {

@@ -21,8 +21,10 @@ namespace funnel {
 /// mixture.
 ///
 /// Shapes      logits [n, k] -> weights [n, k], each row summing to 1; masks are drawn for each
-/// row. Errors      std::invalid_argument if the rate is outside [0, 1). Source      Zhao et al.,
-/// "Recommending what video to watch next", RecSys 2019, section on gating; formulas item 5.
+///             row.
+/// Errors      std::invalid_argument if the rate is outside [0, 1).
+/// Source      Zhao et al., "Recommending what video to watch next", RecSys 2019, section on
+///             gating; formulas item 5.
 template <Context C>
 value_of<C> gate_softmax(C& context, const value_of<C>& logits, double rate) {
   if (!(rate >= 0 && rate < 1))
@@ -78,7 +80,8 @@ struct mmoe_options {
 /// Shapes      x [n, in] as a value or a concatenation; one [n, expert_sizes.back()] a task.
 /// Errors      std::invalid_argument if there is no expert, or x has another number of columns.
 /// Cost        K experts once, whatever the number of tasks. Frozen, the experts' first layers are
-/// one product. Source      Ma et al., KDD 2018, equations 5 to 7; formulas items 4 and 5.
+///             one product.
+/// Source      Ma et al., KDD 2018, equations 5 to 7; formulas items 4 and 5.
 template <class T, std::size_t Tasks>
 class mmoe {
   static_assert(Tasks > 0, "an mmoe serves at least one task");

@@ -16,8 +16,7 @@ namespace funnel {
 /// The mean of the vectors of the last items of each user, one user a list.
 ///
 /// Shapes      histories: n lists of rows of `items` -> [n, dim]. In a request the user is one list
-/// and gives one row.
-///             An empty history gives zeros.
+///             and gives one row. An empty history gives zeros.
 /// Errors      std::invalid_argument if an id is not a row of `items` or the offsets don't fit.
 /// Source      Covington, Adams and Sargin, RecSys 2016, section 3; formulas item 66.
 template <Context C, class T>
@@ -34,10 +33,11 @@ value_of<C> last_n_mean(C& context, const embedding<T>& items, const id_lists& h
 /// offsets[i + 1] - 1. Two offsets stand for one history shared by all candidates: the request.
 ///
 /// Shapes      candidates [n, d], events [m, d], offsets [n + 1] or [2] -> [n, d]. An empty history
-/// gives zeros. Errors      std::invalid_argument if the columns differ or the offsets don't fit.
+///             gives zeros.
+/// Errors      std::invalid_argument if the columns differ or the offsets don't fit.
 /// Cost        4 d operations a pair of candidate and event.
 /// Source      Zhou et al., "Deep interest network", KDD 2018, with a scaled dot product; formulas
-/// item 67a.
+///             item 67a.
 template <Context C>
 value_of<C> target_attention(C& context, const value_of<C>& candidates, const value_of<C>& events,
                              std::span<const std::uint32_t> offsets) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/core/error.hpp>
+#include <funnel/core/inputs.hpp>
 
 #include <cmath>
 #include <cstddef>
@@ -30,35 +30,10 @@ inline void check_count(std::string_view function, std::string_view argument, st
   }
 }
 
-/// `accepts` is true of every value; `expected` says what it asks for.
-template <class T, class Accepts>
-void check_each(std::string_view function, std::string_view argument, std::span<const T> values,
-                std::string_view expected, Accepts accepts) {
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    if (!accepts(values[i])) {
-      fail("funnel::", function, ": ", argument, "[", i, "] is ", values[i], ", expected ",
-           expected);
-    }
-  }
-}
-
-template <class T>
-void check_fractions(std::string_view function, std::string_view argument,
-                     std::span<const T> values) {
-  check_each(function, argument, values, "a number in [0, 1]",
-             [](T v) { return v >= 0 && v <= 1; });
-}
-
-template <class T>
-void check_all_finite(std::string_view function, std::string_view argument,
-                      std::span<const T> values) {
-  check_each(function, argument, values, "a finite number", [](T v) { return std::isfinite(v); });
-}
-
 template <class T>
 void check_not_negative(std::string_view function, std::string_view argument,
                         std::span<const T> values) {
-  check_each(function, argument, values, "a finite number not below 0",
+  require_each(function, argument, values, "a finite number not below 0",
              [](T v) { return v >= 0 && std::isfinite(v); });
 }
 
