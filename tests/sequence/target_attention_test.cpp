@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: MIT
+#include <funnel/sequence/target_attention.hpp>
+
+#include "support/catch.hpp"
+#include "support/errors.hpp"
+#include "support/gradients.hpp"
+#include "support/matrices.hpp"
+#include "support/tolerance.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+using funnel::last_n_mean;
+using funnel::matrix;
+using funnel::target_attention;
+
+namespace {
+
+using offsets = std::vector<std::uint32_t>;
+
+matrix<double> rows_of(std::initializer_list<std::initializer_list<double>> rows) {
+  matrix<double> values(rows.size(), rows.begin()->size());
+  std::size_t i = 0;
+  for (const auto& row : rows) std::ranges::copy(row, values.row(i++).begin());
+  return values;
+}
+
+}  // namespace
+
+TEST_CASE("target_attention: worked by hand") {
+  // d = 4, so scores are halved: 2 ln 3 / 2 and 0 give the weights 3/4 and 1/4.
+  const double l = std::log(3.);
+  const matrix<double> candidates = rows_of({{1, 0, 0, 0}, {0, 0, 1, 0}, {2, 0, 0, 0}});
+  const matrix<double> events = rows_of({{2 * l, 4, 0, 0}, {0, 8, 0, 0}});
+  funnel::inference<double> context;
+  const auto y = target_attention(context, candidates.view(), events.view(), offsets{0, 2});
+  const double expected[3][4] = {
+      {1.5 * l, 5, 0, 0}, {l, 6, 0, 0}, {1.8 * l, 4.4, 0, 0}};  // weights 9/10 and 1/10
+  REQUIRE(y.rows() == 3);
+  REQUIRE(y.cols() == 4);
+  for (std::size_t i = 0; i < 3; ++i) {
+    for (std::size_t j = 0; j < 4; ++j)
+      CHECK(tolerance::within(y(i, j), expected[i][j], tolerance::iterative<double>(4, 8)));
+  }
+}
+
+TEST_CASE("target_attention: lists of any length, against the definition") {
+  for (const std::size_t d : size_list{1, 8, 19}) {
+    const offsets lists{0, 3, 3, 4, 30, 30};
+    const matrix<float> candidates = random_matrix<float>(5, d, d, -3, 3);
+    const matrix<float> events = random_matrix<float>(30, d, d + 1);
+    funnel::inference<float> context;
+    const auto y = target_attention(context, candidates.view(), events.view(), lists);
+    REQUIRE(y.rows() == 5);
+    REQUIRE(y.cols() == d);
+    for (std::size_t i = 0; i < 5; ++i) {
+      std::vector<double> weights, expected(d);
+      double sum = 0;
+      for (std::size_t e = lists[i]; e < lists[i + 1]; ++e) {
+        double score = 0;
+        for (std::size_t j = 0; j < d; ++j)
+          score += static_cast<double>(candidates(i, j)) * static_cast<double>(events(e, j));
+        weights.push_back(std::exp(score / std::sqrt(static_cast<double>(d))));
+        sum += weights.back();
+      }
+      for (std::size_t e = lists[i]; e < lists[i + 1]; ++e) {
+        for (std::size_t j = 0; j < d; ++j)
+          expected[j] += weights[e - lists[i]] / sum * static_cast<double>(events(e, j));
+      }
+      // A score of n terms, an exponential, a sum of weights.
+      for (std::size_t j = 0; j < d; ++j) {
+        CHECK(tolerance::within(static_cast<double>(y(i, j)), expected[j],
+                                tolerance::iterative<float>(d, 3)));
+      }
+    }
+  }
+}
+
+TEST_CASE("target_attention: one history shared by all is that history given to each") {
+  constexpr std::size_t n = 70, length = 13, d = 11;
+  const matrix<float> candidates = random_matrix<float>(n, d, 1);
+  const matrix<float> events = random_matrix<float>(length, d, 2);
+  matrix<float> copies(n * length, d);
+  offsets ragged{0};
+  for (std::size_t i = 0; i < n; ++i) {
+    for (std::size_t e = 0; e < length; ++e)
+      std::ranges::copy(events.row(e), copies.row(i * length + e).begin());
+    ragged.push_back(static_cast<std::uint32_t>((i + 1) * length));
+  }
+  const offsets shared{0, length};
+  funnel::inference<float> context;
+  const auto whole = target_attention(context, candidates.view(), events.view(), shared);
+  CHECK(same_bits(target_attention(context, candidates.view(), copies.view(), ragged), whole));
+  // A candidate gives the same bits alone and among others.
+  for (const std::size_t i : size_list{0, 33, n - 1}) {
+    CHECK(same_bits(
+        target_attention(context, candidates.view().middle_rows(i, 1), events.view(), shared),
+        whole.middle_rows(i, 1)));
+  }
+  funnel::training<float> tape;
+  CHECK(same_bits(view(target_attention(tape, tape.input(candidates), tape.input(events), shared)),
+                  whole));
+}
+
+TEST_CASE("target_attention: an empty history gives zeros, not the mean of anything") {
+  const matrix<double> candidates = random_matrix<double>(3, 4, 1);
+  const matrix<double> none(0, 4);
+  const matrix<double> events = random_matrix<double>(2, 4, 2);
+  funnel::inference<double> context;
+  std::fill_n(context.scratch().allocate<double>(1000), 1000, 5.);  // what a request leaves behind
+  context.reset();
+  const auto nothing = target_attention(context, candidates.view(), none.view(), offsets{0, 0});
+  const auto some =
+      target_attention(context, candidates.view(), events.view(), offsets{0, 0, 2, 2});
+  for (std::size_t j = 0; j < 4; ++j) {
+    for (std::size_t i = 0; i < 3; ++i) CHECK(nothing(i, j) == 0);
+    CHECK(some(0, j) == 0);
+    CHECK(some(1, j) != 0);
+    CHECK(some(2, j) == 0);
+  }
+  CHECK(target_attention(context, candidates.view().middle_rows(0, 0), events.view(), offsets{0, 2})
+            .rows() == 0);
+  CHECK(target_attention(context, candidates.view().middle_rows(0, 0), none.view(), offsets{0})
+            .rows() == 0);
+}
+
+TEST_CASE("target_attention: one event has weight 1, whatever it is") {
+  const matrix<float> candidates = random_matrix<float>(2, 5, 1, -100, 100);
+  const matrix<float> events = random_matrix<float>(2, 5, 2, -100, 100);
+  funnel::inference<float> context;
+  const auto y = target_attention(context, candidates.view(), events.view(), offsets{0, 1, 2});
+  CHECK(same_bits(y, events));
+}
+
+TEST_CASE("target_attention: the order of events does not matter; huge scores; NaN") {
+  constexpr std::size_t length = 9, d = 6;
+  const matrix<double> candidates = random_matrix<double>(2, d, 1);
+  matrix<double> events = random_matrix<double>(length, d, 2);
+  matrix<double> reversed(length, d);
+  for (std::size_t e = 0; e < length; ++e)
+    std::ranges::copy(events.row(e), reversed.row(length - 1 - e).begin());
+  funnel::inference<double> context;
+  const offsets all{0, length};
+  const auto y = target_attention(context, candidates.view(), events.view(), all);
+  const auto z = target_attention(context, candidates.view(), reversed.view(), all);
+  for (std::size_t j = 0; j < d; ++j)
+    CHECK(tolerance::within(y(0, j), z(0, j), tolerance::reduction<double>(length, 1)));
+
+  matrix<double> huge = candidates;
+  for (double& v : huge.flat()) v *= 1e200;
+  const auto picked = target_attention(context, huge.view(), events.view(), all);
+  for (std::size_t i = 0; i < 2; ++i) {
+    bool is_an_event = false;  // all weight on one
+    for (std::size_t e = 0; e < length; ++e)
+      is_an_event = is_an_event || std::ranges::equal(picked.row(i), events.row(e));
+    CHECK(is_an_event);
+  }
+
+  huge(0, 3) = std::numeric_limits<double>::quiet_NaN();
+  const auto half = target_attention(context, huge.view(), events.view(), all);
+  CHECK(std::isnan(half(0, 0)));
+  CHECK(same_bits(half.middle_rows(1, 1), picked.middle_rows(1, 1)));
+}
+
+TEST_CASE("target_attention: gradients of candidates and events") {
+  const offsets ragged{0, 3, 3, 4, 9}, shared{0, 9}, four{0, 4};
+  for (const offsets& lists : {ragged, shared}) {
+    check_operation({{4, 5}, {9, 5}}, [&](auto& context, const double_values& x) {
+      return target_attention(context, x[0], x[1], lists);
+    });
+  }
+  // Candidates among their own history.
+  check_operation({{4, 5}}, [&](auto& context, const double_values& x) {
+    return target_attention(context, x[0], x[0], four);
+  });
+}
+
+TEST_CASE("target_attention: gradients where one side learns nothing") {
+  const matrix<double> four = random_matrix<double>(4, 5, 3);
+  const matrix<double> nine = random_matrix<double>(9, 5, 4);
+  const offsets shared{0, 9};
+  check_operation({{9, 5}}, [&](auto& context, const double_values& x) {
+    return target_attention(context, context.input(four), x[0], shared);
+  });
+  check_operation({{4, 5}}, [&](auto& context, const double_values& x) {
+    return target_attention(context, x[0], context.input(nine), shared);
+  });
+}
+
+TEST_CASE("target_attention: what is refused") {
+  const matrix<float> candidates(3, 4), events(6, 4), narrow(6, 3);
+  funnel::inference<float> context;
+  const auto refused = [&](const matrix<float>& of, const offsets& lists, std::string_view words) {
+    return refuses([&] { target_attention(context, candidates.view(), of.view(), lists); },
+                   "funnel::target_attention", words);
+  };
+  CHECK(refused(narrow, {0, 6}, "3 columns, expected 4"));
+  CHECK(refused(events, {}, "0 values for 3 candidates, expected 4 or 2"));
+  CHECK(refused(events, {0, 3, 6}, "3 values for 3 candidates, expected 4 or 2"));
+  CHECK(refused(events, {0, 5}, "the number of events, 6"));
+  CHECK(refused(events, {1, 6}, "must rise from 0"));
+  CHECK(refused(events, {0, 4, 3, 6}, "must rise"));
+  CHECK(refused(events, {0, 7, 7, 6}, "must rise"));
+}
+
+TEST_CASE("last_n_mean: means of rows, zeros for nobody's history") {
+  funnel::embedding<double> items(4, 2);
+  const double values[] = {1, 2, 3, 4, 5, 6, 7, 9};
+  std::ranges::copy(values, items.table.value.flat().begin());
+  const std::vector<std::uint32_t> ids{0, 2, 3, 3}, lists{0, 2, 2, 4};
+  funnel::inference<double> context;
+  const auto y = last_n_mean(context, items, {ids, lists});
+  REQUIRE(y.rows() == 3);
+  REQUIRE(y.cols() == 2);
+  const double expected[] = {3, 4, 0, 0, 7, 9};
+  CHECK(same_bits(y.data(), expected, 6));
+  const std::vector<std::uint32_t> wrong{0, 4, 3, 3}, open{0, 2, 3};
+  CHECK(refuses(
+      [&] {
+        last_n_mean(context, items, {wrong, lists});
+      },
+      "funnel::embedding_bag", "ids[1] is 4"));
+  CHECK(refuses(
+      [&] {
+        last_n_mean(context, items, {ids, open});
+      },
+      "funnel::embedding_bag", "offsets"));
+}
+
+TEST_CASE("last_n_mean: gradients") {
+  const std::vector<std::uint32_t> ids{0, 2, 3, 3}, lists{0, 2, 2, 4};
+  check_layer(funnel::embedding<double>(4, 3), {},
+              [&](auto& context, const auto& items, const double_values&) {
+                return last_n_mean(context, items, {ids, lists});
+              });
+}
