@@ -96,9 +96,14 @@ class dense {
   activation function = activation::identity;
 
   dense() = default;
+  /// Errors      std::invalid_argument if in or out is 0.
   dense(std::size_t in, std::size_t out, const dense_options& options = {})
       : weight(in, out, options.initial), bias(1, options.bias ? out : 0),
-        function(options.function), in_(in), out_(out) {}
+        function(options.function), in_(in), out_(out) {
+    if (in == 0 || out == 0) {
+      detail::fail("funnel::dense: in is ", in, " and out ", out, ", expected 1 or more");
+    }
+  }
 
   std::size_t in() const { return in_; }
   std::size_t out() const { return out_; }

@@ -56,7 +56,8 @@ struct step_schedule {
 
   double operator()(std::size_t step) const {
     FUNNEL_ASSERT(interval > 0);
-    return peak * std::pow(factor, static_cast<double>(step / interval));
+    const std::size_t times = step / interval;
+    return peak * std::pow(factor, static_cast<double>(times));
   }
 };
 

@@ -190,12 +190,13 @@ class mmoe {
     dense<T> joined(like.in(), width * layers.size(),
                     {.function = like.function, .bias = !like.bias.value.empty()});
     for (std::size_t k = 0; k < layers.size(); ++k) {
+      const auto columns = joined.weight.value.view().middle_cols(k * width, width);
       for (std::size_t i = 0; i < like.in(); ++i) {
-        std::ranges::copy(layers[k]->weight.value.row(i),
-                          joined.weight.value.row(i).begin() + k * width);
+        std::ranges::copy(layers[k]->weight.value.row(i), columns.row(i).begin());
       }
       if (like.bias.value.empty()) continue;
-      std::ranges::copy(layers[k]->bias.value.row(0), joined.bias.value.row(0).begin() + k * width);
+      std::ranges::copy(layers[k]->bias.value.row(0),
+                        joined.bias.value.row(0).subspan(k * width, width).begin());
     }
     return joined;
   }
