@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: MIT
+#include <funnel/core/math.hpp>
+#include <funnel/core/top_k.hpp>
+#include <funnel/diversity/dpp.hpp>
+#include <funnel/diversity/mmr.hpp>
+#include <funnel/fusion/weighted_sum.hpp>
+#include <funnel/nn/freeze.hpp>
+#include <funnel/preranking/item_tower_cache.hpp>
+#include <funnel/preranking/three_tower.hpp>
+#include <funnel/retrieval/two_tower.hpp>
+#include <funnel/retrieval/vector_index.hpp>
+
+#include "support/allocation.hpp"
+#include "support/catch.hpp"
+#include "support/feed_ranker.hpp"
+#include "support/matrices.hpp"
+
+#include <algorithm>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+using funnel::item_id;
+using funnel::matrix;
+using funnel::matrix_view;
+
+namespace {
+
+constexpr std::size_t item_count = 3000;
+constexpr std::size_t item_numbers = 6;
+constexpr std::size_t vector_width = 8;
+
+/// A network on the caller's numbers.
+struct tower {
+  funnel::mlp<float> network;
+
+  template <funnel::Context C>
+  auto operator()(C& context, matrix_view<const float> x) const {
+    return network(context, context.input(x));
+  }
+  void visit_parameters(auto&& visit) { visit("network", network); }
+};
+
+using retriever = funnel::two_tower<tower, tower>;
+using preranker = funnel::three_tower<tower, tower, tower, funnel::mlp<float>>;
+
+template <class Model>
+Model filled(Model model) {
+  std::uint64_t seed = 0;
+  funnel::for_each_parameter(model, [&](std::string_view, auto& p) {
+    p.value = random_matrix<float>(p.rows(), p.cols(), ++seed);
+  });
+  return model;
+}
+
+/// A page for a user: retrieval, pre-ranking, ranking and re-ranking, as one thread serves it.
+class server {
+ public:
+  explicit server(std::size_t cached) : cache_(cached, vector_width) {
+    funnel::inference<float> context;
+    index_ = funnel::vector_index<>(retrieve_.model().item_vectors(context, items_.view()));
+  }
+
+  /// The page, valid until the next call.
+  std::span<const std::size_t> serve(const ranker_rows<float>& user, std::size_t retrieved,
+                                     std::size_t ranked, std::span<std::size_t> page) {
+    funnel::arena& scratch = context_.scratch();
+    context_.reset();
+    const auto room = [&]<class T>(T, std::size_t n) {
+      return std::span<T>(scratch.allocate<T>(n), n);
+    };
+
+    const auto query = retrieve_.model().user_vectors(context_, user.user.view());
+    auto found = room(funnel::scored_item{}, retrieved);
+    found = found.first(index_.search(query.row(0), found, [](item_id i) { return i % 5 != 0; }));
+
+    const auto items = room(item_id{}, found.size());
+    std::ranges::transform(found, items.begin(), &funnel::scored_item::item);
+    const auto vectors = funnel::cached_item_vectors(
+        context_, prerank_.model().item, cache_, items, {.model = 1},
+        [&](std::span<const item_id> missing) { return numbers_of(missing); });
+    const auto prerank_scores = prerank_.model().with_item_vectors(
+        context_, user.user.view(), vectors, numbers_of(items).middle_cols(0, 2));
+    const auto kept = room(std::uint32_t{}, std::min(ranked, found.size()));
+    funnel::top_k(std::span<const float>(prerank_scores.data(), prerank_scores.rows()), kept);
+
+    const auto candidates = room(item_id{}, kept.size());
+    std::ranges::transform(kept, candidates.begin(), [&](std::uint32_t i) { return items[i]; });
+    ranker_input<float> x = user.all();
+    x.items = candidates;
+    x.numbers = numbers_of(candidates).middle_cols(0, ranker_item_numbers);
+    const auto z = rank_(context_, x);
+
+    const matrix_view<float> objectives(scratch.allocate<float>(candidates.size() * ranker_tasks),
+                                        candidates.size(), ranker_tasks);
+    for (std::size_t i = 0; i < candidates.size(); ++i) {
+      for (std::size_t t = 0; t < watch; ++t) objectives(i, t) = funnel::sigmoid(z[t](i, 0));
+      objectives(i, watch) = rank_.model().watch_head.seconds(z[watch](i, 0));
+    }
+    const auto scores = room(float{}, candidates.size());
+    funnel::fuse(funnel::click_times_weighted_sum<3>{{1, 2, .01f}}, objectives, scores, scratch);
+
+    const matrix_view<float> content(scratch.allocate<float>(candidates.size() * item_numbers),
+                                     candidates.size(), item_numbers);
+    for (std::size_t i = 0; i < candidates.size(); ++i)
+      std::ranges::copy(items_.row(candidates[i]), content.row(i).begin());
+    const std::size_t half = page.size() / 2;
+    funnel::mmr(scores, content, page.first(half), {.relevance_weight = .7, .window = 4}, scratch);
+    funnel::dpp(scores, content, page, {.relevance_weight = .7, .window = 4, .given = half},
+                scratch);
+    std::ranges::transform(page, page.begin(), [&](std::size_t i) { return candidates[i]; });
+    return page;
+  }
+
+  const funnel::item_tower_cache<float>& cache() const { return cache_; }
+
+ private:
+  matrix_view<const float> numbers_of(std::span<const item_id> of) {
+    const matrix_view<float> x = context_.make(of.size(), item_numbers);
+    for (std::size_t i = 0; i < of.size(); ++i)
+      std::ranges::copy(items_.row(of[i]), x.row(i).begin());
+    return x;
+  }
+
+  matrix<float> items_ = random_matrix<float>(item_count, item_numbers, 1);
+  funnel::frozen<retriever, funnel::default_arch> retrieve_{
+      filled(retriever{{funnel::mlp<float>(ranker_user_numbers, {16, 8})},
+                       {funnel::mlp<float>(item_numbers, {16, 8})},
+                       {}})};
+  funnel::frozen<preranker, funnel::default_arch> prerank_{
+      filled(preranker{{funnel::mlp<float>(ranker_user_numbers, {16, vector_width})},
+                       {funnel::mlp<float>(item_numbers, {16, vector_width})},
+                       {funnel::mlp<float>(2, {4})},
+                       funnel::mlp<float>(2 * vector_width + 4, {16, 1})})};
+  funnel::frozen<feed_ranker<float>, funnel::default_arch> rank_{
+      feed_ranker<float>{ranker_sizes{.items = item_count, .width = 8, .expert_sizes = {32, 16}}}};
+  funnel::vector_index<> index_;
+  funnel::item_tower_cache<float> cache_;
+  funnel::inference<float> context_;
+};
+
+using page_of_items = std::vector<std::size_t>;
+
+}  // namespace
+
+TEST_CASE("serving: a whole request asks for no memory after the first") {
+  server feed(item_count);
+  std::vector<ranker_rows<float>> users;
+  for (const std::size_t history : size_list{50, 0, 7, 49})
+    users.emplace_back(1, 0, item_count, history, history);
+  page_of_items page(20), first(20);
+  CHECK(allocations_of([&] { feed.serve(users[0], 1000, 200, first); }) > 0);
+  feed.serve(users[0], 1000, 200, page);  // joins the blocks of the first
+  CHECK(allocations_of([&] {
+          for (const auto& user : users) {
+            for (const std::size_t retrieved : size_list{1000, 400, 999})
+              feed.serve(user, retrieved, 200, page);
+          }
+          feed.serve(users[0], 1000, 200, page);
+        }) == 0);
+  CHECK(page == first);
+  CHECK(feed.cache().hits() > feed.cache().misses());
+  std::ranges::sort(page);
+  CHECK(std::ranges::adjacent_find(page) == page.end());
+  for (const std::size_t item : page) CHECK(item % 5 != 0);
+}
+
+TEST_CASE("serving: pages are the same with a cache that is too small, and warm or cold") {
+  server roomy(item_count), tight(8);
+  for (std::uint64_t seed = 0; seed < 3; ++seed) {
+    const ranker_rows<float> user(1, 0, item_count, 20, seed);
+    page_of_items cold(12), warm(12), small(12);
+    roomy.serve(user, 600, 100, cold);
+    roomy.serve(user, 600, 100, warm);
+    tight.serve(user, 600, 100, small);
+    CHECK(warm == cold);
+    CHECK(small == cold);
+  }
+}
