@@ -41,5 +41,6 @@ TEST_CASE("inner_products_kernel: reads rows apart from one another, and none at
   funnel::inner_products_kernel(funnel::default_arch{}, query.data(), copy.view(), copied.data());
   CHECK(scores == copied);
   funnel::inner_products_kernel(funnel::default_arch{}, query.data(), part.middle_rows(0, 0),
-                                nullptr);
+                                copied.data());
+  CHECK(scores == copied);
 }
