@@ -263,7 +263,7 @@ std::size_t dead_after_training(double gate_dropout, std::uint64_t seed) {
 }  // namespace
 
 TEST_CASE("gate dropout: keeps every expert alive where without it one dies") {
-  for (const std::uint64_t seed : {1, 2, 3, 4}) {
+  for (std::uint64_t seed = 1; seed <= 4; ++seed) {
     CHECK(dead_after_training(0, seed) >= 1);
     CHECK(dead_after_training(.1, seed) == 0);
   }
