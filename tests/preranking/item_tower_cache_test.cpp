@@ -126,7 +126,7 @@ TEST_CASE("item_tower_cache: in a full set the one not asked for longest makes r
   CHECK_FALSE(has(cache, 2));
   cache.insert(9, {}, vector_of(9));
   CHECK_FALSE(has(cache, 3));
-  for (const item_id i : {4, 5, 6, 7, 8, 9, 0}) CHECK(holds(cache, i, {}, vector_of(i)));
+  for (const item_id i : items{4, 5, 6, 7, 8, 9, 0}) CHECK(holds(cache, i, {}, vector_of(i)));
   CHECK(holds(cache, 1, {}, vector_of(1, 2)));
   cache.insert(10, {}, vector_of(10));
   CHECK_FALSE(has(cache, 4));
