@@ -147,7 +147,7 @@ feed_ranker<float> train_ranker(const catalog& source, const rows& training,
         losses[t] = funnel::bce_with_logits(context, logits[t], labels[t], {.weights = kept[t]});
       }
       losses[watch] = funnel::watch_time_loss(context, logits[watch], labels[watch],
-                                              {.unit = model.watch_head.unit});
+                                              model.watch_head.loss_options());
       context.backward(funnel::total_loss<funnel::training<float>>(context, losses, weights));
       optimizer.options.learning_rate = rate(step);
       optimizer.step(model, context);

@@ -78,7 +78,8 @@ struct mmoe_options {
 /// throughout. Towers and heads are the caller's: one `mlp` or `dense` a task on what comes out.
 ///
 /// Shapes      x [n, in] as a value or a concatenation; one [n, expert_sizes.back()] a task.
-/// Errors      std::invalid_argument if there is no expert, or x has another number of columns.
+/// Errors      std::invalid_argument if there is no expert, a dropout rate is outside [0, 1), or x has
+///             another number of columns.
 /// Cost        K experts once, whatever the number of tasks. Frozen, the experts' first layers are
 ///             one product.
 /// Source      Ma et al., KDD 2018, equations 5 to 7; formulas items 4 and 5.
@@ -94,6 +95,11 @@ class mmoe {
   mmoe() = default;
   mmoe(std::size_t in, const mmoe_options& options) : gate_dropout(options.gate_dropout) {
     if (options.experts == 0) detail::fail("funnel::mmoe: experts is 0, expected 1 or more");
+    for (const double rate : {options.gate_dropout, options.dropout}) {
+      if (!(rate >= 0 && rate < 1)) {
+        detail::fail("funnel::mmoe: a dropout rate is ", rate, ", expected in [0, 1)");
+      }
+    }
     const mlp_options relu{.output = activation::relu, .dropout = options.dropout};
     for (std::size_t k = 0; k < options.experts; ++k)
       experts.emplace_back(in, options.expert_sizes, relu);

@@ -38,9 +38,10 @@ struct watch_time_head {
     return logit(context, x);
   }
   /// The estimate a logit stands for, in [0, longest]; NaN stays NaN.
-  T seconds(T z) const {
-    return predicted_watch_time(z, watch_time_options<T>{.unit = unit, .longest = longest});
-  }
+  T seconds(T z) const { return predicted_watch_time(z, loss_options()); }
+
+  /// What `watch_time_loss` must be told, so that the head learns in its own unit.
+  watch_time_options<T> loss_options() const { return {.unit = unit, .longest = longest}; }
 
   void visit_parameters(auto&& visit) { visit("logit", logit); }
 };
