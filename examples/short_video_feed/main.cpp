@@ -32,9 +32,9 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 funnel::simulator_options simulated(const arguments& given) {
   funnel::simulator_options options{.exposures_per_user_day = 12, .seed = given.seed};
   if (given.small) {
-    options.users = 300;
-    options.videos = 500;
-    options.authors = 60;
+    options.users = 150;
+    options.videos = 250;
+    options.authors = 40;
   }
   return options;
 }

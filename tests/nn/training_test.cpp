@@ -202,3 +202,15 @@ TEST_CASE("training: every step fits better") {
   }
   CHECK(last < 0.1 * first);
 }
+
+TEST_CASE("training: a second backward on the same tape is refused, one on a new tape adds") {
+  funnel::training<double> context;
+  const auto loss = context.make(1, 1);
+  writable(loss)(0, 0) = 2;
+  context.record([] {});
+  context.backward(loss);
+  CHECK(refuses([&] { context.backward(loss); }, "funnel::training::backward", "nothing was"));
+  context.record([] {});
+  context.backward(loss);
+  context.clear();
+}

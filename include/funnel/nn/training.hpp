@@ -145,16 +145,17 @@ class training {
   }
 
   /// Computes the gradient of a loss [1, 1] with respect to everything before it, times `scale`.
-  /// Errors      std::invalid_argument if the loss is not one number, or nothing led to it.
+  /// Errors      std::invalid_argument if the loss is not one number, or backward ran before and
+  ///             nothing was recorded since.
   void backward(const value& loss, T scale = T(1)) {
     if (loss.rows() != 1 || loss.cols() != 1) {
       detail::fail("funnel::training::backward: loss is [", loss.rows(), ", ", loss.cols(),
                    "], expected [1, 1]");
     }
-    if (tape_.empty()) {
-      detail::fail(
-          "funnel::training::backward: nothing was recorded since the last backward or clear");
+    if (spent_ && tape_.empty()) {
+      detail::fail("funnel::training::backward: nothing was recorded since the last backward");
     }
+    spent_ = true;
     if (loss.learns()) loss.gradient(0, 0) += scale;
     for (std::size_t i = tape_.size(); i > 0; --i) tape_[i - 1].run(tape_[i - 1].backward);
     tape_.clear();
@@ -181,6 +182,7 @@ class training {
 
   /// Ends the step: values, tape and gradients are gone, their memory stays for the next.
   void clear() {
+    spent_ = false;
     tape_.clear();
     arena_.reset();
     for (auto& [p, s] : gradients_) {
@@ -203,6 +205,7 @@ class training {
 
   arena arena_;
   std::vector<operation> tape_;
+  bool spent_ = false;  // backward ran since `clear`
   std::unordered_map<const parameter<T>*, slot> gradients_;
   random_generator random_;
 };
