@@ -45,9 +45,8 @@ taught_lists make_lists(const catalog& source, const retrieval_data& retrieval,
                         const feed_towers& towers, const funnel::vector_index<>& index,
                         const frozen_ranker& teacher, const calibration& calibrate,
                         const scaler& user_scale, const scaler& item_scale,
-                        const scaler& cross_scale,
-                        std::span<const funnel::exposure> requests_like, std::uint64_t seed,
-                        Executor& executor) {
+                        const scaler& cross_scale, std::span<const funnel::exposure> requests_like,
+                        std::uint64_t seed, Executor& executor) {
   constexpr std::size_t requests = 1500;
   constexpr std::size_t depth = 2000;
   funnel::random_generator bits(seed);

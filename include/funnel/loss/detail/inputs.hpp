@@ -34,7 +34,7 @@ template <class T>
 void check_not_negative(std::string_view function, std::string_view argument,
                         std::span<const T> values) {
   require_each(function, argument, values, "a finite number not below 0",
-             [](T v) { return v >= 0 && std::isfinite(v); });
+               [](T v) { return v >= 0 && std::isfinite(v); });
 }
 
 /// One option of any function: `accepted` says whether it is what it should be.
