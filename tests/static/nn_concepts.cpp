@@ -20,7 +20,7 @@ struct smallest_context {
 struct context_without_arch {
   using scalar = float;
   using value = funnel::matrix_view<const float>;
-  static constexpr bool is_training = false;
+  [[maybe_unused]] static constexpr bool is_training = false;
   funnel::matrix_view<float> make(std::size_t, std::size_t) { return {}; }
   value input(funnel::matrix_view<const float> data) { return data; }
 };
