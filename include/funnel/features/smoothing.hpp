@@ -66,7 +66,7 @@ inline double wilson_lower_bound(double count, double exposures, double z = 1.96
   const double n = exposures;
   const double p = std::min(count / n, 1.0);
   const double low = p + z * z / (2 * n) - z * std::sqrt(p * (1 - p) / n + z * z / (4 * n * n));
-  return std::max(0.0, low / (1 + z * z / n));  // at count 0 the difference may round below 0
+  return std::clamp(low / (1 + z * z / n), 0.0, p);  // at count 0 it may round to either side of 0
 }
 
 namespace detail {
