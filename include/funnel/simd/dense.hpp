@@ -6,20 +6,28 @@
 #include <funnel/simd/pack.hpp>
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
+#include <limits>
 
 namespace funnel {
 namespace detail {
 
-/// The block of outputs that stays in registers: `rows` x `cols`.
+/// The block of outputs that stays in registers: `rows` x 2 vectors, or fewer rows of more vectors.
 ///
-/// 32 registers of 64 bytes: 12 rows of 2 leave 24 sums in flight (2 FMA ports * 4 cycles ask for
-/// 8) and room for the weights. 16 registers: 6 rows of 2.
+/// 32 registers of 64 bytes: 8 rows leave 16 sums in flight (an FMA takes 4 cycles) and read 10
+/// values from L1 for 16 FMAs; more rows would not, and at strides of a power of two the rows of x
+/// would drive each other out of L1's 8 ways. 16 registers: 6 rows.
 template <class Arch, class T>
 struct dense_tile {
-  static constexpr std::size_t vectors = 2;
-  static constexpr std::size_t cols = vectors * lanes<Arch, T>;
-  static constexpr std::size_t rows = lanes<Arch, T> * sizeof(T) >= 64 ? 12 : 6;
+  static constexpr std::size_t width = lanes<Arch, T>;
+  static constexpr std::size_t cols = 2 * width;  ///< of a panel
+  static constexpr std::size_t rows = width * sizeof(T) >= 64 ? 8 : 6;
+
+  /// Vectors side by side in a block of `m` rows.
+  static constexpr std::size_t vectors(std::size_t m) {
+    return std::min<std::size_t>(8, std::bit_floor(2 * rows / m));
+  }
 };
 
 }  // namespace detail
@@ -62,43 +70,73 @@ struct dense_arguments {
 
 namespace detail {
 
-/// `M` rows of y from row `i`, all columns of the panel that holds column `j`.
-template <std::size_t M, class Arch, class T>
-void dense_block(Arch, const dense_arguments<T>& a, std::size_t i, std::size_t j) noexcept {
+/// `M` rows of y from row `i`, `V` vectors of columns from column `j`, which starts a panel; nothing
+/// below `lowest`.
+template <std::size_t M, std::size_t V, class Arch, class T>
+void dense_block(Arch, const dense_arguments<T>& a, std::size_t i, std::size_t j,
+                 T lowest) noexcept {
   using p = pack<Arch, T>;
-  using tile = dense_tile<Arch, T>;
-  constexpr std::size_t width = lanes<Arch, T>;
+  constexpr std::size_t width = dense_tile<Arch, T>::width;
+  constexpr std::size_t cols = dense_tile<Arch, T>::cols;
   const std::size_t in = a.x.cols();
   const std::size_t x_stride = a.x.stride();
   const T* x = a.x.data() + i * x_stride;
   const T* w = a.panels + j * a.panel_in;
-  p sum[M][tile::vectors];
+  const std::size_t next_panel = a.panel_in * cols;
+  p sum[M][V];
   for (auto& row : sum) {
     for (p& s : row) s = p(T(0));
   }
-  for (std::size_t k = 0; k < in; ++k, w += tile::cols) {
-    const p w0 = p::load_unaligned(w);
-    const p w1 = p::load_unaligned(w + width);
+  for (std::size_t k = 0; k < in; ++k, w += cols) {
+    p weights[V];
+    for (std::size_t v = 0; v < V; ++v) {
+      weights[v] = p::load_unaligned(w + v / 2 * next_panel + v % 2 * width);
+    }
     for (std::size_t m = 0; m < M; ++m) {
       const p value(x[m * x_stride + k]);
-      sum[m][0] = fma(value, w0, sum[m][0]);
-      sum[m][1] = fma(value, w1, sum[m][1]);
+      for (std::size_t v = 0; v < V; ++v) sum[m][v] = fma(value, weights[v], sum[m][v]);
     }
   }
+  const p low(lowest);
   for (std::size_t m = 0; m < M; ++m) {
-    for (std::size_t v = 0; v < tile::vectors; ++v) {
-      const std::size_t column = j + v * width;
-      if (column >= a.y.cols()) break;
-      const std::size_t count = a.y.cols() - column;
-      const T* start = a.start + (i + m) * a.start_stride + column;
-      T* y = a.y.data() + (i + m) * a.y.stride() + column;
-      if (count >= width) {
-        activate<Arch, T>(p::load_unaligned(start) + sum[m][v], a.function).store_unaligned(y);
+    const T* start = a.start + (i + m) * a.start_stride + j;
+    T* y = a.y.data() + (i + m) * a.y.stride() + j;
+    for (std::size_t v = 0; v < V; ++v, start += width, y += width) {
+      const std::size_t left = a.y.cols() - j - v * width;
+      if (left >= width) {
+        max(low, p::load_unaligned(start) + sum[m][v]).store_unaligned(y);
       } else {
-        const p last = load_first<Arch, T>(start, count) + sum[m][v];
-        store_first<Arch, T>(activate<Arch, T>(last, a.function), y, count);
+        store_first<Arch, T>(max(low, load_first<Arch, T>(start, left) + sum[m][v]), y, left);
       }
     }
+  }
+}
+
+/// Rows [i, end) of y from column `j`, `M` at a time and as many vectors as fit, then with what is
+/// left in halves.
+template <std::size_t M, std::size_t V, class Arch, class T>
+void dense_rows(Arch arch, const dense_arguments<T>& a, std::size_t i, std::size_t end,
+                std::size_t j, T lowest) noexcept {
+  constexpr std::size_t width = dense_tile<Arch, T>::width;
+  const std::size_t stop = i + (end - i) / M * M;
+  // The last block may reach over the end of y by less than one vector.
+  for (; j + (V - 1) * width < a.y.cols(); j += V * width) {
+    for (std::size_t row = i; row < stop; row += M) dense_block<M, V>(arch, a, row, j, lowest);
+  }
+  if constexpr (V > 1) {
+    if (j < a.y.cols()) dense_rows<M, V / 2>(arch, a, i, stop, j, lowest);
+  }
+}
+
+template <std::size_t M, class Arch, class T>
+void dense_rows(Arch arch, const dense_arguments<T>& a, std::size_t i, std::size_t end,
+                T lowest) noexcept {
+  if (end - i >= M) {
+    dense_rows<M, dense_tile<Arch, T>::vectors(M)>(arch, a, i, end, std::size_t{0}, lowest);
+    i += (end - i) / M * M;
+  }
+  if constexpr (M > 1) {
+    if (i < end) dense_rows<M / 2>(arch, a, i, end, lowest);
   }
 }
 
@@ -110,17 +148,28 @@ void dense_block(Arch, const dense_arguments<T>& a, std::size_t i, std::size_t j
 /// whatever the number of rows and the tile it falls in: the same row gives the same bits in every
 /// batch.
 ///
-/// Cost        2 n in out operations; weights are read once per tile of rows from L1.
+/// Cost        2 n in out operations. Rows are taken in blocks that stay in L2 while the weights go
+///             by.
 template <class Arch, class T>
 void dense_kernel(Arch arch, const dense_arguments<T>& a) noexcept {
   using tile = detail::dense_tile<Arch, T>;
   FUNNEL_ASSERT(a.x.rows() == a.y.rows() && a.panel_in >= a.x.cols());
+  constexpr std::size_t block_bytes = std::size_t{1} << 18;  // a quarter of the smaller L2s
   const std::size_t n = a.x.rows();
-  for (std::size_t j = 0; j < a.y.cols(); j += tile::cols) {
-    std::size_t i = 0;
-    for (; i + tile::rows <= n; i += tile::rows) detail::dense_block<tile::rows>(arch, a, i, j);
-    for (; i + 4 <= n; i += 4) detail::dense_block<4>(arch, a, i, j);
-    for (; i < n; ++i) detail::dense_block<1>(arch, a, i, j);
+  const std::size_t row_bytes = (a.x.cols() + a.y.cols()) * sizeof(T);
+  const std::size_t block =
+      std::max<std::size_t>(8, block_bytes / (row_bytes + 1) / tile::rows) * tile::rows;
+  // identity and relu are the same instruction; the others follow while the rows are near.
+  const bool clamped = a.function == activation::identity || a.function == activation::relu;
+  const T lowest = a.function == activation::relu ? T(0) : -std::numeric_limits<T>::infinity();
+  for (std::size_t begin = 0; begin < n; begin += block) {
+    const std::size_t end = std::min(n, begin + block);
+    detail::dense_rows<tile::rows>(arch, a, begin, end, lowest);
+    if (clamped) continue;
+    for (std::size_t i = begin; i < end; ++i) {
+      T* y = a.y.data() + i * a.y.stride();
+      activation_kernel(arch, y, y, a.y.cols(), a.function);
+    }
   }
 }
 
