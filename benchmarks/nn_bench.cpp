@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT
+#include "harness.hpp"
+#include "workloads.hpp"
+
+#include <funnel/loss/bce.hpp>
+#include <funnel/nn/embedding.hpp>
+#include <funnel/nn/freeze.hpp>
+#include <funnel/nn/optimizer.hpp>
+
+#include <memory>
+
+namespace {
+
+using bench::add;
+
+/// A layer as it serves: frozen, on a context that is reset for every request.
+void add_dense(const bench::dense_shape& s) {
+  const double n = static_cast<double>(s.n), in = static_cast<double>(s.in),
+               out = static_cast<double>(s.out);
+  add(s.name(), {.flops = 2 * n * in * out, .l2_bytes = 4 * (n * in + in * out + n * out)},
+      [s]() -> bench::task {
+        const auto data = std::make_shared<bench::dense_data>(s);
+        const auto layer = std::make_shared<decltype(freeze(data->layer()))>(freeze(data->layer()));
+        const auto context = std::make_shared<funnel::inference<float>>();
+        return [=] {
+          context->reset();
+          benchmark::DoNotOptimize((*layer)(*context, data->x.view()).data());
+        };
+      });
+}
+
+struct embedded_logit {
+  funnel::embedding<float> ids{bench::sparse_data::rows, bench::sparse_data::dim};
+  funnel::dense<float> logit{bench::sparse_data::fields * bench::sparse_data::dim, 1};
+
+  template <funnel::Context C>
+  auto operator()(C& context, funnel::matrix_view<const std::uint32_t> batch) const {
+    return logit(context, ids(context, batch));
+  }
+  void visit_parameters(auto&& visit) {
+    visit("ids", ids);
+    visit("logit", logit);
+  }
+};
+
+bench::task make_sparse_step() {
+  struct state {
+    bench::sparse_data data;
+    embedded_logit model;
+    funnel::training<float> context;
+    funnel::adagrad<float> optimizer;
+    std::size_t batch = 0;
+  };
+  const auto s = std::make_shared<state>();
+  s->model.ids.table.value = s->data.table;
+  s->model.logit.weight.value = s->data.weight;
+  return [s] {
+    const auto logits = s->model(s->context, s->data.batch_ids(s->batch));
+    const auto labels = std::as_const(s->data.labels).row(s->batch % bench::sparse_data::batches);
+    s->context.backward(bce_with_logits(s->context, logits, labels));
+    s->optimizer.step(s->model, s->context);
+    s->context.clear();
+    ++s->batch;
+  };
+}
+
+const bool added = [] {
+  for (const bench::dense_shape& s : bench::dense_shapes()) add_dense(s);
+
+  using bags = bench::bag_data;
+  // Rows of float and 4 bytes of id; what comes out stays in the cache.
+  add("embedding_bag/1000000x64/bags:512/len:50",
+      {.memory_bytes = double{bags::bags * bags::length} * (4 * bags::dim + 4)},
+      []() -> bench::task {
+        const auto data = std::make_shared<bags>();
+        const auto layer = std::make_shared<funnel::embedding_bag<float>>(bags::rows, bags::dim);
+        layer->table.value = data->table;
+        const auto context = std::make_shared<funnel::inference<float>>();
+        return [=, batch = std::size_t{0}]() mutable {
+          context->reset();
+          const funnel::id_lists lists{data->batch(batch++), data->offsets};
+          benchmark::DoNotOptimize((*layer)(*context, lists).data());
+        };
+      });
+
+  // Each id's row and its sum of squares are read and written.
+  using sparse = bench::sparse_data;
+  add("train_step_embeddings/batch:1024",
+      {.memory_bytes = double{sparse::batch * sparse::fields} * (2 * (4 * sparse::dim + 4) + 4)},
+      make_sparse_step);
+  return true;
+}();
+
+}  // namespace

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT
+#include "harness.hpp"
+#include "workloads.hpp"
+
+#include <funnel/core/executor.hpp>
+#include <funnel/loss/bce.hpp>
+#include <funnel/loss/total_loss.hpp>
+#include <funnel/nn/freeze.hpp>
+#include <funnel/nn/optimizer.hpp>
+
+#ifdef FUNNEL_HAS_TBB
+#include <funnel/core/tbb.hpp>
+#endif
+
+#include <deque>
+#include <memory>
+
+namespace {
+
+using bench::add;
+using bench::mmoe_model;
+
+struct server {
+  funnel::frozen<mmoe_model, funnel::default_arch> model = funnel::freeze(mmoe_model());
+  funnel::inference<float> context;
+  bench::mmoe_batch batch;
+
+  explicit server(std::size_t n) : batch(n) {}
+};
+
+void add_mmoe(std::size_t n) {
+  add("mmoe/n:" + std::to_string(n),
+      {.flops = bench::mmoe_flops(double(n), double(n)), .l2_bytes = bench::mmoe_weight_bytes},
+      [n]() -> bench::task {
+        const auto s = std::make_shared<server>(n);
+        return [s] {
+          s->context.reset();
+          benchmark::DoNotOptimize(s->model(s->context, s->batch.x.view()));
+        };
+      });
+}
+
+/// One user and n items: the user's 160 inputs are one row.
+void add_request(std::size_t n) {
+  add("mmoe_request/n:" + std::to_string(n),
+      {.flops = bench::mmoe_flops(double(n), 1), .l2_bytes = bench::mmoe_weight_bytes},
+      [n]() -> bench::task {
+        const auto s = std::make_shared<server>(n);
+        const auto x = s->batch.x.view();
+        const auto user = x.middle_cols(0, mmoe_model::user_in).middle_rows(0, 1);
+        const auto items = x.middle_cols(mmoe_model::user_in, mmoe_model::in - mmoe_model::user_in);
+        return [=] {
+          s->context.reset();
+          benchmark::DoNotOptimize(s->model(s->context, concat(s->context, user, items)));
+        };
+      });
+}
+
+/// A step on a batch, in as many shards as threads, each with a context of its own.
+template <class Executor>
+class trainer {
+ public:
+  trainer(std::size_t n, std::size_t threads)
+      : batch_(n), executor_(make(threads)), contexts_(threads) {}
+
+  void step() {
+    const std::size_t n = batch_.x.rows() / contexts_.size();
+    executor_.for_each(contexts_.size(), [&](std::size_t shard) {
+      auto& context = contexts_[shard];
+      const auto x = std::as_const(batch_.x).view().middle_rows(shard * n, n);
+      const auto logits = model_(context, context.input(x));
+      std::array<funnel::variable<float>, mmoe_model::tasks> losses;
+      for (std::size_t t = 0; t < mmoe_model::tasks; ++t) {
+        const std::span<const float> labels = batch_.labels[t].flat();
+        losses[t] = bce_with_logits(context, logits[t], labels.subspan(shard * n, n));
+      }
+      context.backward(
+          funnel::total_loss(context, std::span<const funnel::variable<float>>(losses)),
+          1 / static_cast<float>(contexts_.size()));
+    });
+    for (std::size_t shard = 1; shard < contexts_.size(); ++shard)
+      add_gradients(model_, contexts_[0], contexts_[shard], 1.0f);
+    optimizer_.step(model_, contexts_[0]);
+    for (auto& context : contexts_) context.clear();
+  }
+
+ private:
+  static Executor make(std::size_t threads) {
+    if constexpr (std::is_constructible_v<Executor, std::size_t>)
+      return Executor(threads);
+    else
+      return Executor();
+  }
+
+  mmoe_model model_;
+  bench::mmoe_batch batch_;
+  Executor executor_;
+  std::deque<funnel::training<float>> contexts_;
+  funnel::adam<float> optimizer_{{.learning_rate = 1e-3}};
+};
+
+template <class Executor>
+void add_training(std::size_t n, std::size_t threads) {
+  std::string name = "train_step/batch:" + std::to_string(n);
+  if (threads > 1) name += "/threads:" + std::to_string(threads);
+  add(name, {.flops = bench::mmoe_training_flops(double(n)), .threads = static_cast<int>(threads)},
+      [=]() -> bench::task {
+        const auto t = std::make_shared<trainer<Executor>>(n, threads);
+        return [t] { t->step(); };
+      });
+}
+
+const bool added = [] {
+  for (const std::size_t n : {1, 16, 128, 512, 2048}) add_mmoe(n);
+  for (const std::size_t n : {1, 16, 128, 512, 2048}) add_request(n);
+  for (const std::size_t n : {256, 1024}) {
+    add_training<funnel::serial>(n, 1);
+#ifdef FUNNEL_HAS_TBB
+    add_training<funnel::tbb_executor>(n, 2);
+#endif
+  }
+  return true;
+}();
+
+}  // namespace

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+#include "harness.hpp"
+#include "workloads.hpp"
+
+#include <funnel/nn/context.hpp>
+#include <funnel/sequence/category_index.hpp>
+#include <funnel/sequence/filter.hpp>
+#include <funnel/sequence/target_attention.hpp>
+
+#include <memory>
+
+namespace {
+
+using bench::add;
+using bench::history_data;
+
+/// The positions of a category in the index of one history, of which there are 2^-category.
+void add_lookup(std::uint32_t category) {
+  const std::size_t found = history_data::events >> category;
+  add("filter/1000000/lookup/found:" + std::to_string(found),
+      {.l2_bytes = 8.0 * static_cast<double>(found)}, [=]() -> bench::task {
+        const auto data = std::make_shared<history_data>(std::size_t{1});
+        const auto index =
+            std::make_shared<funnel::category_index>(std::as_const(data->categories).row(0));
+        return [index, category, positions = std::vector<std::uint32_t>(found)]() mutable {
+          benchmark::DoNotOptimize(hard_search(*index, category, positions));
+        };
+      });
+}
+
+const bool added = [] {
+  add("target_attention/500x200x64", {.flops = 4.0 * 500 * 200 * 64}, []() -> bench::task {
+    const auto data = std::make_shared<bench::attention_data>();
+    const auto context = std::make_shared<funnel::inference<float>>();
+    return [=] {
+      context->reset();
+      benchmark::DoNotOptimize(funnel::target_attention(*context, data->candidates.view(),
+                                                        data->events.view(), data->offsets)
+                                   .data());
+    };
+  });
+
+  add("filter/1000000/index", {.memory_bytes = 8.0 * history_data::events}, []() -> bench::task {
+    const auto data = std::make_shared<history_data>();
+    const auto index = std::make_shared<funnel::category_index>();
+    return [=, i = std::size_t{0}]() mutable {
+      index->assign(std::as_const(data->categories).row(i++ % history_data::many));
+    };
+  });
+  for (const std::uint32_t category : {5, 8, 11, 14}) add_lookup(category);
+  return true;
+}();
+
+}  // namespace

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/core/matrix.hpp>
+#include <funnel/core/random.hpp>
+#include <funnel/nn/initialization.hpp>
+#include <funnel/nn/mlp.hpp>
+#include <funnel/preranking/three_tower.hpp>
+#include <funnel/ranking/mmoe.hpp>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <span>
+#include <string>
+#include <vector>
+
+// The shapes and the data of every workload, the same for funnel and for its peers.
+namespace bench {
+
+using funnel::matrix;
+
+/// Values uniform in [low, high), the same for the same seed.
+inline matrix<float> uniform(std::size_t rows, std::size_t cols, std::uint64_t seed,
+                             double low = -1, double high = 1) {
+  funnel::random_generator bits(seed);
+  matrix<float> values(rows, cols);
+  for (float& v : values.flat())
+    v = static_cast<float>(low + (high - low) * funnel::uniform01(bits));
+  return values;
+}
+
+/// Ids uniform in [0, below).
+inline std::vector<std::uint32_t> uniform_ids(std::size_t count, std::size_t below,
+                                              std::uint64_t seed) {
+  funnel::random_generator bits(seed);
+  std::vector<std::uint32_t> ids(count);
+  for (std::uint32_t& id : ids) id = static_cast<std::uint32_t>(funnel::uniform_below(bits, below));
+  return ids;
+}
+
+/// What `layers` multiply for one row: multiply-adds.
+inline double multiply_adds(std::initializer_list<std::size_t> sizes) {
+  double sum = 0;
+  for (const std::size_t* in = sizes.begin(); in + 1 < sizes.end(); ++in)
+    sum += static_cast<double>(in[0] * in[1]);
+  return sum;
+}
+
+// dense/INxOUT/n:N: y = relu(x W + b).
+
+struct dense_shape {
+  std::size_t in, out, n;
+
+  std::string name() const {
+    return "dense/" + std::to_string(in) + "x" + std::to_string(out) + "/n:" + std::to_string(n);
+  }
+};
+
+inline std::vector<dense_shape> dense_shapes() {
+  std::vector<dense_shape> shapes;
+  for (const std::size_t in : {64, 256, 512, 1024})
+    for (const std::size_t out : {32, 64, 128, 512})
+      for (const std::size_t n : {1, 16, 128, 512, 2048}) shapes.push_back({in, out, n});
+  return shapes;
+}
+
+struct dense_data {
+  matrix<float> x, weight, bias;
+
+  explicit dense_data(const dense_shape& s)
+      : x(uniform(s.n, s.in, 1)), weight(uniform(s.in, s.out, 2, -.1, .1)),
+        bias(uniform(1, s.out, 3)) {}
+
+  funnel::dense<float> layer() const {
+    funnel::dense<float> made(weight.rows(), weight.cols(), {.function = funnel::activation::relu});
+    made.weight.value = weight;
+    made.bias.value = bias;
+    return made;
+  }
+};
+
+// mmoe/n:N: 256 inputs, 4 experts (128, 64), 4 gates, and a tower (32, 1) for each of 4 tasks.
+// mmoe_request/n:N: the same where the first 160 inputs are one user's and 96 an item's.
+
+struct mmoe_model {
+  static constexpr std::size_t in = 256, user_in = 160, experts = 4, tasks = 4;
+
+  funnel::mmoe<float, tasks> mixture{
+      in, {.experts = experts, .expert_sizes = {128, 64}, .gate_dropout = 0}};
+  std::vector<funnel::mlp<float>> towers{tasks, funnel::mlp<float>(64, {32, 1})};
+
+  mmoe_model() {
+    funnel::random_generator bits(11);
+    initialize(*this, bits);
+  }
+
+  template <funnel::Context C>
+  std::array<funnel::value_of<C>, tasks> operator()(C& context, const auto& x) const {
+    auto y = mixture(context, x);
+    for (std::size_t t = 0; t < tasks; ++t) y[t] = towers[t](context, y[t]);
+    return y;
+  }
+
+  void visit_parameters(auto&& visit) {
+    visit("mixture", mixture);
+    visit("towers", towers);
+  }
+};
+
+/// Float operations of mmoe for n rows with `rows_of_user` of the user's part.
+inline double mmoe_flops(double n, double rows_of_user) {
+  const double first = 4.0 * 128 + 4 * 4;  // outputs of what reads the input
+  const double rest = 4 * (multiply_adds({128, 64}) + 4 * 64 + multiply_adds({64, 32, 1}));
+  return 2 * (rows_of_user * 160 * first + n * 96 * first + n * rest);
+}
+
+/// Bytes of its weights, which even one row has to read.
+inline constexpr double mmoe_weight_bytes =
+    4 * (256 * (4 * 128 + 4 * 4) + 4 * (128 * 64 + 64 * 32 + 32));
+
+/// Float operations of a training step of n rows: forward, gradients of weights, gradients of inputs but
+/// those of the first layers.
+inline double mmoe_training_flops(double n) {
+  const double first = 2 * n * 256 * (4.0 * 128 + 4 * 4);
+  return 3 * mmoe_flops(n, n) - first;
+}
+
+struct mmoe_batch {
+  matrix<float> x;                      ///< [n, 256]
+  std::array<matrix<float>, 4> labels;  ///< [n, 1] each, 0 or 1
+
+  explicit mmoe_batch(std::size_t n) : x(uniform(n, mmoe_model::in, 21)) {
+    for (std::size_t t = 0; t < labels.size(); ++t) {
+      labels[t] = uniform(n, 1, 22 + t, 0, 1);
+      for (float& y : labels[t].flat()) y = y < .2f ? 1.0f : 0.0f;
+    }
+  }
+};
+
+// target_attention/500x200x64: 500 candidates over the 200 events of one user.
+
+struct attention_data {
+  matrix<float> candidates = uniform(500, 64, 31);
+  matrix<float> events = uniform(200, 64, 32);
+  std::array<std::uint32_t, 2> offsets{0, 200};
+};
+
+// three_tower/5000: user (256 -> 256, 128, 64) once, item vectors of 64 from a warm cache,
+// cross (32 -> 16), top (144 -> 128, 64, 4).
+
+struct tower_model : funnel::three_tower<funnel::mlp<float>, funnel::mlp<float>, funnel::mlp<float>,
+                                         funnel::mlp<float>> {
+  static constexpr std::size_t candidates = 5000, item_dim = 64;
+
+  tower_model()
+      : three_tower{{256, {256, 128, 64}}, {128, {128, 64}}, {32, {16}}, {144, {128, 64, 4}}} {
+    funnel::random_generator bits(41);
+    initialize(*this, bits);
+  }
+  static double flops() {
+    const double user = multiply_adds({256, 256, 128, 64}) + 64.0 * 128;
+    const double candidate = multiply_adds({32, 16}) + 80.0 * 128 + multiply_adds({128, 64, 4});
+    return 2 * (user + candidates * candidate);
+  }
+};
+
+struct tower_data {
+  matrix<float> user = uniform(1, 256, 42);
+  matrix<float> items = uniform(tower_model::candidates, 128, 43);  ///< static features
+  matrix<float> crosses = uniform(tower_model::candidates, 32, 44);
+};
+
+// top_k/1000000x64/k:500/queries:Q: exact search by inner product.
+
+struct search_data {
+  static constexpr std::size_t items = 1000000, dim = 64, k = 500, queries = 32;
+
+  matrix<float> vectors = uniform(items, dim, 51);
+  matrix<float> query = uniform(queries, dim, 52);
+};
+
+// mmr/Nx64/k:K, dpp/Nx64/k:K: vectors scatter about 50 topics; relevance is uniform in [0, 1).
+
+struct slate_data {
+  matrix<float> vectors, relevance;
+
+  explicit slate_data(std::size_t n) : vectors(n, 64), relevance(uniform(1, n, 61, 0, 1)) {
+    const matrix<float> topics = uniform(50, 64, 62);
+    const matrix<float> noise = uniform(n, 64, 63);
+    const std::vector<std::uint32_t> topic = uniform_ids(n, topics.rows(), 64);
+    for (std::size_t i = 0; i < n; ++i)
+      for (std::size_t j = 0; j < 64; ++j) vectors(i, j) = topics(topic[i], j) + noise(i, j);
+  }
+};
+inline constexpr double mmr_relevance_weight = .7, dpp_relevance_weight = .5;
+
+// filter/1000000/...: histories of a million events, one after another, so that each is read from
+// memory. Category and cluster c hold a share of 2^-c of them.
+
+struct history_data {
+  static constexpr std::size_t events = 1000000, many = 24;
+  static constexpr std::uint32_t category = 7, cluster = 8;  // 0.8 % and 0.4 %
+
+  matrix<std::uint32_t> categories, clusters;
+
+  explicit history_data(std::size_t histories = many)
+      : categories(halving_ids(histories, 71)), clusters(halving_ids(histories, 72)) {}
+
+  static matrix<std::uint32_t> halving_ids(std::size_t rows, std::uint64_t seed) {
+    funnel::random_generator bits(seed);
+    matrix<std::uint32_t> ids(rows, events);
+    for (std::uint32_t& id : ids.flat())
+      id = 1 + static_cast<std::uint32_t>(std::countl_zero(bits() | 1));
+    return ids;
+  }
+};
+
+// embedding_bag/1000000x64/bags:512/len:50: the mean of 50 rows, 512 times. Batches follow one
+// another, so that rows come from memory.
+
+struct bag_data {
+  static constexpr std::size_t rows = 1000000, dim = 64, bags = 512, length = 50, batches = 64;
+
+  matrix<float> table = uniform(rows, dim, 81);
+  std::vector<std::uint32_t> ids = uniform_ids(batches * bags * length, rows, 82);
+  std::vector<std::uint32_t> offsets = [] {
+    std::vector<std::uint32_t> made(bags + 1);
+    for (std::size_t i = 0; i <= bags; ++i) made[i] = static_cast<std::uint32_t>(i * length);
+    return made;
+  }();
+
+  std::span<const std::uint32_t> batch(std::size_t i) const {
+    return std::span(ids).subspan(i % batches * bags * length, bags * length);
+  }
+};
+
+// train_step_embeddings/batch:1024: 20 ids a row into a table [1000000, 16], side by side into one
+// logit, cross-entropy, row-wise Adagrad. Batches follow one another.
+
+struct sparse_data {
+  static constexpr std::size_t rows = 1000000, dim = 16, fields = 20, batch = 1024, batches = 32;
+
+  matrix<float> table = uniform(rows, dim, 91, -.05, .05);
+  matrix<float> weight = uniform(fields * dim, 1, 92, -.1, .1);
+  std::vector<std::uint32_t> ids = uniform_ids(batches * batch * fields, rows, 93);
+  matrix<float> labels = [] {
+    matrix<float> made = uniform(batches, batch, 94, 0, 1);
+    for (float& y : made.flat()) y = y < .2f ? 1.0f : 0.0f;
+    return made;
+  }();
+
+  funnel::matrix_view<const std::uint32_t> batch_ids(std::size_t i) const {
+    return {ids.data() + i % batches * batch * fields, batch, fields};
+  }
+};
+
+}  // namespace bench
