@@ -91,3 +91,4 @@
 #include <funnel/simd/inner_product.hpp>
 #include <funnel/simd/pack.hpp>
 #include <funnel/simd/reduce.hpp>
+#include <funnel/simd/scan.hpp>

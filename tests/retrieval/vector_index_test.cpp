@@ -37,6 +37,12 @@ std::vector<scored_item> search(const Index& index, std::span<const float> query
   return found;
 }
 
+std::vector<float> vector_of(const vector_index<>& index, item_id item) {
+  std::vector<float> vector(index.dim());
+  index.copy_vector(item, vector);
+  return vector;
+}
+
 std::vector<item_id> items_of(const std::vector<scored_item>& found) {
   std::vector<item_id> items;
   for (const scored_item& f : found) items.push_back(f.item);
@@ -76,7 +82,7 @@ TEST_CASE("vector_index: worked by hand") {
   const vector_index<> index(vectors);
   CHECK(index.size() == 4);
   CHECK(index.dim() == 2);
-  CHECK(same_bits(index.vector(2).data(), vectors.row(2).data(), 2));
+  CHECK(vector_of(index, 2) == std::vector<float>{.6f, .8f});
   const std::vector<float> query{1, 0};
   check_same(search(index, query, 3), {{0, 1.f}, {2, .6f}, {1, 0.f}});
 }
@@ -179,7 +185,13 @@ TEST_CASE("vector_index: keeps a copy of what it is given, rows with gaps too") 
   const matrix<float> middle(wide.view().middle_cols(2, 3));
   const vector_index<> index(wide.view().middle_cols(2, 3));
   std::ranges::fill(wide.flat(), 0.f);
-  for (item_id i = 0; i < 9; ++i) CHECK(same_bits(index.vector(i).data(), middle.row(i).data(), 3));
+  for (item_id i = 0; i < 9; ++i)
+    CHECK(same_bits(vector_of(index, i).data(), middle.row(i).data(), 3));
+  std::vector<float> two(2), three(3);
+  CHECK(refuses([&] { index.copy_vector(9, three); }, "funnel::vector_index::copy_vector",
+                "item 9 of 9"));
+  CHECK(refuses([&] { index.copy_vector(0, two); }, "funnel::vector_index::copy_vector",
+                "vector has 2 values, expected 3"));
 }
 
 TEST_CASE("vector_index: many threads search one index") {
@@ -189,4 +201,88 @@ TEST_CASE("vector_index: many threads search one index") {
   thread_executor threads;
   threads.for_each(20, [&](std::size_t i) { found[i] = search(index, queries.row(i), 50); });
   for (std::size_t i = 0; i < 20; ++i) check_same(found[i], search(index, queries.row(i), 50));
+}
+
+TEST_CASE("vector_index: many queries at once find what each finds alone, to the bit") {
+  const auto odd = [](item_id item) { return item % 2 == 1; };
+  const auto few = [](item_id item) { return item % 101 == 7; };
+  for (const std::size_t n : size_list{0, 1, 31, 64, 65, 1000, 2500}) {
+    matrix<float> vectors = random_matrix<float>(n, 24, n);
+    for (std::size_t i = 5; i < n; i += 97) vectors(i, 3) = not_a_number;
+    const vector_index<> index(vectors);
+    for (const std::size_t q : size_list{1, 2, 7, 8, 16, 33, 64, 65, 130}) {
+      const matrix<float> queries = random_matrix<float>(q, 24, q);
+      for (const std::size_t k : size_list{1, 10, 100}) {
+        const auto agree = [&](const auto& admit) {
+          std::vector<scored_item> found(q * (k + 1), {77, -7}), of_threads = found;
+          const funnel::matrix_view<scored_item> rows(found.data(), q, k, k + 1);
+          const std::size_t count = index.search(queries, rows, admit);
+          funnel::arena scratch;
+          thread_executor threads{3};
+          CHECK(index.search(queries,
+                             funnel::matrix_view<scored_item>(of_threads.data(), q, k, k + 1),
+                             admit, threads, scratch) == count);
+          bool same = true;
+          for (std::size_t i = 0; i < q; ++i) {
+            const std::vector<scored_item> alone = search(index, queries.row(i), k, admit);
+            same = same && alone.size() == count &&
+                   same_bits(alone.data(), rows.row(i).data(), count) &&
+                   same_bits(found.data() + i * (k + 1), of_threads.data() + i * (k + 1), k + 1) &&
+                   found[i * (k + 1) + k].item == 77;
+          }
+          INFO(n << " items, " << q << " queries, " << k << " of them");
+          CHECK(same);
+        };
+        agree(funnel::any_item{});
+        agree(odd);
+        agree(few);
+      }
+    }
+  }
+}
+
+TEST_CASE("vector_index: scores that rise, fall and repeat through more than one block") {
+  constexpr std::size_t n = 5000;
+  matrix<float> vectors(n, 3);
+  for (std::size_t i = 0; i < n; ++i) {
+    vectors(i, 0) = static_cast<float>(i);
+    vectors(i, 1) = -static_cast<float>(i);
+    vectors(i, 2) = static_cast<float>(i * 7919 % 97);
+  }
+  const vector_index<> index(vectors);
+  const auto all = funnel::any_item{};
+  for (std::size_t k = 0; k < 3; ++k) {
+    std::vector<float> query(3);
+    query[k] = 1;
+    for (const std::size_t most : size_list{1, 4, 5, 6, 500, n})
+      check_same(search(index, query, most), naive(vectors, query, most, all));
+  }
+}
+
+TEST_CASE("vector_index: sets of items as bits") {
+  const matrix<float> vectors = whole_numbers(300, 4, 1);
+  const matrix<float> query = whole_numbers(1, 4, 2);
+  const vector_index<> index(vectors);
+  std::vector<std::uint64_t> words(4);  // items 256 and more are not in it
+  const auto chosen = [](item_id item) { return item < 256 && item * 7 % 5 == 1; };
+  for (item_id i = 0; i < 300; ++i)
+    if (chosen(i)) words[i / 64] |= std::uint64_t{1} << i % 64;
+  const funnel::item_bitmap set{words};
+  check_same(search(index, query.row(0), 300, set), naive(vectors, query.row(0), 300, chosen));
+  const auto others = [&](item_id i) { return !set(i); };
+  check_same(search(index, query.row(0), 20, others),
+             naive(vectors, query.row(0), 20, [&](item_id i) { return !chosen(i); }));
+  CHECK(search(index, query.row(0), 5, funnel::item_bitmap{}).empty());
+}
+
+TEST_CASE("vector_index: batches of queries that are refused") {
+  const vector_index<> index{matrix<float>(2, 4)};
+  const matrix<float> queries(3, 4), narrow(3, 5);
+  std::vector<scored_item> found(30, {77, -7});
+  const funnel::matrix_view<scored_item> two(found.data(), 2, 10), three(found.data(), 3, 10);
+  CHECK(refuses([&] { index.search(queries, two); }, "funnel::vector_index::search",
+                "found has 2 rows for 3 queries"));
+  CHECK(refuses([&] { index.search(narrow, three); }, "funnel::vector_index::search",
+                "query has 5 values, expected 4"));
+  CHECK(found[0].item == 77);
 }

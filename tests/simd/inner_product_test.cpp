@@ -9,38 +9,100 @@
 #include <cmath>
 #include <vector>
 
-TEST_CASE("inner_products_kernel: one exact product a row, the same bits wherever the row stands") {
-  for_each_arch([]<class Arch>(Arch arch) {
-    for (const std::size_t d : size_list{1, 7, 16, 64, 67}) {
-      const funnel::matrix<float> vectors = random_matrix<float>(9, d, d);
-      const funnel::matrix<float> query = random_matrix<float>(1, d, d + 1);
-      std::vector<float> scores(9);
-      funnel::inner_products_kernel(arch, query.data(), vectors.view(), scores.data());
-      for (std::size_t i = 0; i < 9; ++i) {
-        double exact = 0, magnitudes = 0;
-        for (std::size_t j = 0; j < d; ++j) {
-          exact += double{query(0, j)} * double{vectors(i, j)};
-          magnitudes += std::abs(double{query(0, j)} * double{vectors(i, j)});
+using funnel::matrix;
+using funnel::matrix_view;
+
+namespace {
+
+template <class Arch>
+struct packed_items {
+  std::size_t count;  // with those that fill up the last panel
+  std::vector<float> panels;
+
+  explicit packed_items(const matrix<float>& rows)
+      : panels(funnel::packed_items_size<Arch, float>(rows.rows(), rows.cols())) {
+    constexpr std::size_t panel = funnel::item_panel<Arch, float>;
+    count = (rows.rows() + panel - 1) / panel * panel;
+    for (std::size_t i = 0; i < rows.rows(); ++i) {
+      for (std::size_t k = 0; k < rows.cols(); ++k)
+        panels[funnel::packed_item_place<Arch, float>(i, k, rows.cols())] = rows(i, k);
+    }
+  }
+
+  matrix<float> scores(const matrix<float>& queries) const {
+    matrix<float> y(queries.rows(), count, 77);
+    funnel::inner_products_kernel(Arch{}, queries.view(), panels.data(), 0, y.view());
+    return y;
+  }
+};
+
+}  // namespace
+
+TEST_CASE(
+    "inner_products_kernel: every query with every item, zeros where the last panel is empty") {
+  for_each_arch([]<class Arch>(Arch) {
+    for (const std::size_t n : size_list{1, 2, 31, 32, 33, 70}) {
+      for (const std::size_t d : size_list{1, 7, 16, 67}) {
+        for (const std::size_t q : size_list{1, 2, 3, 8, 9, 16, 27}) {
+          const matrix<float> items = random_matrix<float>(n, d, n + d);
+          const matrix<float> queries = random_matrix<float>(q, d, q);
+          const matrix<float> scores = packed_items<Arch>(items).scores(queries);
+          bool right = true;
+          for (std::size_t a = 0; a < q; ++a) {
+            for (std::size_t i = 0; i < n; ++i) {
+              double exact = 0, magnitudes = 0;
+              for (std::size_t j = 0; j < d; ++j) {
+                const double term = double{queries(a, j)} * double{items(i, j)};
+                exact += term;
+                magnitudes += std::abs(term);
+              }
+              right = right && tolerance::within(double{scores(a, i)}, exact,
+                                                 tolerance::reduction<float>(d, magnitudes));
+            }
+            for (std::size_t i = n; i < scores.cols(); ++i) right = right && scores(a, i) == 0;
+          }
+          INFO(n << " items, " << d << " values, " << q << " queries");
+          CHECK(right);
         }
-        CHECK(tolerance::within(scores[i], exact, tolerance::reduction<float>(d, magnitudes)));
-        float alone = 0;
-        funnel::inner_products_kernel(arch, query.data(), vectors.view().middle_rows(i, 1), &alone);
-        CHECK(alone == scores[i]);
       }
     }
   });
 }
 
-TEST_CASE("inner_products_kernel: reads rows apart from one another, and none at all") {
-  const funnel::matrix<float> wide = random_matrix<float>(4, 10, 3);
-  const funnel::matrix<float> query = random_matrix<float>(1, 6, 4);
-  std::vector<float> scores(4, -1.f), copied(4);
+TEST_CASE("inner_products_kernel: a query gives the same bits in every batch") {
+  for_each_arch([]<class Arch>(Arch) {
+    const matrix<float> items = random_matrix<float>(100, 64, 1);
+    const matrix<float> queries = random_matrix<float>(40, 64, 2);
+    const packed_items<Arch> packed(items);
+    const matrix<float> all = packed.scores(queries);
+    for (const std::size_t q : size_list{1, 2, 5, 8, 13, 16, 39}) {
+      const matrix<float> some =
+          packed.scores(matrix<float>(queries.view().middle_rows(40 - q, q)));
+      CHECK(same_bits(some.view(), all.view().middle_rows(40 - q, q)));
+    }
+  });
+}
+
+TEST_CASE(
+    "inner_products_kernel: rows apart from one another, no queries, no values, panels behind") {
+  using arch = funnel::default_arch;
+  constexpr std::size_t panel = funnel::item_panel<arch, float>;
+  const matrix<float> items = random_matrix<float>(3 * panel, 6, 3);
+  const packed_items<arch> packed(items);
+  const matrix<float> wide = random_matrix<float>(20, 10, 4);
   const auto part = wide.view().middle_cols(2, 6);
-  funnel::inner_products_kernel(funnel::default_arch{}, query.data(), part, scores.data());
-  const funnel::matrix<float> copy(part);
-  funnel::inner_products_kernel(funnel::default_arch{}, query.data(), copy.view(), copied.data());
-  CHECK(scores == copied);
-  funnel::inner_products_kernel(funnel::default_arch{}, query.data(), part.middle_rows(0, 0),
-                                copied.data());
-  CHECK(scores == copied);
+  const matrix<float> expected = packed.scores(matrix<float>(part));
+  matrix<float> room(20, 3 * panel + 5, 77);
+  funnel::inner_products_kernel(arch{}, part, packed.panels.data(), 2,
+                                room.view().middle_cols(3, panel));
+  CHECK(same_bits(room.view().middle_cols(3, panel), expected.view().middle_cols(0, panel)));
+  for (std::size_t i = 0; i < 20; ++i) {
+    CHECK(room(i, 2) == 77);
+    CHECK(room(i, 3 + panel) == 77);
+  }
+  funnel::inner_products_kernel(arch{}, part.middle_rows(0, 0), packed.panels.data(), 0,
+                                room.view().middle_rows(0, 0).middle_cols(0, panel));
+  funnel::inner_products_kernel(arch{}, part.middle_cols(0, 0), packed.panels.data(), 0,
+                                room.view().middle_cols(0, panel));
+  CHECK(room(19, panel - 1) == 0);
 }

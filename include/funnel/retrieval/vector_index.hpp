@@ -1,90 +1,198 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/arena.hpp>
+#include <funnel/core/executor.hpp>
 #include <funnel/core/ids.hpp>
 #include <funnel/core/matrix.hpp>
-#include <funnel/core/top_k.hpp>
+#include <funnel/retrieval/detail/best_items.hpp>
 #include <funnel/simd/inner_product.hpp>
+#include <funnel/simd/scan.hpp>
 
 #include <algorithm>
-#include <array>
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <span>
-#include <utility>
 
 namespace funnel {
-
-/// One item a search found.
-struct scored_item {
-  item_id item = 0;
-  float score = 0;
-};
 
 /// Takes every item.
 struct any_item {
   constexpr bool operator()(item_id) const { return true; }
 };
 
+/// Takes the items of a set, one bit an item: item i is bit i % 64 of word i / 64. Items behind the
+/// last word are not in it. Put `!` before it for a set of items to leave out.
+struct item_bitmap {
+  std::span<const std::uint64_t> words;
+
+  constexpr bool operator()(item_id item) const {
+    return item / 64 < words.size() && (words[item / 64] >> item % 64 & 1) != 0;
+  }
+};
+
 /// Exact search of the k items whose vectors have the largest inner product with a query.
 ///
 /// Item i is row i of the vectors. With vectors of length one and a query of length one the scores
 /// are cosines. Searching is const: any number of threads may do it.
+///
+/// Order       larger score first; of equal scores the lower item; NaN scores last.
+/// Errors      std::invalid_argument if a query has another length, or found other rows than
+///             queries.
+/// Cost        one query is bound by reading the vectors, 4 n d bytes; from about eight on, at 2 n d
+///             operations a query, by arithmetic. admit is asked about items that would be among
+///             the best so far, no others.
+/// Numerics    a query's scores have the same bits alone, in a batch and with any number of threads.
 template <class Arch = default_arch>
 class vector_index {
  public:
   vector_index() = default;
-  /// Keeps a copy of the vectors, [n, d].
-  explicit vector_index(matrix_view<const float> vectors) : vectors_(vectors) {}
+  /// Keeps a copy of the vectors, [n, d], packed for `Arch`.
+  explicit vector_index(matrix_view<const float> vectors)
+      : size_(vectors.rows()), dim_(vectors.cols()),
+        panels_(packed_items_size<Arch, float>(size_, dim_)) {
+    for (std::size_t i = 0; i < size_; ++i) {
+      for (std::size_t k = 0; k < dim_; ++k)
+        panels_[packed_item_place<Arch, float>(i, k, dim_)] = vectors(i, k);
+    }
+  }
 
-  std::size_t size() const { return vectors_.rows(); }
-  std::size_t dim() const { return vectors_.cols(); }
-  std::span<const float> vector(item_id item) const { return vectors_.row(item); }
+  std::size_t size() const { return size_; }
+  std::size_t dim() const { return dim_; }
 
-  /// Writes the best items for which `admit(item)` holds, best first; gives how many:
-  /// `found.size()`, or fewer if fewer are admitted.
+  /// Writes the vector of an item, [d].
+  /// Errors      std::invalid_argument if there is no such item, or `vector` has not d values.
+  void copy_vector(item_id item, std::span<float> vector) const {
+    if (item >= size_ || vector.size() != dim_) {
+      detail::fail("funnel::vector_index::copy_vector: item ", item, " of ", size_, ", vector has ",
+                   vector.size(), " values, expected ", dim_);
+    }
+    for (std::size_t k = 0; k < dim_; ++k)
+      vector[k] = panels_[packed_item_place<Arch, float>(item, k, dim_)];
+  }
+
+  /// Writes the best items for which `admit(item)` holds, best first; gives how many: k, or fewer if
+  /// fewer are admitted.
   ///
   /// Shapes      query [d]; found [k].
-  /// Order       larger score first; of equal scores the lower item; NaN scores last.
-  /// Errors      std::invalid_argument if the query has another length.
-  /// Cost        n d multiplications, n calls of admit at most; no memory.
   template <std::predicate<item_id> Admit = any_item>
   std::size_t search(std::span<const float> query, std::span<scored_item> found,
                      const Admit& admit = {}) const {
-    if (query.size() != dim()) {
-      detail::fail("funnel::vector_index::search: query has ", query.size(), " values, expected ",
-                   dim());
-    }
-    const auto before = [](const scored_item& a, const scored_item& b) {
-      return ranks_before(a.score, a.item, b.score, b.item);
-    };
+    return search(matrix_view<const float>(query.data(), 1, query.size()),
+                  matrix_view<scored_item>(found.data(), 1, found.size()), admit);
+  }
+
+  /// The same for many queries at once: the vectors are read once for up to 64 of them.
+  ///
+  /// Shapes      queries [q, d]; found [q, k], of which the first `count` of each row are written
+  ///             and `count` is returned, the same for all.
+  template <std::predicate<item_id> Admit = any_item>
+  std::size_t search(matrix_view<const float> queries, matrix_view<scored_item> found,
+                     const Admit& admit = {}) const {
+    check(queries, found);
+    const std::size_t count = search_range(queries, found, 0, size_, admit);
+    for (std::size_t q = 0; q < found.rows(); ++q)
+      std::ranges::sort(found.row(q).first(count), detail::found_before);
+    return count;
+  }
+
+  /// The same on the threads of an executor: each looks at a part of the items. `admit` is called
+  /// from all of them; q k items of `scratch` a thread.
+  template <std::predicate<item_id> Admit, Executor E>
+  std::size_t search(matrix_view<const float> queries, matrix_view<scored_item> found,
+                     const Admit& admit, E& executor, arena& scratch) const {
+    check(queries, found);
+    constexpr std::size_t step = item_panel<Arch, float>;
+    const std::size_t parts = std::max<std::size_t>(1, executor.concurrency());
+    const std::size_t part_size = (size_ / parts / step + 1) * step;
+    const std::size_t slots = found.rows() * found.cols();
+    auto* of_parts = scratch.allocate<scored_item>(parts * slots);
+    auto* counts = scratch.allocate<std::size_t>(parts);
+    executor.for_each(parts, [&](std::size_t p) {
+      const std::size_t begin = std::min(size_, p * part_size);
+      const std::size_t end = std::min(size_, begin + part_size);
+      counts[p] = search_range(queries, {of_parts + p * slots, found.rows(), found.cols()}, begin,
+                               end, admit);
+    });
     std::size_t count = 0;
-    std::array<float, block> scores;
-    for (std::size_t begin = 0; begin < size() && !found.empty(); begin += block) {
-      const std::size_t n = std::min(block, size() - begin);
-      inner_products_kernel(Arch{}, query.data(), vectors_.view().middle_rows(begin, n),
-                            scores.data());
-      for (std::size_t i = 0; i < n; ++i) {
-        const scored_item candidate{static_cast<item_id>(begin + i), scores[i]};
-        if (count == found.size() && !before(candidate, found.front())) continue;
-        if (!admit(candidate.item)) continue;
-        if (count == found.size()) {
-          std::ranges::pop_heap(found, before);
-        } else {
-          ++count;
-        }
-        found[count - 1] = candidate;  // the worst is at the front of the heap
-        std::ranges::push_heap(found.first(count), before);
+    for (std::size_t q = 0; q < found.rows() && found.cols() > 0; ++q) {
+      count = 0;
+      for (std::size_t p = 0; p < parts; ++p) {
+        const scored_item* best = of_parts + p * slots + q * found.cols();
+        for (std::size_t i = 0; i < counts[p]; ++i)
+          detail::add_to_best(found.row(q), count, best[i]);
       }
+      std::ranges::sort(found.row(q).first(count), detail::found_before);
     }
-    std::ranges::sort_heap(found.first(count), before);
     return count;
   }
 
  private:
-  static constexpr std::size_t block = 256;  // scores of a block stay in L1
+  static constexpr std::size_t most_queries = 64;  // at once; beyond, reading costs nothing anyway
+  static constexpr std::size_t most_items = 1024;
+  static constexpr std::size_t most_scores = 4096;  // 16 KB, half of L1
 
-  matrix<float> vectors_;
+  static std::size_t panels_of(std::size_t items) {
+    return (items + item_panel<Arch, float> - 1) / item_panel<Arch, float>;
+  }
+
+  void check(matrix_view<const float> queries, matrix_view<scored_item> found) const {
+    if (queries.cols() != dim_) {
+      detail::fail("funnel::vector_index::search: query has ", queries.cols(), " values, expected ",
+                   dim_);
+    }
+    if (queries.rows() != found.rows()) {
+      detail::fail("funnel::vector_index::search: found has ", found.rows(), " rows for ",
+                   queries.rows(), " queries");
+    }
+  }
+
+  /// The best of items [begin, end), not sorted; `begin` is the first column of a panel.
+  template <class Admit>
+  std::size_t search_range(matrix_view<const float> queries, matrix_view<scored_item> found,
+                           std::size_t begin, std::size_t end, const Admit& admit) const {
+    alignas(64) float scores[most_scores];
+    std::size_t count = 0;
+    if (found.cols() == 0) return count;
+    for (std::size_t first = 0; first < queries.rows(); first += most_queries) {
+      const std::size_t n = std::min(most_queries, queries.rows() - first);
+      const std::size_t block = std::min(most_items, most_scores / n / most_queries * most_queries);
+      std::size_t count_before = 0;
+      for (std::size_t item = begin; item < end; item += block, count_before = count) {
+        const std::size_t items = std::min(block, end - item);
+        const std::size_t panels = panels_of(items);
+        const matrix_view<float> y(scores, n, panels * item_panel<Arch, float>, block);
+        inner_products_kernel(Arch{}, queries.middle_rows(first, n), panels_.data() + item * dim_,
+                              panels_of(end - item) - panels, y);
+        for (std::size_t q = 0; q < n; ++q) {
+          count = count_before;
+          take_best(y.row(q).first(items), item, found.row(first + q), count, admit);
+        }
+      }
+    }
+    return count;
+  }
+
+  template <class Admit>
+  static void take_best(std::span<const float> scores, std::size_t first_item,
+                        std::span<scored_item> found, std::size_t& count, const Admit& admit) {
+    for (std::size_t i = 0; i < scores.size(); ++i) {
+      if (count == found.size()) {
+        // Of those that follow few get further: whole registers are passed over.
+        i = find_above_kernel(Arch{}, scores.data(), i, scores.size(), found.front().score);
+        if (i == scores.size()) break;
+      }
+      const scored_item candidate =
+          detail::comparable(static_cast<item_id>(first_item + i), scores[i]);
+      if (count == found.size() && !detail::found_before(candidate, found.front())) continue;
+      if (admit(candidate.item)) detail::add_to_best(found, count, candidate);
+    }
+  }
+
+  std::size_t size_ = 0;
+  std::size_t dim_ = 0;
+  detail::aligned_vector<float> panels_;
 };
 
 }  // namespace funnel

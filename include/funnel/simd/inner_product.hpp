@@ -1,21 +1,106 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/error.hpp>
 #include <funnel/core/matrix.hpp>
-#include <funnel/simd/reduce.hpp>
+#include <funnel/simd/pack.hpp>
 
 #include <cstddef>
 
 namespace funnel {
 
-/// scores[i] = <query, vectors row i>. A row gives the same bits wherever it stands.
-///
-/// Cost        reads every vector once: bound by memory for large tables.
+/// Items in a panel of vectors: value k of them stands side by side, [d][item_panel].
 template <class Arch, class T>
-void inner_products_kernel(Arch arch, const T* query, matrix_view<const T> vectors,
-                           T* scores) noexcept {
-  for (std::size_t i = 0; i < vectors.rows(); ++i) {
-    scores[i] = dot_kernel(arch, query, vectors.row(i).data(), vectors.cols());
+inline constexpr std::size_t item_panel = 2 * detail::lanes<Arch, T>;
+
+/// Values that n vectors of d take in panels.
+template <class Arch, class T>
+constexpr std::size_t packed_items_size(std::size_t n, std::size_t d) {
+  constexpr std::size_t panel = item_panel<Arch, T>;
+  return (n + panel - 1) / panel * panel * d;
+}
+
+/// Where value k of an item stands in panels of vectors of d.
+template <class Arch, class T>
+constexpr std::size_t packed_item_place(std::size_t item, std::size_t k, std::size_t d) {
+  constexpr std::size_t panel = item_panel<Arch, T>;
+  return (item / panel * d + k) * panel + item % panel;
+}
+
+namespace detail {
+
+/// `M` queries with the items of one panel. `Fetched` registers of each row of `ahead` are read into
+/// the cache on the way.
+template <std::size_t M, std::size_t Fetched, class Arch, class T>
+void inner_product_block(Arch, matrix_view<const T> queries, const T* panel, const T* ahead,
+                         T* scores, std::size_t score_stride) noexcept {
+  using p = pack<Arch, T>;
+  constexpr std::size_t width = lanes<Arch, T>;
+  const std::size_t stride = queries.stride();
+  p sum[M][2];
+  for (auto& pair : sum) pair[0] = pair[1] = p(T(0));
+  const T* query = queries.data();
+  for (std::size_t k = 0; k < queries.cols(); ++k, panel += 2 * width, ahead += 2 * width) {
+#if defined(__GNUC__)
+    // Into the second level of the cache: it waits for more lines at a time than the first.
+    for (std::size_t v = 0; v < Fetched; ++v) __builtin_prefetch(ahead + v * width, 0, 2);
+#endif
+    const p v0 = p::load_unaligned(panel);
+    const p v1 = p::load_unaligned(panel + width);
+    for (std::size_t m = 0; m < M; ++m) {
+      const p value(query[m * stride + k]);
+      sum[m][0] = fma(value, v0, sum[m][0]);
+      sum[m][1] = fma(value, v1, sum[m][1]);
+    }
+  }
+  for (std::size_t m = 0; m < M; ++m) {
+    sum[m][0].store_unaligned(scores + m * score_stride);
+    sum[m][1].store_unaligned(scores + m * score_stride + width);
+  }
+}
+
+}  // namespace detail
+
+/// scores(q, i) = <query q, item i> for the items of the panels, those that fill up the last one
+/// too.
+///
+/// Every product is one sum over the values in their order from zero: a query gives the same bits
+/// in every batch.
+///
+/// Shapes      queries [q, d]; panels of scores.cols() items, a multiple of `item_panel`, and
+///             `panels_after` more behind them, which are read next: they are prefetched.
+/// Cost        2 q n d operations; reads every panel from memory once.
+template <class Arch, class T>
+void inner_products_kernel(Arch arch, matrix_view<const T> queries, const T* panels,
+                           std::size_t panels_after, matrix_view<T> scores) noexcept {
+  constexpr std::size_t items = item_panel<Arch, T>;
+  constexpr std::size_t width = detail::lanes<Arch, T>;
+  // 16 sums in flight where there are 32 registers, 8 where there are 16.
+  constexpr std::size_t rows = width * sizeof(T) >= 64 ? 8 : 4;
+  FUNNEL_ASSERT(queries.rows() == scores.rows() && scores.cols() % items == 0);
+  const std::size_t n = queries.rows();
+  const std::size_t size = queries.cols() * items;
+  const std::size_t count = scores.cols() / items;
+  for (std::size_t j = 0; j < count; ++j) {
+    const T* panel = panels + j * size;
+    const T* ahead = j + 1 < count + panels_after ? panel + size : panel;
+    const auto block = [&]<std::size_t M, std::size_t Fetched>(std::size_t i, std::size_t first) {
+      detail::inner_product_block<M, Fetched>(
+          arch, queries.middle_rows(i, M), panel, ahead + first * width,
+          scores.data() + i * scores.stride() + j * items, scores.stride());
+    };
+    // The panels are one stream, which the machine reads ahead of by itself as long as it is read
+    // at an even pace. While several blocks of queries stay with a panel, the first two of them ask
+    // for half of the next panel each.
+    std::size_t i = 0;
+    if (n >= 2 * rows) {
+      block.template operator()<rows, 1>(0, 0);
+      block.template operator()<rows, 1>(rows, 1);
+      i = 2 * rows;
+    }
+    for (; i + rows <= n; i += rows) block.template operator()<rows, 0>(i, 0);
+    for (; i + 2 <= n; i += 2) block.template operator()<2, 0>(i, 0);
+    for (; i < n; ++i) block.template operator()<1, 0>(i, 0);
   }
 }
 
