@@ -71,6 +71,7 @@
 #include <funnel/nn/normalization.hpp>
 #include <funnel/nn/optimizer.hpp>
 #include <funnel/nn/parameter.hpp>
+#include <funnel/nn/quantized_embedding.hpp>
 #include <funnel/nn/schedule.hpp>
 #include <funnel/nn/similarity.hpp>
 #include <funnel/nn/softmax.hpp>
@@ -88,7 +89,10 @@
 #include <funnel/sequence/target_attention.hpp>
 #include <funnel/simd/activation.hpp>
 #include <funnel/simd/dense.hpp>
+#include <funnel/simd/embedding.hpp>
 #include <funnel/simd/inner_product.hpp>
 #include <funnel/simd/pack.hpp>
+#include <funnel/simd/prefetch.hpp>
 #include <funnel/simd/reduce.hpp>
 #include <funnel/simd/scan.hpp>
+#include <funnel/simd/storage.hpp>

@@ -118,3 +118,15 @@ TEST_CASE("matrix: of no rows or no columns") {
   CHECK(no_columns.row(2).empty());
   CHECK(matrix<float>(no_columns.view()).rows() == 3);
 }
+
+TEST_CASE("matrix: its values start on a cache line, large ones on a page of 2 MB") {
+  const auto starts_on = [](const auto& m, std::uintptr_t step) {
+    return reinterpret_cast<std::uintptr_t>(m.data()) % step == 0;
+  };
+  for (const std::size_t rows : {std::size_t{1}, std::size_t{3}, std::size_t{1000}})
+    CHECK(starts_on(matrix<float>(rows, 7), 64));
+  matrix<float> large(1 << 20, 1, 3.f);
+  CHECK(starts_on(large, std::uintptr_t{1} << 21));
+  CHECK(large(large.rows() - 1, 0) == 3);
+  CHECK(starts_on(matrix<float>(large), std::uintptr_t{1} << 21));
+}

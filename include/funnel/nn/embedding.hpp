@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/nn/concat.hpp>
+#include <funnel/nn/context.hpp>
 #include <funnel/nn/parameter.hpp>
 #include <funnel/nn/training.hpp>
-#include <funnel/simd/reduce.hpp>
+#include <funnel/simd/embedding.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -16,12 +16,25 @@ namespace detail {
 
 /// `first` is the position of ids[0] among all that the caller gave.
 /// Errors      std::invalid_argument if an id is not a row of the table.
-inline void check_ids(const char* function, std::span<const std::uint32_t> ids, std::size_t rows,
-                      std::size_t first = 0) {
-  for (std::size_t i = 0; i < ids.size(); ++i) {
-    if (ids[i] >= rows)
-      fail(function, ": ids[", first + i, "] is ", ids[i], ", expected below ", rows);
-  }
+template <class Arch>
+void check_ids(Arch arch, const char* function, std::span<const std::uint32_t> ids,
+               std::size_t rows, std::size_t first = 0) {
+  if (ids.empty() || largest_id_kernel(arch, ids.data(), ids.size()) < rows) return;
+  const std::size_t i = static_cast<std::size_t>(
+      std::ranges::find_if(ids, [rows](std::uint32_t id) { return id >= rows; }) - ids.begin());
+  fail(function, ": ids[", first + i, "] is ", ids[i], ", expected below ", rows);
+}
+
+/// Calls `run(ids, first)` for pieces of ids that lie side by side: all of them, or row by row.
+template <class Run>
+void for_each_run(matrix_view<const std::uint32_t> ids, Run&& run) {
+  if (ids.contiguous()) return run(std::span<const std::uint32_t>(ids.data(), ids.size()), 0);
+  for (std::size_t i = 0; i < ids.rows(); ++i) run(ids.row(i), i * ids.cols());
+}
+
+template <class T>
+stored_rows<T> stored_table(const parameter<T>& table) {
+  return {table.value.data(), table.rows(), table.cols(), table.cols()};
 }
 
 }  // namespace detail
@@ -53,22 +66,22 @@ struct embedding {
 
   template <Context C>
   value_of<C> operator()(C& context, matrix_view<const std::uint32_t> ids) const {
-    for (std::size_t i = 0; i < ids.rows(); ++i)
-      detail::check_ids("funnel::embedding", ids.row(i), table.rows(), i * ids.cols());
+    using arch = typename C::arch;
+    detail::for_each_run(ids, [&](std::span<const std::uint32_t> run, std::size_t first) {
+      detail::check_ids(arch{}, "funnel::embedding", run, table.rows(), first);
+    });
     const auto y = context.make(ids.rows(), ids.cols() * dim());
-    for (std::size_t i = 0; i < ids.rows(); ++i) {
-      T* to = writable(y).row(i).data();
-      for (const std::uint32_t id : ids.row(i)) to = std::ranges::copy(table.value.row(id), to).out;
-    }
+    detail::for_each_run(ids, [&](std::span<const std::uint32_t> run, std::size_t first) {
+      T* to = writable(y).data() + first * dim();
+      gather_kernel(arch{}, detail::stored_table(table), run, to);
+    });
     if constexpr (C::is_training) {
       context.record([this, &context, ids, y] {
         parameter_gradient<T>& gradient = context.gradient(table);
-        for (std::size_t i = 0; i < ids.rows(); ++i) {
-          const T* from = y.gradient.row(i).data();
-          for (const std::uint32_t id : ids.row(i)) {
-            for (T& to : gradient.row(id)) to += *from++;
-          }
-        }
+        detail::for_each_run(ids, [&](std::span<const std::uint32_t> run, std::size_t first) {
+          const T* from = y.gradient.data() + first * dim();
+          gradient.add_rows(arch{}, run, matrix_view<const T>(from, run.size(), dim()));
+        });
       });
     }
     return y;
@@ -102,6 +115,23 @@ inline void check_lists(const char* function, const id_lists& lists) {
   for (std::size_t i = 1; i < offsets.size(); ++i) {
     if (offsets[i] < offsets[i - 1])
       fail(function, ": offsets[", i, "] is below the one before it");
+  }
+}
+
+/// What the sum over list i is multiplied by.
+template <class T>
+T bag_factor(const id_lists& lists, std::size_t i, pooling pool) {
+  const std::size_t length = lists[i].size();
+  return pool == pooling::mean && length > 0 ? T(1) / static_cast<T>(length) : T(1);
+}
+
+/// Row i of y is the pooled vector of list i.
+template <class Arch, class Storage>
+void pool_rows(Arch arch, const stored_rows<Storage>& table, const id_lists& lists, pooling pool,
+               matrix_view<computed<Storage>> y) {
+  for (std::size_t i = 0; i < lists.size(); ++i) {
+    bag_kernel(arch, table, lists.ids, lists.offsets[i], lists.offsets[i + 1],
+               bag_factor<computed<Storage>>(lists, i, pool), y.row(i).data());
   }
 }
 
@@ -141,30 +171,15 @@ struct embedding_bag {
   static value_of<C> pooled(C& context, const parameter<T>& table, const id_lists& lists,
                             pooling pool) {
     detail::check_lists("funnel::embedding_bag", lists);
-    detail::check_ids("funnel::embedding_bag", lists.ids, table.rows());
-    const std::size_t dim = table.cols();
-    const auto y = context.make(lists.size(), dim);
-    const auto factor = [pool](std::size_t length) {
-      return pool == pooling::mean && length > 0 ? T(1) / static_cast<T>(length) : T(1);
-    };
-    for (std::size_t i = 0; i < lists.size(); ++i) {
-      const std::span<T> to = writable(y).row(i);
-      std::ranges::fill(to, T(0));
-      for (const std::uint32_t id : lists[i]) {
-        axpy_kernel(typename C::arch{}, T(1), table.value.row(id).data(), to.data(), dim);
-      }
-      for (T& value : to) value *= factor(lists[i].size());
-    }
+    using arch = typename C::arch;
+    detail::check_ids(arch{}, "funnel::embedding_bag", lists.ids, table.rows());
+    const auto y = context.make(lists.size(), table.cols());
+    detail::pool_rows(arch{}, detail::stored_table(table), lists, pool, writable(y));
     if constexpr (C::is_training) {
-      context.record([&context, &table, lists, y, factor] {
-        parameter_gradient<T>& gradient = context.gradient(table);
-        for (std::size_t i = 0; i < lists.size(); ++i) {
-          const T share = factor(lists[i].size());
-          for (const std::uint32_t id : lists[i]) {
-            const std::span<T> to = gradient.row(id);
-            for (std::size_t j = 0; j < to.size(); ++j) to[j] += share * y.gradient(i, j);
-          }
-        }
+      context.record([&context, &table, lists, y, pool] {
+        context.gradient(table).add_rows(
+            arch{}, lists.ids, lists.offsets, y.gradient,
+            [&](std::size_t i) { return detail::bag_factor<T>(lists, i, pool); });
       });
     }
     return y;

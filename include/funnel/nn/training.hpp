@@ -5,11 +5,15 @@
 #include <funnel/core/random.hpp>
 #include <funnel/nn/context.hpp>
 #include <funnel/nn/parameter.hpp>
+#include <funnel/simd/embedding.hpp>
+#include <funnel/simd/prefetch.hpp>
+#include <funnel/simd/reduce.hpp>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <type_traits>
 #include <unordered_map>
 #include <vector>
@@ -41,11 +45,10 @@ matrix_view<T> writable(const variable<T>& value) {
 template <class T>
 class parameter_gradient {
  public:
-  explicit parameter_gradient(const parameter<T>& p) : by_rows_(p.kind == parameter_kind::rows) {
+  explicit parameter_gradient(const parameter<T>& p)
+      : by_rows_(p.kind == parameter_kind::rows), cols_(p.cols()) {
     if (by_rows_) {
-      slot_of_row_.assign(p.rows(), none);
-      values_.assign(0, p.cols());
-      cols_ = p.cols();
+      slot_of_row_.assign(p.rows(), 0);
     } else {
       values_.assign(p.rows(), p.cols());
     }
@@ -64,42 +67,88 @@ class parameter_gradient {
   }
   /// The gradient of one row of a table, zero when first touched; valid until the next call.
   std::span<T> row(std::uint32_t index) {
-    std::uint32_t& slot = slot_of_row_[index];
-    if (slot == none) {
-      slot = static_cast<std::uint32_t>(touched_.size());
-      touched_.push_back(index);
-      rows_.resize(rows_.size() + cols_, T(0));
+    const std::size_t before = touched_.size();
+    const std::size_t slot = slot_of(index);
+    reserve_rows();
+    const std::span<T> values(rows_.data() + slot * cols_, cols_);
+    if (touched_.size() > before) std::ranges::fill(values, T(0));
+    return values;
+  }
+  /// Adds `factor` times row i of `values` to the gradient of row ids[i] of a table, which it has.
+  ///
+  /// Numerics    A row that comes more than once gets its terms in the order of the ids.
+  template <class Arch>
+  void add_rows(Arch arch, std::span<const std::uint32_t> ids, matrix_view<const T> values,
+                T factor = T(1)) {
+    std::size_t fresh = find_slots(ids);
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      scatter_add_kernel(arch, rows_.data(), cols_, std::span<const std::uint32_t>(slots_), i,
+                         i + 1, factor, values.row(i).data(), fresh);
     }
-    return {rows_.data() + slot * cols_, cols_};
+  }
+  /// Adds factor(i) times row i of `values` to the gradients of all of
+  /// ids[offsets[i]] .. ids[offsets[i + 1] - 1].
+  template <class Arch, class Factor>
+  void add_rows(Arch arch, std::span<const std::uint32_t> ids,
+                std::span<const std::uint32_t> offsets, matrix_view<const T> values,
+                const Factor& factor) {
+    std::size_t fresh = find_slots(ids);
+    for (std::size_t i = 0; i < values.rows(); ++i) {
+      scatter_add_kernel(arch, rows_.data(), cols_, std::span<const std::uint32_t>(slots_),
+                         offsets[i], offsets[i + 1], factor(i), values.row(i).data(), fresh);
+    }
   }
   void clear() {
-    for (const std::uint32_t index : touched_) slot_of_row_[index] = none;
     touched_.clear();
-    rows_.clear();
     std::ranges::fill(values_.flat(), T(0));
   }
   /// Adds `factor` times another gradient of the same parameter.
-  void add(const parameter_gradient& other, T factor) {
+  template <class Arch = default_arch>
+  void add(const parameter_gradient& other, T factor, Arch arch = {}) {
     if (by_rows_) {
-      for (std::size_t i = 0; i < other.touched_.size(); ++i) {
-        const std::span<T> to = row(other.touched_[i]);
-        for (std::size_t j = 0; j < cols_; ++j) to[j] += factor * other.rows_[i * cols_ + j];
-      }
+      add_rows(arch, other.touched(), other.values(), factor);
     } else {
-      const std::span<const T> from = other.values_.flat();
-      for (std::size_t i = 0; i < from.size(); ++i) values_.flat()[i] += factor * from[i];
+      axpy_kernel(arch, factor, other.values_.data(), values_.data(), values_.size());
     }
   }
 
  private:
-  static constexpr std::uint32_t none = static_cast<std::uint32_t>(-1);
+  /// Where in `rows_` the gradient of a row is; a row that has none gets the next place.
+  std::uint32_t slot_of(std::uint32_t index) {
+    // What a step before this one left behind names a place that another row has, or none has yet.
+    std::uint32_t& kept = slot_of_row_[index];
+    if (kept >= touched_.size() || touched_[kept] != index) {
+      kept = static_cast<std::uint32_t>(touched_.size());
+      touched_.push_back(index);
+    }
+    return kept;
+  }
+  /// Fills `slots_` and makes room for the new rows, which have no values yet.
+  /// The number of rows before.
+  std::size_t find_slots(std::span<const std::uint32_t> ids) {
+    constexpr std::size_t ahead = 32;
+    const std::size_t before = touched_.size();
+    slots_.resize(ids.size());
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      if (i + ahead < ids.size())
+        detail::prefetch_bytes<false>(&slot_of_row_[ids[i + ahead]], sizeof(std::uint32_t));
+      slots_[i] = slot_of(ids[i]);
+    }
+    reserve_rows();
+    return before;
+  }
+  void reserve_rows() {
+    const std::size_t needed = touched_.size() * cols_;
+    if (rows_.size() < needed) rows_.resize(std::max(needed, 2 * rows_.size()));
+  }
 
   bool by_rows_;
   std::size_t cols_ = 0;
   matrix<T> values_;
-  detail::aligned_vector<T> rows_;
+  detail::aligned_vector<T> rows_;  // those of `touched_`, and room for more
   std::vector<std::uint32_t> touched_;
-  std::vector<std::uint32_t> slot_of_row_;
+  detail::aligned_vector<std::uint32_t> slot_of_row_;
+  std::vector<std::uint32_t> slots_;  // of the ids that are being added
 };
 
 /// The context that trains: it records each operation, and `backward` runs them in reverse.

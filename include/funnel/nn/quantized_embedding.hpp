@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/nn/context.hpp>
+#include <funnel/nn/embedding.hpp>
+#include <funnel/simd/embedding.hpp>
+#include <funnel/simd/storage.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+
+namespace funnel {
+
+/// What a value of a quantized table is stored in.
+template <class S>
+concept TableStorage =
+    std::same_as<S, float16> || std::same_as<S, bfloat16> || std::same_as<S, std::int8_t>;
+
+/// A table of vectors in two bytes or one a value instead of four, to read from.
+///
+/// Rows of `std::int8_t` have a scale and an offset each, stored before their codes: the smallest
+/// value of the row gets the code -128 and the largest 127.
+///
+/// Numerics    What is read differs from what was given by at most, for `float16` 2^-11 of it, or
+///             2^-25 where it is below 2^-14; for `bfloat16` 2^-8 of it, or 2^-134 where it is below
+///             2^-126; for `std::int8_t` half a step, (largest - smallest of the row) / 510, and some
+///             roundings of the largest magnitude.
+template <TableStorage Storage>
+class quantized_table {
+ public:
+  quantized_table() = default;
+  /// Errors      std::invalid_argument if a value is not finite or too large to be stored: 65520 or
+  ///             more as `float16`; a row whose values are further apart than the largest float as
+  ///             `std::int8_t`.
+  explicit quantized_table(matrix_view<const float> values)
+      : rows_(values.rows()), cols_(values.cols()) {
+    check(values);
+    values_.resize(rows_ * stride());
+    for (std::size_t i = 0; i < rows_; ++i) store(values.row(i), values_.data() + i * stride());
+  }
+
+  std::size_t rows() const { return rows_; }
+  std::size_t cols() const { return cols_; }
+  /// Bytes of memory it takes.
+  std::size_t bytes() const { return values_.size() * sizeof(Storage); }
+
+  /// The table as kernels read it.
+  detail::stored_rows<Storage> stored() const { return {values_.data(), rows_, cols_, stride()}; }
+
+ private:
+  std::size_t stride() const { return detail::stored_rows<Storage>::header + cols_; }
+
+  static Storage encoded(float value) {
+    if constexpr (std::same_as<Storage, float16>) {
+      return to_float16(value);
+    } else {
+      return to_bfloat16(value);
+    }
+  }
+
+  static void check(matrix_view<const float> values) {
+    for (std::size_t i = 0; i < values.rows(); ++i) {
+      for (std::size_t j = 0; j < values.cols(); ++j) {
+        bool fits = std::isfinite(values(i, j));
+        if constexpr (!std::same_as<Storage, std::int8_t>)
+          fits = std::isfinite(to_float(encoded(values(i, j))));
+        if (!fits) {
+          detail::fail("funnel::quantized_table: values[", i, ", ", j, "] is ",
+                       static_cast<double>(values(i, j)),
+                       ", expected a finite number that can be stored");
+        }
+      }
+      if constexpr (std::same_as<Storage, std::int8_t>) {
+        const auto [smallest, largest] = range(values.row(i));
+        if (!std::isfinite(largest - smallest)) {
+          detail::fail("funnel::quantized_table: row ", i, " goes from ",
+                       static_cast<double>(smallest), " to ", static_cast<double>(largest),
+                       ", further than the largest float");
+        }
+      }
+    }
+  }
+
+  struct bounds {
+    float smallest = 0;
+    float largest = 0;
+  };
+  static bounds range(std::span<const float> row) {
+    if (row.empty()) return {};
+    const auto [smallest, largest] = std::ranges::minmax(row);
+    return {smallest, largest};
+  }
+
+  static void store(std::span<const float> row, Storage* to) {
+    if constexpr (std::same_as<Storage, std::int8_t>) {
+      const auto [smallest, largest] = range(row);
+      const float scale =
+          static_cast<float>((static_cast<double>(largest) - static_cast<double>(smallest)) / 255);
+      const float offset =
+          static_cast<float>(static_cast<double>(smallest) + 128 * static_cast<double>(scale));
+      const float header[2] = {scale, offset};
+      std::memcpy(to, header, sizeof header);
+      to += sizeof header;
+      for (const float value : row) {
+        // Against the scale and offset as they were rounded, which may ask for a code past the last.
+        const double code =
+            scale > 0 ? std::round((static_cast<double>(value) - offset) / scale) : 0;
+        *to++ = static_cast<std::int8_t>(std::clamp(code, -128., 127.));
+      }
+    } else {
+      for (const float value : row) *to++ = encoded(value);
+    }
+  }
+
+  std::size_t rows_ = 0;
+  std::size_t cols_ = 0;
+  detail::aligned_vector<Storage> values_;
+};
+
+namespace detail {
+
+template <class C>
+constexpr void check_serves() {
+  static_assert(!C::is_training, "a quantized table has no gradient: train the embedding it is of");
+  static_assert(std::same_as<scalar_of<C>, float>, "a quantized table gives floats");
+}
+
+}  // namespace detail
+
+/// The serving form of an `embedding`, with the table in half or a quarter of the memory: the same
+/// call, on an `inference` context.
+///
+/// It is a copy of what the embedding held, names no parameters and is not trained or saved: a model
+/// that is generic in the type of its embeddings is built with one or the other.
+///
+/// Shapes      ids [n] -> [n, dim]; ids [n, fields] -> [n, fields * dim].
+/// Errors      std::invalid_argument if an id is not below `rows`.
+/// Numerics    See `quantized_table`; computed in float.
+template <TableStorage Storage>
+struct quantized_embedding {
+  quantized_table<Storage> table;
+
+  quantized_embedding() = default;
+  /// Errors      std::invalid_argument if a value cannot be stored.
+  explicit quantized_embedding(const embedding<float>& trained) : table(trained.table.value) {}
+
+  std::size_t dim() const { return table.cols(); }
+
+  template <Context C>
+  value_of<C> operator()(C& context, std::span<const std::uint32_t> ids) const {
+    return (*this)(context, matrix_view<const std::uint32_t>(ids.data(), ids.size(), 1));
+  }
+
+  template <Context C>
+  value_of<C> operator()(C& context, matrix_view<const std::uint32_t> ids) const {
+    detail::check_serves<C>();
+    using arch = typename C::arch;
+    detail::for_each_run(ids, [&](std::span<const std::uint32_t> run, std::size_t first) {
+      detail::check_ids(arch{}, "funnel::quantized_embedding", run, table.rows(), first);
+    });
+    const auto y = context.make(ids.rows(), ids.cols() * dim());
+    detail::for_each_run(ids, [&](std::span<const std::uint32_t> run, std::size_t first) {
+      float* to = writable(y).data() + first * dim();
+      for (std::size_t i = 0; i < run.size(); ++i, to += dim())
+        bag_kernel(arch{}, table.stored(), run, i, i + 1, 1.f, to);
+    });
+    return y;
+  }
+
+  void visit_parameters(auto&&) {}
+};
+
+/// The serving form of an `embedding_bag`, with the table in half or a quarter of the memory: the
+/// same call, on an `inference` context.
+///
+/// Shapes      n lists -> [n, dim]. An empty list gives zeros.
+/// Errors      std::invalid_argument if an id is not below `rows` or the offsets don't fit the ids.
+/// Cost        bound by memory where the table is larger than the caches: half or about a quarter of
+///             the bytes.
+/// Numerics    See `quantized_table`; summed in float.
+template <TableStorage Storage>
+struct quantized_embedding_bag {
+  quantized_table<Storage> table;
+  pooling pool = pooling::mean;
+
+  quantized_embedding_bag() = default;
+  /// Errors      std::invalid_argument if a value cannot be stored.
+  explicit quantized_embedding_bag(const embedding_bag<float>& trained)
+      : table(trained.table.value), pool(trained.pool) {}
+
+  std::size_t dim() const { return table.cols(); }
+
+  template <Context C>
+  value_of<C> operator()(C& context, const id_lists& lists) const {
+    return pooled(context, table, lists, pool);
+  }
+
+  void visit_parameters(auto&&) {}
+
+  /// The same on a table that another layer owns.
+  template <Context C>
+  static value_of<C> pooled(C& context, const quantized_table<Storage>& table,
+                            const id_lists& lists, pooling pool) {
+    detail::check_serves<C>();
+    using arch = typename C::arch;
+    detail::check_lists("funnel::quantized_embedding_bag", lists);
+    detail::check_ids(arch{}, "funnel::quantized_embedding_bag", lists.ids, table.rows());
+    const auto y = context.make(lists.size(), table.cols());
+    detail::pool_rows(arch{}, table.stored(), lists, pool, writable(y));
+    return y;
+  }
+};
+
+}  // namespace funnel
