@@ -89,10 +89,12 @@
 #include <funnel/sequence/target_attention.hpp>
 #include <funnel/simd/activation.hpp>
 #include <funnel/simd/dense.hpp>
+#include <funnel/simd/elementwise.hpp>
 #include <funnel/simd/embedding.hpp>
 #include <funnel/simd/inner_product.hpp>
 #include <funnel/simd/pack.hpp>
 #include <funnel/simd/prefetch.hpp>
 #include <funnel/simd/reduce.hpp>
 #include <funnel/simd/scan.hpp>
+#include <funnel/simd/softmax.hpp>
 #include <funnel/simd/storage.hpp>

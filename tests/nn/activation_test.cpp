@@ -61,5 +61,9 @@ TEST_CASE("activate: relu has no slope at zero; a NaN's gradient is NaN") {
   CHECK(std::isnan(y.values(0, 1)));
   context.backward(weighted_sum(context, add(context, y, z)));
   CHECK(std::isnan(x.gradient(0, 1)));
-  CHECK(funnel::detail::activation_slope(activation::relu, 0.0, 0.0) == 0);
+  funnel::parameter<double> zeros(1, 2);
+  double_training at_zero;
+  const auto zero = value_of_parameter(at_zero, zeros);
+  at_zero.backward(weighted_sum(at_zero, activate(at_zero, zero, activation::relu)));
+  CHECK(zero.gradient(0, 0) == 0);
 }

@@ -31,6 +31,10 @@ TEMPLATE_TEST_CASE("pack: the first values of a row that ends", "", float, doubl
       values.store_unaligned(lanes.data());
       for (std::size_t i = 0; i < width; ++i)
         CHECK(lanes[i] == (i < count ? from[i] : TestType(0)));
+      detail::load_first<Arch, TestType>(from.data(), count, TestType(7))
+          .store_unaligned(lanes.data());
+      for (std::size_t i = 0; i < width; ++i)
+        CHECK(lanes[i] == (i < count ? from[i] : TestType(7)));
 
       std::vector<TestType> to(count, TestType(-1));
       detail::store_first<Arch, TestType>(values, to.data(), count);
@@ -55,12 +59,32 @@ TEMPLATE_TEST_CASE("pack: lanes sum up", "", float, double) {
   });
 }
 
-TEMPLATE_TEST_CASE("pack: the larger of zero and NaN is NaN", "", float, double) {
+TEMPLATE_TEST_CASE("pack: bounds, which NaN passes", "", float, double) {
   for_each_arch([]<class Arch>(Arch) {
     using p = detail::pack<Arch, TestType>;
-    std::vector<TestType> lanes(p::size);
-    max(p(TestType(0)), p(std::numeric_limits<TestType>::quiet_NaN()))
-        .store_unaligned(lanes.data());
-    CHECK(std::isnan(lanes[0]));
+    const auto first = [](const p& values) {
+      std::vector<TestType> lanes(p::size);
+      values.store_unaligned(lanes.data());
+      return lanes[0];
+    };
+    const p zero(TestType(0));
+    const p nan(std::numeric_limits<TestType>::quiet_NaN());
+    CHECK(first(detail::at_least(p(TestType(-2)), zero)) == 0);
+    CHECK(first(detail::at_least(p(TestType(2)), zero)) == 2);
+    CHECK(std::isnan(first(detail::at_least(nan, zero))));
+    CHECK(first(detail::at_most(p(TestType(-2)), zero)) == -2);
+    CHECK(first(detail::at_most(p(TestType(2)), zero)) == 0);
+    CHECK(std::isnan(first(detail::at_most(nan, zero))));
+  });
+}
+
+TEMPLATE_TEST_CASE("pack: the largest lane", "", float, double) {
+  for_each_arch([]<class Arch>(Arch) {
+    constexpr std::size_t width = detail::lanes<Arch, TestType>;
+    for (std::size_t i = 0; i < width; ++i) {
+      std::vector<TestType> values = random_values<TestType>(width, 3);
+      values[i] = 2;
+      CHECK(detail::max_lane(detail::pack<Arch, TestType>::load_unaligned(values.data())) == 2);
+    }
   });
 }

@@ -7,6 +7,7 @@
 #include "support/tolerance.hpp"
 
 #include <limits>
+#include <type_traits>
 #include <vector>
 
 namespace {
@@ -80,6 +81,34 @@ TEMPLATE_TEST_CASE("axpy_kernel: adds a multiple and nothing past the end", "", 
                                 tolerance::reduction<TestType>(1, magnitude)));
       }
       CHECK(y[n] == before[n]);
+    }
+  });
+}
+
+TEMPLATE_TEST_CASE("axpy_kernel: one rounding where an instruction has it", "", float, double) {
+  for_each_arch([]<class Arch>(Arch arch) {
+    using p = funnel::detail::pack<Arch, TestType>;
+    bool fused = std::is_same_v<Arch, funnel::scalar_arch> || sizeof(p) == 64;
+#if XSIMD_WITH_FMA3_AVX2
+    fused = fused || std::is_same_v<Arch, xsimd::fma3<xsimd::avx2>>;
+#endif
+    if (!fused) return;
+    constexpr TestType epsilon = std::numeric_limits<TestType>::epsilon();
+    const std::vector<TestType> x(p::size, 1 + epsilon);  // its square is 1 + 2 eps + eps^2
+    std::vector<TestType> y(p::size, -(1 + 2 * epsilon));
+    funnel::axpy_kernel(arch, x[0], x.data(), y.data(), x.size());
+    for (const TestType value : y) CHECK(value == epsilon * epsilon);
+  });
+}
+
+TEMPLATE_TEST_CASE("scale_kernel: every value, and nothing past the end", "", float, double) {
+  for_each_arch([]<class Arch>(Arch arch) {
+    for (const std::size_t n : lengths<Arch, TestType>()) {
+      const std::vector<TestType> x = random_values<TestType>(n, 6);
+      std::vector<TestType> y(n + 1, TestType(123));
+      funnel::scale_kernel(arch, TestType(-1.75), x.data(), y.data(), n);
+      for (std::size_t i = 0; i < n; ++i) CHECK(y[i] == TestType(-1.75) * x[i]);
+      CHECK(y[n] == 123);
     }
   });
 }

@@ -2,47 +2,50 @@
 #pragma once
 
 #include <funnel/nn/concat.hpp>
+#include <funnel/simd/elementwise.hpp>
+#include <funnel/simd/reduce.hpp>
 
 #include <cstddef>
 
 namespace funnel {
 namespace detail {
 
-/// y = f(a, b) element by element; `slope(a, b)` gives dy/da and dy/db.
-template <Context C, class F, class Slope>
-value_of<C> combine(C& context, const char* name, const value_of<C>& a, const value_of<C>& b, F f,
-                    Slope slope) {
+/// y = f(a, b) element by element; `slope_a(a, b)` and `slope_b(a, b)` are dy/da and dy/db. All of
+/// them work on registers of the context's instruction set.
+template <Context C, class F, class SlopeA, class SlopeB>
+value_of<C> combine(C& context, const char* name, const value_of<C>& a, const value_of<C>& b,
+                    const F& f, const SlopeA& slope_a, const SlopeB& slope_b) {
+  using arch = typename C::arch;
   if (a.cols() != b.cols()) {
     fail(name, ": values have ", a.cols(), " and ", b.cols(), " columns, expected equal numbers");
   }
   const auto y = context.make(common_rows(name, a, b), a.cols());
-  for (std::size_t i = 0; i < y.rows(); ++i) {
-    const auto* x0 = row_of(view(a), i);
-    const auto* x1 = row_of(view(b), i);
-    for (std::size_t j = 0; j < y.cols(); ++j) writable(y)(i, j) = f(x0[j], x1[j]);
-  }
+  for (std::size_t i = 0; i < y.rows(); ++i)
+    map(arch{}, y.cols(), writable(y).row(i).data(), f, row_of(view(a), i), row_of(view(b), i));
   if constexpr (C::is_training) {
-    context.record([a, b, y, slope] {
+    context.record([a, b, y, slope_a, slope_b] {
+      const auto add_slope = [](const auto& slope) {
+        return [slope](const auto& g, const auto& x0, const auto& x1, const auto& sum) {
+          return fma(g, slope(x0, x1), sum);
+        };
+      };
       for (std::size_t i = 0; i < y.rows(); ++i) {
         const auto* g = y.gradient.row(i).data();
         const auto* x0 = row_of(a.values, i);
         const auto* x1 = row_of(b.values, i);
-        for (std::size_t j = 0; j < y.cols(); ++j) {
-          const auto [da, db] = slope(x0[j], x1[j]);
-          if (a.learns()) row_of(a.gradient, i)[j] += g[j] * da;
-          if (b.learns()) row_of(b.gradient, i)[j] += g[j] * db;
+        if (a.learns()) {
+          auto* to = row_of(a.gradient, i);
+          map(arch{}, y.cols(), to, add_slope(slope_a), g, x0, x1, to);
+        }
+        if (b.learns()) {
+          auto* to = row_of(b.gradient, i);
+          map(arch{}, y.cols(), to, add_slope(slope_b), g, x0, x1, to);
         }
       }
     });
   }
   return y;
 }
-
-template <class T>
-struct slopes {
-  T first;
-  T second;
-};
 
 }  // namespace detail
 
@@ -52,37 +55,35 @@ struct slopes {
 /// Errors      std::invalid_argument on other shapes.
 template <Context C>
 value_of<C> add(C& context, const value_of<C>& a, const value_of<C>& b) {
-  using t = scalar_of<C>;
+  using pack = detail::pack<typename C::arch, scalar_of<C>>;
+  const auto one = [](const pack&, const pack&) { return pack(scalar_of<C>(1)); };
   return detail::combine(
-      context, "funnel::add", a, b, [](t x, t y) { return x + y; },
-      [](t, t) {
-        return detail::slopes<t>{t(1), t(1)};
-      });
+      context, "funnel::add", a, b, [](const pack& x, const pack& y) { return x + y; }, one, one);
 }
 
 /// a * b, element by element (Hadamard). Shapes and errors as `add`.
 template <Context C>
 value_of<C> multiply(C& context, const value_of<C>& a, const value_of<C>& b) {
-  using t = scalar_of<C>;
+  using pack = detail::pack<typename C::arch, scalar_of<C>>;
   return detail::combine(
-      context, "funnel::multiply", a, b, [](t x, t y) { return x * y; },
-      [](t x, t y) {
-        return detail::slopes<t>{y, x};
-      });
+      context, "funnel::multiply", a, b, [](const pack& x, const pack& y) { return x * y; },
+      [](const pack&, const pack& y) { return y; }, [](const pack& x, const pack&) { return x; });
 }
 
 /// factor * x + shift.
 template <Context C>
 value_of<C> affine(C& context, const value_of<C>& x, scalar_of<C> factor, scalar_of<C> shift = 0) {
+  using arch = typename C::arch;
+  using pack = detail::pack<arch, scalar_of<C>>;
   const auto y = context.make(x.rows(), x.cols());
-  for (std::size_t i = 0; i < x.rows(); ++i) {
-    for (std::size_t j = 0; j < x.cols(); ++j) writable(y)(i, j) = factor * view(x)(i, j) + shift;
-  }
+  const auto f = [factor, shift](const pack& v) { return fma(pack(factor), v, pack(shift)); };
+  for (std::size_t i = 0; i < x.rows(); ++i)
+    detail::map(arch{}, x.cols(), writable(y).row(i).data(), f, view(x).row(i).data());
   if constexpr (C::is_training) {
     context.record([x, y, factor] {
       if (!x.learns()) return;
       for (std::size_t i = 0; i < x.rows(); ++i) {
-        for (std::size_t j = 0; j < x.cols(); ++j) x.gradient(i, j) += factor * y.gradient(i, j);
+        axpy_kernel(arch{}, factor, y.gradient.row(i).data(), x.gradient.row(i).data(), x.cols());
       }
     });
   }

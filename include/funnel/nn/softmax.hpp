@@ -3,39 +3,25 @@
 
 #include <funnel/nn/concat.hpp>
 #include <funnel/simd/reduce.hpp>
+#include <funnel/simd/softmax.hpp>
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
-#include <limits>
+#include <memory>
 #include <span>
 
 namespace funnel {
 namespace detail {
 
-/// y = softmax(x) over n values in one fixed order; values of -infinity get 0. If all are
-/// -infinity, all get 0. A NaN or +infinity makes the whole row NaN.
+/// y = softmax(x) over n values, as `softmax_kernel` does it.
 template <class Arch, class T>
 void softmax_row(Arch arch, const T* x, T* y, std::size_t n) {
-  T largest = -std::numeric_limits<T>::infinity();
-  for (std::size_t j = 0; j < n; ++j) largest = x[j] > largest || x[j] != x[j] ? x[j] : largest;
-  if (largest == -std::numeric_limits<T>::infinity()) {
-    std::fill_n(y, n, T(0));
-    return;
-  }
-  shifted_exp_kernel(arch, x, largest, y, n);
-  T sum = 0;
-  for (std::size_t j = 0; j < n; ++j) sum += y[j];
-  const T scale = T(1) / sum;
-  for (std::size_t j = 0; j < n; ++j) y[j] *= scale;
+  softmax_row_kernel(arch, x, y, n);
 }
 
 /// x_gradient[j] += y[j] * (g[j] - <g, y>): the gradient of softmax.
 template <class T>
 void softmax_row_backward(const T* y, const T* g, T* x_gradient, std::size_t n) {
-  T mean = 0;
-  for (std::size_t j = 0; j < n; ++j) mean += g[j] * y[j];
-  for (std::size_t j = 0; j < n; ++j) x_gradient[j] += y[j] * (g[j] - mean);
+  softmax_backward_kernel(default_arch{}, y, g, x_gradient, n);
 }
 
 }  // namespace detail
@@ -48,16 +34,13 @@ void softmax_row_backward(const T* y, const T* g, T* x_gradient, std::size_t n) 
 template <Context C>
 value_of<C> softmax(C& context, const value_of<C>& x) {
   const auto y = context.make(x.rows(), x.cols());
-  for (std::size_t i = 0; i < x.rows(); ++i) {
-    detail::softmax_row(typename C::arch{}, view(x).row(i).data(), writable(y).row(i).data(),
-                        x.cols());
-  }
+  softmax_kernel(typename C::arch{}, matrix_view<const scalar_of<C>>(view(x)), writable(y));
   if constexpr (C::is_training) {
     context.record([x, y] {
       if (!x.learns()) return;
       for (std::size_t i = 0; i < x.rows(); ++i) {
-        detail::softmax_row_backward(y.values.row(i).data(), y.gradient.row(i).data(),
-                                     x.gradient.row(i).data(), x.cols());
+        softmax_backward_kernel(typename C::arch{}, y.values.row(i).data(),
+                                y.gradient.row(i).data(), x.gradient.row(i).data(), x.cols());
       }
     });
   }
@@ -82,28 +65,28 @@ value_of<C> mixture(C& context, const value_of<C>& weights, std::span<const valu
                    weights.rows(), ", ", values[0].cols(), "]");
     }
   }
-  const std::size_t d = values[0].cols();
-  const auto y = context.make(weights.rows(), d);
-  for (std::size_t i = 0; i < y.rows(); ++i) {
-    const std::span to = writable(y).row(i);
-    std::ranges::fill(to, scalar_of<C>(0));
-    for (std::size_t k = 0; k < values.size(); ++k) {
-      axpy_kernel(arch{}, view(weights)(i, k), view(values[k]).row(i).data(), to.data(), d);
-    }
-  }
-  if constexpr (C::is_training) {
+  const auto y = context.make(weights.rows(), values[0].cols());
+  if constexpr (!C::is_training) {
+    mixture_kernel(arch{}, weights, values, writable(y));
+  } else {
+    using const_view = matrix_view<const scalar_of<C>>;
+    auto* views = context.scratch().template allocate<const_view>(values.size());
     auto* kept = context.scratch().template allocate<value_of<C>>(values.size());
-    std::ranges::copy(values, kept);
+    for (std::size_t k = 0; k < values.size(); ++k) {
+      std::construct_at(views + k, view(values[k]));
+      std::construct_at(kept + k, values[k]);
+    }
+    mixture_kernel(arch{}, view(weights), std::span<const const_view>(views, values.size()),
+                   writable(y));
     context.record([weights, kept, y] {
+      const std::size_t d = y.cols();
       for (std::size_t i = 0; i < y.rows(); ++i) {
         const auto* g = y.gradient.row(i).data();
         for (std::size_t k = 0; k < weights.cols(); ++k) {
           const auto& v = kept[k];
-          if (weights.learns()) {
-            weights.gradient(i, k) += dot_kernel(arch{}, g, v.values.row(i).data(), y.cols());
-          }
-          if (v.learns())
-            axpy_kernel(arch{}, weights.values(i, k), g, v.gradient.row(i).data(), y.cols());
+          const auto* x = v.values.row(i).data();
+          if (weights.learns()) weights.gradient(i, k) += dot_kernel(arch{}, g, x, d);
+          if (v.learns()) axpy_kernel(arch{}, weights.values(i, k), g, v.gradient.row(i).data(), d);
         }
       }
     });

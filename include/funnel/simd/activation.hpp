@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/simd/elementwise.hpp>
 #include <funnel/simd/pack.hpp>
 
 #include <cstddef>
-#include <numbers>
+#include <type_traits>
 
 namespace funnel {
 
@@ -13,51 +14,99 @@ enum class activation { identity, relu, sigmoid, tanh, silu, gelu };
 
 namespace detail {
 
-template <class Pack>
-Pack sigmoid_of(const Pack& x) {
-  using std::exp;
-  return Pack(1) / (Pack(1) + exp(-x));
-}
-
 /// The activation of every lane; a NaN stays a NaN.
 template <class Arch, class T>
 pack<Arch, T> activate(const pack<Arch, T>& x, activation function) {
   using p = pack<Arch, T>;
-  using std::tanh;
   switch (function) {
   case activation::identity:
     return x;
   case activation::relu:
-    return max(p(T(0)), x);
+    return at_least(x, p(T(0)));
   case activation::sigmoid:
     return sigmoid_of(x);
   case activation::tanh:
-    return tanh(x);
+    return tanh_of(x);
   case activation::silu:
     return x * sigmoid_of(x);
-  case activation::gelu: {
-    using std::erf;
-    return p(T(0.5)) * x * (p(T(1)) + erf(x * p(static_cast<T>(1 / std::numbers::sqrt2))));
-  }
+  case activation::gelu:
+    return x * normal_of<Arch, T>(x).cumulative;
   }
   return x;
+}
+
+/// The derivative of an activation in every lane, at x where it gave y.
+template <class Arch, class T>
+pack<Arch, T> activation_slope(const pack<Arch, T>& x, const pack<Arch, T>& y,
+                               activation function) {
+  using p = pack<Arch, T>;
+  const p one(T(1));
+  switch (function) {
+  case activation::identity:
+    return one;
+  case activation::relu:
+    return select(x > p(T(0)), one, p(T(0)));
+  case activation::sigmoid:
+    return y * (one - y);
+  case activation::tanh:
+    return fma(-y, y, one);
+  case activation::silu: {
+    const p s = sigmoid_of(x);
+    return fma(y, one - s, s);
+  }
+  case activation::gelu: {
+    const auto normal = normal_of<Arch, T>(x);
+    return fma(x, normal.density, normal.cumulative);
+  }
+  }
+  return one;
+}
+
+/// Calls `use` with the function as a constant, so that its loop has no branch.
+template <class Use>
+void with_constant(activation function, const Use& use) {
+  using enum activation;
+  switch (function) {
+  case identity:
+    return use(std::integral_constant<activation, identity>());
+  case relu:
+    return use(std::integral_constant<activation, relu>());
+  case sigmoid:
+    return use(std::integral_constant<activation, sigmoid>());
+  case tanh:
+    return use(std::integral_constant<activation, tanh>());
+  case silu:
+    return use(std::integral_constant<activation, silu>());
+  case gelu:
+    return use(std::integral_constant<activation, gelu>());
+  }
 }
 
 }  // namespace detail
 
 /// y[i] = f(x[i]) for i < n; x and y may be the same array. gelu is the exact x * Phi(x).
+///
+/// Numerics    Bounds in docs/numerics.md. A value gives the same bits wherever it stands.
 template <class Arch, class T>
-void activation_kernel(Arch, const T* x, T* y, std::size_t n, activation function) noexcept {
-  constexpr std::size_t width = detail::lanes<Arch, T>;
-  using p = detail::pack<Arch, T>;
-  std::size_t i = 0;
-  for (; i + width <= n; i += width) {
-    detail::activate<Arch, T>(p::load_unaligned(x + i), function).store_unaligned(y + i);
-  }
-  if (i < n) {
-    const p last = detail::activate<Arch, T>(detail::load_first<Arch, T>(x + i, n - i), function);
-    detail::store_first<Arch, T>(last, y + i, n - i);
-  }
+void activation_kernel(Arch arch, const T* x, T* y, std::size_t n, activation function) noexcept {
+  detail::with_constant(function, [&](auto f) {
+    detail::map(
+        arch, n, y, [f](const auto& v) { return detail::activate<Arch, T>(v, f()); }, x);
+  });
+}
+
+/// x_gradient[i] += g[i] * f'(x[i]), where f gave y[i] at x[i].
+template <class Arch, class T>
+void activation_backward_kernel(Arch arch, const T* x, const T* y, const T* g, T* x_gradient,
+                                std::size_t n, activation function) noexcept {
+  detail::with_constant(function, [&](auto f) {
+    detail::map(
+        arch, n, x_gradient,
+        [f](const auto& at, const auto& gave, const auto& slope, const auto& sum) {
+          return fma(slope, detail::activation_slope<Arch, T>(at, gave, f()), sum);
+        },
+        x, y, g, x_gradient);
+  });
 }
 
 }  // namespace funnel

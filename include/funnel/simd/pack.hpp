@@ -4,6 +4,8 @@
 #include <cmath>
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
+#include <cstring>
 #include <type_traits>
 #include <xsimd/xsimd.hpp>
 
@@ -39,7 +41,17 @@ struct scalar_pack {
   friend scalar_pack max(scalar_pack a, scalar_pack b) {
     return a.value > b.value ? a : b;
   }  // NaN: b, as x86 does
+  friend scalar_pack min(scalar_pack a, scalar_pack b) { return a.value < b.value ? a : b; }
+  friend scalar_pack abs(scalar_pack a) { return std::abs(a.value); }
+  friend scalar_pack sqrt(scalar_pack a) { return std::sqrt(a.value); }
+  friend bool operator<(scalar_pack a, scalar_pack b) { return a.value < b.value; }
+  friend bool operator<=(scalar_pack a, scalar_pack b) { return a.value <= b.value; }
+  friend bool operator>(scalar_pack a, scalar_pack b) { return a.value > b.value; }
+  friend bool operator==(scalar_pack a, scalar_pack b) { return a.value == b.value; }
+  friend scalar_pack select(bool chosen, scalar_pack a, scalar_pack b) { return chosen ? a : b; }
   friend scalar_pack exp(scalar_pack a) { return std::exp(a.value); }
+  friend scalar_pack log(scalar_pack a) { return std::log(a.value); }
+  friend scalar_pack log1p(scalar_pack a) { return std::log1p(a.value); }
   friend scalar_pack tanh(scalar_pack a) { return std::tanh(a.value); }
   friend scalar_pack erf(scalar_pack a) { return std::erf(a.value); }
 };
@@ -63,6 +75,41 @@ using pack = typename pack_of<Arch, T>::type;
 template <class Arch, class T>
 inline constexpr std::size_t lanes = pack<Arch, T>::size;
 
+#if XSIMD_WITH_AVX512F && XSIMD_VERSION_MAJOR < 9
+// xsimd 8.1 multiplies and adds apart here, which g++ fuses by itself and clang++ does not.
+template <class Arch>
+xsimd::batch<float, Arch>
+fma(const xsimd::batch<float, Arch>& a, const xsimd::batch<float, Arch>& b,
+    const xsimd::batch<float, Arch>& c) requires(lanes<Arch, float> == 16) {
+  return _mm512_fmadd_ps(a, b, c);
+}
+template <class Arch>
+xsimd::batch<double, Arch>
+fma(const xsimd::batch<double, Arch>& a, const xsimd::batch<double, Arch>& b,
+    const xsimd::batch<double, Arch>& c) requires(lanes<Arch, double> == 8) {
+  return _mm512_fmadd_pd(a, b, c);
+}
+#endif
+
+/// The larger and the smaller of x and a bound. An x that is NaN stays NaN, where max and min of
+/// xsimd take either side, depending on the version.
+template <class Pack>
+Pack at_least(const Pack& x, const Pack& bound) {
+#if XSIMD_VERSION_MAJOR >= 9
+  return select(x < bound, bound, x);
+#else
+  return max(bound, x);  // one instruction, which gives the second of two that are not ordered
+#endif
+}
+template <class Pack>
+Pack at_most(const Pack& x, const Pack& bound) {
+#if XSIMD_VERSION_MAJOR >= 9
+  return select(x > bound, bound, x);
+#else
+  return min(bound, x);
+#endif
+}
+
 /// The sum of the lanes, in a fixed order.
 template <class T>
 T sum_lanes(scalar_pack<T> a) {
@@ -77,20 +124,110 @@ T sum_lanes(const xsimd::batch<T, Arch>& a) {
 #endif
 }
 
-/// The first `count` < lanes values, and zeros after them. Reads nothing past them.
+/// The largest lane. With a NaN among them it is one of the lanes.
+template <class T>
+T max_lane(scalar_pack<T> a) {
+  return a.value;
+}
+template <class T, class Arch>
+T max_lane(const xsimd::batch<T, Arch>& a) {
+  T values[xsimd::batch<T, Arch>::size];
+  a.store_unaligned(values);
+  T largest = values[0];
+  for (const T value : values) largest = value > largest ? value : largest;
+  return largest;
+}
+
+/// The bits of a value as an unsigned integer of its size, and back.
+template <class T>
+using bits_of = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
+
+template <class T, class Arch>
+xsimd::batch<bits_of<T>, Arch> as_bits(const xsimd::batch<T, Arch>& a) {
+#if XSIMD_VERSION_MAJOR >= 9
+  return xsimd::bitwise_cast<bits_of<T>>(a);
+#else
+  return xsimd::bitwise_cast<xsimd::batch<bits_of<T>, Arch>>(a);
+#endif
+}
+template <class T, class Arch>
+xsimd::batch<T, Arch> from_bits(const xsimd::batch<bits_of<T>, Arch>& a) {
+#if XSIMD_VERSION_MAJOR >= 9
+  return xsimd::bitwise_cast<T>(a);
+#else
+  return xsimd::bitwise_cast<xsimd::batch<T, Arch>>(a);
+#endif
+}
+
+/// Copies `count` < N values in pieces of constant size, which need no loop.
+template <std::size_t N, class T>
+void copy_first(const T* from, T* to, std::size_t count) {
+  if constexpr (N > 1) {
+    constexpr std::size_t half = N / 2;
+    const bool has_half = count >= half;
+    if (has_half) std::memcpy(to, from, half * sizeof(T));
+    const std::size_t done = has_half ? half : 0;
+    copy_first<half>(from + done, to + done, count - done);
+  }
+}
+
+/// Lanes 0 to count - 1 of 8, as a mask of one kind of instruction wants them: the 8 from 8 - count.
+inline constexpr std::int32_t first_lanes[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+
+/// The first `count` < lanes values, and `rest` after them. Reads nothing past them.
 template <class Arch, class T>
-pack<Arch, T> load_first(const T* p, std::size_t count) {
-  T values[lanes<Arch, T>] = {};
-  for (std::size_t i = 0; i < count; ++i) values[i] = p[i];
+pack<Arch, T> load_first(const T* p, std::size_t count, T rest = T(0)) {
+#if XSIMD_WITH_AVX512F
+  if constexpr (sizeof(pack<Arch, T>) == 64 && std::is_floating_point_v<T>) {
+    const auto mask = (1u << count) - 1;
+    const pack<Arch, T> others(rest);
+    if constexpr (std::is_same_v<T, float>)
+      return pack<Arch, T>(_mm512_mask_loadu_ps(others, static_cast<__mmask16>(mask), p));
+    else
+      return pack<Arch, T>(_mm512_mask_loadu_pd(others, static_cast<__mmask8>(mask), p));
+  }
+#endif
+#if XSIMD_WITH_AVX
+  if constexpr (sizeof(pack<Arch, T>) == 32 && std::is_floating_point_v<T>) {
+    const auto mask = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(
+        first_lanes + 8 - count * sizeof(T) / sizeof(first_lanes[0])));
+    const pack<Arch, T> others(rest);
+    if constexpr (std::is_same_v<T, float>) {
+      return pack<Arch, T>(
+          _mm256_blendv_ps(others, _mm256_maskload_ps(p, mask), _mm256_castsi256_ps(mask)));
+    } else {
+      return pack<Arch, T>(
+          _mm256_blendv_pd(others, _mm256_maskload_pd(p, mask), _mm256_castsi256_pd(mask)));
+    }
+  }
+#endif
+  T values[lanes<Arch, T>];
+  for (T& value : values) value = rest;
+  copy_first<lanes<Arch, T>>(p, values, count);
   return pack<Arch, T>::load_unaligned(values);
 }
 
+/// Writes the first `count` < lanes values, and nothing past them.
 template <class Arch, class T>
 void store_first(const pack<Arch, T>& a, T* p, std::size_t count) {
+#if XSIMD_WITH_AVX512F
+  if constexpr (sizeof(pack<Arch, T>) == 64 && std::is_floating_point_v<T>) {
+    const auto mask = (1u << count) - 1;
+    if constexpr (std::is_same_v<T, float>)
+      return _mm512_mask_storeu_ps(p, static_cast<__mmask16>(mask), a);
+    else
+      return _mm512_mask_storeu_pd(p, static_cast<__mmask8>(mask), a);
+  }
+#endif
   T values[lanes<Arch, T>];
   a.store_unaligned(values);
-  for (std::size_t i = 0; i < count; ++i) p[i] = values[i];
+  copy_first<lanes<Arch, T>>(values, p, count);
 }
 
 }  // namespace detail
+
+#if XSIMD_WITH_AVX512F && XSIMD_VERSION_MAJOR < 9
+using detail::fma;
+#endif
+
 }  // namespace funnel

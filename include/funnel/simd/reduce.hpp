@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/simd/elementwise.hpp>
 #include <funnel/simd/pack.hpp>
 
 #include <cstddef>
@@ -35,34 +36,26 @@ T dot_kernel(Arch, const T* a, const T* b, std::size_t n) noexcept {
 
 /// y[i] += factor * x[i].
 template <class Arch, class T>
-void axpy_kernel(Arch, T factor, const T* x, T* y, std::size_t n) noexcept {
-  using p = detail::pack<Arch, T>;
-  constexpr std::size_t width = detail::lanes<Arch, T>;
-  const p f(factor);
-  std::size_t i = 0;
-  for (; i + width <= n; i += width) {
-    fma(f, p::load_unaligned(x + i), p::load_unaligned(y + i)).store_unaligned(y + i);
-  }
-  if (i < n) {
-    const p last = fma(f, detail::load_first<Arch, T>(x + i, n - i),
-                       detail::load_first<Arch, T>(y + i, n - i));
-    detail::store_first<Arch, T>(last, y + i, n - i);
-  }
+void axpy_kernel(Arch arch, T factor, const T* x, T* y, std::size_t n) noexcept {
+  const detail::pack<Arch, T> f(factor);
+  detail::map(
+      arch, n, y, [&](const auto& a, const auto& b) { return fma(f, a, b); }, x, y);
+}
+
+/// y[i] = factor * x[i]; x and y may be the same array.
+template <class Arch, class T>
+void scale_kernel(Arch arch, T factor, const T* x, T* y, std::size_t n) noexcept {
+  const detail::pack<Arch, T> f(factor);
+  detail::map(
+      arch, n, y, [&](const auto& a) { return f * a; }, x);
 }
 
 /// y[i] = exp(x[i] - shift).
 template <class Arch, class T>
-void shifted_exp_kernel(Arch, const T* x, T shift, T* y, std::size_t n) noexcept {
-  using p = detail::pack<Arch, T>;
-  using std::exp;
-  constexpr std::size_t width = detail::lanes<Arch, T>;
-  const p s(shift);
-  std::size_t i = 0;
-  for (; i + width <= n; i += width) exp(p::load_unaligned(x + i) - s).store_unaligned(y + i);
-  if (i < n) {
-    const p last = exp(detail::load_first<Arch, T>(x + i, n - i) - s);
-    detail::store_first<Arch, T>(last, y + i, n - i);
-  }
+void shifted_exp_kernel(Arch arch, const T* x, T shift, T* y, std::size_t n) noexcept {
+  const detail::pack<Arch, T> s(shift);
+  detail::map(
+      arch, n, y, [&](const auto& a) { return detail::exp_of(a - s); }, x);
 }
 
 }  // namespace funnel
