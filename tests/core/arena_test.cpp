@@ -81,3 +81,31 @@ TEST_CASE("arena: pieces of nothing, and types wider than a byte") {
   bytes[all - 1] = 1;
   CHECK(arena.capacity() == all);
 }
+
+TEST_CASE("arena::scope: takes back what was handed out in it, and nothing before") {
+  funnel::arena arena;
+  int* kept = arena.allocate<int>(100);
+  std::fill_n(kept, 100, 7);
+  int* first = nullptr;
+  for (int round = 0; round < 3; ++round) {
+    const funnel::arena::scope temporary(arena);
+    int* piece = arena.allocate<int>(1000);
+    if (round == 0) first = piece;
+    CHECK(piece == first);
+    std::fill_n(piece, 1000, round);
+    {
+      const funnel::arena::scope inner(arena);
+      std::fill_n(arena.allocate<int>(1000), 1000, -1);
+    }
+    CHECK(std::count(piece, piece + 1000, round) == 1000);
+  }
+  const std::size_t capacity = arena.capacity();
+  {
+    const funnel::arena::scope grows(arena);
+    std::fill_n(arena.allocate<char>(4 * capacity), 4 * capacity, 'x');
+  }
+  CHECK(arena.capacity() > capacity);
+  std::fill_n(arena.allocate<char>(4 * capacity), 4 * capacity, 'y');
+  CHECK(std::count(kept, kept + 100, 7) == 100);
+  CHECK(arena.capacity() == 5 * capacity);  // the added block is used again: no third
+}

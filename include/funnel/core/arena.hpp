@@ -30,6 +30,22 @@ class arena {
     return reinterpret_cast<T*>(piece);
   }
 
+  /// Takes back, when it ends, the pieces handed out since it began: for room that one step needs.
+  class scope {
+   public:
+    explicit scope(arena& owner)
+        : owner_(owner), blocks_(owner.blocks_.size()), used_(owner.used_) {}
+    scope(const scope&) = delete;
+    scope& operator=(const scope&) = delete;
+    // A block that was added stays, empty: what came before the scope is in those before it.
+    ~scope() { owner_.used_ = owner_.blocks_.size() == blocks_ ? used_ : 0; }
+
+   private:
+    arena& owner_;
+    std::size_t blocks_;
+    std::size_t used_;
+  };
+
   /// Takes back every piece.
   void reset() {
     if (blocks_.size() > 1) {

@@ -86,6 +86,30 @@ concatenated<Value, N> as_concatenated(const concatenated<Value, N>& x) {
   return x;
 }
 
+/// Candidates a network takes at a time while serving, so that its widest layers stay in L2.
+inline constexpr std::size_t rows_in_cache = 256;
+
+/// Calls `run(rows of x, the first of them)` for blocks of rows; what it makes is gone after each.
+template <Context C, class Run>
+void in_row_blocks(C& context, const auto& x, const Run& run) {
+  const auto whole = as_concatenated(as_value(context, x));
+  const std::size_t n = whole.rows();
+  for (std::size_t begin = 0; begin < n; begin += rows_in_cache) {
+    const arena::scope temporary(context.scratch());
+    auto block = whole;
+    for (auto& part : block.parts) {
+      if (part.rows() != 1) part = part.middle_rows(begin, std::min(rows_in_cache, n - begin));
+    }
+    run(block, begin);
+  }
+}
+
+template <class T>
+void copy_rows(matrix_view<const T> from, matrix_view<T> to, std::size_t begin) {
+  for (std::size_t i = 0; i < from.rows(); ++i)
+    std::ranges::copy(from.row(i), to.row(begin + i).begin());
+}
+
 template <class Value, std::size_t N, std::size_t M>
 concatenated<Value, N + M> join(const concatenated<Value, N>& a, const concatenated<Value, M>& b) {
   concatenated<Value, N + M> joined;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/core/eigen.hpp>
 #include <funnel/nn/activation.hpp>
 #include <funnel/nn/concat.hpp>
 #include <funnel/nn/parameter.hpp>
 #include <funnel/nn/training.hpp>
 #include <funnel/simd/dense.hpp>
+#include <funnel/simd/dense_gradient.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -59,11 +59,23 @@ void linear_forward(Arch arch, arena& scratch, const concatenated<matrix_view<co
 
 /// Adds the gradients of y = x W + b for one part of the inputs. `g` is [n, out], or its column
 /// sums for a part with one row.
-template <class T>
-void linear_backward(const variable<T>& x, matrix_view<const T> weight, matrix_view<const T> g,
-                     matrix_view<T> weight_gradient) {
-  as_eigen(weight_gradient).noalias() += as_eigen(view(x)).transpose() * as_eigen(g);
-  if (x.learns()) as_eigen(x.gradient).noalias() += as_eigen(g) * as_eigen(weight).transpose();
+template <class Arch, class T>
+void linear_backward(Arch arch, arena& scratch, const variable<T>& x, matrix_view<const T> weight,
+                     matrix_view<const T> g, matrix_view<T> weight_gradient) {
+  const arena::scope temporary(scratch);
+  const std::size_t in = weight.rows();
+  const std::size_t out = weight.cols();
+  weight_gradient_kernel(arch, view(x), g, weight_gradient,
+                         scratch.allocate<T>(weight_gradient_scratch<Arch, T>(g.rows(), out)));
+  if (!x.learns()) return;
+  input_gradient_kernel(arch, g, weight, x.gradient,
+                        scratch.allocate<T>(packed_size<Arch, T>(out, in)));
+}
+
+/// True where the derivative of the activation follows from what it gave.
+constexpr bool slope_needs_output_only(activation function) {
+  return function == activation::relu || function == activation::sigmoid ||
+         function == activation::tanh;
 }
 
 }  // namespace detail
@@ -115,36 +127,20 @@ class dense {
 
   template <Context C, std::size_t N>
   value_of<C> operator()(C& context, const concatenated<value_of<C>, N>& x) const {
-    using arch = typename C::arch;
     if (x.cols() != in_)
       detail::fail("funnel::dense: x has ", x.cols(), " columns, expected ", in_);
     const auto y = context.make(x.rows(), out_);
     concatenated<matrix_view<const T>, N> values;
     std::ranges::transform(x.parts, values.parts.begin(),
                            [](const auto& part) { return view(part); });
-    const T* panels = panels_.data();
-    if (panels_.empty()) {
-      T* packed = context.scratch().template allocate<T>(packed_size<arch, T>(in_, out_));
-      pack_weights_kernel(arch{}, weight.value.data(), out_, in_, out_, packed);
-      panels = packed;
-    } else {
-      FUNNEL_ASSERT(panels_.size() == (packed_size<arch, T>(in_, out_)));
-    }
-    const T* start = bias.value.data();
-    if (bias.value.empty()) {
-      T* zeros = context.scratch().template allocate<T>(out_);
-      std::fill_n(zeros, out_, T(0));
-      start = zeros;
-    }
     if constexpr (!C::is_training) {
-      detail::linear_forward(arch{}, context.scratch(), values, panels, start, writable(y),
-                             function);
+      forward(context, values, writable(y), function);
       return y;
     } else {
-      detail::linear_forward(arch{}, context.scratch(), values, panels, start, writable(y),
-                             activation::identity);
-      context.record([this, &context, x, y] { backward(context, x, y); });
-      return activate(context, y, function);
+      const bool fused = detail::slope_needs_output_only(function);
+      forward(context, values, writable(y), fused ? function : activation::identity);
+      context.record([this, &context, x, y, fused] { backward(context, x, y, fused); });
+      return fused ? y : activate(context, y, function);
     }
   }
 
@@ -163,18 +159,51 @@ class dense {
 
  private:
   template <class C, std::size_t N>
-  void backward(C& context, const concatenated<variable<T>, N>& x, const variable<T>& y) const {
-    const matrix_view<const T> g = y.gradient;
-    T* sums = context.scratch().template allocate<T>(out_);
-    std::fill_n(sums, out_, T(0));
-    for (std::size_t i = 0; i < g.rows(); ++i) {
-      for (std::size_t j = 0; j < out_; ++j) sums[j] += g(i, j);
+  void forward(C& context, const concatenated<matrix_view<const T>, N>& x, matrix_view<T> y,
+               activation applied) const {
+    using arch = typename C::arch;
+    arena& scratch = context.scratch();
+    const arena::scope temporary(scratch);
+    const T* panels = panels_.data();
+    if (panels_.empty()) {
+      T* packed = scratch.template allocate<T>(packed_size<arch, T>(in_, out_));
+      pack_weights_kernel(arch{}, weight.value.data(), out_, in_, out_, packed);
+      panels = packed;
+    } else {
+      FUNNEL_ASSERT(panels_.size() == (packed_size<arch, T>(in_, out_)));
     }
+    const T* start = bias.value.data();
+    if (bias.value.empty()) {
+      T* zeros = scratch.template allocate<T>(out_);
+      std::fill_n(zeros, out_, T(0));
+      start = zeros;
+    }
+    detail::linear_forward(arch{}, scratch, x, panels, start, y, applied);
+  }
+
+  template <class C, std::size_t N>
+  void backward(C& context, const concatenated<variable<T>, N>& x, const variable<T>& y,
+                bool fused) const {
+    using arch = typename C::arch;
+    arena& scratch = context.scratch();
+    const arena::scope temporary(scratch);
+    matrix_view<const T> g = y.gradient;
+    if (fused) {
+      T* slopes = scratch.template allocate<T>(g.size());
+      std::fill_n(slopes, g.size(), T(0));
+      activation_backward_kernel(arch{}, y.values.data(), y.values.data(), g.data(), slopes,
+                                 g.size(), function);
+      g = {slopes, g.rows(), out_};
+    }
+    T* sums = scratch.template allocate<T>(out_);
+    std::fill_n(sums, out_, T(0));
+    column_sums_kernel(arch{}, g, sums);
     if (!bias.value.empty()) detail::add_to_row(context.gradient(bias).values(), 0, sums);
     const matrix_view<T> weight_gradient = context.gradient(weight).values();
     std::size_t first = 0;
     for (const variable<T>& part : x.parts) {
-      detail::linear_backward(part, weight.value.view().middle_rows(first, part.cols()),
+      detail::linear_backward(arch{}, scratch, part,
+                              weight.value.view().middle_rows(first, part.cols()),
                               part.rows() == g.rows() ? g : matrix_view<const T>(sums, 1, out_),
                               weight_gradient.middle_rows(first, part.cols()));
       first += part.cols();

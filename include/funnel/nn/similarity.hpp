@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/core/eigen.hpp>
+#include <funnel/core/arena.hpp>
 #include <funnel/nn/concat.hpp>
 #include <funnel/nn/training.hpp>
+#include <funnel/simd/dense_gradient.hpp>
 #include <funnel/simd/reduce.hpp>
 
 #include <algorithm>
@@ -109,18 +110,36 @@ value_of<C> pairwise_dot(C& context, const value_of<C>& a, const value_of<C>& b)
     detail::fail("funnel::pairwise_dot: values have ", a.cols(), " and ", b.cols(),
                  " columns, expected equal numbers");
   }
+  using t = scalar_of<C>;
+  using arch = typename C::arch;
+  arena& scratch = context.scratch();
+  const std::size_t d = a.cols();
   const auto y = context.make(a.rows(), b.rows());
-  for (std::size_t i = 0; i < a.rows(); ++i) {
-    for (std::size_t j = 0; j < b.rows(); ++j) {
-      writable(y)(i, j) =
-          dot_kernel(typename C::arch{}, view(a).row(i).data(), view(b).row(j).data(), a.cols());
-    }
+  {
+    const arena::scope temporary(scratch);
+    t* panels = scratch.allocate<t>(packed_size<arch, t>(d, b.rows()));
+    pack_transposed_kernel(arch{}, view(b).data(), view(b).stride(), b.rows(), d, panels);
+    t* zeros = scratch.allocate<t>(b.rows());
+    std::fill_n(zeros, b.rows(), t(0));
+    dense_kernel(arch{}, dense_arguments<t>{view(a), panels, d, zeros, 0, writable(y),
+                                            activation::identity});
   }
   if constexpr (C::is_training) {
-    context.record([a, b, y] {
-      if (a.learns()) as_eigen(a.gradient).noalias() += as_eigen(y.gradient) * as_eigen(b.values);
-      if (b.learns())
-        as_eigen(b.gradient).noalias() += as_eigen(y.gradient).transpose() * as_eigen(a.values);
+    context.record([&scratch, a, b, y] {
+      const arena::scope temporary(scratch);
+      if (a.learns()) {
+        const std::size_t m = b.rows();
+        t* panels = scratch.allocate<t>(packed_size<arch, t>(m, a.cols()));
+        pack_weights_kernel(arch{}, b.values.data(), b.values.stride(), m, a.cols(), panels);
+        dense_kernel(arch{},
+                     dense_arguments<t>{y.gradient, panels, m, a.gradient.data(),
+                                        a.gradient.stride(), a.gradient, activation::identity});
+      }
+      if (b.learns()) {
+        weight_gradient_kernel(
+            arch{}, matrix_view<const t>(y.gradient), matrix_view<const t>(a.values), b.gradient,
+            scratch.allocate<t>(weight_gradient_scratch<arch, t>(y.rows(), a.cols())));
+      }
     });
   }
   return y;

@@ -66,6 +66,7 @@ struct dense_arguments {
   std::size_t start_stride;
   matrix_view<T> y;  ///< [n, out]; may be `start` itself
   activation function;
+  bool transposed = false;  ///< x is [in, n]
 };
 
 namespace detail {
@@ -78,22 +79,23 @@ void dense_block(Arch, const dense_arguments<T>& a, std::size_t i, std::size_t j
   using p = pack<Arch, T>;
   constexpr std::size_t width = dense_tile<Arch, T>::width;
   constexpr std::size_t cols = dense_tile<Arch, T>::cols;
-  const std::size_t in = a.x.cols();
-  const std::size_t x_stride = a.x.stride();
-  const T* x = a.x.data() + i * x_stride;
+  const std::size_t in = a.transposed ? a.x.rows() : a.x.cols();
+  const std::size_t x_row = a.transposed ? 1 : a.x.stride();
+  const std::size_t x_step = a.transposed ? a.x.stride() : 1;
+  const T* x = a.x.data() + i * x_row;
   const T* w = a.panels + j * a.panel_in;
   const std::size_t next_panel = a.panel_in * cols;
   p sum[M][V];
   for (auto& row : sum) {
     for (p& s : row) s = p(T(0));
   }
-  for (std::size_t k = 0; k < in; ++k, w += cols) {
+  for (std::size_t k = 0; k < in; ++k, w += cols, x += x_step) {
     p weights[V];
     for (std::size_t v = 0; v < V; ++v) {
       weights[v] = p::load_unaligned(w + v / 2 * next_panel + v % 2 * width);
     }
     for (std::size_t m = 0; m < M; ++m) {
-      const p value(x[m * x_stride + k]);
+      const p value(x[m * x_row]);
       for (std::size_t v = 0; v < V; ++v) sum[m][v] = fma(value, weights[v], sum[m][v]);
     }
   }
@@ -153,10 +155,11 @@ void dense_rows(Arch arch, const dense_arguments<T>& a, std::size_t i, std::size
 template <class Arch, class T>
 void dense_kernel(Arch arch, const dense_arguments<T>& a) noexcept {
   using tile = detail::dense_tile<Arch, T>;
-  FUNNEL_ASSERT(a.x.rows() == a.y.rows() && a.panel_in >= a.x.cols());
+  const std::size_t n = a.y.rows();
+  const std::size_t in = a.transposed ? a.x.rows() : a.x.cols();
+  FUNNEL_ASSERT(n == (a.transposed ? a.x.cols() : a.x.rows()) && a.panel_in >= in);
   constexpr std::size_t block_bytes = std::size_t{1} << 18;  // a quarter of the smaller L2s
-  const std::size_t n = a.x.rows();
-  const std::size_t row_bytes = (a.x.cols() + a.y.cols()) * sizeof(T);
+  const std::size_t row_bytes = (in + a.y.cols()) * sizeof(T);
   const std::size_t block =
       std::max<std::size_t>(8, block_bytes / (row_bytes + 1) / tile::rows) * tile::rows;
   // identity and relu are the same instruction; the others follow while the rows are near.

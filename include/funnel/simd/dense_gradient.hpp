@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/core/matrix.hpp>
+#include <funnel/simd/dense.hpp>
+
+#include <algorithm>
+#include <cstddef>
+
+namespace funnel {
+
+/// Copies the transpose of weights [in, out] into panels, as `pack_weights_kernel` would the matrix
+/// [out, in] itself: `packed_size(out, in)` values.
+template <class Arch, class T>
+void pack_transposed_kernel(Arch, const T* weights, std::size_t stride, std::size_t in,
+                            std::size_t out, T* panels) noexcept {
+  constexpr std::size_t tile = detail::dense_tile<Arch, T>::cols;
+  constexpr std::size_t line = 64 / sizeof(T);  // a line of each of the tile's rows stays in L1
+  for (std::size_t j = 0; j < in; j += tile, panels += tile * out) {
+    const std::size_t width = std::min(tile, in - j);
+    for (std::size_t begin = 0; begin < out; begin += line) {
+      const std::size_t end = std::min(out, begin + line);
+      for (std::size_t k = begin; k < end; ++k) {
+        T* to = panels + k * tile;
+        const T* from = weights + j * stride + k;
+        for (std::size_t i = 0; i < width; ++i) to[i] = from[i * stride];
+        std::fill(to + width, to + tile, T(0));
+      }
+    }
+  }
+}
+
+/// to[j] += the sum of column j: the gradient of b in y = x W + b, from that of y.
+///
+/// Shapes      g [n, out]; to [out].
+template <class Arch, class T>
+void column_sums_kernel(Arch, matrix_view<const T> g, T* to) noexcept {
+  using p = detail::pack<Arch, T>;
+  constexpr std::size_t width = detail::lanes<Arch, T>;
+  const auto sum = [&](std::size_t j, const auto& load, p start) {
+    for (std::size_t i = 0; i < g.rows(); ++i) start = start + load(g.data() + i * g.stride() + j);
+    return start;
+  };
+  std::size_t j = 0;
+  for (; j + width <= g.cols(); j += width) {
+    sum(
+        j, [](const T* at) { return p::load_unaligned(at); }, p::load_unaligned(to + j))
+        .store_unaligned(to + j);
+  }
+  if (const std::size_t left = g.cols() - j; left > 0) {
+    const auto load = [left](const T* at) { return detail::load_first<Arch, T>(at, left); };
+    detail::store_first<Arch, T>(sum(j, load, load(to + j)), to + j, left);
+  }
+}
+
+/// to += g W^T: the gradient of x in y = x W, from that of y.
+///
+/// Shapes      g [n, out]; weights [in, out]; to [n, in]; scratch `packed_size(out, in)`.
+/// Cost        2 n in out operations, and a transposed copy of the weights.
+template <class Arch, class T>
+void input_gradient_kernel(Arch arch, matrix_view<const T> g, matrix_view<const T> weights,
+                           matrix_view<T> to, T* scratch) noexcept {
+  const std::size_t out = weights.cols();
+  pack_transposed_kernel(arch, weights.data(), weights.stride(), weights.rows(), out, scratch);
+  dense_kernel(
+      arch, dense_arguments<T>{g, scratch, out, to.data(), to.stride(), to, activation::identity});
+}
+
+namespace detail {
+constexpr std::size_t gradient_block = 128;  // rows of x that stay in L2 while its columns go by
+}
+
+/// Values `weight_gradient_kernel` needs for scratch.
+template <class Arch, class T>
+constexpr std::size_t weight_gradient_scratch(std::size_t n, std::size_t out) {
+  return packed_size<Arch, T>(std::min(n, detail::gradient_block), out);
+}
+
+/// to += x^T g: the gradient of W in y = x W, from that of y, over the rows in their order.
+///
+/// Shapes      x [n, in]; g [n, out]; to [in, out]; scratch `weight_gradient_scratch(n, out)`.
+/// Cost        2 n in out operations, and a copy of g.
+template <class Arch, class T>
+void weight_gradient_kernel(Arch arch, matrix_view<const T> x, matrix_view<const T> g,
+                            matrix_view<T> to, T* scratch) noexcept {
+  const std::size_t n = x.rows();
+  for (std::size_t begin = 0; begin < n; begin += detail::gradient_block) {
+    const std::size_t count = std::min(detail::gradient_block, n - begin);
+    pack_weights_kernel(arch, g.data() + begin * g.stride(), g.stride(), count, g.cols(), scratch);
+    dense_kernel(arch, dense_arguments<T>{.x = x.middle_rows(begin, count),
+                                          .panels = scratch,
+                                          .panel_in = count,
+                                          .start = to.data(),
+                                          .start_stride = to.stride(),
+                                          .y = to,
+                                          .function = activation::identity,
+                                          .transposed = true});
+  }
+}
+
+}  // namespace funnel
