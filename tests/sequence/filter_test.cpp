@@ -3,6 +3,9 @@
 
 #include "support/catch.hpp"
 #include "support/errors.hpp"
+#include "support/matrices.hpp"
+
+#include "support/archs.hpp"
 
 #include <funnel/core/random.hpp>
 
@@ -60,6 +63,66 @@ TEST_CASE("filter_union: worked example") {
   // A candidate without a cluster is left with its category, whatever others have no cluster.
   CHECK(joined({categories.find(2), clusters.find(0)}, 10) == positions{1, 5});
   CHECK(joined({categories.find(4), clusters.find(0)}, 10).empty());
+}
+
+TEST_CASE("filter_union, hard_search: a scan finds what the indexes find") {
+  using funnel::with_id;
+  funnel::random_generator bits(3);
+  for_each_arch([&]<class Arch>(Arch) {
+    for (const std::size_t n : size_list{0, 1, 3, 4, 5, 15, 16, 17, 63, 64, 65, 128, 1000, 3000}) {
+      for (const std::size_t kinds : size_list{2, 20, 1000}) {
+        // Bits above the 24th, which a comparison of floats would drop.
+        const auto draw = [&] {
+          const auto id = funnel::uniform_below(bits, kinds);
+          return static_cast<category_id>(id == 0 ? 0 : 0x7f000000u + id);
+        };
+        std::vector<category_id> categories(n), clusters(n);
+        for (category_id& c : categories) c = draw();
+        for (category_id& c : clusters) c = draw();
+        const category_index by_category(categories), by_cluster(clusters);
+        for (const std::size_t most : {std::size_t{0}, std::size_t{1}, std::size_t{7}, n, n + 3}) {
+          for (int round = 0; round < 4; ++round) {
+            const category_id c = round == 0 ? 0 : n == 0 ? draw() : categories[n / 2];
+            const category_id g = round == 1 ? 0 : n == 0 ? draw() : clusters[n / 3];
+            positions expected(most, 77), scanned(most, 77);
+            INFO(n << " items, " << kinds << " kinds, " << most << " kept");
+            const std::size_t count =
+                funnel::filter_union({by_category.find(c), by_cluster.find(g)}, expected);
+            CHECK(funnel::filter_union<2, Arch>({with_id{categories, c}, with_id{clusters, g}},
+                                                scanned) == count);
+            CHECK(scanned == expected);
+            positions one(most, 77), one_scanned(most, 77);
+            const std::size_t of_one = funnel::hard_search(by_category, c, one);
+            CHECK(funnel::hard_search<Arch>({categories, c}, one_scanned) == of_one);
+            CHECK(one_scanned == one);
+          }
+        }
+      }
+    }
+  });
+}
+
+TEST_CASE("filter_union: a scan has a missing id of its own, and refuses what does not fit") {
+  using funnel::with_id;
+  const std::vector<category_id> categories{1, 0, 1, 9}, clusters{0, 9, 0, 9}, short_one{1, 2};
+  positions kept(9, 77);
+  const auto scan = [&](const with_id& a, const with_id& b) {
+    kept.assign(9, 77);
+    kept.resize(funnel::filter_union({a, b}, kept));
+    return kept;
+  };
+  CHECK(scan({categories, 1}, {clusters, 9}) == positions{0, 1, 2, 3});
+  CHECK(scan({categories, 1}, {clusters, 9, 9}) == positions{0, 2});
+  CHECK(scan({categories, 1, 1}, {clusters, 0, 9}) == positions{0, 2});
+  CHECK(scan({categories, 0}, {clusters, 0}).empty());
+  CHECK(scan({{}, 1}, {{}, 2}).empty());
+  kept.assign(9, 77);
+  CHECK(refuses(
+      [&] {
+        funnel::filter_union({with_id{categories, 1}, with_id{short_one, 1}}, kept);
+      },
+      "funnel::filter_union: ", "condition 1 has 2 ids, expected 4"));
+  CHECK(kept == positions(9, 77));
 }
 
 TEST_CASE("filter_union: agrees with sets") {

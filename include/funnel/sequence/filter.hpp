@@ -7,11 +7,13 @@
 #include <funnel/core/matrix.hpp>
 #include <funnel/core/top_k.hpp>
 #include <funnel/sequence/category_index.hpp>
+#include <funnel/simd/scan.hpp>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <span>
 #include <type_traits>
 
@@ -33,6 +35,60 @@ inline std::size_t hard_search(const category_index& history, category_id catego
   std::reverse_copy(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(count),
                     positions.begin());
   return count;
+}
+
+/// What `filter_union` looks for in a history without an index: the items with one id.
+struct with_id {
+  std::span<const std::uint32_t> ids;  ///< of each item of the history, oldest first
+  std::uint32_t id = 0;                ///< of the candidate
+  std::uint32_t missing = 0;           ///< an id that stands for none and finds nothing
+};
+
+/// Keeps what one of several conditions holds for, without an index: `filter_union({with_id{
+/// categories, c}, with_id{clusters, g}}, positions)`. For the few candidates of a request that
+/// needs no index, and for histories that are looked at once.
+///
+/// Shapes      ids of each condition [n]; positions [K], of which the first `count` are written;
+///             count <= K is returned. A condition on a missing id adds nothing.
+/// Order       the K newest, each once, oldest first as in the history.
+/// Errors      std::invalid_argument if the conditions have other numbers of ids, or n >= 2^32;
+///             nothing is written then.
+/// Cost        reads the ids from the newest on until K are found, at the speed of memory.
+/// Source      Pi et al., CIKM 2020; formulas items 68, 70.
+template <std::size_t Conditions, class Arch = default_arch>
+std::size_t filter_union(const with_id (&conditions)[Conditions],
+                         std::span<std::uint32_t> positions) {
+  const std::size_t n = conditions[0].ids.size();
+  if (n > std::numeric_limits<std::uint32_t>::max())
+    detail::fail("funnel::filter_union: the history has ", n, " items, expected below 2^32");
+  const with_id* known = nullptr;
+  for (std::size_t c = 0; c < Conditions; ++c) {
+    const with_id& condition = conditions[c];
+    if (condition.ids.size() != n) {
+      detail::fail("funnel::filter_union: condition ", c, " has ", condition.ids.size(),
+                   " ids, expected ", n);
+    }
+    if (condition.id != condition.missing) known = &condition;
+  }
+  if (known == nullptr) return 0;
+  const std::uint32_t* ids[Conditions];
+  std::uint32_t wanted[Conditions];
+  for (std::size_t c = 0; c < Conditions; ++c) {
+    // One that finds nothing repeats one that may.
+    const with_id& condition = conditions[c].id != conditions[c].missing ? conditions[c] : *known;
+    ids[c] = condition.ids.data();
+    wanted[c] = condition.id;
+  }
+  const std::size_t count =
+      find_last_equal_kernel(Arch{}, ids, wanted, n, positions.data(), positions.size());
+  std::reverse(positions.begin(), positions.begin() + static_cast<std::ptrdiff_t>(count));
+  return count;
+}
+
+/// The same for one condition: the items of the candidate's category.
+template <class Arch = default_arch>
+std::size_t hard_search(const with_id& categories, std::span<std::uint32_t> positions) {
+  return filter_union<1, Arch>({categories}, positions);
 }
 
 /// Keeps the K items of a history whose vectors are closest to the candidate's: SIM's soft search.
