@@ -17,6 +17,9 @@ map as_map(const bench::matrix<float>& m) {
 
 const bool added = [] {
   Eigen::setNbThreads(1);
+  benchmark::AddCustomContext("peer", "Eigen " + std::to_string(EIGEN_WORLD_VERSION) + '.' +
+                                          std::to_string(EIGEN_MAJOR_VERSION) + '.' +
+                                          std::to_string(EIGEN_MINOR_VERSION));
   bench::add_dense_peer([](const bench::dense_data& data, bench::matrix<float>& y) -> bench::task {
     map x = as_map(data.x), weight = as_map(data.weight), result = as_map(y);
     const auto bias = as_map(data.bias).row(0).eval();

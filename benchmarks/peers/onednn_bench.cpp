@@ -62,8 +62,8 @@ struct layer {
 const bool added = [] {
   omp_set_num_threads(1);
   const dnnl_version_t& v = *dnnl_version();
-  benchmark::AddCustomContext("onednn", std::to_string(v.major) + '.' + std::to_string(v.minor) +
-                                            '.' + std::to_string(v.patch));
+  benchmark::AddCustomContext("peer", "oneDNN " + std::to_string(v.major) + '.' +
+                                          std::to_string(v.minor) + '.' + std::to_string(v.patch));
   bench::add_dense_peer([](const bench::dense_data& data, bench::matrix<float>& y) -> bench::task {
     const auto made = std::make_shared<layer>(data, y);
     return [made] { made->run(); };

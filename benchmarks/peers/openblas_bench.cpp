@@ -10,8 +10,7 @@ namespace {
 
 const bool added = [] {
   openblas_set_num_threads(1);
-  benchmark::AddCustomContext("openblas", openblas_get_config());
-  benchmark::AddCustomContext("openblas_core", openblas_get_corename());
+  benchmark::AddCustomContext("peer", openblas_get_config());
   bench::add_dense_peer([](const bench::dense_data& data, bench::matrix<float>& y) -> bench::task {
     return [&x = data.x, &w = data.weight, &bias = data.bias, &y] {
       const int n = static_cast<int>(x.rows()), in = static_cast<int>(x.cols()),

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT
+#include "workloads.hpp"
+
+#include <funnel/diversity/dpp.hpp>
+#include <funnel/diversity/mmr.hpp>
+#include <funnel/retrieval/vector_index.hpp>
+#include <funnel/sequence/target_attention.hpp>
+
+#include <cstdio>
+#include <fstream>
+
+// export_workloads FOLDER: writes the data of the workloads, and what funnel makes of it, as .npy
+// files for peers in Python.
+
+namespace {
+
+std::string folder;
+
+template <class T>
+void write(const std::string& name, funnel::matrix_view<const T> m) {
+  const char* type = std::is_same_v<T, float> ? "<f4" : "<u4";
+  std::string header = std::string("{'descr': '") + type + "', 'fortran_order': False, 'shape': (" +
+                       std::to_string(m.rows()) + ", " + std::to_string(m.cols()) + "), }";
+  header.resize((header.size() + 10 + 1 + 63) / 64 * 64 - 10 - 1, ' ');
+  header += '\n';
+  std::ofstream out(folder + "/" + name + ".npy", std::ios::binary);
+  const auto length = static_cast<std::uint16_t>(header.size());
+  out.write("\x93NUMPY\x01\x00", 8).write(reinterpret_cast<const char*>(&length), 2) << header;
+  for (std::size_t i = 0; i < m.rows(); ++i)
+    out.write(reinterpret_cast<const char*>(m.row(i).data()),
+              static_cast<std::streamsize>(m.cols() * sizeof(T)));
+  if (!out.flush()) {
+    std::fprintf(stderr, "export_workloads: cannot write %s\n", name.c_str());
+    std::exit(1);
+  }
+}
+template <class T>
+void write(const std::string& name, const funnel::matrix<T>& m) {
+  write(name, m.view());
+}
+
+void write_picks(const std::string& name, const std::vector<std::size_t>& picks) {
+  const std::vector<std::uint32_t> narrow(picks.begin(), picks.end());
+  write(name, funnel::matrix_view<const std::uint32_t>(narrow.data(), 1, narrow.size()));
+}
+
+template <class Model>
+void write_parameters(const std::string& name, const Model& model) {
+  funnel::for_each_parameter(model, [&](std::string_view path, const auto& p) {
+    write(name + "." + std::string(path), p.value);
+  });
+}
+
+void write_mmoe() {
+  const bench::mmoe_model model;
+  const bench::mmoe_batch batch(2048);
+  write_parameters("mmoe", model);
+  write("mmoe.x", batch.x);
+  funnel::inference<float> context;
+  const auto write_logits = [&](const std::string& name, const auto& x) {
+    const auto y = model(context, x);
+    bench::matrix<float> all(y[0].rows(), y.size());
+    for (std::size_t i = 0; i < all.rows(); ++i)
+      for (std::size_t t = 0; t < all.cols(); ++t) all(i, t) = y[t](i, 0);
+    write(name, all);
+  };
+  const funnel::matrix_view<const float> x = std::as_const(batch.x).view();
+  write_logits("mmoe.y", x);
+  write_logits("mmoe.y_request",
+               concat(context, x.middle_cols(0, 160).middle_rows(0, 1), x.middle_cols(160, 96)));
+}
+
+void write_towers() {
+  const bench::tower_model model;
+  const bench::tower_data data;
+  write_parameters("tower", model);
+  write("tower.user_inputs", data.user);
+  write("tower.item_inputs", data.items);
+  write("tower.cross_inputs", data.crosses);
+  funnel::inference<float> context;
+  const auto vectors = model.item(context, data.items.view());
+  write("tower.item_vectors", vectors);
+  write("tower.y",
+        model.with_item_vectors(context, data.user.view(), vectors, data.crosses.view()));
+}
+
+void write_attention() {
+  const bench::attention_data data;
+  write("attention.candidates", data.candidates);
+  write("attention.events", data.events);
+  funnel::inference<float> context;
+  write("attention.y", funnel::target_attention(context, data.candidates.view(), data.events.view(),
+                                                data.offsets));
+}
+
+void write_search() {
+  using bench::search_data;
+  const search_data data;
+  write("search.vectors", data.vectors);
+  write("search.queries", data.query);
+  const funnel::vector_index<> index(data.vectors);
+  bench::matrix<std::uint32_t> found(search_data::queries, search_data::k);
+  std::vector<funnel::scored_item> best(search_data::k);
+  for (std::size_t q = 0; q < found.rows(); ++q) {
+    index.search(data.query.row(q), best);
+    for (std::size_t i = 0; i < found.cols(); ++i) found(q, i) = best[i].item;
+  }
+  write("search.found", found);
+}
+
+void write_slates() {
+  for (const std::size_t n : {1250, 2500, 5000, 10000}) {
+    const std::string name = "slate." + std::to_string(n);
+    const bench::slate_data data(n);
+    write(name + ".vectors", data.vectors);
+    write(name + ".relevance", data.relevance);
+    std::vector<std::size_t> picks(500);
+    funnel::mmr(data.relevance.flat(), data.vectors, picks,
+                {.relevance_weight = bench::mmr_relevance_weight});
+    write_picks(name + ".mmr", picks);
+    funnel::dpp(data.relevance.flat(), data.vectors, picks,
+                {.relevance_weight = bench::dpp_relevance_weight, .window = 10});
+    write_picks(name + ".dpp_window", picks);
+    picks.resize(60);
+    funnel::dpp(data.relevance.flat(), data.vectors, picks,
+                {.relevance_weight = bench::dpp_relevance_weight});
+    write_picks(name + ".dpp", picks);
+  }
+}
+
+void write_histories() {
+  const bench::history_data data;
+  write("history.categories", data.categories);
+  write("history.clusters", data.clusters);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    std::fprintf(stderr, "use: export_workloads FOLDER\n");
+    return 2;
+  }
+  folder = argv[1];
+  write_mmoe();
+  write_towers();
+  write_attention();
+  write_search();
+  write_slates();
+  write_histories();
+}
