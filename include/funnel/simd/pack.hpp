@@ -159,15 +159,16 @@ xsimd::batch<T, Arch> from_bits(const xsimd::batch<bits_of<T>, Arch>& a) {
 #endif
 }
 
-/// Copies `count` < N values in pieces of constant size, which need no loop.
-template <std::size_t N, class T>
+/// Copies `count` < N values in pieces of constant size, which need no loop. (Names Arch, as all that
+/// kernels call: units built for different instruction sets must not share it.)
+template <class Arch, std::size_t N, class T>
 void copy_first(const T* from, T* to, std::size_t count) {
   if constexpr (N > 1) {
     constexpr std::size_t half = N / 2;
     const bool has_half = count >= half;
     if (has_half) std::memcpy(to, from, half * sizeof(T));
     const std::size_t done = has_half ? half : 0;
-    copy_first<half>(from + done, to + done, count - done);
+    copy_first<Arch, half>(from + done, to + done, count - done);
   }
 }
 
@@ -203,7 +204,7 @@ pack<Arch, T> load_first(const T* p, std::size_t count, T rest = T(0)) {
 #endif
   T values[lanes<Arch, T>];
   for (T& value : values) value = rest;
-  copy_first<lanes<Arch, T>>(p, values, count);
+  copy_first<Arch, lanes<Arch, T>>(p, values, count);
   return pack<Arch, T>::load_unaligned(values);
 }
 
@@ -221,7 +222,7 @@ void store_first(const pack<Arch, T>& a, T* p, std::size_t count) {
 #endif
   T values[lanes<Arch, T>];
   a.store_unaligned(values);
-  copy_first<lanes<Arch, T>>(values, p, count);
+  copy_first<Arch, lanes<Arch, T>>(values, p, count);
 }
 
 }  // namespace detail

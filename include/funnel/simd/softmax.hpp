@@ -17,18 +17,6 @@ namespace detail {
 /// rows share a register. Longer ones are summed lane by lane.
 inline constexpr std::size_t narrow_softmax = 8;
 
-/// What the sum of exponentials is divided by; 0 where all are masked. A NaN stays.
-template <class Pack>
-Pack softmax_scale(const Pack& sum) {
-  return select(sum == Pack(0), sum, Pack(1) / sum);
-}
-
-/// What is subtracted before exp: the largest value, but nothing where all are -infinity.
-template <class T, class Pack>
-Pack softmax_shift(const Pack& largest) {
-  return select(largest == Pack(-std::numeric_limits<T>::infinity()), Pack(T(0)), largest);
-}
-
 /// Softmax of one row; y may be x.
 template <class Arch, class T>
 void softmax_row_kernel(Arch arch, const T* x, T* y, std::size_t n) noexcept {
@@ -44,16 +32,16 @@ void softmax_row_kernel(Arch arch, const T* x, T* y, std::size_t n) noexcept {
     largest_lanes = max(largest_lanes, load_first<Arch, T>(x + whole, n - whole, lowest));
   }
   // A NaN may get lost on the way to the largest, but not on the way to the sum.
-  const T shift = softmax_shift<T>(scalar_pack<T>(max_lane(largest_lanes))).value;
-  const p shifts(shift);
+  const T largest = max_lane(largest_lanes);
+  const p shift(largest == lowest ? T(0) : largest);
   p sum_of_lanes(T(0));
   for (std::size_t j = 0; j < whole; j += width) {
-    const p e = exp_of(p::load_unaligned(x + j) - shifts);
+    const p e = exp_of(p::load_unaligned(x + j) - shift);
     e.store_unaligned(y + j);
     sum_of_lanes = sum_of_lanes + e;
   }
   if (whole < n) {
-    const p e = exp_of(load_first<Arch, T>(x + whole, n - whole, lowest) - shifts);
+    const p e = exp_of(load_first<Arch, T>(x + whole, n - whole, lowest) - shift);
     store_first<Arch, T>(e, y + whole, n - whole);
     sum_of_lanes = sum_of_lanes + e;
   }
@@ -63,7 +51,7 @@ void softmax_row_kernel(Arch arch, const T* x, T* y, std::size_t n) noexcept {
   } else {
     sum = sum_lanes(sum_of_lanes);
   }
-  const p scale(softmax_scale(scalar_pack<T>(sum)).value);
+  const p scale(sum == T(0) ? T(0) : T(1) / sum);  // 0 where all are masked; a NaN stays
   map(
       arch, n, y, [&](const auto& e) { return e * scale; }, y);
 }
@@ -81,14 +69,14 @@ void softmax_narrow_rows(Arch, matrix_view<const T> x, matrix_view<T> y, std::si
   }
   p largest(-std::numeric_limits<T>::infinity());
   for (std::size_t j = 0; j < n; ++j) largest = max(largest, p::load_unaligned(columns[j]));
-  const p shift = softmax_shift<T>(largest);
+  const p shift = select(largest == p(-std::numeric_limits<T>::infinity()), p(T(0)), largest);
   p sum(T(0));
   for (std::size_t j = 0; j < n; ++j) {
     const p e = exp_of(p::load_unaligned(columns[j]) - shift);
     e.store_unaligned(columns[j]);
     sum = sum + e;
   }
-  const p scale = softmax_scale(sum);
+  const p scale = select(sum == p(T(0)), sum, p(T(1)) / sum);
   for (std::size_t j = 0; j < n; ++j)
     (p::load_unaligned(columns[j]) * scale).store_unaligned(columns[j]);
   for (std::size_t i = 0; i < width; ++i) {
