@@ -42,6 +42,14 @@ struct model {
   }
 };
 
+struct one_table {
+  parameter<double> table;
+
+  one_table(std::size_t rows, std::size_t dim)
+      : table(rows, dim, funnel::initial_values::normal, parameter_kind::rows) {}
+  void visit_parameters(auto&& visit) { visit("table", table); }
+};
+
 void set(std::span<double> to, const doubles& values) {
   std::ranges::copy(values, to.begin());
 }
@@ -155,6 +163,47 @@ TEMPLATE_TEST_CASE("optimizers: only the rows that were touched move, each by it
   CHECK(same_bits(m.table.value.row(3).data(), m.table.value.row(1).data(), 2));
 }
 
+TEMPLATE_TEST_CASE("optimizers: rows that step together move as each alone, whatever its count", "",
+                   sgd<double>, adagrad<double>, adam<double>) {
+  constexpr std::size_t rows = 200;
+  constexpr std::size_t dim = 5;
+  auto options = TestType().options;
+  options.weight_decay = 0.25;
+  if constexpr (std::is_same_v<TestType, sgd<double>>) options.momentum = 0.5;
+  one_table together(rows, dim);
+  together.table.value = random_matrix<double>(rows, dim, 1);
+  TestType optimizer(options);
+  std::vector<one_table> alone(rows, one_table(1, dim));
+  std::vector<TestType> optimizers(rows, TestType(options));
+  for (std::size_t i = 0; i < rows; ++i)
+    alone[i].table.value = matrix<double>(together.table.value.view().middle_rows(i, 1));
+
+  funnel::random_generator bits(1);
+  tape context;
+  tape context_alone;
+  for (std::size_t step = 0; step < 150; ++step) {
+    for (std::uint32_t i = 0; i < rows; ++i) {
+      // The first ten rows come every time, the next every second time, ...: counts up to 150.
+      const std::uint32_t row = static_cast<std::uint32_t>((i * 7 + step) % rows);
+      if (step % (row / 10 + 1) != 0) continue;
+      doubles g(dim);
+      for (double& x : g) x = funnel::uniform01(bits) - 0.5;
+      set(context.gradient(together.table).row(row), g);
+      set(context_alone.gradient(alone[row].table).row(0), g);
+      optimizers[row].step(alone[row], context_alone);
+      context_alone.clear();
+    }
+    optimizer.step(together, context);
+    context.clear();
+  }
+  std::size_t wrong = 0;
+  for (std::size_t i = 0; i < rows; ++i) {
+    const double* expected = alone[i].table.value.data();
+    wrong += same_bits(together.table.value.row(i).data(), expected, dim) ? 0 : 1;
+  }
+  CHECK(wrong == 0);
+}
+
 TEMPLATE_TEST_CASE("optimizers: statistics take their gradient as it is", "", sgd<double>,
                    adagrad<double>, adam<double>) {
   auto options = TestType().options;
@@ -200,6 +249,18 @@ TEST_CASE("optimizers: a table that grew is refused") {
   step_row(optimizer, m, 1, {1, 1});
   m.table.value.assign(6, 2);
   CHECK(refuses([&] { step_row(optimizer, m, 5, {1, 1}); }, "funnel::optimizer", "table"));
+}
+
+TEST_CASE("optimizers: a dense parameter that changed its shape is refused too, by its name") {
+  model m;
+  adam<double> optimizer;
+  step_weight(optimizer, m, 1);
+  m.weight.value.assign(2, 1);
+  const auto step = [&] {
+    tape context;
+    optimizer.step(m, context);
+  };
+  CHECK(refuses(step, "funnel::optimizer", "parameter weight changed its shape"));
 }
 
 TEST_CASE("optimizers: options outside their ranges are refused") {

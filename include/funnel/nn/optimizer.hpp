@@ -3,11 +3,17 @@
 
 #include <funnel/nn/parameter.hpp>
 #include <funnel/nn/training.hpp>
+#include <funnel/simd/optimizer.hpp>
+#include <funnel/simd/prefetch.hpp>
+#include <funnel/simd/reduce.hpp>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -24,49 +30,83 @@ namespace detail {
 /// What an optimizer remembers of one parameter.
 template <class T>
 struct optimizer_state {
-  std::vector<T> first;              ///< momentum, or the mean of gradients
-  std::vector<T> second;             ///< sums or means of squared gradients
-  std::vector<std::uint32_t> steps;  ///< per row of a table, or one: how often it was updated
+  std::size_t rows = 0;  // of the parameter
+  std::size_t cols = 0;
+  aligned_vector<T> first;              ///< momentum, or the mean of gradients
+  aligned_vector<T> second;             ///< sums or means of squared gradients
+  aligned_vector<std::uint32_t> steps;  ///< per row of a table, or one: how often it was updated
 };
 
-/// Calls `update(state, parameter, row, values, gradient)` for every row of every parameter that
-/// has a gradient: all rows of a dense parameter as one, the touched rows of a table one by one.
+/// The path of the parameter that a model names at this position.
+template <HasParameters Model>
+std::string path_of_parameter(const Model& model, std::size_t position) {
+  std::string found;
+  for_each_parameter(model, [&](std::string_view path, const auto&) {
+    if (position-- == 0) found = path;
+  });
+  return found;
+}
+
+/// Calls `update(state, parameter, gradient)` for every parameter that is learned and has a gradient.
 /// Running statistics move by themselves. `states` is in the order in which the model names its
 /// parameters.
 template <class T, class Arch, HasParameters Model, class Update>
 void update_parameters(Model& model, const training<T, Arch>& context,
-                       std::vector<optimizer_state<T>>& states, Update&& update) {
+                       std::vector<optimizer_state<T>>& states, const Update& update) {
   std::size_t index = 0;
-  for_each_parameter(model, [&](std::string_view path, parameter<T>& p) {
-    if (index == states.size()) states.emplace_back();
+  visit_parameters_below(model, [&](parameter<T>& p) {
+    if (index == states.size()) {
+      states.emplace_back();
+      states.back().rows = p.rows();
+      states.back().cols = p.cols();
+    }
     optimizer_state<T>& state = states[index++];
-    const std::size_t rows = p.kind == parameter_kind::rows ? p.rows() : 1;
-    if (state.steps.empty()) state.steps.assign(rows, 0);
-    if (state.steps.size() != rows) {
-      fail("funnel::optimizer: parameter ", path, " changed its shape since the last step");
+    if (state.rows != p.rows() || state.cols != p.cols()) {
+      fail("funnel::optimizer: parameter ", path_of_parameter(model, index - 1),
+           " changed its shape since the last step");
     }
     const parameter_gradient<T>* gradient = context.find_gradient(p);
     if (gradient == nullptr) return;
-    const matrix_view<const T> g = gradient->values();
     if (p.kind == parameter_kind::statistic) {
-      for (std::size_t i = 0; i < p.value.size(); ++i) p.value.flat()[i] -= g.data()[i];
-    } else if (p.kind == parameter_kind::rows) {
-      for (std::size_t i = 0; i < g.rows(); ++i) {
-        const std::uint32_t row = gradient->touched()[i];
-        ++state.steps[row];
-        update(state, p, row, p.value.row(row), g.row(i));
-      }
+      axpy_kernel(Arch{}, T(-1), gradient->values().data(), p.value.data(), p.value.size());
     } else {
-      ++state.steps[0];
-      update(state, p, std::size_t{0}, p.value.flat(), std::span<const T>(g.data(), g.size()));
+      update(state, p, *gradient);
     }
   });
 }
 
-/// Zeros of the given size where there is nothing yet.
-template <class T>
-void ensure_size(std::vector<T>& values, std::size_t size) {
-  if (values.size() != size) values.assign(size, T(0));
+/// Gives values a size, where they don't have it yet.
+template <class V>
+void ensure_size(V& values, std::size_t size, typename V::value_type fill = {}) {
+  if (values.size() != size) values.assign(size, fill);
+}
+
+/// Some bytes for each row of a table.
+struct row_bytes {
+  const void* data;
+  std::size_t bytes;
+
+  const void* row(std::size_t i) const { return static_cast<const std::byte*>(data) + i * bytes; }
+};
+
+/// Calls `body(row, i)` for rows = touched[i], and asks for what `arrays` hold of it some rows ahead.
+template <std::size_t N, class Body>
+void for_each_touched(std::span<const std::uint32_t> touched,
+                      const std::array<row_bytes, N>& arrays, const Body& body) {
+  std::size_t largest = 0;
+  for (const row_bytes& array : arrays) largest = std::max(largest, array.bytes);
+  const rows_ahead ahead(largest);
+  for (std::size_t i = 0; i < touched.size(); ++i) {
+    if (i + ahead.far < touched.size()) {
+      for (const row_bytes& array : arrays)
+        prefetch_bytes<true>(array.row(touched[i + ahead.far]), array.bytes);
+    }
+    if (i + ahead.near < touched.size()) {
+      for (const row_bytes& array : arrays)
+        prefetch_bytes<false>(array.row(touched[i + ahead.near]), array.bytes);
+    }
+    body(touched[i], i);
+  }
 }
 
 inline void check_positive(const char* name, double value) {
@@ -110,18 +150,30 @@ class sgd {
 
   template <HasParameters Model, class Arch>
   void step(Model& model, const training<T, Arch>& context) {
-    const T rate = static_cast<T>(options.learning_rate);
-    const T momentum = static_cast<T>(options.momentum);
-    const T decay = static_cast<T>(options.weight_decay);
-    detail::update_parameters(
-        model, context, states_, [&](auto& state, auto& p, std::size_t row, auto values, auto g) {
-          if (momentum != T(0)) detail::ensure_size(state.first, p.value.size());
-          T* velocity = state.first.data() + (momentum != T(0) ? row * p.cols() : 0);
-          for (std::size_t i = 0; i < values.size(); ++i) {
-            const T move = momentum != T(0) ? (velocity[i] = momentum * velocity[i] + g[i]) : g[i];
-            values[i] -= rate * (move + decay * values[i]);
-          }
-        });
+    const sgd_step<T> numbers{static_cast<T>(options.learning_rate),
+                              static_cast<T>(options.momentum),
+                              static_cast<T>(options.weight_decay)};
+    detail::update_parameters(model, context, states_, [&](auto& state, auto& p, auto& gradient) {
+      const bool moves_on = numbers.momentum != T(0);
+      if (moves_on) detail::ensure_size(state.first, p.value.size());
+      const std::size_t cols = p.cols();
+      const auto velocity = [&](std::size_t row) {
+        return moves_on ? state.first.data() + row * cols : nullptr;
+      };
+      const T* g = gradient.values().data();
+      T* values = p.value.data();
+      if (!gradient.by_rows()) {
+        sgd_kernel(Arch{}, numbers, g, velocity(0), values, p.value.size());
+        return;
+      }
+      const std::size_t bytes = cols * sizeof(T);
+      detail::for_each_touched(
+          gradient.touched(),
+          std::array<detail::row_bytes, 2>{{{values, bytes}, {velocity(0), moves_on ? bytes : 0}}},
+          [&](std::size_t row, std::size_t i) {
+            sgd_kernel(Arch{}, numbers, g + i * cols, velocity(row), values + row * cols, cols);
+          });
+    });
   }
 
  private:
@@ -162,26 +214,28 @@ class adagrad {
 
   template <HasParameters Model, class Arch>
   void step(Model& model, const training<T, Arch>& context) {
-    const T rate = static_cast<T>(options.learning_rate);
-    const T epsilon = static_cast<T>(options.epsilon);
-    const T decay = static_cast<T>(options.weight_decay);
-    detail::update_parameters(
-        model, context, states_, [&](auto& state, auto& p, std::size_t row, auto values, auto g) {
-          const bool by_rows = p.kind == parameter_kind::rows;
-          const std::size_t size = by_rows ? p.rows() : p.value.size();
-          if (state.second.size() != size)
-            state.second.assign(size, static_cast<T>(options.initial_accumulator));
-          if (by_rows) {
-            double squares = 0;
-            for (const T x : g) squares += static_cast<double>(x) * static_cast<double>(x);
-            state.second[row] += static_cast<T>(squares / static_cast<double>(g.size()));
-          }
-          for (std::size_t i = 0; i < values.size(); ++i) {
-            if (!by_rows) state.second[i] += g[i] * g[i];
-            const T sum = state.second[by_rows ? row : i];
-            values[i] -= rate * (g[i] / (std::sqrt(sum) + epsilon) + decay * values[i]);
-          }
-        });
+    const adagrad_step<T> numbers{static_cast<T>(options.learning_rate),
+                                  static_cast<T>(options.epsilon),
+                                  static_cast<T>(options.weight_decay)};
+    const T start = static_cast<T>(options.initial_accumulator);
+    detail::update_parameters(model, context, states_, [&](auto& state, auto& p, auto& gradient) {
+      const T* g = gradient.values().data();
+      T* values = p.value.data();
+      if (!gradient.by_rows()) {
+        detail::ensure_size(state.second, p.value.size(), start);
+        adagrad_kernel(Arch{}, numbers, g, state.second.data(), values, p.value.size());
+        return;
+      }
+      detail::ensure_size(state.second, p.rows(), start);
+      T* sums = state.second.data();
+      const std::size_t cols = p.cols();
+      detail::for_each_touched(
+          gradient.touched(),
+          std::array<detail::row_bytes, 2>{{{values, cols * sizeof(T)}, {sums, sizeof(T)}}},
+          [&](std::size_t row, std::size_t i) {
+            row_adagrad_kernel(Arch{}, numbers, g + i * cols, sums[row], values + row * cols, cols);
+          });
+    });
   }
 
  private:
@@ -225,29 +279,52 @@ class adam {
 
   template <HasParameters Model, class Arch>
   void step(Model& model, const training<T, Arch>& context) {
-    const T beta1 = static_cast<T>(options.first_decay);
-    const T beta2 = static_cast<T>(options.second_decay);
-    const T epsilon = static_cast<T>(options.epsilon);
-    const T decay = static_cast<T>(options.learning_rate * options.weight_decay);
-    detail::update_parameters(
-        model, context, states_, [&](auto& state, auto& p, std::size_t row, auto values, auto g) {
-          detail::ensure_size(state.first, p.value.size());
-          detail::ensure_size(state.second, p.value.size());
-          const double t = state.steps[row];
-          const T rate =
-              static_cast<T>(options.learning_rate / (1 - std::pow(options.first_decay, t)));
-          const T unbias = static_cast<T>(1 / (1 - std::pow(options.second_decay, t)));
-          T* m = state.first.data() + row * p.cols();
-          T* v = state.second.data() + row * p.cols();
-          for (std::size_t i = 0; i < values.size(); ++i) {
-            m[i] += (T(1) - beta1) * (g[i] - m[i]);
-            v[i] += (T(1) - beta2) * (g[i] * g[i] - v[i]);
-            values[i] -= rate * m[i] / (std::sqrt(v[i] * unbias) + epsilon) + decay * values[i];
-          }
-        });
+    detail::update_parameters(model, context, states_, [&](auto& state, auto& p, auto& gradient) {
+      detail::ensure_size(state.first, p.value.size());
+      detail::ensure_size(state.second, p.value.size());
+      detail::ensure_size(state.steps, gradient.by_rows() ? p.rows() : 1);
+      const T* g = gradient.values().data();
+      T* m = state.first.data();
+      T* v = state.second.data();
+      T* values = p.value.data();
+      if (!gradient.by_rows()) {
+        adam_kernel(Arch{}, numbers_of_step(++state.steps[0]), g, m, v, values, p.value.size());
+        return;
+      }
+      // The numbers of a step cost two powers, and many rows are at the same few steps.
+      struct numbered {
+        std::uint32_t step = 0;
+        adam_step<T> numbers{};
+      };
+      std::array<numbered, 64> known{};
+      const std::size_t cols = p.cols();
+      const std::size_t bytes = cols * sizeof(T);
+      detail::for_each_touched(
+          gradient.touched(),
+          std::array<detail::row_bytes, 4>{{{values, bytes},
+                                            {m, bytes},
+                                            {v, bytes},
+                                            {state.steps.data(), sizeof(std::uint32_t)}}},
+          [&](std::size_t row, std::size_t i) {
+            const std::uint32_t step = ++state.steps[row];
+            numbered& kept = known[step % known.size()];
+            if (kept.step != step) kept = {step, numbers_of_step(step)};
+            const std::size_t at = row * cols;
+            adam_kernel(Arch{}, kept.numbers, g + i * cols, m + at, v + at, values + at, cols);
+          });
+    });
   }
 
  private:
+  adam_step<T> numbers_of_step(double t) const {
+    return {static_cast<T>(1 - options.first_decay),
+            static_cast<T>(1 - options.second_decay),
+            static_cast<T>(options.learning_rate / (1 - std::pow(options.first_decay, t))),
+            static_cast<T>(1 / (1 - std::pow(options.second_decay, t))),
+            static_cast<T>(options.epsilon),
+            static_cast<T>(options.learning_rate * options.weight_decay)};
+  }
+
   std::vector<detail::optimizer_state<T>> states_;
 };
 
@@ -260,21 +337,20 @@ class adam {
 template <class T, class Arch, HasParameters Model>
 double clip_gradients(Model& model, training<T, Arch>& context, double largest_norm) {
   detail::check_positive("funnel::clip_gradients: largest_norm", largest_norm);
-  double squares = 0;
-  const auto for_each_gradient = [&](auto&& visit) {
-    for_each_parameter(model, [&](std::string_view, parameter<T>& p) {
+  const auto for_each_gradient = [&](const auto& visit) {
+    detail::visit_parameters_below(model, [&](const parameter<T>& p) {
       parameter_gradient<T>* gradient = context.find_gradient(p);
       if (gradient == nullptr || p.kind == parameter_kind::statistic) return;
       const matrix_view<T> g = gradient->values();
-      for (T& value : std::span<T>(g.data(), g.size())) visit(value);
+      visit(g.data(), g.size());
     });
   };
-  for_each_gradient(
-      [&](const T& g) { squares += static_cast<double>(g) * static_cast<double>(g); });
+  double squares = 0;
+  for_each_gradient([&](const T* g, std::size_t n) { squares += squares_kernel(Arch{}, g, n); });
   const double norm = std::sqrt(squares);
   if (norm > largest_norm && std::isfinite(norm)) {
     const T factor = static_cast<T>(largest_norm / norm);
-    for_each_gradient([&](T& g) { g *= factor; });
+    for_each_gradient([&](T* g, std::size_t n) { scale_kernel(Arch{}, factor, g, g, n); });
   }
   return norm;
 }
@@ -286,9 +362,9 @@ double clip_gradients(Model& model, training<T, Arch>& context, double largest_n
 /// right for both.
 template <class T, class Arch, HasParameters Model>
 void add_gradients(Model& model, training<T, Arch>& to, const training<T, Arch>& from, T factor) {
-  for_each_parameter(model, [&](std::string_view, parameter<T>& p) {
+  detail::visit_parameters_below(model, [&](const parameter<T>& p) {
     if (const parameter_gradient<T>* gradient = from.find_gradient(p))
-      to.gradient(p).add(*gradient, factor);
+      to.gradient(p).add(*gradient, factor, Arch{});
   });
 }
 

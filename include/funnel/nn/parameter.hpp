@@ -92,6 +92,20 @@ void visit_field(const std::string& path, Field& field, Visit&& visit) {
   }
 }
 
+/// Calls `visit(parameter)` for every parameter below a field, in the order of `visit_field`, and
+/// makes no paths of names: for what runs in every step.
+template <class Field, class Visit>
+void visit_parameters_below(Field& field, const Visit& visit) {
+  if constexpr (is_parameter<Field>) {
+    visit(field);
+  } else if constexpr (HasParameters<Field>) {
+    field.visit_parameters(
+        [&](std::string_view, auto& inner) { visit_parameters_below(inner, visit); });
+  } else {
+    for (auto& inner : field) visit_parameters_below(inner, visit);
+  }
+}
+
 }  // namespace detail
 
 /// Calls `visit(path, parameter)` for every parameter of a model, in the order the model names
