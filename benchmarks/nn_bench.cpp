@@ -6,6 +6,7 @@
 #include <funnel/nn/embedding.hpp>
 #include <funnel/nn/freeze.hpp>
 #include <funnel/nn/optimizer.hpp>
+#include <funnel/nn/quantized_embedding.hpp>
 
 #include <memory>
 
@@ -25,6 +26,26 @@ void add_dense(const bench::dense_shape& s) {
         return [=] {
           context->reset();
           benchmark::DoNotOptimize((*layer)(*context, data->x.view()).data());
+        };
+      });
+}
+
+/// Pools rows of `row_bytes`; what comes out stays in the cache.
+template <class Bag>
+void add_bags(const std::string& storage, std::size_t row_bytes) {
+  using bags = bench::bag_data;
+  add("embedding_bag/1000000x64/bags:512/len:50" + storage,
+      {.memory_bytes = static_cast<double>(bags::bags * bags::length * (row_bytes + 4))},
+      []() -> bench::task {
+        const auto data = std::make_shared<bags>();
+        funnel::embedding_bag<float> trained(bags::rows, bags::dim);
+        trained.table.value = std::move(data->table);
+        const auto layer = std::make_shared<Bag>(std::move(trained));
+        const auto context = std::make_shared<funnel::inference<float>>();
+        return [=, batch = std::size_t{0}]() mutable {
+          context->reset();
+          const funnel::id_lists lists{data->batch(batch++), data->offsets};
+          benchmark::DoNotOptimize((*layer)(*context, lists).data());
         };
       });
 }
@@ -67,21 +88,11 @@ bench::task make_sparse_step() {
 const bool added = [] {
   for (const bench::dense_shape& s : bench::dense_shapes()) add_dense(s);
 
-  using bags = bench::bag_data;
-  // Rows of float and 4 bytes of id; what comes out stays in the cache.
-  add("embedding_bag/1000000x64/bags:512/len:50",
-      {.memory_bytes = double{bags::bags * bags::length} * (4 * bags::dim + 4)},
-      []() -> bench::task {
-        const auto data = std::make_shared<bags>();
-        const auto layer = std::make_shared<funnel::embedding_bag<float>>(bags::rows, bags::dim);
-        layer->table.value = data->table;
-        const auto context = std::make_shared<funnel::inference<float>>();
-        return [=, batch = std::size_t{0}]() mutable {
-          context->reset();
-          const funnel::id_lists lists{data->batch(batch++), data->offsets};
-          benchmark::DoNotOptimize((*layer)(*context, lists).data());
-        };
-      });
+  add_bags<funnel::embedding_bag<float>>("", 4 * bench::bag_data::dim);
+  add_bags<funnel::quantized_embedding_bag<funnel::float16>>("/float16", 2 * bench::bag_data::dim);
+  add_bags<funnel::quantized_embedding_bag<funnel::bfloat16>>("/bfloat16",
+                                                              2 * bench::bag_data::dim);
+  add_bags<funnel::quantized_embedding_bag<std::int8_t>>("/int8", bench::bag_data::dim + 8);
 
   // Each id's row and its sum of squares are read and written.
   using sparse = bench::sparse_data;

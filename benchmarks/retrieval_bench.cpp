@@ -4,31 +4,58 @@
 
 #include <funnel/retrieval/vector_index.hpp>
 
+#ifdef FUNNEL_HAS_TBB
+#include <funnel/core/tbb.hpp>
+#endif
+
 #include <memory>
 
 namespace {
 
 using bench::search_data;
 
-void add_search(std::size_t queries) {
+struct searcher {
+  funnel::vector_index<> index;
+  bench::matrix<float> query;
+  bench::matrix<funnel::scored_item> found;
+
+  explicit searcher(std::size_t queries) : found(queries, search_data::k) {
+    const search_data data;
+    index = funnel::vector_index<>(data.vectors);
+    query = bench::matrix<float>(data.query.view().middle_rows(0, queries));
+  }
+};
+
+void add_search(std::size_t queries, int threads) {
+  std::string name = "top_k/1000000x64/k:500/queries:" + std::to_string(queries);
+  if (threads > 1) name += "/threads:" + std::to_string(threads);
   const double products = double{search_data::items * search_data::dim};
-  bench::add("top_k/1000000x64/k:500/queries:" + std::to_string(queries),
-             {.flops = 2 * products * static_cast<double>(queries), .memory_bytes = 4 * products},
+  bench::add(name,
+             {.flops = 2 * products * static_cast<double>(queries),
+              .memory_bytes = 4 * products,
+              .threads = threads},
              [=]() -> bench::task {
-               search_data data;
-               const auto index =
-                   std::make_shared<funnel::vector_index<>>(std::as_const(data.vectors));
-               return [index, queries, query = data.query,
-                       found = std::vector<funnel::scored_item>(search_data::k)]() mutable {
-                 for (std::size_t q = 0; q < queries; ++q)
-                   benchmark::DoNotOptimize(index->search(std::as_const(query).row(q), found));
+               const auto s = std::make_shared<searcher>(queries);
+               if (threads == 1) return [s] { s->index.search(s->query.view(), s->found.view()); };
+#ifdef FUNNEL_HAS_TBB
+               const auto executor =
+                   std::make_shared<funnel::tbb_executor>(static_cast<std::size_t>(threads));
+               const auto scratch = std::make_shared<funnel::arena>();
+               return [=] {
+                 scratch->reset();
+                 s->index.search(s->query.view(), s->found.view(), funnel::any_item(), *executor,
+                                 *scratch);
                };
+#endif
              });
 }
 
 const bool added = [] {
-  add_search(1);
-  add_search(search_data::queries);
+  add_search(1, 1);
+  add_search(search_data::queries, 1);
+#ifdef FUNNEL_HAS_TBB
+  add_search(search_data::queries, 2);
+#endif
   return true;
 }();
 

@@ -14,6 +14,25 @@ namespace {
 using bench::add;
 using bench::history_data;
 
+/// What one or two conditions hold for in a history without an index, all of which is read.
+template <std::size_t conditions>
+void add_scan(const std::string& name) {
+  add("filter/1000000/" + name, {.memory_bytes = 4.0 * conditions * history_data::events},
+      []() -> bench::task {
+        const auto data = std::make_shared<const history_data>();
+        return [=, i = std::size_t{0}, found = std::vector<std::uint32_t>(1 << 16)]() mutable {
+          const std::size_t user = i++ % history_data::many;
+          const funnel::with_id category{data->categories.row(user), history_data::category};
+          const funnel::with_id cluster{data->clusters.row(user), history_data::cluster};
+          if constexpr (conditions == 1) {
+            benchmark::DoNotOptimize(funnel::hard_search(category, found));
+          } else {
+            benchmark::DoNotOptimize(funnel::filter_union({category, cluster}, found));
+          }
+        };
+      });
+}
+
 /// The positions of a category in the index of one history, of which there are 2^-category.
 void add_lookup(std::uint32_t category) {
   const std::size_t found = history_data::events >> category;
@@ -40,6 +59,8 @@ const bool added = [] {
     };
   });
 
+  add_scan<1>("category");
+  add_scan<2>("union");
   add("filter/1000000/index", {.memory_bytes = 8.0 * history_data::events}, []() -> bench::task {
     const auto data = std::make_shared<history_data>();
     const auto index = std::make_shared<funnel::category_index>();

@@ -258,4 +258,9 @@ struct sparse_data {
   }
 };
 
+// elementwise/<function>/n:4096: values in (0, 4], which every function takes; in and out stay in
+// the L2 cache.
+
+inline constexpr std::size_t elementwise_size = 4096;
+
 }  // namespace bench

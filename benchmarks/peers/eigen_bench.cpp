@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "dense_peer.hpp"
+#include "elementwise.hpp"
 
 #include <Eigen/Core>
 
@@ -32,6 +33,17 @@ const bool added = [] {
       benchmark::ClobberMemory();
     };
   });
+  const auto add_function = [](const std::string& name, auto function) {
+    bench::add_elementwise(name, [=](const float* x, float* y) {
+      const auto size = static_cast<Eigen::Index>(bench::elementwise_size);
+      Eigen::Map<Eigen::ArrayXf>(y, size) = function(Eigen::Map<const Eigen::ArrayXf>(x, size));
+    });
+  };
+  add_function("exp", [](const auto& x) { return x.exp(); });
+  add_function("log", [](const auto& x) { return x.log(); });
+  add_function("log1p", [](const auto& x) { return x.log1p(); });
+  add_function("sigmoid", [](const auto& x) { return x.logistic(); });
+  add_function("tanh", [](const auto& x) { return x.tanh(); });
   return true;
 }();
 
