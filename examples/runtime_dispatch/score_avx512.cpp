@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: MIT
+#include "ranker.hpp"
+
+scorer avx512_scorer(const ranker& trained) {
+  return frozen_scorer<funnel::default_arch>(trained);
+}
