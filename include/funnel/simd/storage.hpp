@@ -80,6 +80,25 @@ namespace detail {
 template <class Storage>
 using computed = std::conditional_t<std::floating_point<Storage>, Storage, float>;
 
+/// The numbers that halves stand for, each given in the upper two bytes of a lane: `to_float` for
+/// machines without an instruction for it.
+template <class Arch>
+xsimd::batch<float, Arch> floats_of_halves(const xsimd::batch<std::uint32_t, Arch>& words) {
+  using floats = xsimd::batch<float, Arch>;
+  using bits = xsimd::batch<std::uint32_t, Arch>;
+  const bits sign = words & bits(0x80000000u);
+  const bits magnitude = (words & bits(0x7fffffffu)) >> 3;
+  const bits rebased(std::uint32_t{112} << 23);  // from an exponent of base 15 to one of base 127
+  const floats normal = from_bits<float>(magnitude + rebased);
+  // Without a first bit of their own, where the exponent is 0; infinity or NaN, where it is 31.
+  const floats small =
+      from_bits<float>(magnitude + bits(std::uint32_t{113} << 23)) - floats(0x1p-14f);
+  const floats special = from_bits<float>(magnitude + rebased + rebased) + floats(0.f);
+  const floats value =
+      select(normal < floats(0x1p-14f), small, select(normal < floats(0x1p16f), normal, special));
+  return from_bits<float>(as_bits(value) | sign);
+}
+
 /// As many stored values as a register of their computed type has lanes, one after another from p.
 template <class Arch, class Storage>
 pack<Arch, computed<Storage>> load_stored(const Storage* p) {
@@ -112,7 +131,9 @@ pack<Arch, computed<Storage>> load_stored(const Storage* p) {
         return to(_mm256_castsi256_ps(words));
       }
 #if defined(__F16C__)
-      if constexpr (std::same_as<Storage, float16>) return to(_mm256_cvtph_ps(halves));
+      return to(_mm256_cvtph_ps(halves));
+#else
+      return floats_of_halves(as_bits(load_stored<Arch>(reinterpret_cast<const bfloat16*>(p))));
 #endif
     }
 #endif
@@ -125,9 +146,11 @@ pack<Arch, computed<Storage>> load_stored(const Storage* p) {
         // Each code goes to the upper byte of a word, and is shifted down with its sign.
         const __m128i bytes = _mm_unpacklo_epi8(zero, _mm_cvtsi32_si128(four));
         return to(_mm_cvtepi32_ps(_mm_srai_epi32(_mm_unpacklo_epi16(zero, bytes), 24)));
-      } else if constexpr (std::same_as<Storage, bfloat16>) {
+      } else {
         const __m128i halves = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
-        return to(_mm_castsi128_ps(_mm_unpacklo_epi16(zero, halves)));
+        const to words(_mm_castsi128_ps(_mm_unpacklo_epi16(zero, halves)));
+        if constexpr (std::same_as<Storage, bfloat16>) return words;
+        return floats_of_halves(as_bits(words));
       }
     }
 #endif
