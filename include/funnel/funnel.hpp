@@ -88,6 +88,7 @@
 #include <funnel/sequence/sampling.hpp>
 #include <funnel/sequence/target_attention.hpp>
 #include <funnel/simd/activation.hpp>
+#include <funnel/simd/attention.hpp>
 #include <funnel/simd/dense.hpp>
 #include <funnel/simd/elementwise.hpp>
 #include <funnel/simd/embedding.hpp>

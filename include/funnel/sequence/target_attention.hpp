@@ -2,14 +2,16 @@
 #pragma once
 
 #include <funnel/nn/embedding.hpp>
-#include <funnel/nn/softmax.hpp>
+#include <funnel/nn/training.hpp>
+#include <funnel/simd/attention.hpp>
+#include <funnel/simd/dense_gradient.hpp>
+#include <funnel/simd/softmax.hpp>
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <utility>
 
 namespace funnel {
 
@@ -24,10 +26,173 @@ value_of<C> last_n_mean(C& context, const embedding<T>& items, const id_lists& h
   return embedding_bag<T>::pooled(context, items.table, histories, pooling::mean);
 }
 
-/// Attention of each candidate over a history: what the candidate finds of itself in what the user
-/// did.
+namespace detail {
+
+template <class T>
+T attention_scale(std::size_t dim) {
+  return T(1) / std::sqrt(static_cast<T>(dim));
+}
+
+/// Events of the longest of the lists.
+inline std::size_t largest_list(std::span<const std::uint32_t> offsets) {
+  std::size_t most = 0;
+  for (std::size_t i = 0; i + 1 < offsets.size(); ++i)
+    most = std::max<std::size_t>(most, offsets[i + 1] - offsets[i]);
+  return most;
+}
+
+/// Events as `dense_kernel` wants them on both ways: keys [d, m] times 1 / sqrt(d), values [m, d].
+template <class Arch, class T>
+struct packed_events {
+  std::size_t count;
+  std::size_t dim;
+  T scale;
+  T* keys;
+  T* values;
+  T* zeros;  ///< as many as a row of either
+
+  packed_events(arena& memory, matrix_view<const T> events)
+      : count(events.rows()), dim(events.cols()), scale(attention_scale<T>(dim)),
+        keys(memory.allocate<T>(packed_size<Arch, T>(dim, count))),
+        values(memory.allocate<T>(packed_size<Arch, T>(count, dim))),
+        zeros(memory.allocate<T>(std::max(count, dim))) {
+    pack_keys_kernel(Arch{}, events, scale, keys);
+    pack_weights_kernel(Arch{}, events.data(), events.stride(), count, dim, values);
+    std::fill_n(zeros, std::max(count, dim), T(0));
+  }
+
+  /// Candidates that are attended at once: their weights stay in L2 from one product to the next.
+  std::size_t block() const {
+    constexpr std::size_t bytes = std::size_t{1} << 16;
+    return std::max<std::size_t>(1, bytes / (8 * sizeof(T) * (count + 1))) * 8;
+  }
+
+  /// Values from one row of weights to the next. Rows at a large power of two would drive each other
+  /// out of L1.
+  std::size_t stride() const { return count % 64 == 0 ? count + 16 : count; }
+
+  /// alpha = softmax(q keys), y = alpha values.
+  void attend(matrix_view<const T> q, matrix_view<T> alpha, matrix_view<T> y) const {
+    dense_kernel(Arch{}, dense_arguments<T>{q, keys, dim, zeros, 0, alpha, activation::identity});
+    softmax_kernel(Arch{}, matrix_view<const T>(alpha), alpha);
+    dense_kernel(Arch{},
+                 dense_arguments<T>{alpha, values, count, zeros, 0, y, activation::identity});
+  }
+};
+
+/// Adds the gradients of attention over one shared history: s = q keys, alpha = softmax(s),
+/// y = alpha x.
+template <class Arch, class T>
+void attention_backward(Arch arch, arena& scratch, const variable<T>& q, const variable<T>& x,
+                        const packed_events<Arch, T>& events, matrix_view<const T> alpha,
+                        const variable<T>& y) {
+  const arena::scope temporary(scratch);
+  const std::size_t block = std::min(events.block(), y.rows());
+  T* room = scratch.allocate<T>(block * events.stride());
+  T* packed = scratch.allocate<T>(weight_gradient_scratch<Arch, T>(block, events.dim));
+  for (std::size_t begin = 0; begin < y.rows(); begin += block) {
+    const std::size_t n = std::min(block, y.rows() - begin);
+    const matrix_view<const T> g = y.gradient.middle_rows(begin, n);
+    const matrix_view<const T> a = alpha.middle_rows(begin, n);
+    // slope = d loss / d <q, x_j> = scale alpha_j <g, x_j - y>
+    const matrix_view<T> slope(room, n, events.count, events.stride());
+    dense_kernel(arch, dense_arguments<T>{g, events.keys, events.dim, events.zeros, 0, slope,
+                                          activation::identity});
+    for (std::size_t i = 0; i < n; ++i) {
+      const pack<Arch, T> along(events.scale * dot_kernel(arch, g.row(i).data(),
+                                                          y.values.row(begin + i).data(),
+                                                          events.dim));
+      map(
+          arch, events.count, slope.row(i).data(),
+          [&](const auto& weight, const auto& product) { return weight * (product - along); },
+          a.row(i).data(), slope.row(i).data());
+    }
+    if (q.learns()) {
+      const matrix_view<T> to = q.gradient.middle_rows(begin, n);
+      dense_kernel(arch, dense_arguments<T>{slope, events.values, events.count, to.data(),
+                                            to.stride(), to, activation::identity});
+    }
+    if (x.learns()) {
+      weight_gradient_kernel(arch, a, g, x.gradient, packed);
+      weight_gradient_kernel(arch, matrix_view<const T>(slope), view(q).middle_rows(begin, n),
+                             x.gradient, packed);
+    }
+  }
+}
+
+}  // namespace detail
+
+/// A history made ready for attention: keys and values, packed once for all candidates that meet
+/// it, block after block.
+///
+/// Shapes      events [m, d]; m may be 0.
+/// Cost        a copy of the events twice; valid until the context is reset.
+template <Context C>
+class attention_history {
+ public:
+  attention_history(C& context, const value_of<C>& events)
+      : events_(events), packed_(context.scratch(), view(events)) {}
+
+  std::size_t rows() const { return packed_.count; }
+  std::size_t cols() const { return packed_.dim; }
+
+  const value_of<C>& events() const { return events_; }
+  const detail::packed_events<typename C::arch, scalar_of<C>>& packed() const { return packed_; }
+
+ private:
+  value_of<C> events_;
+  detail::packed_events<typename C::arch, scalar_of<C>> packed_;
+};
+
+/// Attention of each candidate over one history: what the candidate finds of itself in what the
+/// user did.
 ///
 ///     alpha = softmax_j(<q_i, x_j> / sqrt(d)),   o_i = sum_j alpha_j x_j
+///
+/// Shapes      candidates [n, d], history [m, d] -> [n, d]. An empty history gives zeros.
+/// Errors      std::invalid_argument if the columns differ.
+/// Cost        4 d operations a pair of candidate and event.
+/// Numerics    a candidate has the same bits whatever other candidates there are.
+/// Source      Zhou et al., "Deep interest network", KDD 2018, with a scaled dot product; formulas
+///             item 67a.
+template <Context C>
+value_of<C> target_attention(C& context, const value_of<C>& candidates,
+                             const attention_history<C>& history) {
+  using t = scalar_of<C>;
+  using arch = typename C::arch;
+  const auto& events = history.packed();
+  const std::size_t n = candidates.rows();
+  if (candidates.cols() != events.dim) {
+    detail::fail("funnel::target_attention: events have ", events.dim, " columns, expected ",
+                 candidates.cols());
+  }
+  const auto y = context.make(n, events.dim);
+  const std::size_t block = std::min(events.block(), n);
+  const auto attend = [&](t* weights, bool kept) {
+    for (std::size_t begin = 0; begin < n; begin += block) {
+      const std::size_t count = std::min(block, n - begin);
+      const matrix_view<t> alpha(weights + (kept ? begin * events.stride() : 0), count,
+                                 events.count, events.stride());
+      events.attend(view(candidates).middle_rows(begin, count), alpha,
+                    writable(y).middle_rows(begin, count));
+    }
+  };
+  arena& scratch = context.scratch();
+  if constexpr (C::is_training) {
+    t* weights = scratch.template allocate<t>(n * events.stride());
+    attend(weights, true);
+    const matrix_view<const t> alpha(weights, n, events.count, events.stride());
+    context.record([candidates, x = history.events(), events, alpha, y, &scratch] {
+      detail::attention_backward(arch{}, scratch, candidates, x, events, alpha, y);
+    });
+  } else {
+    const arena::scope temporary(scratch);
+    attend(scratch.template allocate<t>(block * events.stride()), false);
+  }
+  return y;
+}
+
+/// The same with a history for each candidate, as in training.
 ///
 /// `offsets` says which events belong to which candidate: [n + 1], list i is events offsets[i] ..
 /// offsets[i + 1] - 1. Two offsets stand for one history shared by all candidates: the request.
@@ -57,52 +222,66 @@ value_of<C> target_attention(C& context, const value_of<C>& candidates, const va
     detail::fail("funnel::target_attention: offsets must rise from 0 to the number of events, ",
                  events.rows());
   }
-  const auto list = [offsets, shared](std::size_t i) {
-    const std::size_t at = shared ? 0 : i;
-    return std::pair<std::size_t, std::size_t>(offsets[at], offsets[at + 1]);
-  };
-  std::size_t pairs = 0;
-  for (std::size_t i = 0; i < n; ++i) pairs += list(i).second - list(i).first;
-  t* weights = context.scratch().template allocate<t>(pairs);
-  const t scale = t(1) / std::sqrt(static_cast<t>(d));
+  if (shared) return target_attention(context, candidates, attention_history<C>(context, events));
   const auto y = context.make(n, d);
-  t* alpha = weights;
-  for (std::size_t i = 0; i < n; ++i) {
-    const auto [begin, end] = list(i);
-    const std::size_t length = end - begin;
-    const t* q = view(candidates).row(i).data();
-    for (std::size_t j = 0; j < length; ++j) {
-      alpha[j] = scale * dot_kernel(arch{}, q, view(events).row(begin + j).data(), d);
+  arena& scratch = context.scratch();
+  t* weights = scratch.template allocate<t>(C::is_training ? events.rows() : 0);
+  const t scale = detail::attention_scale<t>(d);
+  const std::size_t most = detail::largest_list(offsets);
+  {
+    const arena::scope temporary(scratch);
+    t* keys = scratch.template allocate<t>(packed_size<arch, t>(d, most));
+    t* zeros = scratch.template allocate<t>(std::max(most, d));
+    std::fill_n(zeros, std::max(most, d), t(0));
+    t* room = scratch.template allocate<t>(most);
+    for (std::size_t i = 0; i < n; ++i) {
+      // What packed_events does, to the bit, for values that are read once.
+      const std::size_t length = offsets[i + 1] - offsets[i];
+      const auto list = view(events).middle_rows(offsets[i], length);
+      t* alpha = C::is_training ? weights + offsets[i] : room;
+      pack_keys_kernel(arch{}, list, scale, keys);
+      dense_kernel(arch{}, dense_arguments<t>{view(candidates).middle_rows(i, 1),
+                                              keys,
+                                              d,
+                                              zeros,
+                                              0,
+                                              {alpha, 1, length},
+                                              activation::identity});
+      detail::softmax_row_kernel(arch{}, alpha, alpha, length);
+      weighted_rows_kernel(arch{}, alpha, list, zeros, writable(y).row(i).data());
     }
-    detail::softmax_row(arch{}, alpha, alpha, length);
-    const std::span<t> to = writable(y).row(i);
-    std::ranges::fill(to, t(0));
-    for (std::size_t j = 0; j < length; ++j) {
-      axpy_kernel(arch{}, alpha[j], view(events).row(begin + j).data(), to.data(), d);
-    }
-    alpha += length;
   }
   if constexpr (C::is_training) {
-    context.record([candidates, events, list, weights, scale, y] {
+    context.record([candidates, events, offsets, weights, scale, most, y, &scratch] {
+      const arena::scope temporary(scratch);
       const std::size_t dim = y.cols();
-      const t* a = weights;
+      t* slopes = scratch.template allocate<t>(most);  // d loss / d <q, x_j>
       for (std::size_t i = 0; i < y.rows(); ++i) {
-        const auto [begin, end] = list(i);
+        const std::size_t begin = offsets[i];
+        const std::size_t length = offsets[i + 1] - begin;
+        const t* q = candidates.values.row(i).data();
         const t* g = y.gradient.row(i).data();
+        const t* alpha = weights + begin;
         const t along = dot_kernel(arch{}, g, y.values.row(i).data(), dim);
-        for (std::size_t j = 0; j < end - begin; ++j) {
-          const t* x = events.values.row(begin + j).data();
-          const t slope =
-              scale * a[j] * (dot_kernel(arch{}, g, x, dim) - along);  // d loss / d <q, x_j>
-          if (candidates.learns())
-            axpy_kernel(arch{}, slope, x, candidates.gradient.row(i).data(), dim);
-          if (events.learns()) {
-            t* to = events.gradient.row(begin + j).data();
-            axpy_kernel(arch{}, a[j], g, to, dim);
-            axpy_kernel(arch{}, slope, candidates.values.row(i).data(), to, dim);
-          }
+        for (std::size_t j = 0; j < length; ++j) {
+          const t product = dot_kernel(arch{}, g, events.values.row(begin + j).data(), dim);
+          slopes[j] = scale * alpha[j] * (product - along);
         }
-        a += end - begin;
+        if (candidates.learns()) {
+          t* to = candidates.gradient.row(i).data();
+          weighted_rows_kernel(arch{}, slopes, view(events).middle_rows(begin, length), to, to);
+        }
+        for (std::size_t j = 0; events.learns() && j < length; ++j) {
+          using p = detail::pack<arch, t>;
+          t* to = events.gradient.row(begin + j).data();
+          detail::map(
+              arch{}, dim, to,
+              [weight = p(alpha[j]), slope = p(slopes[j])](const auto& sum, const auto& of_y,
+                                                           const auto& of_q) {
+                return fma(slope, of_q, fma(weight, of_y, sum));
+              },
+              to, g, q);
+        }
       }
     });
   }
