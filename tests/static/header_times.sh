@@ -1,0 +1,47 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# header_times.sh <include directory> <compiler> [<flag>...]
+#
+# Prints the seconds of processor time that reading each public header alone takes the compiler, and
+# fails where one takes more than its budget. Processor time, and the better of two measurements
+# where the first is above the budget: a busy machine must not fail this.
+set -eu
+
+if [ "$1" = --one ]; then
+  header=$3
+  cd "$2"
+  shift 3
+  budget=3
+  [ "$header" != funnel/funnel.hpp ] || budget=5
+  lines=$(mktemp)
+  trap 'rm -f "$lines"' EXIT
+  # In a shell of its own, whose only child is the compiler. The second line of `times` is of the
+  # children; in a pipe it would be of the pipe's.
+  measure() (
+    "$@" -std=c++20 -fsyntax-only -I . -include "$header" -x c++ /dev/null || exit 1
+    times >"$lines"
+    tr ms '  ' <"$lines" | awk 'NR == 2 { printf "%.2f", 60 * ($1 + $3) + $2 + $4 }'
+  )
+  above() { awk "BEGIN { exit !($1 > $budget) }"; }
+  seconds=$(measure "$@")
+  if above "$seconds"; then
+    again=$(measure "$@")
+    seconds=$(printf '%s\n%s\n' "$seconds" "$again" | sort -n | head -n 1)
+  fi
+  verdict=
+  ! above "$seconds" || verdict="more than $budget s"
+  printf '%6.2f  %s  %s\n' "$seconds" "$header" "$verdict"
+  exit 0
+fi
+
+script=$(cd "$(dirname "$0")" && pwd)/$(basename "$0")
+include=$1
+shift
+# Headers that funnel.hpp does not name need an optional package.
+headers=$(sed -n 's/^#include <\(.*\)>$/\1/p' "$include/funnel/funnel.hpp")
+table=$(printf '%s\n' funnel/funnel.hpp $headers |
+  xargs -P "$(nproc)" -I '{}' sh "$script" --one "$include" '{}' "$@" | sort -rn)
+printf 'seconds  header\n%s\n' "$table"
+printf '%s\n' "$table" | awk '{ sum += $1 } END { printf "%6.2f  together\n", sum }'
+[ "$(printf '%s\n' "$table" | wc -l)" -eq "$(printf '%s\n' funnel/funnel.hpp $headers | wc -l)" ]
+! printf '%s\n' "$table" | grep 'more than' >&2
