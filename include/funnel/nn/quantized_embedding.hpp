@@ -16,11 +16,6 @@
 
 namespace funnel {
 
-/// What a value of a quantized table is stored in.
-template <class S>
-concept TableStorage =
-    std::same_as<S, float16> || std::same_as<S, bfloat16> || std::same_as<S, std::int8_t>;
-
 /// A table of vectors in two bytes or one a value instead of four, to read from.
 ///
 /// Rows of `std::int8_t` have a scale and an offset each, stored before their codes: the smallest
@@ -30,8 +25,12 @@ concept TableStorage =
 ///             2^-25 where it is below 2^-14; for `bfloat16` 2^-8 of it, or 2^-134 where it is below
 ///             2^-126; for `std::int8_t` half a step, (largest - smallest of the row) / 510, and some
 ///             roundings of the largest magnitude.
-template <TableStorage Storage>
+template <class Storage>
 class quantized_table {
+  static_assert(std::same_as<Storage, float16> || std::same_as<Storage, bfloat16> ||
+                    std::same_as<Storage, std::int8_t>,
+                "a table is stored in float16, bfloat16 or std::int8_t");
+
  public:
   quantized_table() = default;
   /// Errors      std::invalid_argument if a value is not finite or too large to be stored: 65520 or
@@ -141,7 +140,7 @@ constexpr void check_serves() {
 /// Shapes      ids [n] -> [n, dim]; ids [n, fields] -> [n, fields * dim].
 /// Errors      std::invalid_argument if an id is not below `rows`.
 /// Numerics    See `quantized_table`; computed in float.
-template <TableStorage Storage>
+template <class Storage>
 struct quantized_embedding {
   quantized_table<Storage> table;
 
@@ -183,7 +182,7 @@ struct quantized_embedding {
 /// Cost        bound by memory where the table is larger than the caches: half or about a quarter of
 ///             the bytes.
 /// Numerics    See `quantized_table`; summed in float.
-template <TableStorage Storage>
+template <class Storage>
 struct quantized_embedding_bag {
   quantized_table<Storage> table;
   pooling pool = pooling::mean;
