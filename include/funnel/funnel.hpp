@@ -93,6 +93,7 @@
 #include <funnel/simd/elementwise.hpp>
 #include <funnel/simd/embedding.hpp>
 #include <funnel/simd/inner_product.hpp>
+#include <funnel/simd/lane_products.hpp>
 #include <funnel/simd/optimizer.hpp>
 #include <funnel/simd/pack.hpp>
 #include <funnel/simd/prefetch.hpp>

@@ -4,10 +4,13 @@
 #include <funnel/core/arena.hpp>
 #include <funnel/core/matrix.hpp>
 #include <funnel/diversity/detail/greedy.hpp>
-#include <funnel/diversity/detail/unit_rows.hpp>
+#include <funnel/diversity/detail/lazy_greedy.hpp>
+#include <funnel/diversity/detail/ranked_units.hpp>
 #include <funnel/diversity/detail/volume.hpp>
+#include <funnel/diversity/detail/volume_bound.hpp>
 #include <funnel/diversity/rules.hpp>
 #include <funnel/diversity/similarity.hpp>
+#include <funnel/simd/pack.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -133,11 +136,15 @@ std::size_t dpp(std::span<const std::type_identity_t<T>> relevance, const Simila
 ///
 /// Shapes      vectors [n, d], of any length: only their directions count.
 /// Errors      and std::invalid_argument if there are not n vectors.
-/// Cost        O(n k d) and (n + k d) doubles of scratch without a window, O(n k (d + W^2)) and W n
-///             doubles with one.
-/// Numerics    products in double. A vector that is zero, or has a value that is not finite, has
+/// Cost        O(n k d) at most, O(k W d (n + W)) with a window; mostly a small part of it, as an
+///             item is held against a pick only while it could still be the next; never an n x n
+///             matrix. Scratch for n d floats and k d doubles, W d with a window and W / lanes more
+///             floats for an item.
+/// Numerics    scores in double, from inner products in double. What items could score at best is
+///             bounded in float, with all that float can be wrong; what isn't looked at in double
+///             could not have won. A vector that is zero, or has a value that is not finite, has
 ///             cosine 0 with every other item.
-template <class T = float>
+template <class T = float, class Arch = default_arch>
 std::size_t dpp(std::span<const std::type_identity_t<T>> relevance,
                 matrix_view<const std::type_identity_t<T>> vectors, std::span<std::size_t> picked,
                 const dpp_options& options, arena& scratch) {
@@ -149,30 +156,18 @@ std::size_t dpp(std::span<const std::type_identity_t<T>> relevance,
     detail::fail("funnel::dpp: vectors has ", vectors.rows(), " rows for ", n, " items");
   if (options.relevance_weight == 1)
     return detail::pick_by_relevance(values, picked, options, taken, scratch);
-  double* diagonal = scratch.allocate<double>(n);
-  std::fill_n(diagonal, n, 1 + options.jitter);
-  const detail::unit_rows<T, double> units(vectors, options.range, scratch);
   const std::size_t window = detail::sliding_window(options.window, k);
-  if (window == 0)
-    return detail::pick_by_volume(
-        values, picked, options, taken, scratch,
-        detail::projected_volume(units, diagonal, k, options.epsilon, scratch));
-  double* shown = scratch.allocate<double>(units.width());
-  const auto fill_row = [&](std::size_t j, const bool*, double* row) {
-    units.read(j, shown);
-    units.multiply(shown, row);
-  };
-  return detail::pick_by_volume(
-      values, picked, options, taken, scratch,
-      detail::window_volume(n, fill_row, diagonal, window, options.epsilon, scratch));
+  detail::ranked_units<Arch, T, float> items(values, vectors, scratch);
+  detail::volume_bound<Arch, T> bound(items, options, window > 0, window > 0 ? window : k, scratch);
+  return detail::pick_lazily<Arch>(values, picked, options, taken, scratch, items, bound);
 }
 
-template <class T = float>
+template <class T = float, class Arch = default_arch>
 std::size_t dpp(std::span<const std::type_identity_t<T>> relevance,
                 matrix_view<const std::type_identity_t<T>> vectors, std::span<std::size_t> picked,
                 const dpp_options& options = {}) {
   arena scratch;
-  return dpp<T>(relevance, vectors, picked, options, scratch);
+  return dpp<T, Arch>(relevance, vectors, picked, options, scratch);
 }
 
 }  // namespace funnel

@@ -4,10 +4,13 @@
 #include <funnel/core/arena.hpp>
 #include <funnel/core/matrix.hpp>
 #include <funnel/diversity/detail/greedy.hpp>
+#include <funnel/diversity/detail/lazy_greedy.hpp>
+#include <funnel/diversity/detail/likeness_bound.hpp>
+#include <funnel/diversity/detail/ranked_units.hpp>
 #include <funnel/diversity/detail/shown_maxima.hpp>
-#include <funnel/diversity/detail/unit_rows.hpp>
 #include <funnel/diversity/rules.hpp>
 #include <funnel/diversity/similarity.hpp>
+#include <funnel/simd/pack.hpp>
 
 #include <cstddef>
 #include <span>
@@ -97,10 +100,14 @@ std::size_t mmr(std::span<const std::type_identity_t<T>> relevance, const Simila
 ///
 /// Shapes      vectors [n, d], of any length: only their directions count.
 /// Errors      and std::invalid_argument if there are not n vectors.
-/// Cost        O(n k d), with a window too; never an n x n matrix.
-/// Numerics    products in T. A vector that is zero, or has a value that is not finite, has cosine
-///             0 with every other.
-template <class T = float>
+/// Cost        O(n k d) at most, O(n k W d) with a window; mostly a small part of it, as an item is
+///             held against a pick only while it could still be the next; never an n x n matrix.
+///             Scratch for n d values of T, and (W + 1) / lanes for an item with a window.
+/// Numerics    products in T, one sum over the d values in order, the same wherever an item stands.
+///             A vector that is zero, or has a value that is not finite, has cosine 0 with every
+///             other. What isn't looked at could not have won: the picks are those of looking at
+///             all.
+template <class T = float, class Arch = default_arch>
 std::size_t mmr(std::span<const std::type_identity_t<T>> relevance,
                 matrix_view<const std::type_identity_t<T>> vectors, std::span<std::size_t> picked,
                 const mmr_options& options, arena& scratch) {
@@ -108,21 +115,22 @@ std::size_t mmr(std::span<const std::type_identity_t<T>> relevance,
   if (vectors.rows() != relevance.size())
     detail::fail("funnel::mmr: vectors has ", vectors.rows(), " rows for ", relevance.size(),
                  " items");
-  const detail::unit_rows<T, T> units(vectors, options.range, scratch);
-  T* shown = scratch.allocate<T>(units.width());
-  return detail::mmr<T, T>(relevance, picked, options, taken, scratch,
-                           [&](std::size_t j, const bool*, T* row) {
-                             units.read(j, shown);
-                             units.multiply(shown, row);
-                           });
+  const std::span<const T> values = relevance;
+  const double weight = options.relevance_weight;
+  if (weight == 1) return detail::pick_by_relevance(values, picked, options, taken, scratch);
+  const std::size_t window = detail::sliding_window(options.window, picked.size());
+  detail::ranked_units<Arch, T, T> items(values, vectors, scratch);
+  detail::likeness_bound<Arch, T> bound(items, weight, options.range, window > 0,
+                                        window > 0 ? window : picked.size(), scratch);
+  return detail::pick_lazily<Arch>(values, picked, options, taken, scratch, items, bound);
 }
 
-template <class T = float>
+template <class T = float, class Arch = default_arch>
 std::size_t mmr(std::span<const std::type_identity_t<T>> relevance,
                 matrix_view<const std::type_identity_t<T>> vectors, std::span<std::size_t> picked,
                 const mmr_options& options = {}) {
   arena scratch;
-  return mmr<T>(relevance, vectors, picked, options, scratch);
+  return mmr<T, Arch>(relevance, vectors, picked, options, scratch);
 }
 
 }  // namespace funnel

@@ -21,12 +21,36 @@ concept MatrixLike = requires(const M& values) {
   values.cols();
 };
 
+/// The sum of N values, a power of 2, by halves.
+template <std::size_t N>
+double sum_of(const double* values) {
+  if constexpr (N == 1) {
+    return values[0];
+  } else {
+    double sums[N / 2];
+    for (std::size_t i = 0; i < N / 2; ++i) sums[i] = values[i] + values[i + N / 2];
+    return sum_of<N / 2>(sums);
+  }
+}
+
+/// <a, b> in double, added up in an order that depends on n alone.
+template <class A, class B>
+double double_dot(const A* a, const B* b, std::size_t n) {
+  constexpr std::size_t width = 16;  // independent sums, which a compiler turns into SIMD lanes
+  double lanes[width] = {};
+  std::size_t j = 0;
+  for (; j + width <= n; j += width)
+    for (std::size_t lane = 0; lane < width; ++lane)
+      lanes[lane] += static_cast<double>(a[j + lane]) * static_cast<double>(b[j + lane]);
+  double rest = 0;
+  for (; j < n; ++j) rest += static_cast<double>(a[j]) * static_cast<double>(b[j]);
+  return sum_of<width>(lanes) + rest;
+}
+
 /// 1 / |row|; 0 where the row is zero or not finite.
 template <class T>
 double inverse_norm(std::span<const T> row) {
-  double squares = 0;
-  for (const T value : row) squares += static_cast<double>(value) * static_cast<double>(value);
-  const double inverse = 1 / std::sqrt(squares);
+  const double inverse = 1 / std::sqrt(double_dot(row.data(), row.data(), row.size()));
   return std::isfinite(inverse) ? inverse : 0;
 }
 

@@ -37,6 +37,9 @@ bool* mark_given(std::string_view function, std::size_t n, std::span<const std::
   return taken;
 }
 
+/// Scores are equal that differ by less than this, relative to the larger of 1 and the best.
+inline constexpr double score_tie = 1e-12;
+
 /// The window, or 0 where it reaches back over everything that k picks can look back at.
 inline std::size_t sliding_window(std::size_t window, std::size_t k) {
   return k == 0 || window >= k - 1 ? 0 : window;
@@ -53,7 +56,6 @@ std::size_t pick_greedily(std::span<const T> relevance, std::span<std::size_t> p
                           const Options& options, bool* taken, arena& scratch, const Score& score,
                           const Show& show) {
   constexpr double none = -std::numeric_limits<double>::infinity();
-  constexpr double tie = 1e-12;
   const std::size_t n = relevance.size();
   const std::size_t k = picked.size();
   if (k == options.given) return k;
@@ -75,7 +77,7 @@ std::size_t pick_greedily(std::span<const T> relevance, std::span<std::size_t> p
     }
     std::size_t pick = n;
     if (std::isfinite(best)) {
-      const double enough = best - tie * std::max(1.0, std::abs(best));
+      const double enough = best - score_tie * std::max(1.0, std::abs(best));
       for (std::size_t i = 0; i < n; ++i)
         if (scores[i] >= enough && (pick == n || relevance[i] > relevance[pick])) pick = i;
     } else {

@@ -2,13 +2,12 @@
 #pragma once
 
 #include <funnel/core/arena.hpp>
-#include <funnel/diversity/detail/unit_rows.hpp>
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 
-// What is left of each item's volume d2_i = det S_{P+i} / det S_P after the picks P, in three ways.
+// What is left of each item's volume d2_i = det S_{P+i} / det S_P after the picks P, in two ways.
 // A pick whose own d2 is at most `epsilon` lies in the span of those before it: it changes nothing.
 
 namespace funnel::detail {
@@ -27,50 +26,6 @@ inline void take_out(double* e, double factor, double* left, std::size_t n) {
 }
 
 constexpr std::size_t volume_block = 256;  // items at a time: rows of 2 KiB, some ten in L1
-
-/// Conditions on all picks, with vectors: Gram-Schmidt. Each pick adds the direction q in which it
-/// differs from those before, and takes <q, u_i>^2 from every item.
-template <class T>
-class projected_volume {
- public:
-  /// `diagonal` [n] is S_ii; it may be more than |u_i|^2, by a jitter say.
-  projected_volume(const unit_rows<T, double>& units, const double* diagonal, std::size_t picks,
-                   double epsilon, arena& scratch)
-      : units_(units), epsilon_(epsilon), left_(scratch.allocate<double>(units.rows())),
-        row_(scratch.allocate<double>(units.rows())),
-        unit_(scratch.allocate<double>(units.width())),
-        directions_(scratch.allocate<double>(picks * units.width())) {
-    std::copy_n(diagonal, units.rows(), left_);
-  }
-
-  double operator[](std::size_t i) const { return left_[i]; }
-
-  void add(std::size_t j, const bool*) {
-    if (!(left_[j] > epsilon_)) return;
-    const std::size_t d = units_.width();
-    double* direction = directions_ + rank_ * d;
-    units_.read(j, unit_);
-    std::copy_n(unit_, d, direction);
-    for (std::size_t s = 0; s < rank_; ++s) {
-      const double* q = directions_ + s * d;
-      subtract_scaled(direction, q, direction_dot(q, unit_, d), d);
-    }
-    const double scale = 1 / std::sqrt(left_[j]);
-    for (std::size_t f = 0; f < d; ++f) direction[f] *= scale;
-    ++rank_;
-    units_.multiply(direction, row_);
-    take_out(row_, 1, left_, units_.rows());
-  }
-
- private:
-  const unit_rows<T, double>& units_;
-  double epsilon_;
-  double* left_;
-  double* row_;
-  double* unit_;
-  double* directions_;
-  std::size_t rank_ = 0;
-};
 
 /// Conditions on all picks, with any similarity: the rows of an incremental Cholesky factor (Chen,
 /// Zhang and Zhou, algorithm 1).

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/simd/pack.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <type_traits>
+
+namespace funnel {
+
+/// Directions that stand side by side: value f of direction s of a block [d][direction_block] is at
+/// f * direction_block + s.
+inline constexpr std::size_t direction_block = 16;
+/// How far `lane_products_kernel` reads behind a block and writes behind the products asked for.
+inline constexpr std::size_t direction_slack = 3;
+
+namespace detail {
+
+/// The largest of N values, a power of 2.
+template <std::size_t N, class T>
+T largest_of(const T* values) {
+  if constexpr (N == 1) {
+    return values[0];
+  } else {
+    T larger[N / 2];  // loops of constant size, which a compiler turns into single instructions
+    for (std::size_t i = 0; i < N / 2; ++i)
+      larger[i] = values[i] > values[i + N / 2] ? values[i] : values[i + N / 2];
+    return largest_of<N / 2>(larger);
+  }
+}
+template <class T>
+T largest_lane(const scalar_pack<T>& a) {
+  return a.value;
+}
+template <class T, class Arch>
+T largest_lane(const xsimd::batch<T, Arch>& a) {
+#if XSIMD_WITH_AVX512F
+  if constexpr (sizeof(a) == 64 && std::is_same_v<T, float>)
+    return _mm512_reduce_max_ps(a);
+  else if constexpr (sizeof(a) == 64 && std::is_same_v<T, double>)
+    return _mm512_reduce_max_pd(a);
+#endif
+  T values[xsimd::batch<T, Arch>::size];
+  a.store_unaligned(values);
+  return largest_of<xsimd::batch<T, Arch>::size>(values);
+}
+
+/// `M` products of a lane group at a time: each value is loaded once for M directions.
+template <std::size_t M, class Arch, class T>
+void lane_products(Arch, const T* group, const T* directions, std::size_t d, T* products) noexcept {
+  using p = pack<Arch, T>;
+  p sum[M];
+  for (p& s : sum) s = p(T(0));
+  for (std::size_t f = 0; f < d; ++f) {
+    const p value = p::load_unaligned(group + f * lanes<Arch, T>);
+    for (std::size_t m = 0; m < M; ++m)
+      sum[m] = fma(value, p(directions[f * direction_block + m]), sum[m]);
+  }
+  for (std::size_t m = 0; m < M; ++m) sum[m].store_unaligned(products + m * lanes<Arch, T>);
+}
+
+/// The first `count` <= M directions, and up to direction_slack more.
+template <std::size_t M, class Arch, class T>
+void few_lane_products(Arch arch, const T* group, const T* directions, std::size_t d,
+                       std::size_t count, T* products) noexcept {
+  if constexpr (M > 4) {  // four sums hide the 4 cycles an FMA takes: fewer would take as long
+    if (count + 2 <= M)
+      return few_lane_products<M - 2>(arch, group, directions, d, count, products);
+  }
+  lane_products<M>(arch, group, directions, d, products);
+}
+
+}  // namespace detail
+
+/// products[s][lane] = <the lane's vector, direction s of a block>, for begin <= s < end of
+/// direction_block; up to direction_slack rows of `products` behind them are overwritten.
+///
+/// `group` [d][lanes] holds as many vectors as a register has lanes. Each product is one sum over f
+/// in order, from zero: the same bits in every lane, whatever else is asked for, and whichever of
+/// the two vectors is the direction.
+///
+/// Cost        2 d lanes (end - begin) operations; the group is read once for 16 directions (8 with
+///             16 registers).
+template <class Arch, class T>
+void lane_products_kernel(Arch arch, const T* group, const T* directions, std::size_t d,
+                          std::size_t begin, std::size_t end, T* products) noexcept {
+  constexpr std::size_t width = detail::lanes<Arch, T>;
+  constexpr std::size_t most = width * sizeof(T) >= 64 ? 16 : 8;  // with 32 registers, with 16
+  for (std::size_t s = begin; s < end; s += most)
+    detail::few_lane_products<most>(arch, group, directions + s, d, std::min(end - s, most),
+                                    products + s * width);
+}
+
+/// columns[f][i] = rows[i][f] for `Rows` rows [Rows][d] without gaps.
+template <std::size_t Rows, class T>
+void turn_rows_kernel(const T* rows, std::size_t d, T* columns) noexcept {
+  std::size_t f = 0;
+#if XSIMD_WITH_SSE2
+  if constexpr (std::is_same_v<T, float> && Rows % 4 == 0) {
+    for (; f + 4 <= d; f += 4)
+      for (std::size_t i = 0; i < Rows; i += 4) {
+        const float* from = rows + i * d + f;
+        float* to = columns + f * Rows + i;
+        __m128 a = _mm_loadu_ps(from), b = _mm_loadu_ps(from + d);
+        __m128 c = _mm_loadu_ps(from + 2 * d), e = _mm_loadu_ps(from + 3 * d);
+        _MM_TRANSPOSE4_PS(a, b, c, e);
+        _mm_storeu_ps(to, a);
+        _mm_storeu_ps(to + Rows, b);
+        _mm_storeu_ps(to + 2 * Rows, c);
+        _mm_storeu_ps(to + 3 * Rows, e);
+      }
+  }
+#endif
+  for (; f < d; ++f)
+    for (std::size_t i = 0; i < Rows; ++i) columns[f * Rows + i] = rows[i * d + f];
+}
+
+}  // namespace funnel
