@@ -73,6 +73,56 @@ TEST_CASE("top_k: equals the front of a stable sort") {
   }
 }
 
+TEST_CASE("top_k: a few and many of thousands, in any order") {
+  funnel::random_generator bits(2);
+  constexpr std::size_t n = 5000;
+  const auto draw = [&](std::size_t different, double missing) {
+    floats scores(n);
+    for (float& s : scores) {
+      s = (static_cast<float>(funnel::uniform_below(bits, different)) - 40.f) / 7.f;
+      if (funnel::bernoulli(bits, missing)) s = nan_score;
+    }
+    return scores;
+  };
+  std::vector<floats> cases{draw(1, 0), draw(90, .1), draw(1000000, 0), draw(1000000, .97),
+                            draw(2, 1)};
+  cases.push_back(cases[2]);
+  std::ranges::sort(cases.back());
+  cases.push_back(cases.back());
+  std::ranges::reverse(cases.back());
+  cases.push_back(floats(n, -infinity));
+  cases.back()[4000] = infinity;
+  cases.back()[4001] = -std::numeric_limits<float>::max();
+  for (std::size_t c = 0; c < cases.size(); ++c) {
+    const positions all = sorted(cases[c]);
+    for (const std::size_t k : std::initializer_list<std::size_t>{1, 2, 7, 78, 79, 500, 4990, n}) {
+      INFO("case " << c << ", k = " << k);
+      CHECK(best(cases[c], k) == positions(all.begin(), all.begin() + static_cast<long>(k)));
+    }
+  }
+}
+
+TEST_CASE("top_k: integers of any width, and doubles") {
+  const auto check = [](auto lowest, auto highest) {
+    using t = decltype(lowest);
+    const std::vector<t> scores{1, lowest, highest, 0, highest, static_cast<t>(lowest + 1)};
+    std::vector<std::uint32_t> picked(5);
+    funnel::top_k<t, std::uint32_t>(scores, picked);
+    CHECK(picked[0] == 2);
+    CHECK(picked[1] == 4);
+    CHECK(picked[2] == 0);
+  };
+  const auto limits = [&]<class T>(T) {
+    check(std::numeric_limits<T>::lowest(), std::numeric_limits<T>::max());
+  };
+  limits(std::int8_t{});
+  limits(std::uint8_t{});
+  limits(std::int32_t{});
+  limits(std::uint64_t{});
+  limits(std::int64_t{});
+  limits(double{});
+}
+
 TEST_CASE("top_k: rising and falling scores, whole numbers and wider positions") {
   std::vector<int> rising(500);
   std::iota(rising.begin(), rising.end(), -250);

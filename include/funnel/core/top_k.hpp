@@ -4,12 +4,13 @@
 #include <funnel/core/error.hpp>
 
 #include <algorithm>
-#include <cmath>
+#include <bit>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <span>
+#include <type_traits>
 
 namespace funnel {
 
@@ -25,13 +26,114 @@ constexpr bool ranks_before(T score_a, std::size_t position_a, T score_b, std::s
   return position_a < position_b;
 }
 
+namespace detail {
+
+/// A number of as many bits as T that orders as T does; -0 stands below 0.
+template <class T>
+constexpr auto order_key(T value) {
+  if constexpr (std::integral<T>) {
+    using key = std::make_unsigned_t<T>;
+    return static_cast<key>(static_cast<key>(value) ^
+                            static_cast<key>(std::numeric_limits<T>::min()));
+  } else {
+    using key = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
+    static_assert(sizeof(T) == sizeof(key), "scores are integers, float or double");
+    constexpr key sign = key{1} << (8 * sizeof(T) - 1);
+    const key bits = std::bit_cast<key>(value);
+    return bits & sign ? ~bits : bits | sign;
+  }
+}
+template <class T, class Key>
+constexpr T from_order_key(Key key) {
+  if constexpr (std::integral<T>) {
+    return static_cast<T>(key ^ static_cast<Key>(std::numeric_limits<T>::min()));
+  } else {
+    constexpr Key sign = Key{1} << (8 * sizeof(T) - 1);
+    return std::bit_cast<T>(key & sign ? key ^ sign : ~key);
+  }
+}
+
+/// How many scores are above a bound. Blocks of constant size become SIMD instructions.
+template <class T>
+std::size_t count_above(std::span<const T> scores, T bound) {
+  constexpr std::size_t block = 256;
+  std::size_t count = 0;
+  std::size_t i = 0;
+  for (; i + block <= scores.size(); i += block) {
+    std::uint32_t of_block = 0;
+    for (std::size_t j = 0; j < block; ++j) of_block += scores[i + j] > bound ? 1u : 0u;
+    count += of_block;
+  }
+  for (; i < scores.size(); ++i) count += scores[i] > bound ? 1u : 0u;
+  return count;
+}
+
+/// The lowest bound that at most k scores are above, or one that exactly k are above. All scores
+/// that are above it are among the k largest, and the others of the k are equal to it or NaN.
+template <class T>
+T top_k_bound(std::span<const T> scores, std::size_t k) {
+  using limits = std::numeric_limits<T>;
+  const bool infinite = limits::has_infinity;
+  auto low = order_key(infinite ? static_cast<T>(-limits::infinity()) : limits::lowest());
+  auto high = order_key(infinite ? limits::infinity() : limits::max());
+  while (low < high) {
+    const auto middle = static_cast<decltype(low)>(low + (high - low) / 2);
+    const T bound = from_order_key<T>(middle);
+    const std::size_t above = count_above(scores, bound);
+    if (above == k) return bound;
+    if (above > k) {
+      low = static_cast<decltype(low)>(middle + 1);
+    } else {
+      high = middle;
+    }
+  }
+  return from_order_key<T>(low);
+}
+
+/// The k largest of many more scores: a heap that few of them get into. False, and nothing useful
+/// picked, if too many do, as where scores rise.
+template <class T, class Position, class Before>
+bool top_few(std::span<const T> scores, std::span<Position> picked, const Before& before) {
+  constexpr std::size_t block = 32;
+  // In random order it is k log(n / k) of them.
+  std::size_t changes_left = 24 * picked.size();
+  std::size_t i = 0;
+  for (; i < picked.size(); ++i) picked[i] = static_cast<Position>(i);
+  std::ranges::make_heap(picked, before);  // the worst pick is at the front
+  while (i < scores.size()) {
+    // Positions rise, so an equal score never replaces a pick.
+    const T worst = scores[picked.front()];
+    if (worst == worst && i + block <= scores.size()) {
+      std::uint32_t above = 0;
+      for (std::size_t j = 0; j < block; ++j) above += scores[i + j] > worst ? 1u : 0u;
+      if (above == 0) {
+        i += block;
+        continue;
+      }
+      while (!(scores[i] > worst)) ++i;
+    }
+    if (before(static_cast<Position>(i), picked.front())) {
+      if (changes_left-- == 0) return false;
+      std::ranges::pop_heap(picked, before);
+      picked.back() = static_cast<Position>(i);
+      std::ranges::push_heap(picked, before);
+    }
+    ++i;
+  }
+  std::ranges::sort_heap(picked, before);
+  return true;
+}
+
+}  // namespace detail
+
 /// Writes the positions of the `picked.size()` largest scores, best first.
 ///
 /// Shapes      scores [n]; picked [k], k <= n, written in full.
 /// Order       larger first; of equal scores the lower position; NaN last.
 /// Errors      std::invalid_argument if k > n, or n - 1 is no value of Position.
-/// Cost        O(n + n log k) comparisons at worst, about n where scores come in random order; no
-///             scratch.
+/// Cost        a pass over the scores for each of their bits at most, without branches, and a sort
+///             of k. Where k is below n / 64 and scores come in no order, one pass and about
+///             k log(n / k) changes of a heap. No scratch.
 template <class T, std::unsigned_integral Position>
 void top_k(std::span<const T> scores, std::span<Position> picked) {
   const std::size_t n = scores.size();
@@ -43,18 +145,20 @@ void top_k(std::span<const T> scores, std::span<Position> picked) {
   const auto before = [&](Position a, Position b) {
     return ranks_before(scores[a], a, scores[b], b);
   };
-  for (std::size_t i = 0; i < k; ++i) picked[i] = static_cast<Position>(i);
-  std::ranges::make_heap(picked, before);  // the worst pick is at the front
-  for (std::size_t i = k; i < n; ++i) {
-    // Positions rise, so an equal score never replaces a pick.
-    const T worst = scores[picked.front()];
-    if (scores[i] > worst || (worst != worst && scores[i] == scores[i])) {
-      std::ranges::pop_heap(picked, before);
-      picked.back() = static_cast<Position>(i);
-      std::ranges::push_heap(picked, before);
-    }
+  if (n / k >= 64 && detail::top_few(scores, picked, before)) return;
+  const T bound = detail::top_k_bound(scores, k);
+  std::size_t equal_left = k - detail::count_above(scores, bound);
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < n && count < k; ++i) {
+    const bool equal = scores[i] == bound && equal_left > 0;
+    picked[count] = static_cast<Position>(i);
+    equal_left -= equal ? 1 : 0;
+    count += scores[i] > bound || equal ? 1 : 0;
   }
-  std::ranges::sort_heap(picked, before);
+  const std::size_t numbers = count;  // NaN take what is left
+  for (std::size_t i = 0; count < k; ++i)
+    if (scores[i] != scores[i]) picked[count++] = static_cast<Position>(i);
+  std::ranges::sort(picked.first(numbers), before);
 }
 
 }  // namespace funnel

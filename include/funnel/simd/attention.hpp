@@ -12,10 +12,11 @@ namespace funnel {
 namespace detail {
 
 /// to[k][i] = scale from[i][k] for i, k < 4.
-template <class T>
-void transpose_4x4(const T* from, std::size_t from_stride, T scale, T* to, std::size_t to_stride) {
+template <class Arch, class T>
+void transpose_4x4(Arch, const T* from, std::size_t from_stride, T scale, T* to,
+                   std::size_t to_stride) noexcept {
 #if XSIMD_WITH_SSE2
-  if constexpr (std::is_same_v<T, float>) {
+  if constexpr (std::is_same_v<T, float> && lanes<Arch, T> >= 4) {
     __m128 a = _mm_loadu_ps(from);
     __m128 b = _mm_loadu_ps(from + from_stride);
     __m128 c = _mm_loadu_ps(from + 2 * from_stride);
@@ -44,7 +45,7 @@ void transpose_4x4(const T* from, std::size_t from_stride, T scale, T* to, std::
 ///
 /// Shapes      events [m, d]; panels `packed_size(d, m)`.
 template <class Arch, class T>
-void pack_keys_kernel(Arch, matrix_view<const T> events, T scale, T* panels) noexcept {
+void pack_keys_kernel(Arch arch, matrix_view<const T> events, T scale, T* panels) noexcept {
   constexpr std::size_t tile = detail::dense_tile<Arch, T>::cols;
   const std::size_t d = events.cols();
   const std::size_t stride = events.stride();
@@ -55,7 +56,8 @@ void pack_keys_kernel(Arch, matrix_view<const T> events, T scale, T* panels) noe
     const std::size_t whole_d = d - d % 4;
     for (std::size_t i = 0; i < whole; i += 4) {
       for (std::size_t k = 0; k < whole_d; k += 4)
-        detail::transpose_4x4(from + i * stride + k, stride, scale, panels + k * tile + i, tile);
+        detail::transpose_4x4(arch, from + i * stride + k, stride, scale, panels + k * tile + i,
+                              tile);
     }
     for (std::size_t k = 0; k < d; ++k) {
       for (std::size_t i = k < whole_d ? whole : 0; i < width; ++i)
