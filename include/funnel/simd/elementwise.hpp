@@ -53,28 +53,41 @@ struct exp_constants<double> {
                                  2.7626297523008307411e-7, 2.511449120702758812e-8};
 };
 
-/// The parts of e^x: e^r - 1, and the bits of n in the place of an exponent.
+/// The parts of e^x: e^r - 1 and n, and its bits in the place of an exponent.
 template <class T, class Arch>
 struct exp_parts {
   using constants = exp_constants<T>;
   xsimd::batch<T, Arch> expm1_r;
+  xsimd::batch<T, Arch> n;
   xsimd::batch<bits_of<T>, Arch> exponent;
 
   explicit exp_parts(const xsimd::batch<T, Arch>& x) {
     using p = xsimd::batch<T, Arch>;
     const p shifted = fma(x, p(constants::log2_e), p(constants::to_integer));
-    const p n = shifted - p(constants::to_integer);
+    n = shifted - p(constants::to_integer);
     const p r = fma(n, p(-constants::ln2_low), fma(n, p(-constants::ln2_high), x));
     expm1_r = fma(r * r, polynomial(r, constants::p), r);
     exponent = as_bits(shifted) << constants::mantissa;
   }
 };
 
-/// e^x. Adding n to the exponent of e^r gives every normal number; what is below them is 0.
+/// e^x. Adding n to the exponent of e^r gives every normal number; what is below them is 0, or what
+/// it should be where an instruction multiplies by 2^n.
 template <class T, class Arch>
 xsimd::batch<T, Arch> exp_of(const xsimd::batch<T, Arch>& x) {
   using p = xsimd::batch<T, Arch>;
   using constants = exp_constants<T>;
+#if XSIMD_WITH_AVX512F
+  if constexpr (sizeof(p) == 64) {  // an eighth faster; e^(lowest - 40) is 0 in both types
+    const exp_parts<T, Arch> parts(
+        at_most(at_least(x, p(constants::lowest - 40)), p(constants::highest + 1)));
+    const p y = p(T(1)) + parts.expm1_r;
+    if constexpr (sizeof(T) == sizeof(float))
+      return p(_mm512_scalef_ps(y, parts.n));
+    else
+      return p(_mm512_scalef_pd(y, parts.n));
+  }
+#endif
   const exp_parts<T, Arch> parts(x);
   const p y = from_bits<T>(as_bits(p(T(1)) + parts.expm1_r) + parts.exponent);
   const p positive = select(x < p(constants::lowest), p(T(0)), y);
