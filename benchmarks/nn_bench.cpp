@@ -3,7 +3,6 @@
 #include "workloads.hpp"
 
 #include <funnel/loss/bce.hpp>
-#include <funnel/nn/embedding.hpp>
 #include <funnel/nn/freeze.hpp>
 #include <funnel/nn/optimizer.hpp>
 #include <funnel/nn/quantized_embedding.hpp>
@@ -50,31 +49,15 @@ void add_bags(const std::string& storage, std::size_t row_bytes) {
       });
 }
 
-struct embedded_logit {
-  funnel::embedding<float> ids{bench::sparse_data::rows, bench::sparse_data::dim};
-  funnel::dense<float> logit{bench::sparse_data::fields * bench::sparse_data::dim, 1};
-
-  template <funnel::Context C>
-  auto operator()(C& context, funnel::matrix_view<const std::uint32_t> batch) const {
-    return logit(context, ids(context, batch));
-  }
-  void visit_parameters(auto&& visit) {
-    visit("ids", ids);
-    visit("logit", logit);
-  }
-};
-
 bench::task make_sparse_step() {
   struct state {
     bench::sparse_data data;
-    embedded_logit model;
+    bench::sparse_model model{data};
     funnel::training<float> context;
     funnel::adagrad<float> optimizer;
     std::size_t batch = 0;
   };
   const auto s = std::make_shared<state>();
-  s->model.ids.table.value = s->data.table;
-  s->model.logit.weight.value = s->data.weight;
   return [s] {
     const auto logits = s->model(s->context, s->data.batch_ids(s->batch));
     const auto labels = std::as_const(s->data.labels).row(s->batch % bench::sparse_data::batches);

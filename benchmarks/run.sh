@@ -9,6 +9,7 @@
 #   --json FILE     also writes {"<workload>": {"funnel_us": .., "roofline": .., "<peer>_us": ..}}
 #   --out FILE      the page, docs/performance.md unless told; plots go beside it
 #   --avx2          also funnel built for x86-64-v3 (AVX2 and FMA), in columns of its own
+#   --cpu-time      times of the processor, not of the wall: for a look on a busy machine
 #   --no-install    nothing is installed; what isn't there is left out
 #
 # Installs what it needs on Debian and Ubuntu, and the peers in Python below build/. A peer that can't
@@ -21,7 +22,7 @@ avx2=
 install=yes
 for option in "$@"; do  # the others are for report.py, which also refuses unknown ones
   case $option in
-    --help) sed -n '3,15s/^# \{0,1\}//p' "$0" && exit ;;
+    --help) sed -n '3,16s/^# \{0,1\}//p' "$0" && exit ;;
     --avx2) avx2=yes ;;
     --no-install) install= ;;
   esac

@@ -3,6 +3,7 @@
 
 #include <funnel/core/matrix.hpp>
 #include <funnel/core/random.hpp>
+#include <funnel/nn/embedding.hpp>
 #include <funnel/nn/initialization.hpp>
 #include <funnel/nn/mlp.hpp>
 #include <funnel/preranking/three_tower.hpp>
@@ -255,6 +256,25 @@ struct sparse_data {
 
   funnel::matrix_view<const std::uint32_t> batch_ids(std::size_t i) const {
     return {ids.data() + i % batches * batch * fields, batch, fields};
+  }
+};
+
+struct sparse_model {
+  funnel::embedding<float> ids{sparse_data::rows, sparse_data::dim};
+  funnel::dense<float> logit{sparse_data::fields * sparse_data::dim, 1};
+
+  explicit sparse_model(const sparse_data& data) {
+    ids.table.value = data.table;
+    logit.weight.value = data.weight;
+  }
+
+  template <funnel::Context C>
+  auto operator()(C& context, funnel::matrix_view<const std::uint32_t> batch) const {
+    return logit(context, ids(context, batch));
+  }
+  void visit_parameters(auto&& visit) {
+    visit("ids", ids);
+    visit("logit", logit);
   }
 };
 
