@@ -4,6 +4,7 @@
 #include <funnel/core/matrix.hpp>
 #include <funnel/simd/activation.hpp>
 #include <funnel/simd/pack.hpp>
+#include <funnel/simd/unroll.hpp>
 
 #include <algorithm>
 #include <bit>
@@ -86,32 +87,34 @@ void dense_block(Arch, const dense_arguments<T>& a, std::size_t i, std::size_t j
   const T* w = a.panels + j * a.panel_in;
   const std::size_t next_panel = a.panel_in * cols;
   p sum[M][V];
-  for (auto& row : sum) {
-    for (p& s : row) s = p(T(0));
-  }
+  unroll<M * V>([&](auto s) FUNNEL_INLINE { sum[s / V][s % V] = p(T(0)); });
   for (std::size_t k = 0; k < in; ++k, w += cols, x += x_step) {
     p weights[V];
-    for (std::size_t v = 0; v < V; ++v) {
+    unroll<V>([&](auto v) FUNNEL_INLINE {
       weights[v] = p::load_unaligned(w + v / 2 * next_panel + v % 2 * width);
-    }
-    for (std::size_t m = 0; m < M; ++m) {
+    });
+    unroll<M>([&](auto m) FUNNEL_INLINE {
       const p value(x[m * x_row]);
-      for (std::size_t v = 0; v < V; ++v) sum[m][v] = fma(value, weights[v], sum[m][v]);
-    }
+      unroll<V>([&](auto v) FUNNEL_INLINE { sum[m][v] = fma(value, weights[v], sum[m][v]); });
+    });
   }
   const p low(lowest);
-  for (std::size_t m = 0; m < M; ++m) {
-    const T* start = a.start + (i + m) * a.start_stride + j;
-    T* y = a.y.data() + (i + m) * a.y.stride() + j;
-    for (std::size_t v = 0; v < V; ++v, start += width, y += width) {
-      const std::size_t left = a.y.cols() - j - v * width;
-      if (left >= width) {
-        max(low, p::load_unaligned(start) + sum[m][v]).store_unaligned(y);
+  const T* start = a.start + i * a.start_stride + j;
+  T* y = a.y.data() + i * a.y.stride() + j;
+  const std::size_t left = a.y.cols() - j - (V - 1) * width;  // columns of the last vector
+  unroll<M>([&](auto m) FUNNEL_INLINE {
+    unroll<V>([&](auto v) FUNNEL_INLINE {
+      const std::size_t at = v * width;
+      if (v + 1 < V || left >= width) {
+        max(low, p::load_unaligned(start + at) + sum[m][v]).store_unaligned(y + at);
       } else {
-        store_first<Arch, T>(max(low, load_first<Arch, T>(start, left) + sum[m][v]), y, left);
+        const p last = load_first<Arch, T>(start + at, left) + sum[m][v];
+        store_first<Arch, T>(max(low, last), y + at, left);
       }
-    }
-  }
+    });
+    start += a.start_stride;
+    y += a.y.stride();
+  });
 }
 
 /// Rows [i, end) of y from column `j`, `M` at a time and as many vectors as fit, then with what is

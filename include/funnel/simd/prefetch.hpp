@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/simd/unroll.hpp>
+
 #include <cstddef>
 
 namespace funnel::detail {
@@ -12,12 +14,9 @@ namespace funnel::detail {
 /// Inlined by force: g++ takes a function that only prefetches for one without effects, and drops
 /// the calls.
 template <std::size_t Lines, bool Far>
-#if defined(__GNUC__)
-[[gnu::always_inline]]
-#endif
-inline void
-prefetch_lines([[maybe_unused]] const void* p, [[maybe_unused]] bool one_more,
-               [[maybe_unused]] std::size_t last) noexcept {
+FUNNEL_INLINE inline void prefetch_lines([[maybe_unused]] const void* p,
+                                         [[maybe_unused]] bool one_more,
+                                         [[maybe_unused]] std::size_t last) noexcept {
 #if defined(__GNUC__)
   constexpr int locality = Far ? 2 : 3;
   const auto* from = static_cast<const std::byte*>(p);
@@ -29,11 +28,8 @@ prefetch_lines([[maybe_unused]] const void* p, [[maybe_unused]] bool one_more,
 
 /// The same for as many lines as `bytes` bytes take.
 template <bool Far>
-#if defined(__GNUC__)
-[[gnu::always_inline]]
-#endif
-inline void
-prefetch_bytes([[maybe_unused]] const void* p, [[maybe_unused]] std::size_t bytes) noexcept {
+FUNNEL_INLINE inline void prefetch_bytes([[maybe_unused]] const void* p,
+                                         [[maybe_unused]] std::size_t bytes) noexcept {
 #if defined(__GNUC__)
   const auto* from = static_cast<const std::byte*>(p);
   for (std::size_t i = 0; i < bytes; i += 64) __builtin_prefetch(from + i, 0, Far ? 2 : 3);

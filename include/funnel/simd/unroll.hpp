@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <type_traits>
+#include <utility>
+
+/// On a function or a lambda: inlined whatever it costs. What holds registers in an array needs it:
+/// an array that a call sees lives in memory.
+#if defined(__GNUC__)
+#define FUNNEL_INLINE __attribute__((always_inline))
+#else
+#define FUNNEL_INLINE
+#endif
+
+namespace funnel::detail {
+
+template <class F, std::size_t... I>
+FUNNEL_INLINE inline void unroll(const F& f, std::index_sequence<I...>) {
+  (f(std::integral_constant<std::size_t, I>()), ...);
+}
+
+/// Calls f(0) .. f(N - 1) with numbers known to the compiler before it decides what stays in
+/// registers; a loop that it unrolls later is too late for an array.
+template <std::size_t N, class F>
+FUNNEL_INLINE inline void unroll(const F& f) {
+  unroll(f, std::make_index_sequence<N>());
+}
+
+}  // namespace funnel::detail
