@@ -106,10 +106,10 @@ template <class T>
 struct problem {
   std::vector<T> relevance;
   funnel::matrix<T> vectors;
-  pick_list picked;  // given picks in front
-  std::size_t given;
-  std::vector<std::vector<funnel::category_id>> labels;
-  std::vector<funnel::slate_rule> rules;
+  pick_list picked = {};  // given picks in front
+  std::size_t given = 0;
+  std::vector<std::vector<funnel::category_id>> labels = {};
+  std::vector<funnel::slate_rule> rules = {};
 };
 
 /// Items with all that makes ties and breaks: equal relevance and none, directions that are equal

@@ -33,24 +33,26 @@ double sum_of(const double* values) {
   }
 }
 
-/// <a, b> in double, added up in an order that depends on n alone.
-template <class A, class B>
-double double_dot(const A* a, const B* b, std::size_t n) {
+/// The sum of squares in double, added up in an order that depends on the size alone.
+template <class T>
+double sum_of_squares(std::span<const T> row) {
   constexpr std::size_t width = 16;  // independent sums, which a compiler turns into SIMD lanes
   double lanes[width] = {};
-  std::size_t j = 0;
-  for (; j + width <= n; j += width)
-    for (std::size_t lane = 0; lane < width; ++lane)
-      lanes[lane] += static_cast<double>(a[j + lane]) * static_cast<double>(b[j + lane]);
+  std::size_t f = 0;
+  for (; f + width <= row.size(); f += width)
+    for (std::size_t lane = 0; lane < width; ++lane) {
+      const double value = static_cast<double>(row[f + lane]);
+      lanes[lane] += value * value;
+    }
   double rest = 0;
-  for (; j < n; ++j) rest += static_cast<double>(a[j]) * static_cast<double>(b[j]);
+  for (; f < row.size(); ++f) rest += static_cast<double>(row[f]) * static_cast<double>(row[f]);
   return sum_of<width>(lanes) + rest;
 }
 
 /// 1 / |row|; 0 where the row is zero or not finite.
 template <class T>
 double inverse_norm(std::span<const T> row) {
-  const double inverse = 1 / std::sqrt(double_dot(row.data(), row.data(), row.size()));
+  const double inverse = 1 / std::sqrt(sum_of_squares(row));
   return std::isfinite(inverse) ? inverse : 0;
 }
 

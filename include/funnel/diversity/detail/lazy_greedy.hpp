@@ -36,10 +36,10 @@ class bound_maximum {
   static constexpr S none = -std::numeric_limits<S>::infinity();
 
   bound_maximum(std::size_t count, arena& scratch)
-      : bounds_(scratch.allocate<S>((count / block + 1) * block)),
-        blocks_(scratch.allocate<S>(count / block + 1)) {
-    std::fill_n(bounds_, (count / block + 1) * block, none);
-    std::fill_n(blocks_, count / block + 1, none);
+      : bounds_(scratch.allocate<S>(padded(count))),
+        blocks_(scratch.allocate<S>(padded(count) / block)) {
+    std::fill_n(bounds_, padded(count), none);
+    std::fill_n(blocks_, padded(count) / block, none);
   }
 
   S operator[](std::size_t g) const { return bounds_[g]; }
@@ -71,6 +71,8 @@ class bound_maximum {
   void renew(std::size_t b) { blocks_[b] = largest_of<block>(bounds_ + b * block); }
 
   static constexpr std::size_t block = 16;
+  static std::size_t padded(std::size_t count) { return (count / block + 1) * block; }
+
   S* bounds_;
   S* blocks_;  // the largest of each block
   std::size_t used_ = 1;
@@ -297,7 +299,7 @@ class lazy_greedy {
     if (s == count) stamps_[g] = stamp;
     state.store_unaligned(state_ + g * width);
     std::fill(levels + s + 1, levels + window_ + 1, levels[s]);
-    until_[g] = bound_.nested() ? shown_ + window_ : 0;
+    until_[g] = shown_ + window_;
     largest_.set(g, levels[s]);
   }
 

@@ -112,8 +112,11 @@ class ranked_units {
  private:
   template <class Value>
   static void scale(std::span<const T> row, double factor, Value* unit) {
+    const Value in_value = static_cast<Value>(factor);
     if (factor == 0)  // the row may hold infinities
       std::fill_n(unit, row.size(), Value(0));
+    else if (std::is_same_v<T, Value> && std::isnormal(in_value))
+      for (std::size_t f = 0; f < row.size(); ++f) unit[f] = static_cast<Value>(row[f]) * in_value;
     else
       for (std::size_t f = 0; f < row.size(); ++f)
         unit[f] = static_cast<Value>(static_cast<double>(row[f]) * factor);
