@@ -84,6 +84,7 @@
 #include <funnel/retrieval/two_tower.hpp>
 #include <funnel/retrieval/vector_index.hpp>
 #include <funnel/sequence/category_index.hpp>
+#include <funnel/sequence/din_attention.hpp>
 #include <funnel/sequence/filter.hpp>
 #include <funnel/sequence/sampling.hpp>
 #include <funnel/sequence/target_attention.hpp>

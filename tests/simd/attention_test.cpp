@@ -4,6 +4,7 @@
 #include "support/archs.hpp"
 #include "support/catch.hpp"
 #include "support/matrices.hpp"
+#include "support/tolerance.hpp"
 
 #include <vector>
 
@@ -58,6 +59,37 @@ TEMPLATE_TEST_CASE("weighted_rows_kernel: dense_kernel to the bit", "", float, d
         y = start;
         funnel::weighted_rows_kernel(arch, weights.data(), rows, y.data(), y.data());
         CHECK(same_bits(y.data(), expected.data(), d));
+      }
+    }
+  });
+}
+
+TEMPLATE_TEST_CASE("fold_rows_kernel: packed weights of one row", "", float, double) {
+  using t = TestType;
+  for_each_arch([]<class Arch>(Arch arch) {
+    for (const std::size_t in : size_list{1, 6}) {
+      for (const std::size_t out : size_list{1, 8, 31, 32, 33, 80}) {
+        const matrix<t> factors = random_matrix<t>(1, in, 1);
+        const matrix<t> a = random_matrix<t>(in, out, 2), b = random_matrix<t>(in, out, 3);
+        const std::size_t size = funnel::packed_size<Arch, t>(in, out);
+        std::vector<t> packed_a(size), packed_b(size), folded(size + 1, t(77)), expected(size);
+        funnel::pack_weights_kernel(arch, a.data(), out, in, out, packed_a.data());
+        funnel::pack_weights_kernel(arch, b.data(), out, in, out, packed_b.data());
+        matrix<t> weights(in, out);
+        for (std::size_t k = 0; k < in; ++k) {
+          for (std::size_t j = 0; j < out; ++j) weights(k, j) = factors(0, k) * a(k, j) + b(k, j);
+        }
+        funnel::pack_weights_kernel(arch, weights.data(), out, in, out, expected.data());
+        funnel::fold_rows_kernel(arch, factors.data(), packed_a.data(), packed_b.data(), in, out,
+                                 folded.data());
+        CHECK(folded[size] == 77);
+        bool right = true;  // but for the rounding that a fused multiplication and addition saves
+        for (std::size_t i = 0; i < size; ++i) {
+          right = right && tolerance::within(static_cast<double>(folded[i]),
+                                             static_cast<double>(expected[i]),
+                                             tolerance::reduction<t>(2, 2));
+        }
+        CHECK(right);
       }
     }
   });

@@ -33,6 +33,18 @@ T attention_scale(std::size_t dim) {
   return T(1) / std::sqrt(static_cast<T>(dim));
 }
 
+/// Errors      std::invalid_argument if events are no lists for n candidates of d values.
+inline void check_event_lists(const char* name, std::size_t n, std::size_t d, std::size_t events,
+                              std::size_t event_cols, std::span<const std::uint32_t> offsets) {
+  if (event_cols != d) fail(name, ": events have ", event_cols, " columns, expected ", d);
+  if (offsets.size() != 2 && offsets.size() != n + 1) {
+    fail(name, ": offsets has ", offsets.size(), " values for ", n, " candidates, expected ", n + 1,
+         " or 2");
+  }
+  if (offsets.front() != 0 || offsets.back() != events || !std::ranges::is_sorted(offsets))
+    fail(name, ": offsets must rise from 0 to the number of events, ", events);
+}
+
 /// Events of the longest of the lists.
 inline std::size_t largest_list(std::span<const std::uint32_t> offsets) {
   std::size_t most = 0;
@@ -210,19 +222,10 @@ value_of<C> target_attention(C& context, const value_of<C>& candidates, const va
   using arch = typename C::arch;
   const std::size_t n = candidates.rows();
   const std::size_t d = candidates.cols();
-  const bool shared = offsets.size() == 2;
-  if (events.cols() != d) {
-    detail::fail("funnel::target_attention: events have ", events.cols(), " columns, expected ", d);
-  }
-  if (!shared && offsets.size() != n + 1) {
-    detail::fail("funnel::target_attention: offsets has ", offsets.size(), " values for ", n,
-                 " candidates, expected ", n + 1, " or 2");
-  }
-  if (offsets.front() != 0 || offsets.back() != events.rows() || !std::ranges::is_sorted(offsets)) {
-    detail::fail("funnel::target_attention: offsets must rise from 0 to the number of events, ",
-                 events.rows());
-  }
-  if (shared) return target_attention(context, candidates, attention_history<C>(context, events));
+  detail::check_event_lists("funnel::target_attention", n, d, events.rows(), events.cols(),
+                            offsets);
+  if (offsets.size() == 2)
+    return target_attention(context, candidates, attention_history<C>(context, events));
   const auto y = context.make(n, d);
   arena& scratch = context.scratch();
   t* weights = scratch.template allocate<t>(C::is_training ? events.rows() : 0);

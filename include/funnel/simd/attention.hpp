@@ -67,6 +67,27 @@ void pack_keys_kernel(Arch arch, matrix_view<const T> events, T scale, T* panels
   }
 }
 
+/// panels = diag(factors) a + b, for packed weights a and b [in, out]: weights that depend on a row.
+///
+/// Shapes      factors [in]; a, b and panels `packed_size(in, out)`.
+template <class Arch, class T>
+void fold_rows_kernel(Arch, const T* factors, const T* a, const T* b, std::size_t in,
+                      std::size_t out, T* panels) noexcept {
+  using p = detail::pack<Arch, T>;
+  constexpr std::size_t width = detail::lanes<Arch, T>;
+  constexpr std::size_t tile = detail::dense_tile<Arch, T>::cols;
+  std::size_t at = 0;
+  for (std::size_t j = 0; j < out; j += tile) {
+    for (std::size_t k = 0; k < in; ++k) {
+      const p factor(factors[k]);
+      for (std::size_t v = 0; v < tile; v += width, at += width) {
+        fma(factor, p::load_unaligned(a + at), p::load_unaligned(b + at))
+            .store_unaligned(panels + at);
+      }
+    }
+  }
+}
+
 namespace detail {
 
 /// `V` registers of y from column j on, or the last `count` values of a row.

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/nn/freeze.hpp>
+#include <funnel/nn/mlp.hpp>
+#include <funnel/sequence/target_attention.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace funnel {
+namespace detail {
+
+/// The events of each candidate: lists of their own, or one list for all where offsets has 2 values.
+struct event_lists {
+  std::span<const std::uint32_t> offsets;
+  std::size_t candidates;
+
+  std::size_t begin(std::size_t i) const { return offsets[offsets.size() == 2 ? 0 : i]; }
+  std::size_t size(std::size_t i) const {
+    return offsets[offsets.size() == 2 ? 1 : i + 1] - begin(i);
+  }
+  std::size_t pairs() const {
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < candidates; ++i) count += size(i);
+    return count;
+  }
+  /// Calls visit(pair, candidate, event) for every pair, candidate by candidate.
+  template <class Visit>
+  void for_each_pair(Visit&& visit) const {
+    std::size_t pair = 0;
+    for (std::size_t i = 0; i < candidates; ++i) {
+      for (std::size_t j = 0; j < size(i); ++j) visit(pair++, i, begin(i) + j);
+    }
+  }
+};
+
+/// [q, x, q - x, q * x] of every pair of a candidate and an event of its list.
+template <class C>
+value_of<C> event_pairs(C& context, const value_of<C>& q, const value_of<C>& x, event_lists lists) {
+  const std::size_t d = q.cols();
+  const auto y = context.make(lists.pairs(), 4 * d);
+  lists.for_each_pair([&](std::size_t pair, std::size_t i, std::size_t j) {
+    auto* to = writable(y).row(pair).data();
+    const auto* a = view(q).row(i).data();
+    const auto* b = view(x).row(j).data();
+    for (std::size_t k = 0; k < d; ++k) {
+      to[k] = a[k];
+      to[d + k] = b[k];
+      to[2 * d + k] = a[k] - b[k];
+      to[3 * d + k] = a[k] * b[k];
+    }
+  });
+  if constexpr (C::is_training) {
+    context.record([q, x, y, lists, d] {
+      lists.for_each_pair([&](std::size_t pair, std::size_t i, std::size_t j) {
+        const auto* g = y.gradient.row(pair).data();
+        for (std::size_t k = 0; k < d; ++k) {
+          if (q.learns()) q.gradient(i, k) += g[k] + g[2 * d + k] + g[3 * d + k] * x.values(j, k);
+          if (x.learns())
+            x.gradient(j, k) += g[d + k] - g[2 * d + k] + g[3 * d + k] * q.values(i, k);
+        }
+      });
+    });
+  }
+  return y;
+}
+
+/// Softmax over the pairs of each candidate.
+template <class C>
+value_of<C> softmax_of_lists(C& context, const value_of<C>& x, event_lists lists) {
+  using arch = typename C::arch;
+  const auto y = context.make(x.rows(), 1);
+  for (std::size_t i = 0, at = 0; i < lists.candidates; at += lists.size(i++))
+    softmax_row_kernel(arch{}, view(x).data() + at, writable(y).data() + at, lists.size(i));
+  if constexpr (C::is_training) {
+    context.record([x, y, lists] {
+      for (std::size_t i = 0, at = 0; i < lists.candidates && x.learns(); at += lists.size(i++)) {
+        softmax_backward_kernel(arch{}, y.values.data() + at, y.gradient.data() + at,
+                                x.gradient.data() + at, lists.size(i));
+      }
+    });
+  }
+  return y;
+}
+
+/// y_i = sum over the pairs of candidate i of weight * event.
+template <class C>
+value_of<C> weighted_events(C& context, const value_of<C>& weights, const value_of<C>& x,
+                            event_lists lists) {
+  using t = scalar_of<C>;
+  using arch = typename C::arch;
+  const auto y = context.make(lists.candidates, x.cols());
+  std::fill_n(writable(y).data(), y.rows() * y.cols(), t(0));
+  lists.for_each_pair([&](std::size_t pair, std::size_t i, std::size_t j) {
+    axpy_kernel(arch{}, view(weights)(pair, 0), view(x).row(j).data(), writable(y).row(i).data(),
+                x.cols());
+  });
+  if constexpr (C::is_training) {
+    context.record([weights, x, y, lists] {
+      lists.for_each_pair([&](std::size_t pair, std::size_t i, std::size_t j) {
+        const t* g = y.gradient.row(i).data();
+        if (weights.learns()) {
+          weights.gradient(pair, 0) += dot_kernel(arch{}, g, x.values.row(j).data(), x.cols());
+        }
+        if (x.learns()) {
+          axpy_kernel(arch{}, weights.values(pair, 0), g, x.gradient.row(j).data(), x.cols());
+        }
+      });
+    });
+  }
+  return y;
+}
+
+}  // namespace detail
+
+/// What `din_attention` can be told.
+struct din_attention_options {
+  /// Sizes of the unit's hidden layers.
+  std::vector<std::size_t> hidden = {80, 40};
+  /// Between the layers of the unit.
+  activation function = activation::sigmoid;
+  /// Whether a softmax over the history makes weights add up to 1. Without it, as in the paper, how
+  /// much of the history has to do with the candidate is kept.
+  bool normalize = false;
+};
+
+/// Attention by a small network, the activation unit of the deep interest network: how close an
+/// event is to a candidate is learned.
+///
+///     o_i = sum_j a(q_i, x_j) x_j,   a(q, x) = unit([q, x, q - x, q * x])
+///
+/// Serving never makes the pairs: of the unit's first layer W = [W_q; W_x; W_d; W_p] what depends
+/// on the candidate alone is computed once for it, q (W_q + W_d) + b, and so are the weights that
+/// its events meet, diag(q) W_p + W_x - W_d.
+///
+/// Shapes      candidates [n, d], events [m, d], offsets [n + 1] or [2] as in `target_attention` ->
+///             [n, d]. An empty history gives zeros.
+/// Errors      std::invalid_argument if the columns differ or the offsets don't fit.
+/// Cost        a pair: 2 d h operations in serving, 8 d h in training, for the first of the unit's
+///             layers, which has h outputs; then its other layers and 2 d. Training keeps 4 d values
+///             a pair.
+/// Numerics    serving gives a candidate the same bits whatever other candidates there are; training
+///             adds in another order.
+/// Source      Zhou et al., "Deep interest network", KDD 2018, section 4.3; formulas item 67b.
+template <class T>
+class din_attention {
+ public:
+  mlp<T> unit;
+  bool normalize = false;
+
+  din_attention() = default;
+  explicit din_attention(std::size_t dim, const din_attention_options& options = {})
+      : unit(4 * dim, with_one(options.hidden), {.hidden = options.function}),
+        normalize(options.normalize) {}
+
+  std::size_t dim() const { return unit.in() / 4; }
+
+  template <Context C>
+  value_of<C> operator()(C& context, const value_of<C>& candidates, const value_of<C>& events,
+                         std::span<const std::uint32_t> offsets) const {
+    constexpr const char* name = "funnel::din_attention";
+    const std::size_t n = candidates.rows();
+    if (candidates.cols() != dim())
+      detail::fail(name, ": candidates have ", candidates.cols(), " columns, expected ", dim());
+    detail::check_event_lists(name, n, dim(), events.rows(), events.cols(), offsets);
+    const detail::event_lists lists{offsets, n};
+    if constexpr (C::is_training) {
+      auto weights = unit(context, detail::event_pairs(context, candidates, events, lists));
+      if (normalize) weights = detail::softmax_of_lists(context, weights, lists);
+      return detail::weighted_events(context, weights, events, lists);
+    } else {
+      return serve(context, candidates, events, lists);
+    }
+  }
+
+  void visit_parameters(auto&& visit) { visit("unit", unit); }
+
+  /// Splits and packs the unit's first layer for `Arch`: for serving only.
+  template <class Arch>
+  void freeze() {
+    const std::size_t h = unit.layers.front().out();
+    const std::size_t size = packed_size<Arch, T>(dim(), h);
+    panels_.resize(3 * size);
+    std::vector<T> room(dim() * h);
+    split<Arch>(panels_.data(), size, room.data());
+    detail::freeze_field<Arch>(unit);
+  }
+
+ private:
+  static std::vector<std::size_t> with_one(std::vector<std::size_t> sizes) {
+    sizes.push_back(1);
+    return sizes;
+  }
+
+  /// Packs W_q + W_d, W_x - W_d and W_p, each [d, h], one after the other.
+  template <class Arch>
+  void split(T* panels, std::size_t size, T* room) const {
+    const std::size_t d = dim();
+    const std::size_t h = unit.layers.front().out();
+    const matrix_view<const T> w = unit.layers.front().weight.value.view();
+    for (std::size_t part = 0; part < 3; ++part, panels += size) {
+      for (std::size_t k = 0; k < d; ++k) {
+        for (std::size_t j = 0; j < h; ++j) {
+          room[k * h + j] = part == 0   ? w(k, j) + w(2 * d + k, j)
+                            : part == 1 ? w(d + k, j) - w(2 * d + k, j)
+                                        : w(3 * d + k, j);
+        }
+      }
+      pack_weights_kernel(Arch{}, room, h, d, h, panels);
+    }
+  }
+
+  template <Context C>
+  value_of<C> serve(C& context, const value_of<C>& candidates, const value_of<C>& events,
+                    const detail::event_lists& lists) const {
+    using arch = typename C::arch;
+    const dense<T>& first = unit.layers.front();
+    const std::size_t n = candidates.rows();
+    const std::size_t d = dim();
+    const std::size_t h = first.out();
+    const std::size_t size = packed_size<arch, T>(d, h);
+    const auto y = context.make(n, d);
+    arena& scratch = context.scratch();
+    const arena::scope temporary(scratch);
+    const T* panels = panels_.data();
+    if (panels_.empty()) {
+      T* packed = scratch.template allocate<T>(3 * size);
+      split<arch>(packed, size, scratch.template allocate<T>(d * h));
+      panels = packed;
+    }
+    T* zeros = scratch.template allocate<T>(d);
+    std::fill_n(zeros, d, T(0));
+    // q (W_q + W_d) + b: where every event's sum starts
+    const matrix_view<T> starts(scratch.template allocate<T>(n * h), n, h);
+    dense_kernel(arch{}, dense_arguments<T>{candidates, panels, d, first.bias.value.data(), 0,
+                                            starts, activation::identity});
+    T* folded = scratch.template allocate<T>(size);
+    for (std::size_t i = 0; i < n; ++i) {
+      const arena::scope of_candidate(scratch);
+      fold_rows_kernel(arch{}, candidates.row(i).data(), panels + 2 * size, panels + size, d, h,
+                       folded);
+      const auto list = events.middle_rows(lists.begin(i), lists.size(i));
+      const auto hidden = context.make(list.rows(), h);
+      dense_kernel(arch{}, dense_arguments<T>{list, folded, d, starts.row(i).data(), 0, hidden,
+                                              first.function});
+      const matrix_view<const T> weights = unit.rest(context, hidden);
+      const T* alpha = weights.data();
+      if (normalize) {
+        T* normal = scratch.template allocate<T>(list.rows());
+        detail::softmax_row_kernel(arch{}, alpha, normal, list.rows());
+        alpha = normal;
+      }
+      weighted_rows_kernel(arch{}, alpha, list, zeros, y.row(i).data());
+    }
+    return y;
+  }
+
+  detail::aligned_vector<T> panels_;  // of the frozen form
+};
+
+}  // namespace funnel

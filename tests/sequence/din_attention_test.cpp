@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT
+#include <funnel/sequence/din_attention.hpp>
+
+#include "support/catch.hpp"
+#include "support/errors.hpp"
+#include "support/gradients.hpp"
+#include "support/matrices.hpp"
+#include "support/tolerance.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
+using funnel::activation;
+using funnel::din_attention;
+using funnel::din_attention_options;
+using funnel::matrix;
+
+namespace {
+
+using offsets = std::vector<std::uint32_t>;
+
+template <class T>
+din_attention<T> filled(std::size_t dim, const din_attention_options& options) {
+  din_attention<T> layer(dim, options);
+  std::uint64_t seed = 0;
+  funnel::for_each_parameter(layer, [&](std::string_view, auto& p) {
+    p.value = random_matrix<T>(p.rows(), p.cols(), ++seed);
+  });
+  return layer;
+}
+
+}  // namespace
+
+TEST_CASE("din_attention: worked by hand") {
+  // One layer, so that a = 1 q + 10 x + 100 (q - x) + 1000 q x + 0.5.
+  din_attention<double> layer(1, {.hidden = {}});
+  const double weights[] = {1, 10, 100, 1000};
+  std::ranges::copy(weights, layer.unit.layers[0].weight.value.flat().begin());
+  layer.unit.layers[0].bias.value(0, 0) = 0.5;
+  matrix<double> candidates(2, 1), events(2, 1);
+  candidates(0, 0) = 2;
+  candidates(1, 0) = 0;
+  events(0, 0) = 3;
+  events(1, 0) = 1;
+  // a(2, 3) = 2 + 30 - 100 + 6000 + .5, a(2, 1) = 2 + 10 + 100 + 2000 + .5
+  // a(0, 3) = 30 - 300 + .5, a(0, 1) = 10 - 100 + .5
+  const double expected[] = {5932.5 * 3 + 2112.5, -269.5 * 3 - 89.5};
+  funnel::inference<double> context;
+  funnel::training<double> tape;
+  const offsets shared{0, 2};
+  const auto y = layer(context, candidates.view(), events.view(), shared);
+  const auto z = layer(tape, tape.input(candidates), tape.input(events), shared);
+  for (std::size_t i = 0; i < 2; ++i) {
+    CHECK(y(i, 0) == expected[i]);
+    CHECK(z.values(i, 0) == expected[i]);
+  }
+  layer.normalize = true;
+  CHECK(layer(context, candidates.view(), events.view(), shared)(0, 0) == 3);  // all weight on one
+}
+
+TEST_CASE("din_attention: serving agrees with training, frozen to the bit") {
+  for (const bool normalize : {false, true}) {
+    for (const std::size_t d : size_list{1, 5, 16, 33}) {
+      const auto layer = filled<float>(d, {.hidden = {20, 7}, .normalize = normalize});
+      const matrix<float> candidates = random_matrix<float>(6, d, 1);
+      const matrix<float> events = random_matrix<float>(30, d, 2);
+      for (const offsets& lists : {offsets{0, 30}, offsets{0, 3, 3, 4, 29, 30, 30}}) {
+        funnel::training<float> tape;
+        const auto trained = layer(tape, tape.input(candidates), tape.input(events), lists);
+        funnel::inference<float> context;
+        const auto served = layer(context, candidates.view(), events.view(), lists);
+        CHECK(same_bits(funnel::freeze(layer)(context, candidates.view(), events.view(), lists),
+                        served));
+        double largest = 0;
+        bool close = true;
+        for (const float v :
+             std::vector<float>(trained.values.data(), trained.values.data() + 6 * d))
+          largest = std::max(largest, std::abs(static_cast<double>(v)));
+        for (std::size_t i = 0; i < 6; ++i) {
+          for (std::size_t k = 0; k < d; ++k) {
+            close = close && tolerance::within(static_cast<double>(served(i, k)),
+                                               static_cast<double>(trained.values(i, k)),
+                                               tolerance::iterative<float>(4 * d + 57, largest));
+          }
+        }
+        INFO(d << " columns");
+        CHECK(close);
+      }
+    }
+  }
+}
+
+TEST_CASE("din_attention: a candidate gives the same bits alone, among others, and with a copy") {
+  constexpr std::size_t n = 40, length = 13, d = 11;
+  const auto layer = filled<float>(d, {.hidden = {30}});
+  const matrix<float> candidates = random_matrix<float>(n, d, 1);
+  const matrix<float> events = random_matrix<float>(length, d, 2);
+  matrix<float> copies(n * length, d);
+  offsets ragged{0};
+  for (std::size_t i = 0; i < n; ++i) {
+    for (std::size_t e = 0; e < length; ++e)
+      std::ranges::copy(events.row(e), copies.row(i * length + e).begin());
+    ragged.push_back(static_cast<std::uint32_t>((i + 1) * length));
+  }
+  const offsets shared{0, length};
+  funnel::inference<float> context;
+  const auto whole = layer(context, candidates.view(), events.view(), shared);
+  CHECK(same_bits(layer(context, candidates.view(), copies.view(), ragged), whole));
+  for (const std::size_t i : size_list{0, 17, n - 1}) {
+    CHECK(same_bits(layer(context, candidates.view().middle_rows(i, 1), events.view(), shared),
+                    whole.middle_rows(i, 1)));
+  }
+}
+
+TEST_CASE("din_attention: an empty history gives zeros, whatever the bias") {
+  for (const bool normalize : {false, true}) {
+    const auto layer = filled<float>(4, {.hidden = {3}, .normalize = normalize});
+    const matrix<float> candidates = random_matrix<float>(3, 4, 1), none(0, 4);
+    funnel::inference<float> context;
+    funnel::training<float> tape;
+    const auto y = layer(context, candidates.view(), none.view(), offsets{0, 0});
+    const auto z = layer(tape, tape.input(candidates), tape.input(none), offsets{0, 0, 0, 0});
+    for (std::size_t i = 0; i < 3; ++i) {
+      for (std::size_t k = 0; k < 4; ++k) {
+        CHECK(y(i, k) == 0);
+        CHECK(z.values(i, k) == 0);
+      }
+    }
+    CHECK(layer(context, none.view(), none.view(), offsets{0}).rows() == 0);
+  }
+}
+
+TEST_CASE("din_attention: gradients") {
+  const offsets ragged{0, 3, 3, 4, 9}, shared{0, 9}, four{0, 4};
+  for (const bool normalize : {false, true}) {
+    const din_attention<double> layer(
+        5, {.hidden = {4, 3}, .function = activation::tanh, .normalize = normalize});
+    for (const offsets& lists : {ragged, shared}) {
+      check_layer(layer, {{4, 5}, {9, 5}},
+                  [&](auto& context, const auto& unit, const double_values& x) {
+                    return unit(context, x[0], x[1], lists);
+                  });
+    }
+    // Candidates among their own history; sides that learn nothing.
+    const matrix<double> fixed = random_matrix<double>(4, 5, 3);
+    check_layer(layer, {{4, 5}}, [&](auto& context, const auto& unit, const double_values& x) {
+      return unit(context, x[0], x[0], four);
+    });
+    check_layer(layer, {{4, 5}}, [&](auto& context, const auto& unit, const double_values& x) {
+      return unit(context, context.input(fixed), x[0], four);
+    });
+    check_layer(layer, {{4, 5}}, [&](auto& context, const auto& unit, const double_values& x) {
+      return unit(context, x[0], context.input(fixed), four);
+    });
+  }
+}
+
+TEST_CASE("din_attention: what is refused") {
+  const matrix<float> candidates(3, 4), events(6, 4), narrow(6, 3);
+  const din_attention<float> layer(4);
+  funnel::inference<float> context;
+  const auto refused = [&](const matrix<float>& q, const matrix<float>& x, const offsets& lists,
+                           std::string_view words) {
+    return refuses([&] { layer(context, q.view(), x.view(), lists); }, "funnel::din_attention",
+                   words);
+  };
+  CHECK(refused(narrow, events, {0, 6}, "candidates have 3 columns, expected 4"));
+  CHECK(refused(candidates, narrow, {0, 6}, "events have 3 columns, expected 4"));
+  CHECK(refused(candidates, events, {0, 3, 6}, "3 values for 3 candidates, expected 4 or 2"));
+  CHECK(refused(candidates, events, {0, 5}, "the number of events, 6"));
+}
