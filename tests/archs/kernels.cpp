@@ -25,6 +25,8 @@ kernel_table<T> table() {
   kernel_table<T> t;
   t.lanes = funnel::detail::lanes<arch, T>;
   t.dot = [](auto... a) { return funnel::dot_kernel(arch{}, a...); };
+  t.max = [](auto... a) { return funnel::max_kernel(arch{}, a...); };
+  t.log_sum_exp = [](auto... a) { return funnel::log_sum_exp_kernel(arch{}, a...); };
   t.axpy = [](auto... a) { funnel::axpy_kernel(arch{}, a...); };
   t.scale = [](auto... a) { funnel::scale_kernel(arch{}, a...); };
   t.exp = [](auto... a) { funnel::exp_kernel(arch{}, a...); };

@@ -10,6 +10,8 @@ template <class T>
 struct kernel_table {
   std::size_t lanes;
   T (*dot)(const T* a, const T* b, std::size_t n);
+  T (*max)(const T* x, std::size_t n);
+  double (*log_sum_exp)(const T* x, std::size_t n);
   void (*axpy)(T factor, const T* x, T* y, std::size_t n);
   void (*scale)(T factor, const T* x, T* y, std::size_t n);
   void (*exp)(const T* x, T* y, std::size_t n);

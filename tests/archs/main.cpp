@@ -145,6 +145,10 @@ TEMPLATE_TEST_CASE("archs: inner products and sums agree", "", float, double) {
         CHECK(tolerance::within(
             static_cast<double>(scalar.dot(x.data() + begin, y.data() + begin, n)),
             static_cast<double>(other.dot(x.data() + begin, y.data() + begin, n)), bound));
+        CHECK(scalar.max(x.data() + begin, n) == other.max(x.data() + begin, n));
+        CHECK(tolerance::within(scalar.log_sum_exp(x.data() + begin, n),
+                                other.log_sum_exp(x.data() + begin, n),
+                                tolerance::elementwise<TestType>(8)));  // logarithms below 8
         std::vector<TestType> a = y;
         std::vector<TestType> b = y;
         scalar.axpy(TestType(0.7), x.data() + begin, a.data() + begin, n);

@@ -126,6 +126,13 @@ TEST_CASE("mixture: gradients") {
   check_operation({{4, 2}, {4, 3}, {4, 3}}, [](auto& context, const double_values& x) {
     return mixture(context, softmax(context, x[0]), std::span(x).subspan(1));
   });
+  // Weights and values in two mixtures: what they get adds up.
+  check_operation({{4, 2}, {4, 3}, {4, 3}}, [](auto& context, const double_values& x) {
+    const auto weights = softmax(context, x[0]);
+    const auto first = mixture(context, weights, std::span(x).subspan(1));
+    const auto again = std::vector{first, x[2]};
+    return mixture(context, weights, std::span<const std::decay_t<decltype(first)>>(again));
+  });
 }
 
 TEST_CASE("mixture: shapes that don't fit are refused") {

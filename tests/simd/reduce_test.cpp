@@ -140,3 +140,85 @@ TEMPLATE_TEST_CASE("shifted_exp_kernel: within 4 ulp, 0 where masked", "", float
     CHECK(std::isnan(y[3]));
   });
 }
+
+TEMPLATE_TEST_CASE("max_kernel: the largest wherever it stands, and NaN from anywhere", "", float,
+                   double) {
+  constexpr TestType infinity = std::numeric_limits<TestType>::infinity();
+  constexpr TestType nan = std::numeric_limits<TestType>::quiet_NaN();
+  for_each_arch([&]<class Arch>(Arch arch) {
+    const auto largest = [&](const std::vector<TestType>& x) {
+      return funnel::max_kernel(arch, x.data(), x.size());
+    };
+    CHECK(largest({}) == -infinity);
+    for (const std::size_t n : lengths<Arch, TestType>()) {
+      if (n > 40 * funnel::detail::lanes<Arch, TestType>) continue;
+      CHECK(largest(std::vector<TestType>(n, -infinity)) == -infinity);
+      for (std::size_t i = 0; i < n; ++i) {
+        std::vector<TestType> x = random_values<TestType>(n, 7, -9, -5);
+        x[i] = -3;
+        CHECK(largest(x) == -3);
+        x[i] = infinity;
+        CHECK(largest(x) == infinity);
+        x[i] = nan;
+        CHECK(std::isnan(largest(x)));
+        x[n - 1 - i] = i + i + 1 == n ? nan : infinity;  // before and after a NaN
+        CHECK(std::isnan(largest(x)));
+      }
+    }
+  });
+}
+
+TEMPLATE_TEST_CASE("exp_sum_kernel: terms within 2 ulp, summed in double", "", float, double) {
+  for_each_arch([&]<class Arch>(Arch arch) {
+    for (const std::size_t n : lengths<Arch, TestType>()) {
+      const std::vector<TestType> x = random_values<TestType>(n, 8, -20, 0);
+      std::vector<TestType> terms(n + 1, TestType(123));
+      const double sum = funnel::exp_sum_kernel(arch, x.data(), TestType(0), terms.data(), n);
+      double expected = 0;
+      for (std::size_t i = 0; i < n; ++i) {
+        const double term = std::exp(static_cast<double>(x[i]));
+        CHECK(tolerance::within(static_cast<double>(terms[i]), term,
+                                tolerance::elementwise<TestType>(term, 2)));
+        expected += static_cast<double>(terms[i]);
+      }
+      CHECK(terms[n] == 123);
+      CHECK(tolerance::within(sum, expected, tolerance::reduction<double>(n, expected)));
+      CHECK(sum == funnel::exp_sum_kernel(arch, x.data(), TestType(0),
+                                          static_cast<TestType*>(nullptr), n));
+    }
+  });
+}
+
+TEMPLATE_TEST_CASE("log_sum_exp_kernel: against the definition; values that are not finite", "",
+                   float, double) {
+  constexpr TestType infinity = std::numeric_limits<TestType>::infinity();
+  constexpr TestType nan = std::numeric_limits<TestType>::quiet_NaN();
+  for_each_arch([&]<class Arch>(Arch arch) {
+    const auto log_sum = [&](const std::vector<TestType>& x) {
+      return funnel::log_sum_exp_kernel(arch, x.data(), x.size());
+    };
+    for (const std::size_t n : lengths<Arch, TestType>()) {
+      if (n == 0) continue;
+      for (const double shift : {0., -5000., 5000.}) {
+        const std::vector<TestType> x = random_values<TestType>(n, 9, shift - 9, shift + 9);
+        long double sum = 0;
+        for (const TestType value : x)
+          sum += std::exp(static_cast<long double>(value) - static_cast<long double>(shift));
+        const double expected = shift + static_cast<double>(std::log(sum));
+        // The differences from the largest round, in units of up to 18.
+        CHECK(tolerance::within(log_sum(x), expected,
+                                tolerance::elementwise<TestType>(18) +
+                                    tolerance::elementwise<double>(expected)));
+      }
+    }
+    const double none = -std::numeric_limits<double>::infinity();
+    CHECK(log_sum({}) == none);
+    CHECK(log_sum({-infinity, -infinity}) == none);
+    CHECK(log_sum({-infinity, 2}) == 2);
+    CHECK(log_sum({infinity, 2}) == -none);
+    for (const std::vector<TestType>& x :
+         {std::vector<TestType>{nan}, {nan, 1}, {1, nan}, {nan, -infinity}, {infinity, nan}}) {
+      CHECK(std::isnan(log_sum(x)));
+    }
+  });
+}

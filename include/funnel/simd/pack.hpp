@@ -138,6 +138,45 @@ T max_lane(const xsimd::batch<T, Arch>& a) {
   return largest;
 }
 
+/// The sum of `a` and all lanes of `b` widened to double, register by register: what a sum in double
+/// over values of T is made of.
+template <class T>
+scalar_pack<double> add_widened(scalar_pack<double> a, scalar_pack<T> b) {
+  return a.value + static_cast<double>(b.value);
+}
+template <class Arch>
+xsimd::batch<double, Arch> add_widened(const xsimd::batch<double, Arch>& a,
+                                       const xsimd::batch<double, Arch>& b) {
+  return a + b;
+}
+template <class Arch>
+xsimd::batch<double, Arch> add_widened(const xsimd::batch<double, Arch>& a,
+                                       const xsimd::batch<float, Arch>& b) {
+  using wide = xsimd::batch<double, Arch>;
+#if XSIMD_WITH_AVX512F
+  if constexpr (sizeof(wide) == 64) {
+    const __m512 all = b;
+    const __m256 high = _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(all), 1));
+    return a + (wide(_mm512_cvtps_pd(_mm512_castps512_ps256(all))) + wide(_mm512_cvtps_pd(high)));
+  }
+#endif
+#if XSIMD_WITH_AVX
+  if constexpr (sizeof(wide) == 32) {
+    const __m256 all = b;
+    return a + (wide(_mm256_cvtps_pd(_mm256_castps256_ps128(all))) +
+                wide(_mm256_cvtps_pd(_mm256_extractf128_ps(all, 1))));
+  }
+#endif
+  float narrow[lanes<Arch, float>];
+  b.store_unaligned(narrow);
+  double values[2][lanes<Arch, double>];
+  for (std::size_t i = 0; i < lanes<Arch, double>; ++i) {
+    values[0][i] = static_cast<double>(narrow[i]);
+    values[1][i] = static_cast<double>(narrow[lanes<Arch, double> + i]);
+  }
+  return a + (wide::load_unaligned(values[0]) + wide::load_unaligned(values[1]));
+}
+
 /// The bits of a value as an unsigned integer of its size, and back.
 template <class T>
 using bits_of = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;

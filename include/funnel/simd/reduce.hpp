@@ -4,7 +4,9 @@
 #include <funnel/simd/elementwise.hpp>
 #include <funnel/simd/pack.hpp>
 
+#include <cmath>
 #include <cstddef>
+#include <limits>
 
 namespace funnel {
 
@@ -50,12 +52,63 @@ void scale_kernel(Arch arch, T factor, const T* x, T* y, std::size_t n) noexcept
       arch, n, y, [&](const auto& a) { return f * a; }, x);
 }
 
+/// The largest of n values; -infinity for none, NaN if one is NaN.
+template <class Arch, class T>
+T max_kernel(Arch, const T* x, std::size_t n) noexcept {
+  using p = detail::pack<Arch, T>;
+  constexpr std::size_t width = detail::lanes<Arch, T>;
+  constexpr T none = -std::numeric_limits<T>::infinity();
+  const auto larger = [](const p& v, const p& so_far) {
+    return select(v <= so_far, so_far, select(so_far == so_far, v, so_far));  // either NaN stays
+  };
+  p largest(none);
+  std::size_t i = 0;
+  for (; i + width <= n; i += width) largest = larger(p::load_unaligned(x + i), largest);
+  if (i < n) largest = larger(detail::load_first<Arch, T>(x + i, n - i, none), largest);
+  T values[width];
+  largest.store_unaligned(values);
+  T result = none;
+  for (const T value : values) result = value > result || value != value ? value : result;
+  return result;
+}
+
 /// y[i] = exp(x[i] - shift).
 template <class Arch, class T>
 void shifted_exp_kernel(Arch arch, const T* x, T shift, T* y, std::size_t n) noexcept {
   const detail::pack<Arch, T> s(shift);
   detail::map(
       arch, n, y, [&](const auto& a) { return detail::exp_of(a - s); }, x);
+}
+
+/// The sum of exp(x[i] - shift) in double; the terms go to y, which may be x or null.
+template <class Arch, class T>
+double exp_sum_kernel(Arch, const T* x, T shift, T* y, std::size_t n) noexcept {
+  using p = detail::pack<Arch, T>;
+  constexpr std::size_t width = detail::lanes<Arch, T>;
+  const p s(shift);
+  detail::pack<Arch, double> sum(0.0);
+  std::size_t i = 0;
+  for (; i + width <= n; i += width) {
+    const p e = detail::exp_of(p::load_unaligned(x + i) - s);
+    if (y != nullptr) e.store_unaligned(y + i);
+    sum = detail::add_widened(sum, e);
+  }
+  if (i < n) {
+    constexpr T none = -std::numeric_limits<T>::infinity();  // counts nothing
+    const p e = detail::exp_of(detail::load_first<Arch, T>(x + i, n - i, none) - s);
+    if (y != nullptr) detail::store_first<Arch, T>(e, y + i, n - i);
+    sum = detail::add_widened(sum, e);
+  }
+  return detail::sum_lanes(sum);
+}
+
+/// ln(sum_i e^x[i]), summed in double: -infinity for no values, NaN if one is NaN.
+template <class Arch, class T>
+double log_sum_exp_kernel(Arch arch, const T* x, std::size_t n) noexcept {
+  const T largest = max_kernel(arch, x, n);
+  const T shift = std::isfinite(largest) ? largest : T(0);
+  return static_cast<double>(shift) +
+         std::log(exp_sum_kernel(arch, x, shift, static_cast<T*>(nullptr), n));
 }
 
 }  // namespace funnel

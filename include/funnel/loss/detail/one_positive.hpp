@@ -28,21 +28,16 @@ struct one_positive_result {
 /// is a difference of numbers close to 1.
 template <class Arch, class T>
 one_positive_result one_positive_row(Arch arch, T positive, std::span<T> x) {
-  constexpr T none = -std::numeric_limits<T>::infinity();
-  T largest = none;
-  for (const T value : x) largest = value > largest || std::isnan(value) ? value : largest;
-  if (largest == none) {
+  const T largest = max_kernel(arch, x.data(), x.size());
+  if (largest == -std::numeric_limits<T>::infinity()) {
     std::ranges::fill(x, T(0));
     return {std::isnan(positive) ? static_cast<double>(positive) : 0.0, 0.0};
   }
-  shifted_exp_kernel(arch, x.data(), largest, x.data(), x.size());
-  double sum = 0;
-  for (const T value : x) sum += static_cast<double>(value);
+  const double sum = exp_sum_kernel(arch, x.data(), largest, x.data(), x.size());
   const double excess =
       static_cast<double>(largest) - static_cast<double>(positive) + std::log(sum);
   const double miss = funnel::sigmoid(excess);
-  const T scale = static_cast<T>(miss / sum);
-  for (T& value : x) value *= scale;
+  scale_kernel(arch, static_cast<T>(miss / sum), x.data(), x.data(), x.size());
   return {funnel::softplus(excess), -miss};
 }
 
