@@ -230,7 +230,7 @@ std::size_t dead_after_training(double gate_dropout, std::uint64_t seed) {
       mmoe<float, 1>(3, {.experts = k, .expert_sizes = {2}, .gate_dropout = gate_dropout})};
   funnel::random_generator bits(seed);
   funnel::initialize(model, bits);
-  matrix<float>& gate = model.experts.gates[0].weight.value;
+  matrix<float>& gate = model.experts.gates.weight.value;
   gate.assign(3, k, 0);
   gate(2, 0) = 9;  // input 2 is always 1
   matrix<float> x(n, 3, 1);

@@ -56,9 +56,10 @@ matrix<double> rows_of(std::initializer_list<std::initializer_list<double>> rows
 
 TEST_CASE("mmoe: worked by hand") {
   mmoe<double, 2> experts(2, {.experts = 2, .expert_sizes = {1}});
-  set_expert(experts.experts[0], 1, 0, 0);             // relu(x0)
-  set_expert(experts.experts[1], 0, 2, 1);             // relu(2 x1 + 1)
-  experts.gates[1].weight.value(0, 1) = std::log(3.);  // gate 0 stays at one half each
+  set_expert(experts.experts[0], 1, 0, 0);  // relu(x0)
+  set_expert(experts.experts[1], 0, 2, 1);  // relu(2 x1 + 1)
+  experts.gates.weight.value(0, 3) =
+      std::log(3.);  // task 1's; task 0's gate stays at one half each
   const matrix<double> x = rows_of({{1, 1}, {-1, 1}, {2, -5}});
   // f = (1, 3), (0, 3), (2, 0); g^1 = (1, 3) / 4, (3, 1) / 4, (1, 9) / 10
   const double expected[2][3] = {{2, 1.5, 1}, {2.5, .75, .2}};
@@ -83,7 +84,7 @@ TEST_CASE("mmoe: shapes, names and what the layers are") {
   CHECK(experts.out() == 4);
   CHECK(experts.gate_dropout == .2);
   REQUIRE(experts.experts.size() == 5);
-  REQUIRE(experts.gates.size() == 3);
+  REQUIRE(experts.gates.out() == 3 * 5);
   for (const std::size_t n : size_list{0, 1, 6}) {
     const matrix<float> x = random_matrix<float>(n, 7, 2);
     funnel::inference<float> context;
@@ -105,7 +106,7 @@ TEST_CASE("mmoe: shapes, names and what the layers are") {
     names += ' ';
   });
   CHECK(names.find("experts.4.layers.1.bias ") != std::string::npos);
-  CHECK(names.ends_with("gates.0.weight gates.1.weight gates.2.weight "));
+  CHECK(names.ends_with(" gates.weight "));
   CHECK(funnel::count_parameters(experts) == 5 * (7 * 8 + 8 + 8 * 4 + 4) + 3 * 7 * 5);
   // Defaults of the options.
   CHECK(mmoe<float, 1>(3, {}).experts.size() == 4);
@@ -124,7 +125,8 @@ TEST_CASE("mmoe: a mixture of its experts, against the definition") {
       double sum = 0;
       for (std::size_t k = 0; k < 3; ++k) {
         double logit = 0;
-        for (std::size_t j = 0; j < 6; ++j) logit += x(i, j) * experts.gates[t].weight.value(j, k);
+        for (std::size_t j = 0; j < 6; ++j)
+          logit += x(i, j) * experts.gates.weight.value(j, 3 * t + k);
         sum += weights[k] = std::exp(logit);
       }
       double magnitude = 0;
@@ -159,7 +161,9 @@ TEST_CASE("mmoe: one expert is a shared bottom; tasks don't change each other") 
   const mmoe<float, 2> both = random_mmoe<float, 2>(6, {.experts = 3, .expert_sizes = {8, 4}});
   mmoe<float, 1> second(6, {.experts = 3, .expert_sizes = {8, 4}});
   second.experts = both.experts;
-  second.gates[0] = both.gates[1];
+  for (std::size_t j = 0; j < 6; ++j)
+    std::ranges::copy(both.gates.weight.value.row(j).subspan(3),
+                      second.gates.weight.value.row(j).begin());
   CHECK(same_bits(second(context, x.view())[0], both(context, x.view())[1]));
 }
 
@@ -218,7 +222,7 @@ TEST_CASE("mmoe: frozen it gives the same bits") {
         CHECK(same_bits(frozen_gates[t], gates[t]));
       }
     }
-    CHECK_FALSE(experts.gates.empty());  // the model stays as it was
+    CHECK_FALSE(experts.gates.weight.value.empty());  // the model stays as it was
     CHECK_FALSE(experts.experts[0].layers[0].weight.value.empty());
   };
   for (const sizes& layers : {sizes{5}, sizes{33, 16}, sizes{7, 3, 2}}) {

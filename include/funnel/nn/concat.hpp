@@ -89,6 +89,19 @@ concatenated<Value, N> as_concatenated(const concatenated<Value, N>& x) {
 /// Candidates a network takes at a time while serving, so that its widest layers stay in L2.
 inline constexpr std::size_t rows_in_cache = 256;
 
+/// Columns [begin, begin + count) of a value, as a value.
+template <class T>
+matrix_view<T> columns(matrix_view<T> value, std::size_t begin, std::size_t count) {
+  return value.middle_cols(begin, count);
+}
+template <class Variable>
+requires requires(const Variable& v) {
+  v.gradient;
+}
+Variable columns(const Variable& value, std::size_t begin, std::size_t count) {
+  return {value.values.middle_cols(begin, count), value.gradient.middle_cols(begin, count)};
+}
+
 /// Calls `run(rows of x, the first of them)` for blocks of rows; what it makes is gone after each.
 template <Context C, class Run>
 void in_row_blocks(C& context, const auto& x, const Run& run) {

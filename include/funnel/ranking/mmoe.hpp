@@ -89,7 +89,7 @@ class mmoe {
 
  public:
   std::vector<mlp<T>> experts;
-  std::vector<dense<T>> gates;  ///< one a task
+  dense<T> gates;  ///< of all tasks side by side: task t has columns [t K, (t + 1) K)
   double gate_dropout = 0;
 
   mmoe() = default;
@@ -103,8 +103,7 @@ class mmoe {
     const mlp_options relu{.output = activation::relu, .dropout = options.dropout};
     for (std::size_t k = 0; k < options.experts; ++k)
       experts.emplace_back(in, options.expert_sizes, relu);
-    for (std::size_t t = 0; t < Tasks; ++t)
-      gates.emplace_back(in, options.experts, dense_options{.bias = false});
+    gates = dense<T>(in, Tasks * options.experts, {.bias = false});
   }
 
   std::size_t out() const { return experts.front().out(); }
@@ -131,17 +130,10 @@ class mmoe {
   template <Context C>
   std::array<value_of<C>, Tasks> gate_weights(C& context, const auto& x) const {
     const std::size_t k = experts.size();
+    const auto logits = gates(context, x);
     std::array<value_of<C>, Tasks> weights;
-    if constexpr (C::is_training) {
-      for (std::size_t t = 0; t < Tasks; ++t)
-        weights[t] = gate_softmax(context, gates[t](context, x), gate_dropout);
-    } else if (all_gates_.out() > 0) {
-      const auto logits = all_gates_(context, x);
-      for (std::size_t t = 0; t < Tasks; ++t)
-        weights[t] = softmax(context, logits.middle_cols(t * k, k));
-    } else {
-      for (std::size_t t = 0; t < Tasks; ++t) weights[t] = softmax(context, gates[t](context, x));
-    }
+    for (std::size_t t = 0; t < Tasks; ++t)
+      weights[t] = gate_softmax(context, detail::columns(logits, t * k, k), gate_dropout);
     return weights;
   }
 
@@ -172,24 +164,17 @@ class mmoe {
     visit("gates", gates);
   }
 
-  /// Joins the experts' first layers into one product and the gates into another, and packs the
-  /// rest.
+  /// Joins the experts' first layers into one product, and packs the rest.
   template <class Arch>
   void freeze() {
-    std::vector<const dense<T>*> layers;
-    for (const mlp<T>& expert : experts) layers.push_back(&expert.layers.front());
-    first_layers_ = side_by_side(layers);
+    first_layers_ = joined_first_layers();
     first_layers_.template freeze<Arch>();
-    layers.clear();
-    for (const dense<T>& gate : gates) layers.push_back(&gate);
-    all_gates_ = side_by_side(layers);
-    all_gates_.template freeze<Arch>();
+    gates.template freeze<Arch>();
     for (mlp<T>& expert : experts) {
       expert.layers.front().weight = {};
       for (std::size_t i = 1; i < expert.layers.size(); ++i)
         expert.layers[i].template freeze<Arch>();
     }
-    gates.clear();
   }
 
  private:
@@ -202,26 +187,22 @@ class mmoe {
     return mixed;
   }
 
-  /// One layer whose outputs are those of several on the same input.
-  static dense<T> side_by_side(std::span<const dense<T>* const> layers) {
-    const dense<T>& like = *layers.front();
+  /// One layer whose outputs are those of all experts' first layers.
+  dense<T> joined_first_layers() const {
+    const dense<T>& like = experts.front().layers.front();
     const std::size_t width = like.out();
-    dense<T> joined(like.in(), width * layers.size(),
-                    {.function = like.function, .bias = !like.bias.value.empty()});
-    for (std::size_t k = 0; k < layers.size(); ++k) {
-      const auto columns = joined.weight.value.view().middle_cols(k * width, width);
-      for (std::size_t i = 0; i < like.in(); ++i) {
-        std::ranges::copy(layers[k]->weight.value.row(i), columns.row(i).begin());
-      }
-      if (like.bias.value.empty()) continue;
-      std::ranges::copy(layers[k]->bias.value.row(0),
-                        joined.bias.value.row(0).subspan(k * width, width).begin());
+    dense<T> joined(like.in(), width * experts.size(), {.function = like.function});
+    for (std::size_t k = 0; k < experts.size(); ++k) {
+      const dense<T>& layer = experts[k].layers.front();
+      detail::copy_rows<T>(layer.weight.value,
+                           joined.weight.value.view().middle_cols(k * width, width), 0);
+      detail::copy_rows<T>(layer.bias.value, joined.bias.value.view().middle_cols(k * width, width),
+                           0);
     }
     return joined;
   }
 
   dense<T> first_layers_;  // of all experts, when frozen
-  dense<T> all_gates_;     // of all tasks, when frozen
 };
 
 }  // namespace funnel
