@@ -44,15 +44,13 @@ struct mmoe_weights {
   Tensor w1, b1, w2, b2, gates, w3, b3, w4, b4;
 
   explicit mmoe_weights(const mmoe_model& m) {
-    std::vector<Tensor> first, first_bias, second, second_bias, gate, third, third_bias, last,
-        last_bias;
+    std::vector<Tensor> first, first_bias, second, second_bias, third, third_bias, last, last_bias;
     for (const auto& expert : m.mixture.experts) {
       first.push_back(tensor(expert.layers[0].weight.value).t());
       first_bias.push_back(tensor(expert.layers[0].bias.value).flatten());
       second.push_back(tensor(expert.layers[1].weight.value));
       second_bias.push_back(tensor(expert.layers[1].bias.value));
     }
-    for (const auto& g : m.mixture.gates) gate.push_back(tensor(g.weight.value).t());
     for (const auto& tower : m.towers) {
       third.push_back(tensor(tower.layers[0].weight.value));
       third_bias.push_back(tensor(tower.layers[0].bias.value));
@@ -60,8 +58,9 @@ struct mmoe_weights {
       last_bias.push_back(tensor(tower.layers[1].bias.value));
     }
     w1 = at::cat(first).contiguous(), b1 = at::cat(first_bias), w2 = at::stack(second),
-    b2 = at::stack(second_bias), gates = at::cat(gate).contiguous(), w3 = at::stack(third),
-    b3 = at::stack(third_bias), w4 = at::stack(last), b4 = at::stack(last_bias);
+    b2 = at::stack(second_bias), gates = tensor(m.mixture.gates.weight.value).t().contiguous(),
+    w3 = at::stack(third), b3 = at::stack(third_bias), w4 = at::stack(last),
+    b4 = at::stack(last_bias);
   }
   std::vector<Tensor*> all() { return {&w1, &b1, &w2, &b2, &gates, &w3, &b3, &w4, &b4}; }
 

@@ -79,7 +79,7 @@ def mmoe(data, name, n, request, joined, multiply):
     else:
         value = g.input("x", x)
     experts = [layers(data, f"mmoe.mixture.experts.{k}", 2) for k in range(4)]
-    gates = [data(f"mmoe.mixture.gates.{t}.weight") for t in range(4)]
+    gates = np.split(data("mmoe.mixture.gates.weight"), 4, 1)
     if joined:
         first = g.dense(value, [np.concatenate([e[0][i] for e in experts], 1) for i in (0, 1)], True)
         first = g("Split", first, outputs=4, axis=1)
