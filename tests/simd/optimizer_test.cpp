@@ -42,13 +42,13 @@ double square(double x) {
 }  // namespace
 
 TEMPLATE_TEST_CASE("sgd_kernel: against the formula in double", "", float, double) {
-  using T = TestType;
-  const funnel::sgd_step<T> step{T(0.1), T(0.9), T(0.01)};
+  using real = TestType;
+  const funnel::sgd_step<real> step{real(0.1), real(0.9), real(0.01)};
   for_each_arch([&]<class Arch>(Arch arch) {
-    for (const std::size_t n : lengths<Arch, T>()) {
+    for (const std::size_t n : lengths<Arch, real>()) {
       for (const bool with_momentum : {false, true}) {
-        const arrays<T> before(n);
-        arrays<T> a = before;
+        const arrays<real> before(n);
+        arrays<real> a = before;
         funnel::sgd_kernel(arch, step, a.g.data(), with_momentum ? a.first.data() : nullptr,
                            a.p.data(), n);
         for (std::size_t i = 0; i < n; ++i) {
@@ -71,12 +71,12 @@ TEMPLATE_TEST_CASE("sgd_kernel: against the formula in double", "", float, doubl
 }
 
 TEMPLATE_TEST_CASE("adagrad_kernel: against the formula in double", "", float, double) {
-  using T = TestType;
-  const funnel::adagrad_step<T> step{T(0.1), T(0.001), T(0.01)};
+  using real = TestType;
+  const funnel::adagrad_step<real> step{real(0.1), real(0.001), real(0.01)};
   for_each_arch([&]<class Arch>(Arch arch) {
-    for (const std::size_t n : lengths<Arch, T>()) {
-      const arrays<T> before(n);
-      arrays<T> a = before;
+    for (const std::size_t n : lengths<Arch, real>()) {
+      const arrays<real> before(n);
+      arrays<real> a = before;
       funnel::adagrad_kernel(arch, step, a.g.data(), a.second.data(), a.p.data(), n);
       for (std::size_t i = 0; i < n; ++i) {
         const double g = static_cast<double>(before.g[i]);
@@ -95,19 +95,19 @@ TEMPLATE_TEST_CASE("adagrad_kernel: against the formula in double", "", float, d
 }
 
 TEMPLATE_TEST_CASE("row_adagrad_kernel: one sum for a row", "", float, double) {
-  using T = TestType;
-  const funnel::adagrad_step<T> step{T(0.1), T(0.001), T(0.01)};
+  using real = TestType;
+  const funnel::adagrad_step<real> step{real(0.1), real(0.001), real(0.01)};
   for_each_arch([&]<class Arch>(Arch arch) {
-    for (const std::size_t n : lengths<Arch, T>()) {
+    for (const std::size_t n : lengths<Arch, real>()) {
       if (n == 0) continue;
-      const arrays<T> before(n);
-      arrays<T> a = before;
-      T sum = T(0.25);
+      const arrays<real> before(n);
+      arrays<real> a = before;
+      real sum = real(0.25);
       funnel::row_adagrad_kernel(arch, step, a.g.data(), sum, a.p.data(), n);
       double squares = 0;
       for (std::size_t i = 0; i < n; ++i) squares += square(static_cast<double>(before.g[i]));
       const double s = 0.25 + squares / static_cast<double>(n);
-      CHECK(tolerance::within(static_cast<double>(sum), s, tolerance::reduction<T>(n, s)));
+      CHECK(tolerance::within(static_cast<double>(sum), s, tolerance::reduction<real>(n, s)));
       for (std::size_t i = 0; i < n; ++i) {
         const double p = static_cast<double>(before.p[i]);
         const double move =
@@ -115,7 +115,7 @@ TEMPLATE_TEST_CASE("row_adagrad_kernel: one sum for a row", "", float, double) {
         const double expected =
             p - static_cast<double>(step.rate) * (move + static_cast<double>(step.decay) * p);
         CHECK(tolerance::within(static_cast<double>(a.p[i]), expected,
-                                tolerance::reduction<T>(n, std::abs(p) + std::abs(move))));
+                                tolerance::reduction<real>(n, std::abs(p) + std::abs(move))));
       }
       CHECK(a.p[n] == before.p[n]);
     }
@@ -123,12 +123,13 @@ TEMPLATE_TEST_CASE("row_adagrad_kernel: one sum for a row", "", float, double) {
 }
 
 TEMPLATE_TEST_CASE("adam_kernel: against the formula in double", "", float, double) {
-  using T = TestType;
-  const funnel::adam_step<T> step{T(0.1), T(0.001), T(0.01), T(3), T(0.001), T(0.02)};
+  using real = TestType;
+  const funnel::adam_step<real> step{real(0.1), real(0.001), real(0.01),
+                                     real(3),   real(0.001), real(0.02)};
   for_each_arch([&]<class Arch>(Arch arch) {
-    for (const std::size_t n : lengths<Arch, T>()) {
-      const arrays<T> before(n);
-      arrays<T> a = before;
+    for (const std::size_t n : lengths<Arch, real>()) {
+      const arrays<real> before(n);
+      arrays<real> a = before;
       funnel::adam_kernel(arch, step, a.g.data(), a.first.data(), a.second.data(), a.p.data(), n);
       for (std::size_t i = 0; i < n; ++i) {
         const double g = static_cast<double>(before.g[i]);
@@ -157,13 +158,14 @@ TEMPLATE_TEST_CASE("adam_kernel: against the formula in double", "", float, doub
 
 TEMPLATE_TEST_CASE("adam_kernel: a value gives the same bits wherever it stands", "", float,
                    double) {
-  using T = TestType;
-  const funnel::adam_step<T> step{T(0.1), T(0.001), T(0.01), T(3), T(0.001), T(0.02)};
+  using real = TestType;
+  const funnel::adam_step<real> step{real(0.1), real(0.001), real(0.01),
+                                     real(3),   real(0.001), real(0.02)};
   for_each_arch([&]<class Arch>(Arch arch) {
-    const std::size_t n = 3 * funnel::detail::lanes<Arch, T> + 1;
-    const arrays<T> before(n);
-    arrays<T> together = before;
-    arrays<T> apart = before;
+    const std::size_t n = 3 * funnel::detail::lanes<Arch, real> + 1;
+    const arrays<real> before(n);
+    arrays<real> together = before;
+    arrays<real> apart = before;
     funnel::adam_kernel(arch, step, together.g.data(), together.first.data(),
                         together.second.data(), together.p.data(), n);
     for (std::size_t i = 0; i < n; ++i) {

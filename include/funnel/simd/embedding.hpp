@@ -38,13 +38,13 @@ template <std::size_t V, class Arch, class Storage>
 void bag_block(Arch, const stored_rows<Storage>& table, std::span<const std::uint32_t> ids,
                std::size_t begin, std::size_t end, std::size_t column, std::size_t count,
                computed<Storage> factor, computed<Storage>* y) noexcept {
-  using T = computed<Storage>;
-  using p = pack<Arch, T>;
-  constexpr std::size_t width = lanes<Arch, T>;
+  using number = computed<Storage>;
+  using p = pack<Arch, number>;
+  constexpr std::size_t width = lanes<Arch, number>;
   using rows = stored_rows<Storage>;
   p sum[V];
-  for (p& s : sum) s = p(T(0));
-  T offsets = 0;
+  for (p& s : sum) s = p(number(0));
+  number offsets = 0;
   const std::size_t skipped = column == 0 ? 0 : rows::header + column;
   const std::size_t bytes = (rows::header + column + count - skipped) * sizeof(Storage);
   const rows_ahead ahead(bytes);
@@ -58,9 +58,9 @@ void bag_block(Arch, const stored_rows<Storage>& table, std::span<const std::uin
     if (k + ahead.near < ids.size())
       prefetch_lines<lines, false>(table.row(ids[k + ahead.near]) + skipped, one_more, bytes - 1);
     const Storage* row = table.row(ids[k]);
-    p scale(T(1));
+    p scale(number(1));
     if constexpr (rows::scaled) {
-      T header[2];
+      number header[2];
       std::memcpy(header, row, sizeof header);
       scale = p(header[0]);
       offsets += header[1];
@@ -84,7 +84,7 @@ void bag_block(Arch, const stored_rows<Storage>& table, std::span<const std::uin
     if ((v + 1) * width <= count) {
       pooled.store_unaligned(y + v * width);
     } else {
-      store_first<Arch, T>(pooled, y + v * width, count - v * width);
+      store_first<Arch, number>(pooled, y + v * width, count - v * width);
     }
   }
 }
