@@ -4,6 +4,7 @@
 #include <funnel/core/error.hpp>
 #include <funnel/core/matrix.hpp>
 #include <funnel/simd/pack.hpp>
+#include <funnel/simd/unroll.hpp>
 
 #include <cstddef>
 
@@ -38,7 +39,7 @@ void inner_product_block(Arch, matrix_view<const T> queries, const T* panel, con
   constexpr std::size_t width = lanes<Arch, T>;
   const std::size_t stride = queries.stride();
   p sum[M][2];
-  for (auto& pair : sum) pair[0] = pair[1] = p(T(0));
+  unroll<M>([&](auto m) FUNNEL_INLINE { sum[m][0] = sum[m][1] = p(T(0)); });
   const T* query = queries.data();
   for (std::size_t k = 0; k < queries.cols(); ++k, panel += 2 * width, ahead += 2 * width) {
 #if defined(__GNUC__)
@@ -47,16 +48,16 @@ void inner_product_block(Arch, matrix_view<const T> queries, const T* panel, con
 #endif
     const p v0 = p::load_unaligned(panel);
     const p v1 = p::load_unaligned(panel + width);
-    for (std::size_t m = 0; m < M; ++m) {
+    unroll<M>([&](auto m) FUNNEL_INLINE {
       const p value(query[m * stride + k]);
       sum[m][0] = fma(value, v0, sum[m][0]);
       sum[m][1] = fma(value, v1, sum[m][1]);
-    }
+    });
   }
-  for (std::size_t m = 0; m < M; ++m) {
+  unroll<M>([&](auto m) FUNNEL_INLINE {
     sum[m][0].store_unaligned(scores + m * score_stride);
     sum[m][1].store_unaligned(scores + m * score_stride + width);
-  }
+  });
 }
 
 }  // namespace detail
