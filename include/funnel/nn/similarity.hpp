@@ -23,7 +23,7 @@ template <class Arch, class T>
 T normalize_row(Arch arch, const T* x, T* y, std::size_t n) {
   const T norm = std::sqrt(dot_kernel(arch, x, x, n));
   const T inverse = norm < smallest_norm<T> ? T(0) : T(1) / norm;
-  for (std::size_t j = 0; j < n; ++j) y[j] = x[j] * inverse;
+  scale_kernel(arch, inverse, x, y, n);
   return inverse;
 }
 
@@ -46,12 +46,18 @@ value_of<C> l2_normalize(C& context, const value_of<C>& x) {
   if constexpr (C::is_training) {
     context.record([x, y, inverse] {
       if (!x.learns()) return;
+      using arch = typename C::arch;
+      using pack = detail::pack<arch, t>;
       for (std::size_t i = 0; i < x.rows(); ++i) {
-        const auto unit = y.values.row(i);
-        const auto g = y.gradient.row(i);
-        const t along = dot_kernel(typename C::arch{}, unit.data(), g.data(), unit.size());
-        for (std::size_t j = 0; j < unit.size(); ++j)
-          x.gradient(i, j) += inverse[i] * (g[j] - along * unit[j]);
+        const t* unit = y.values.row(i).data();
+        const t* g = y.gradient.row(i).data();
+        t* to = x.gradient.row(i).data();
+        const pack along(dot_kernel(arch{}, unit, g, x.cols()));
+        const pack scale(inverse[i]);
+        const auto add = [&](const pack& u, const pack& slope, const pack& sum) {
+          return fma(scale, fma(-along, u, slope), sum);
+        };
+        detail::map(arch{}, x.cols(), to, add, unit, g, to);
       }
     });
   }
