@@ -42,9 +42,9 @@ void add_dpp(std::size_t n, std::size_t k, std::size_t window) {
 }
 
 const bool added = [] {
-  for (const std::size_t n : {1250, 2500, 5000, 10000}) add_mmr(n, 500);
-  for (const std::size_t n : {1250, 2500, 5000, 10000}) add_dpp(n, 500, 10);
-  for (const std::size_t n : {1250, 2500, 5000, 10000}) add_dpp(n, 60, 0);
+  for (const std::size_t n : bench::size_list{1250, 2500, 5000, 10000}) add_mmr(n, 500);
+  for (const std::size_t n : bench::size_list{1250, 2500, 5000, 10000}) add_dpp(n, 500, 10);
+  for (const std::size_t n : bench::size_list{1250, 2500, 5000, 10000}) add_dpp(n, 60, 0);
   return true;
 }();
 

@@ -111,9 +111,9 @@ void add_training(std::size_t n, std::size_t threads) {
 }
 
 const bool added = [] {
-  for (const std::size_t n : {1, 16, 128, 512, 2048}) add_mmoe(n);
-  for (const std::size_t n : {1, 16, 128, 512, 2048}) add_request(n);
-  for (const std::size_t n : {256, 1024}) {
+  for (const std::size_t n : bench::size_list{1, 16, 128, 512, 2048}) add_mmoe(n);
+  for (const std::size_t n : bench::size_list{1, 16, 128, 512, 2048}) add_request(n);
+  for (const std::size_t n : bench::size_list{256, 1024}) {
     add_training<funnel::serial>(n, 1);
 #ifdef FUNNEL_HAS_TBB
     add_training<funnel::tbb_executor>(n, 2);

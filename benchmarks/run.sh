@@ -38,7 +38,7 @@ done
     done
     [ -x "$venv/bin/pip" ] || python3 -m venv "$venv" || echo "benchmarks/run.sh: no Python peers" >&2
     # One by one: what one of them lacks is no reason to miss the others.
-    for package in numpy matplotlib onnx onnxruntime faiss-cpu usearch pyversity \
+    for package in numpy matplotlib onnx onnxruntime faiss-cpu usearch implicit pyversity \
       onednn-devel-cpu-gomp; do
       [ ! -x "$venv/bin/pip" ] || "$venv/bin/pip" -q install --disable-pip-version-check $package ||
         echo "benchmarks/run.sh: going on without $package of PyPI" >&2

@@ -68,7 +68,7 @@ const bool added = [] {
       index->assign(std::as_const(data->categories).row(i++ % history_data::many));
     };
   });
-  for (const std::uint32_t category : {5, 8, 11, 14}) add_lookup(category);
+  for (const std::uint32_t category : {5u, 8u, 11u, 14u}) add_lookup(category);
   return true;
 }();
 

@@ -24,6 +24,9 @@ namespace bench {
 
 using funnel::matrix;
 
+/// Numbers a loop goes through: `for (const std::size_t n : size_list{1, 16})`.
+using size_list = std::initializer_list<std::size_t>;
+
 /// Values uniform in [low, high), the same for the same seed.
 inline matrix<float> uniform(std::size_t rows, std::size_t cols, std::uint64_t seed,
                              double low = -1, double high = 1) {
@@ -44,7 +47,7 @@ inline std::vector<std::uint32_t> uniform_ids(std::size_t count, std::size_t bel
 }
 
 /// What `layers` multiply for one row: multiply-adds.
-inline double multiply_adds(std::initializer_list<std::size_t> sizes) {
+inline double multiply_adds(size_list sizes) {
   double sum = 0;
   for (const std::size_t* in = sizes.begin(); in + 1 < sizes.end(); ++in)
     sum += static_cast<double>(in[0] * in[1]);
@@ -63,9 +66,9 @@ struct dense_shape {
 
 inline std::vector<dense_shape> dense_shapes() {
   std::vector<dense_shape> shapes;
-  for (const std::size_t in : {64, 256, 512, 1024})
-    for (const std::size_t out : {32, 64, 128, 512})
-      for (const std::size_t n : {1, 16, 128, 512, 2048}) shapes.push_back({in, out, n});
+  for (const std::size_t in : size_list{64, 256, 512, 1024})
+    for (const std::size_t out : size_list{32, 64, 128, 512})
+      for (const std::size_t n : size_list{1, 16, 128, 512, 2048}) shapes.push_back({in, out, n});
   return shapes;
 }
 

@@ -109,7 +109,7 @@ void write_search() {
 }
 
 void write_slates() {
-  for (const std::size_t n : {1250, 2500, 5000, 10000}) {
+  for (const std::size_t n : bench::size_list{1250, 2500, 5000, 10000}) {
     const std::string name = "slate." + std::to_string(n);
     const bench::slate_data data(n);
     write(name + ".vectors", data.vectors);

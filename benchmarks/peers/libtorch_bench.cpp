@@ -227,7 +227,7 @@ const bool added = [] {
   benchmark::AddCustomContext("peer", description);
   for (const bool request : {false, true})
     for (const bool layers : {false, true})
-      for (const std::size_t n : {1, 16, 128, 512, 2048}) add_mmoe(n, request, layers);
+      for (const std::size_t n : size_list{1, 16, 128, 512, 2048}) add_mmoe(n, request, layers);
   const auto named = [](const std::string& name, auto make) {
     add(name, [=] { return make(name); });
   };

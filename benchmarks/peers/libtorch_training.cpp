@@ -143,7 +143,7 @@ task make_sparse_step(const std::string& name) {
 }
 
 const bool added = [] {
-  for (const std::size_t n : {256, 1024})
+  for (const std::size_t n : size_list{256, 1024})
     for (const int threads : {1, 2})
       for (const bool layers : {false, true}) add_training(n, threads, layers);
   const std::string name = "train_step_embeddings/batch:1024";
