@@ -91,6 +91,7 @@
 #include <funnel/simd/activation.hpp>
 #include <funnel/simd/attention.hpp>
 #include <funnel/simd/dense.hpp>
+#include <funnel/simd/dense_gradient.hpp>
 #include <funnel/simd/elementwise.hpp>
 #include <funnel/simd/embedding.hpp>
 #include <funnel/simd/inner_product.hpp>

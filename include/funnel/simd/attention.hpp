@@ -47,22 +47,31 @@ void transpose_4x4(Arch, const T* from, std::size_t from_stride, T scale, T* to,
 template <class Arch, class T>
 void pack_keys_kernel(Arch arch, matrix_view<const T> events, T scale, T* panels) noexcept {
   constexpr std::size_t tile = detail::dense_tile<Arch, T>::cols;
+  constexpr std::size_t lanes = detail::lanes<Arch, T>;
   const std::size_t d = events.cols();
   const std::size_t stride = events.stride();
   for (std::size_t first = 0; first < events.rows(); first += tile, panels += tile * d) {
     const std::size_t width = std::min(tile, events.rows() - first);
     const T* from = events.data() + first * stride;
     const std::size_t whole = width - width % 4;
-    const std::size_t whole_d = d - d % 4;
-    for (std::size_t i = 0; i < whole; i += 4) {
-      for (std::size_t k = 0; k < whole_d; k += 4)
-        detail::transpose_4x4(arch, from + i * stride + k, stride, scale, panels + k * tile + i,
-                              tile);
+    const std::size_t whole_d = tile % 4 == 0 ? d - d % 4 : 0;
+    for (std::size_t k = 0; k < d && width < tile; ++k) {
+      for (std::size_t i = width - width % lanes; i < tile; i += lanes)
+        detail::pack<Arch, T>(T(0)).store_unaligned(panels + k * tile + i);
     }
-    for (std::size_t k = 0; k < d; ++k) {
-      for (std::size_t i = k < whole_d ? whole : 0; i < width; ++i)
-        panels[k * tile + i] = scale * from[i * stride + k];
-      std::fill(panels + k * tile + width, panels + (k + 1) * tile, T(0));
+    for (std::size_t k = 0; k < whole_d; k += 4) {
+      T* to = panels + k * tile;
+      for (std::size_t i = 0; i < whole; i += 4)
+        detail::transpose_4x4(arch, from + i * stride + k, stride, scale, to + i, tile);
+      if (whole < width) {
+        T rows[16] = {};
+        for (std::size_t i = whole; i < width; ++i)
+          std::copy_n(from + i * stride + k, 4, rows + (i - whole) * 4);
+        detail::transpose_4x4(arch, rows, 4, scale, to + whole, tile);
+      }
+    }
+    for (std::size_t k = whole_d; k < d; ++k) {
+      for (std::size_t i = 0; i < width; ++i) panels[k * tile + i] = scale * from[i * stride + k];
     }
   }
 }

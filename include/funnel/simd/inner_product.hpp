@@ -3,8 +3,8 @@
 
 #include <funnel/core/error.hpp>
 #include <funnel/core/matrix.hpp>
+#include <funnel/simd/detail/unroll.hpp>
 #include <funnel/simd/pack.hpp>
-#include <funnel/simd/unroll.hpp>
 
 #include <cstddef>
 

@@ -49,11 +49,7 @@ struct scalar_pack {
   friend bool operator>(scalar_pack a, scalar_pack b) { return a.value > b.value; }
   friend bool operator==(scalar_pack a, scalar_pack b) { return a.value == b.value; }
   friend scalar_pack select(bool chosen, scalar_pack a, scalar_pack b) { return chosen ? a : b; }
-  friend scalar_pack exp(scalar_pack a) { return std::exp(a.value); }
-  friend scalar_pack log(scalar_pack a) { return std::log(a.value); }
   friend scalar_pack log1p(scalar_pack a) { return std::log1p(a.value); }
-  friend scalar_pack tanh(scalar_pack a) { return std::tanh(a.value); }
-  friend scalar_pack erf(scalar_pack a) { return std::erf(a.value); }
 };
 
 template <class Arch, class T>

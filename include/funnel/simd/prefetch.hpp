@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/simd/unroll.hpp>
+#include <funnel/simd/detail/unroll.hpp>
 
 #include <cstddef>
 

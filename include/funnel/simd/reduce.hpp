@@ -72,14 +72,6 @@ T max_kernel(Arch, const T* x, std::size_t n) noexcept {
   return result;
 }
 
-/// y[i] = exp(x[i] - shift).
-template <class Arch, class T>
-void shifted_exp_kernel(Arch arch, const T* x, T shift, T* y, std::size_t n) noexcept {
-  const detail::pack<Arch, T> s(shift);
-  detail::map(
-      arch, n, y, [&](const auto& a) { return detail::exp_of(a - s); }, x);
-}
-
 /// The sum of exp(x[i] - shift) in double; the terms go to y, which may be x or null.
 template <class Arch, class T>
 double exp_sum_kernel(Arch, const T* x, T shift, T* y, std::size_t n) noexcept {
