@@ -157,7 +157,8 @@ class vector_index {
     if (found.cols() == 0) return count;
     for (std::size_t first = 0; first < queries.rows(); first += most_queries) {
       const std::size_t n = std::min(most_queries, queries.rows() - first);
-      const std::size_t block = std::min(most_items, most_scores / n / most_queries * most_queries);
+      // Whole panels: 64 is a multiple of every item_panel.
+      const std::size_t block = std::min(most_items, most_scores / n / 64 * 64);
       std::size_t count_before = 0;
       for (std::size_t item = begin; item < end; item += block, count_before = count) {
         const std::size_t items = std::min(block, end - item);
