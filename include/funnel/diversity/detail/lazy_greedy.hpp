@@ -89,7 +89,8 @@ class bound_maximum {
 ///
 /// `show(item)` adds a pick's direction; the first count() stand at directions(), in blocks of
 /// `direction_block`. With a window they are made anew, the last pick's first, and nested() is
-/// false where some pick has none, so that bounds from fewer picks may not hold.
+/// false where some pick has none, so that bounds from fewer picks may not hold. spanned() is true
+/// where relevance alone orders the items that have a direction, and those that have none.
 template <class Arch, class T, class Bound>
 class lazy_greedy {
  public:
@@ -126,7 +127,6 @@ class lazy_greedy {
     if (bound_.count() == 0) return first_open(0, open, [](std::size_t) { return true; });
 
     shown_ = shown;
-    if (window_ > 0) look_ahead();
     const std::size_t stamp = window_ > 0 ? shown : bound_.count();
     double best = -std::numeric_limits<double>::infinity();
     enough_ = best;
@@ -139,10 +139,24 @@ class lazy_greedy {
       enough_ = best - score_tie * std::max(1.0, std::abs(best));
       return score;
     };
-    // Of exhausted items the first is the best.
-    const std::size_t e = first_open(first_exhausted_, open, [&](auto p) { return exhausted_[p]; });
-    if (e < units_.size()) offer(e);
-
+    const auto offer_first = [&](std::size_t from, const auto& wanted) {
+      const std::size_t p = first_open(from, open, wanted);
+      if (p < units_.size()) offer(p);
+    };
+    const auto winner = [&] {
+      std::size_t p = units_.size();
+      for (std::size_t i = 0; i < found; ++i)
+        if (found_[i].score >= enough_) p = std::min(p, found_[i].place);
+      return p;
+    };
+    if (bound_.spanned()) {
+      while (begun_ < units_.groups()) begin();
+      offer_first(0, [&](std::size_t p) { return units_.has_direction(p); });
+      offer_first(0, [&](std::size_t p) { return !units_.has_direction(p); });
+      return winner();
+    }
+    offer_first(first_exhausted_, [&](std::size_t p) { return exhausted_[p]; });
+    if (window_ > 0) look_ahead();
     while (true) {
       const std::size_t g = largest_.find();
       if (!(largest_[g] > none) || static_cast<double>(largest_[g]) < enough_) break;
@@ -169,10 +183,7 @@ class lazy_greedy {
     if (window_ == 0)
       for (std::size_t i = 0; i < parked; ++i) renew(parked_[i]);
 
-    std::size_t p = units_.size();
-    for (std::size_t i = 0; i < found; ++i)
-      if (found_[i].score >= enough_) p = std::min(p, found_[i].place);
-    return p;
+    return winner();
   }
 
   /// Leaves the item at place p, now taken, out of account.

@@ -38,6 +38,7 @@ class likeness_bound {
   std::size_t count() const { return list_.size(); }
   const T* directions() const { return list_.data(); }
   bool nested() const { return true; }
+  bool spanned() const { return false; }
   bool exhausted(std::size_t) const { return false; }
 
   p start() const { return p(-least_); }

@@ -98,6 +98,9 @@ class ranked_units {
   /// Group g, [cols()][width], that has been made.
   const S* group(std::size_t g) const { return values_ + g * width * cols(); }
 
+  /// False if the vector at place p, of a group that has been made, counts as 0.
+  bool has_direction(std::size_t p) const { return scales_[p] != 0; }
+
   /// The unit vector of any item, [cols()]; in S the same bits as in its group.
   template <class Value>
   void read(std::size_t item, Value* unit) const {

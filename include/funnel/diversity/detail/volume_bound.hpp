@@ -6,6 +6,7 @@
 #include <funnel/diversity/detail/lazy_greedy.hpp>
 #include <funnel/diversity/detail/ranked_units.hpp>
 #include <funnel/diversity/similarity.hpp>
+#include <funnel/simd/elementwise.hpp>
 #include <funnel/simd/pack.hpp>
 #include <funnel/simd/reduce.hpp>
 
@@ -60,6 +61,9 @@ class volume_bound {
   std::size_t count() const { return list_.size(); }
   const float* directions() const { return list_.data(); }
   bool nested() const { return nested_; }
+  bool spanned() const {
+    return spanning_ >= units_.cols() + (last_ > 0 ? 1 : 0) && diagonal_ == 1 && !faint_;
+  }
   bool exhausted(std::size_t place) const { return !(left_[place] > epsilon_); }
 
   p start() const { return p(1.f); }
@@ -71,7 +75,7 @@ class volume_bound {
     constexpr float eps = std::numeric_limits<float>::epsilon();
     // Each direction rounds once.
     const p share = max(state + p(static_cast<float>(count() + 8) * eps), p(eps));
-    const p log_share = log(share);
+    const p log_share = log_of(share);
     const p log_left =
         log_share + p(rounded_up<float>(log_diagonal_)) + p(16 * eps) * (p(1.f) + abs(log_share));
     return base + p(static_cast<float>(of_volume_)) * log_left;
@@ -96,6 +100,8 @@ class volume_bound {
     ++shown_;
     rank_ = 0;
     nested_ = true;
+    faint_ = false;
+    spanning_ = 0;
     for (std::size_t t = 0; t < std::min(shown_, capacity); ++t)
       add(recent_ + (shown_ - 1 - t) % capacity * width_);
     list_.template assign<double>(
@@ -122,8 +128,12 @@ class volume_bound {
       products_[s] = dot_kernel(Arch{}, directions_ + s * width_, unit, width_);
       left -= products_[s] * products_[s];
     }
+    const bool directed = std::any_of(unit, unit + units_.cols(), [](double u) { return u != 0; });
+    if (directed && spanned()) left = 0;
     nested_ = nested_ && left > std::max(epsilon_, diagonal_ * faint);
     if (!(left > epsilon_)) return false;
+    faint_ = faint_ || !(left > diagonal_ * faint);
+    if (directed) ++spanning_;
     const wide inverse(1 / std::sqrt(left));
     for (std::size_t f = 0; f < width_; f += lanes<Arch, double>) {
       wide rest = wide::load_unaligned(unit + f);
@@ -142,6 +152,8 @@ class volume_bound {
   }
 
   double left_of(std::size_t place) const {
+    if (!units_.has_direction(place) && last_ == 0) return diagonal_;
+    if (units_.has_direction(place) && spanned()) return 0;
     double left = sliding_ ? diagonal_ : left_[place];
     std::size_t s = sliding_ ? 0 : counted_[place];
     if (s == rank_) return left;
@@ -162,6 +174,8 @@ class volume_bound {
   direction_list<float> list_;
   bool sliding_;
   bool nested_ = true;
+  bool faint_ = false;
+  std::size_t spanning_ = 0;  // directions of picks whose vector is not 0
   double diagonal_;
   double log_diagonal_ = 0;
   double epsilon_;
