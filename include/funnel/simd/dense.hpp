@@ -106,10 +106,10 @@ void dense_block(Arch, const dense_arguments<T>& a, std::size_t i, std::size_t j
     unroll<V>([&](auto v) FUNNEL_INLINE {
       const std::size_t at = v * width;
       if (v + 1 < V || left >= width) {
-        max(low, p::load_unaligned(start + at) + sum[m][v]).store_unaligned(y + at);
+        at_least(p::load_unaligned(start + at) + sum[m][v], low).store_unaligned(y + at);
       } else {
         const p last = load_first<Arch, T>(start + at, left) + sum[m][v];
-        store_first<Arch, T>(max(low, last), y + at, left);
+        store_first<Arch, T>(at_least(last, low), y + at, left);
       }
     });
     start += a.start_stride;
