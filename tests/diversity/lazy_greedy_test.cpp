@@ -264,7 +264,7 @@ TEST_CASE("lazy picks: vectors and their cosines as a function agree, duplicates
 TEST_CASE("ranked items: by relevance, then by position; what is not finite is left out") {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   const double inf = std::numeric_limits<double>::infinity();
-  const std::vector<double> odd{0, -1, nan, 3e300, -0., inf, 3e300, -1e-300, 5e-324, -inf, 2};
+  const std::vector<double> odd{-0., -1, nan, 3e300, 0, inf, 3e300, -1e-300, 5e-324, -inf, 2};
   pick_list order(odd.size()), spare(odd.size());
   std::size_t* ranked = order.data();
   const std::size_t count =
