@@ -10,21 +10,6 @@
 #include <span>
 
 namespace funnel {
-namespace detail {
-
-/// y = softmax(x) over n values, as `softmax_kernel` does it.
-template <class Arch, class T>
-void softmax_row(Arch arch, const T* x, T* y, std::size_t n) {
-  softmax_row_kernel(arch, x, y, n);
-}
-
-/// x_gradient[j] += y[j] * (g[j] - <g, y>): the gradient of softmax.
-template <class T>
-void softmax_row_backward(const T* y, const T* g, T* x_gradient, std::size_t n) {
-  softmax_backward_kernel(default_arch{}, y, g, x_gradient, n);
-}
-
-}  // namespace detail
 
 /// Softmax of every row. Masked positions hold -infinity and get 0; a row with all of them masked
 /// is all zeros.

@@ -4,6 +4,7 @@
 #include <funnel/nn/mlp.hpp>
 #include <funnel/nn/softmax.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <limits>
@@ -33,25 +34,25 @@ value_of<C> gate_softmax(C& context, const value_of<C>& logits, double rate) {
     return softmax(context, logits);
   } else {
     using t = scalar_of<C>;
-    const std::size_t k = logits.cols();
-    const auto y = context.make(logits.rows(), k);
-    t* kept = context.scratch().template allocate<t>(k);
+    using arch = typename C::arch;
+    const auto y = context.make(logits.rows(), logits.cols());
     for (std::size_t i = 0; i < logits.rows(); ++i) {
-      std::size_t dropped = 0;
-      for (std::size_t j = 0; j < k; ++j) {
+      const std::span<const t> x = view(logits).row(i);
+      const std::span<t> kept = y.values.row(i);
+      bool any = false;
+      for (std::size_t j = 0; j < x.size(); ++j) {
         const bool drop = bernoulli(context.random(), rate);
-        kept[j] = drop ? -std::numeric_limits<t>::infinity() : logits.values(i, j);
-        dropped += drop ? 1 : 0;
+        kept[j] = drop ? -std::numeric_limits<t>::infinity() : x[j];
+        any |= !drop;
       }
-      const t* x = dropped == k ? logits.values.row(i).data() : kept;
-      detail::softmax_row(typename C::arch{}, x, y.values.row(i).data(), k);
+      if (!any) std::ranges::copy(x, kept.begin());
     }
+    softmax_kernel(arch{}, matrix_view<const t>(y.values), y.values);
     context.record([logits, y] {
       if (!logits.learns()) return;
-      for (std::size_t i = 0; i < y.rows();
-           ++i) {  // a dropped gate has weight 0, and so gradient 0
-        detail::softmax_row_backward(y.values.row(i).data(), y.gradient.row(i).data(),
-                                     logits.gradient.row(i).data(), y.cols());
+      for (std::size_t i = 0; i < y.rows(); ++i) {  // a dropped gate has weight 0, so gradient 0
+        softmax_backward_kernel(arch{}, y.values.row(i).data(), y.gradient.row(i).data(),
+                                logits.gradient.row(i).data(), y.cols());
       }
     });
     return y;
