@@ -259,7 +259,9 @@ def build_of(options):
     kind = cache.get("CMAKE_BUILD_TYPE", "")
     flags = f"{cache.get(f'CMAKE_CXX_FLAGS_{kind.upper()}', '')} {cache.get('CMAKE_CXX_FLAGS', '')}"
     flags = " ".join(f for f in flags.split() if not f.startswith("-W"))
-    return first_line([cache.get("CMAKE_CXX_COMPILER", "c++"), "--version"]), flags
+    for path in options.build.glob("CMakeFiles/*/CMakeCXXCompiler.cmake"):
+        known = dict(re.findall(r"set\(CMAKE_CXX_COMPILER_(ID|VERSION) \"(.*?)\"\)", path.read_text()))
+    return f"{known['ID']} {known['VERSION']}", flags
 
 
 def command_of(options):
@@ -349,6 +351,7 @@ def draw(results, options):
         import matplotlib
         matplotlib.use("svg")
         import matplotlib.pyplot as plot
+        import matplotlib.ticker
     except ImportError:
         print("report: no plots, matplotlib isn't installed", file=sys.stderr)
         return []
@@ -364,12 +367,15 @@ def draw(results, options):
         if not lines or max(map(len, lines.values())) < 2:
             continue
         figure, axes = plot.subplots(figsize=(5, 3.2), layout="constrained")
-        for column, points in sorted(lines.items(), key=lambda l: not l[0].startswith("funnel")):
+        for column, points in sorted(lines.items(), key=lambda line: (line[0][:6] != "funnel", line)):
             x, y = zip(*sorted(points))
             ours = column.startswith("funnel")
             axes.plot(x, y, "o-", label=column_title(column), linewidth=2.2 if ours else 1.2,
                       markersize=4, zorder=3 if ours else 2)
         axes.set(xscale="log", yscale="log", title=title, xlabel=unit, ylabel="µs")
+        axes.set_xticks(sorted({x for points in lines.values() for x, _ in points}))
+        axes.xaxis.set_major_formatter("{x:.0f}")
+        axes.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
         axes.grid(True, which="major", alpha=.3)
         axes.legend(fontsize=8)
         folder.mkdir(exist_ok=True)
