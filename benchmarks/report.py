@@ -80,6 +80,7 @@ class Program:
 
     def run(self, *arguments, threads=1, timeout=1800):
         environment = {k: v for k, v in os.environ.items() if not k.startswith("OPENBLAS_")}
+        environment["PYTHONDONTWRITEBYTECODE"] = "1"
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             environment[name] = str(threads)
         cpus = sorted(os.sched_getaffinity(0))
@@ -120,7 +121,7 @@ def find_programs(options):
             continue
         if program.peer == "funnel_avx2":
             program.cases = [c for c in program.cases if re.search(AVX2, c)]
-        program.cases = [c for c in program.cases if re.search(options.filter, c)]
+        program.cases = [c for c in program.cases if re.search(options.filter, c.partition("@")[0])]
         found.append(program)
     return found
 
