@@ -114,7 +114,7 @@ TEMPLATE_TEST_CASE("turned rows: every value in its place", "", float, double) {
     for (std::size_t d = 0; d < 10; ++d) {
       const auto rows = random_matrix<T>(count, d, d);
       funnel::matrix<T> columns(d, count);
-      funnel::turn_rows_kernel<count>(rows.data(), d, columns.data());
+      funnel::turn_rows_kernel<count>(funnel::default_arch{}, rows.data(), d, columns.data());
       for (std::size_t f = 0; f < d; ++f)
         for (std::size_t i = 0; i < count; ++i) CHECK(columns(f, i) == rows(i, f));
     }

@@ -18,7 +18,7 @@ inline constexpr std::size_t direction_slack = 3;
 namespace detail {
 
 /// The largest of N values, a power of 2.
-template <std::size_t N, class T>
+template <class Arch, std::size_t N, class T>
 T largest_of(const T* values) {
   if constexpr (N == 1) {
     return values[0];
@@ -26,7 +26,7 @@ T largest_of(const T* values) {
     T larger[N / 2];  // loops of constant size, which a compiler turns into single instructions
     for (std::size_t i = 0; i < N / 2; ++i)
       larger[i] = values[i] > values[i + N / 2] ? values[i] : values[i + N / 2];
-    return largest_of<N / 2>(larger);
+    return largest_of<Arch, N / 2>(larger);
   }
 }
 template <class T>
@@ -43,7 +43,7 @@ T largest_lane(const xsimd::batch<T, Arch>& a) {
 #endif
   T values[xsimd::batch<T, Arch>::size];
   a.store_unaligned(values);
-  return largest_of<xsimd::batch<T, Arch>::size>(values);
+  return largest_of<Arch, xsimd::batch<T, Arch>::size>(values);
 }
 
 /// `M` products of a lane group at a time: each value is loaded once for M directions.
@@ -93,8 +93,8 @@ void lane_products_kernel(Arch arch, const T* group, const T* directions, std::s
 }
 
 /// columns[f][i] = rows[i][f] for `Rows` rows [Rows][d] without gaps.
-template <std::size_t Rows, class T>
-void turn_rows_kernel(const T* rows, std::size_t d, T* columns) noexcept {
+template <std::size_t Rows, class Arch, class T>
+void turn_rows_kernel(Arch, const T* rows, std::size_t d, T* columns) noexcept {
   std::size_t f = 0;
 #if XSIMD_WITH_SSE2
   if constexpr (std::is_same_v<T, float> && Rows % 4 == 0) {

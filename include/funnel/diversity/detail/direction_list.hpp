@@ -10,7 +10,7 @@
 namespace funnel::detail {
 
 /// Directions in the blocks `lane_products_kernel` reads.
-template <class S>
+template <class Arch, class S>
 class direction_list {
  public:
   direction_list(std::size_t d, std::size_t capacity, arena& scratch) : d_(d), capacity_(capacity) {
@@ -44,7 +44,7 @@ class direction_list {
         S* row = rows_ + (s - begin) * d_;
         for (std::size_t f = 0; f < d_; ++f) row[f] = static_cast<S>(from[f] * factor);
       }
-      turn_rows_kernel<direction_block>(rows_, d_, data_ + begin * d_);
+      turn_rows_kernel<direction_block>(Arch{}, rows_, d_, data_ + begin * d_);
     }
     size_ = count;
   }

@@ -30,7 +30,7 @@ S rounded_up(double value) {
 }
 
 /// The largest of many bounds that change one at a time.
-template <class S>
+template <class Arch, class S>
 class bound_maximum {
  public:
   static constexpr S none = -std::numeric_limits<S>::infinity();
@@ -68,7 +68,7 @@ class bound_maximum {
   }
 
  private:
-  void renew(std::size_t b) { blocks_[b] = largest_of<block>(bounds_ + b * block); }
+  void renew(std::size_t b) { blocks_[b] = largest_of<Arch, block>(bounds_ + b * block); }
 
   static constexpr std::size_t block = 16;
   static std::size_t padded(std::size_t count) { return (count / block + 1) * block; }
@@ -204,7 +204,7 @@ class lazy_greedy {
   };
   using wide = pack<Arch, S>;
   static constexpr std::size_t width = lanes<Arch, S>;
-  static constexpr S none = bound_maximum<S>::none;
+  static constexpr S none = bound_maximum<Arch, S>::none;
 
   double base_of(std::size_t place) const {
     return weight_ * static_cast<double>(relevance_[units_.item(place)]);
@@ -333,7 +333,7 @@ class lazy_greedy {
   S* state_;             // as of the group's stamp
   S* bounds_;            // as of the group's stamp
   std::size_t* stamps_;  // directions a group was held against; with a window, picks shown then
-  bound_maximum<S> largest_;
+  bound_maximum<Arch, S> largest_;
   S* products_;  // [direction_block + direction_slack][width]
   bool* exhausted_;
   std::size_t first_exhausted_;

@@ -66,7 +66,7 @@ class likeness_bound {
 
  private:
   const units& units_;
-  direction_list<T> list_;
+  direction_list<Arch, T> list_;
   bool sliding_;
   T* unit_;
   T* recent_ = nullptr;  // the window's picks

@@ -92,7 +92,7 @@ class ranked_units {
       scales_[g * width + lane] = inverse_norm(row);
       scale(row, scales_[g * width + lane], rows_ + lane * d);
     }
-    turn_rows_kernel<width>(rows_, d, values_ + g * width * d);
+    turn_rows_kernel<width>(Arch{}, rows_, d, values_ + g * width * d);
   }
 
   /// Group g, [cols()][width], that has been made.

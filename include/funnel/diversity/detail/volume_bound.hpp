@@ -171,7 +171,7 @@ class volume_bound {
   }
 
   const units& units_;
-  direction_list<float> list_;
+  direction_list<Arch, float> list_;
   bool sliding_;
   bool nested_ = true;
   bool faint_ = false;
