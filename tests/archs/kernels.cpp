@@ -2,10 +2,19 @@
 #include "kernels.hpp"
 
 #include <funnel/simd/activation.hpp>
+#include <funnel/simd/attention.hpp>
 #include <funnel/simd/dense.hpp>
+#include <funnel/simd/dense_gradient.hpp>
 #include <funnel/simd/elementwise.hpp>
+#include <funnel/simd/embedding.hpp>
+#include <funnel/simd/inner_product.hpp>
+#include <funnel/simd/lane_products.hpp>
+#include <funnel/simd/optimizer.hpp>
 #include <funnel/simd/reduce.hpp>
+#include <funnel/simd/scan.hpp>
 #include <funnel/simd/softmax.hpp>
+
+#include <concepts>
 
 // Compiled once for each instruction set, with the flags of that set: FUNNEL_UNIT names it,
 // FUNNEL_ARCH is its type.
@@ -17,12 +26,12 @@
 namespace {
 
 using arch = FUNNEL_ARCH;
+using funnel::matrix_view;
 constexpr std::size_t most_values = 16;
+static_assert(turned_block == funnel::direction_block && products_slack == funnel::direction_slack);
 
 template <class T>
-kernel_table<T> table() {
-  using funnel::matrix_view;
-  kernel_table<T> t;
+void add_elementwise(kernel_table<T>& t) {
   t.lanes = funnel::detail::lanes<arch, T>;
   t.dot = [](auto... a) { return funnel::dot_kernel(arch{}, a...); };
   t.max = [](auto... a) { return funnel::max_kernel(arch{}, a...); };
@@ -53,6 +62,11 @@ kernel_table<T> table() {
                            std::span<const matrix_view<const T>>(views, k),
                            matrix_view<T>(y, n, d));
   };
+}
+
+template <class T>
+void add_dense(kernel_table<T>& t) {
+  t.tile = funnel::detail::dense_tile<arch, T>::cols;
   t.packed_size = [](std::size_t in, std::size_t out) {
     return funnel::packed_size<arch, T>(in, out);
   };
@@ -69,11 +83,128 @@ kernel_table<T> table() {
     a.function = static_cast<funnel::activation>(function);
     funnel::dense_kernel(arch{}, a);
   };
+  t.input_gradient = [](const T* g, const T* weights, std::size_t n, std::size_t in,
+                        std::size_t out, T* to, T* scratch) {
+    funnel::input_gradient_kernel(arch{}, matrix_view<const T>(g, n, out),
+                                  matrix_view<const T>(weights, in, out), matrix_view<T>(to, n, in),
+                                  scratch);
+  };
+  t.weight_gradient_scratch = [](std::size_t n, std::size_t out) {
+    return funnel::weight_gradient_scratch<arch, T>(n, out);
+  };
+  t.weight_gradient = [](const T* x, const T* g, std::size_t n, std::size_t in, std::size_t out,
+                         T* to, T* scratch) {
+    funnel::weight_gradient_kernel(arch{}, matrix_view<const T>(x, n, in),
+                                   matrix_view<const T>(g, n, out), matrix_view<T>(to, in, out),
+                                   scratch);
+  };
+  t.column_sums = [](const T* g, std::size_t n, std::size_t out, T* to) {
+    funnel::column_sums_kernel(arch{}, matrix_view<const T>(g, n, out), to);
+  };
+  t.pack_keys = [](const T* events, std::size_t m, std::size_t d, T scale, T* panels) {
+    funnel::pack_keys_kernel(arch{}, matrix_view<const T>(events, m, d), scale, panels);
+  };
+  t.fold_rows = [](auto... a) { funnel::fold_rows_kernel(arch{}, a...); };
+  t.weighted_rows = [](const T* weights, const T* rows, std::size_t m, std::size_t d,
+                       const T* start, T* y) {
+    funnel::weighted_rows_kernel(arch{}, weights, matrix_view<const T>(rows, m, d), start, y);
+  };
+}
+
+template <class T>
+void add_search(kernel_table<T>& t) {
+  t.item_panel = funnel::item_panel<arch, T>;
+  t.inner_products = [](const T* queries, const T* items, T* panels, std::size_t q, std::size_t n,
+                        std::size_t d, T* scores) {
+    const std::size_t size = funnel::packed_items_size<arch, T>(n, 1);
+    for (std::size_t i = 0; i < size; ++i) {
+      for (std::size_t k = 0; k < d; ++k)
+        panels[funnel::packed_item_place<arch, T>(i, k, d)] = i < n ? items[i * d + k] : T(0);
+    }
+    funnel::inner_products_kernel(arch{}, matrix_view<const T>(queries, q, d), panels, 0,
+                                  matrix_view<T>(scores, q, size));
+  };
+  t.find_above = [](auto... a) { return funnel::find_above_kernel(arch{}, a...); };
+  t.largest_lane = [](const T* values) {
+    return funnel::detail::largest_lane(funnel::detail::pack<arch, T>::load_unaligned(values));
+  };
+  t.turn_group = [](auto... a) {
+    funnel::turn_rows_kernel<funnel::detail::lanes<arch, T>>(arch{}, a...);
+  };
+  t.turn_block = [](auto... a) { funnel::turn_rows_kernel<turned_block>(arch{}, a...); };
+  t.lane_products = [](auto... a) { funnel::lane_products_kernel(arch{}, a...); };
+}
+
+template <class Storage>
+funnel::detail::stored_rows<Storage> rows_of(const stored_table& table) {
+  return {static_cast<const Storage*>(table.data), table.rows, table.cols, table.stride};
+}
+
+template <class T>
+void add_training(kernel_table<T>& t) {
+  t.bag = [](const stored_table& table, const std::uint32_t* ids, std::size_t n, std::size_t begin,
+             std::size_t end, T factor, T* y) {
+    const auto bag = [&]<class Storage>(Storage) {
+      funnel::bag_kernel(arch{}, rows_of<Storage>(table), std::span(ids, n), begin, end, factor, y);
+    };
+    if (table.type == storage::own) return bag(T());
+    if constexpr (std::same_as<T, float>) {
+      if (table.type == storage::float16) return bag(funnel::float16());
+      if (table.type == storage::bfloat16) return bag(funnel::bfloat16());
+      bag(std::int8_t());
+    }
+  };
+  t.gather = [](const stored_table& table, const std::uint32_t* ids, std::size_t n, T* y) {
+    funnel::gather_kernel(arch{}, rows_of<T>(table), std::span(ids, n), y);
+  };
+  t.scatter_add = [](T* sums, std::size_t cols, const std::uint32_t* slots, std::size_t n, T factor,
+                     const T* values, std::size_t& fresh) {
+    funnel::scatter_add_kernel(arch{}, sums, cols, std::span(slots, n), 0, n, factor, values,
+                               fresh);
+  };
+  t.squares = [](auto... a) { return funnel::squares_kernel(arch{}, a...); };
+  t.sgd = [](const T(&step)[3], const T* g, T* v, T* p, std::size_t n) {
+    funnel::sgd_kernel(arch{}, funnel::sgd_step<T>{step[0], step[1], step[2]}, g, v, p, n);
+  };
+  t.adagrad = [](const T(&step)[3], const T* g, T* s, T* p, std::size_t n) {
+    funnel::adagrad_kernel(arch{}, funnel::adagrad_step<T>{step[0], step[1], step[2]}, g, s, p, n);
+  };
+  t.row_adagrad = [](const T(&step)[3], const T* g, T& s, T* p, std::size_t n) {
+    const funnel::adagrad_step<T> numbers{step[0], step[1], step[2]};
+    funnel::row_adagrad_kernel(arch{}, numbers, g, s, p, n);
+  };
+  t.adam = [](const T(&step)[6], const T* g, T* m, T* v, T* p, std::size_t n) {
+    const funnel::adam_step<T> numbers{step[0], step[1], step[2], step[3], step[4], step[5]};
+    funnel::adam_kernel(arch{}, numbers, g, m, v, p, n);
+  };
+}
+
+template <class T>
+kernel_table<T> table() {
+  kernel_table<T> t;
+  add_elementwise(t);
+  add_dense(t);
+  add_search(t);
+  add_training(t);
+  return t;
+}
+
+id_kernel_table ids() {
+  id_kernel_table t;
+  t.largest_id = [](auto... a) { return funnel::largest_id_kernel(arch{}, a...); };
+  t.find_last_equal = [](const std::uint32_t* ids, std::uint32_t wanted, std::size_t n,
+                         std::uint32_t* positions, std::size_t most) {
+    return funnel::find_last_equal_kernel(arch{}, {ids}, {wanted}, n, positions, most);
+  };
+  t.find_last_equal_of_2 = [](const std::uint32_t* const(&ids)[2], const std::uint32_t(&wanted)[2],
+                              std::size_t n, std::uint32_t* positions, std::size_t most) {
+    return funnel::find_last_equal_kernel(arch{}, ids, wanted, n, positions, most);
+  };
   return t;
 }
 
 }  // namespace
 
 kernel_unit KERNELS(FUNNEL_UNIT)() {
-  return {NAME(FUNNEL_UNIT), table<float>(), table<double>()};
+  return {NAME(FUNNEL_UNIT), table<float>(), table<double>(), ids()};
 }
