@@ -101,8 +101,8 @@ void add_dense(kernel_table<T>& t) {
   t.column_sums = [](const T* g, std::size_t n, std::size_t out, T* to) {
     funnel::column_sums_kernel(arch{}, matrix_view<const T>(g, n, out), to);
   };
-  t.pack_keys = [](const T* events, std::size_t m, std::size_t d, T scale, T* panels) {
-    funnel::pack_keys_kernel(arch{}, matrix_view<const T>(events, m, d), scale, panels);
+  t.pack_transposed = [](const T* rows, std::size_t m, std::size_t d, T scale, T* panels) {
+    funnel::pack_transposed_kernel(arch{}, matrix_view<const T>(rows, m, d), scale, panels);
   };
   t.fold_rows = [](auto... a) { funnel::fold_rows_kernel(arch{}, a...); };
   t.weighted_rows = [](const T* weights, const T* rows, std::size_t m, std::size_t d,

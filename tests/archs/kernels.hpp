@@ -51,7 +51,7 @@ struct kernel_table {
   void (*weight_gradient)(const T* x, const T* g, std::size_t n, std::size_t in, std::size_t out,
                           T* to, T* scratch);
   void (*column_sums)(const T* g, std::size_t n, std::size_t out, T* to);
-  void (*pack_keys)(const T* events, std::size_t m, std::size_t d, T scale, T* panels);
+  void (*pack_transposed)(const T* rows, std::size_t m, std::size_t d, T scale, T* panels);
   void (*fold_rows)(const T* factors, const T* a, const T* b, std::size_t in, std::size_t out,
                     T* panels);
   void (*weighted_rows)(const T* weights, const T* rows, std::size_t m, std::size_t d,

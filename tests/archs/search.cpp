@@ -150,7 +150,7 @@ TEMPLATE_TEST_CASE("archs: packed keys, folded rows and weighted rows agree", ""
         const std::vector<TestType> rows = random_values<TestType>(m * d, 15);
         const auto keys_of = [&](const auto& unit) {
           std::vector<TestType> panels(unit.packed_size(d, m));
-          unit.pack_keys(rows.data(), m, d, TestType(0.3), panels.data());
+          unit.pack_transposed(rows.data(), m, d, TestType(0.3), panels.data());
           return unpacked(panels, d, m, unit.tile);
         };
         CHECK(same_bits(keys_of(scalar).data(), keys_of(other).data(), d * m));

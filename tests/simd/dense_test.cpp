@@ -204,3 +204,25 @@ TEST_CASE(
     }
   });
 }
+
+TEMPLATE_TEST_CASE("pack_transposed_kernel: the weights that are the scaled transpose", "", float,
+                   double) {
+  using t = TestType;
+  for_each_arch([]<class Arch>(Arch arch) {
+    for (const std::size_t m : size_list{0, 1, 3, 4, 5, 31, 32, 33, 70}) {
+      for (const std::size_t d : size_list{1, 3, 4, 7, 16}) {
+        const matrix<t> wide = random_matrix<t>(m, d + 3, m + d);
+        const auto rows = wide.view().middle_cols(2, d);
+        matrix<t> transposed(d, m);
+        for (std::size_t i = 0; i < m; ++i) {
+          for (std::size_t k = 0; k < d; ++k) transposed(k, i) = t(0.3) * rows(i, k);
+        }
+        const std::size_t size = funnel::packed_size<Arch, t>(d, m);
+        std::vector<t> panels(size, t(77)), expected(size, t(78));
+        funnel::pack_transposed_kernel(arch, rows, t(0.3), panels.data());
+        funnel::pack_weights_kernel(arch, transposed.data(), m, d, m, expected.data());
+        CHECK(panels == expected);
+      }
+    }
+  });
+}

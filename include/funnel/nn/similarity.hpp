@@ -124,7 +124,7 @@ value_of<C> pairwise_dot(C& context, const value_of<C>& a, const value_of<C>& b)
   {
     const arena::scope temporary(scratch);
     t* panels = scratch.allocate<t>(packed_size<arch, t>(d, b.rows()));
-    pack_transposed_kernel(arch{}, view(b).data(), view(b).stride(), b.rows(), d, panels);
+    pack_transposed_kernel(arch{}, matrix_view<const t>(view(b)), t(1), panels);
     t* zeros = scratch.allocate<t>(b.rows());
     std::fill_n(zeros, b.rows(), t(0));
     dense_kernel(arch{}, dense_arguments<t>{view(a), panels, d, zeros, 0, writable(y),

@@ -68,7 +68,7 @@ struct packed_events {
         keys(memory.allocate<T>(packed_size<Arch, T>(dim, count))),
         values(memory.allocate<T>(packed_size<Arch, T>(count, dim))),
         zeros(memory.allocate<T>(std::max(count, dim))) {
-    pack_keys_kernel(Arch{}, events, scale, keys);
+    pack_transposed_kernel(Arch{}, events, scale, keys);
     pack_weights_kernel(Arch{}, events.data(), events.stride(), count, dim, values);
     std::fill_n(zeros, std::max(count, dim), T(0));
   }
@@ -242,7 +242,7 @@ value_of<C> target_attention(C& context, const value_of<C>& candidates, const va
       const std::size_t length = offsets[i + 1] - offsets[i];
       const auto list = view(events).middle_rows(offsets[i], length);
       t* alpha = C::is_training ? weights + offsets[i] : room;
-      pack_keys_kernel(arch{}, list, scale, keys);
+      pack_transposed_kernel(arch{}, list, scale, keys);
       dense_kernel(arch{}, dense_arguments<t>{view(candidates).middle_rows(i, 1),
                                               keys,
                                               d,

@@ -4,77 +4,9 @@
 #include <funnel/core/matrix.hpp>
 #include <funnel/simd/dense.hpp>
 
-#include <algorithm>
 #include <cstddef>
-#include <type_traits>
 
 namespace funnel {
-namespace detail {
-
-/// to[k][i] = scale from[i][k] for i, k < 4.
-template <class Arch, class T>
-void transpose_4x4(Arch, const T* from, std::size_t from_stride, T scale, T* to,
-                   std::size_t to_stride) noexcept {
-#if XSIMD_WITH_SSE2
-  if constexpr (std::is_same_v<T, float> && lanes<Arch, T> >= 4) {
-    __m128 a = _mm_loadu_ps(from);
-    __m128 b = _mm_loadu_ps(from + from_stride);
-    __m128 c = _mm_loadu_ps(from + 2 * from_stride);
-    __m128 d = _mm_loadu_ps(from + 3 * from_stride);
-    const __m128 ab_low = _mm_unpacklo_ps(a, b);
-    const __m128 ab_high = _mm_unpackhi_ps(a, b);
-    const __m128 cd_low = _mm_unpacklo_ps(c, d);
-    const __m128 cd_high = _mm_unpackhi_ps(c, d);
-    const __m128 factor = _mm_set1_ps(scale);
-    _mm_storeu_ps(to, _mm_mul_ps(_mm_movelh_ps(ab_low, cd_low), factor));
-    _mm_storeu_ps(to + to_stride, _mm_mul_ps(_mm_movehl_ps(cd_low, ab_low), factor));
-    _mm_storeu_ps(to + 2 * to_stride, _mm_mul_ps(_mm_movelh_ps(ab_high, cd_high), factor));
-    _mm_storeu_ps(to + 3 * to_stride, _mm_mul_ps(_mm_movehl_ps(cd_high, ab_high), factor));
-    return;
-  }
-#endif
-  for (std::size_t i = 0; i < 4; ++i) {
-    for (std::size_t k = 0; k < 4; ++k) to[k * to_stride + i] = scale * from[i * from_stride + k];
-  }
-}
-
-}  // namespace detail
-
-/// Packs the keys of attention for `dense_kernel`: the weights [d, m] that are `scale` times the
-/// transpose of the events.
-///
-/// Shapes      events [m, d]; panels `packed_size(d, m)`.
-template <class Arch, class T>
-void pack_keys_kernel(Arch arch, matrix_view<const T> events, T scale, T* panels) noexcept {
-  constexpr std::size_t tile = detail::dense_tile<Arch, T>::cols;
-  constexpr std::size_t lanes = detail::lanes<Arch, T>;
-  const std::size_t d = events.cols();
-  const std::size_t stride = events.stride();
-  for (std::size_t first = 0; first < events.rows(); first += tile, panels += tile * d) {
-    const std::size_t width = std::min(tile, events.rows() - first);
-    const T* from = events.data() + first * stride;
-    const std::size_t whole = width - width % 4;
-    const std::size_t whole_d = tile % 4 == 0 ? d - d % 4 : 0;
-    for (std::size_t k = 0; k < d && width < tile; ++k) {
-      for (std::size_t i = width - width % lanes; i < tile; i += lanes)
-        detail::pack<Arch, T>(T(0)).store_unaligned(panels + k * tile + i);
-    }
-    for (std::size_t k = 0; k < whole_d; k += 4) {
-      T* to = panels + k * tile;
-      for (std::size_t i = 0; i < whole; i += 4)
-        detail::transpose_4x4(arch, from + i * stride + k, stride, scale, to + i, tile);
-      if (whole < width) {
-        T rows[16] = {};
-        for (std::size_t i = whole; i < width; ++i)
-          std::copy_n(from + i * stride + k, 4, rows + (i - whole) * 4);
-        detail::transpose_4x4(arch, rows, 4, scale, to + whole, tile);
-      }
-    }
-    for (std::size_t k = whole_d; k < d; ++k) {
-      for (std::size_t i = 0; i < width; ++i) panels[k * tile + i] = scale * from[i * stride + k];
-    }
-  }
-}
 
 /// panels = diag(factors) a + b, for packed weights a and b [in, out]: weights that depend on a row.
 ///

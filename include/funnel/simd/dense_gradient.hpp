@@ -9,27 +9,6 @@
 
 namespace funnel {
 
-/// Copies the transpose of weights [in, out] into panels, as `pack_weights_kernel` would the matrix
-/// [out, in] itself: `packed_size(out, in)` values.
-template <class Arch, class T>
-void pack_transposed_kernel(Arch, const T* weights, std::size_t stride, std::size_t in,
-                            std::size_t out, T* panels) noexcept {
-  constexpr std::size_t tile = detail::dense_tile<Arch, T>::cols;
-  constexpr std::size_t line = 64 / sizeof(T);  // a line of each of the tile's rows stays in L1
-  for (std::size_t j = 0; j < in; j += tile, panels += tile * out) {
-    const std::size_t width = std::min(tile, in - j);
-    for (std::size_t begin = 0; begin < out; begin += line) {
-      const std::size_t end = std::min(out, begin + line);
-      for (std::size_t k = begin; k < end; ++k) {
-        T* to = panels + k * tile;
-        const T* from = weights + j * stride + k;
-        for (std::size_t i = 0; i < width; ++i) to[i] = from[i * stride];
-        std::fill(to + width, to + tile, T(0));
-      }
-    }
-  }
-}
-
 /// to[j] += the sum of column j: the gradient of b in y = x W + b, from that of y.
 ///
 /// Shapes      g [n, out]; to [out].
@@ -61,7 +40,7 @@ template <class Arch, class T>
 void input_gradient_kernel(Arch arch, matrix_view<const T> g, matrix_view<const T> weights,
                            matrix_view<T> to, T* scratch) noexcept {
   const std::size_t out = weights.cols();
-  pack_transposed_kernel(arch, weights.data(), weights.stride(), weights.rows(), out, scratch);
+  pack_transposed_kernel(arch, weights, T(1), scratch);
   dense_kernel(
       arch, dense_arguments<T>{g, scratch, out, to.data(), to.stride(), to, activation::identity});
 }
