@@ -94,17 +94,17 @@ class bound_maximum {
 template <class Arch, class T, class Bound>
 class lazy_greedy {
  public:
-  using S = typename Bound::value;
-  using units = ranked_units<Arch, T, S>;
+  using number = typename Bound::value;
+  using units = ranked_units<Arch, T, number>;
 
   lazy_greedy(units& items, Bound& bound, std::span<const T> relevance, double weight,
               std::size_t window, const bool* taken, arena& scratch)
       : units_(items), bound_(bound), relevance_(relevance), weight_(weight), window_(window),
-        taken_(taken), base_(scratch.allocate<S>(items.groups() * width)),
-        state_(scratch.allocate<S>(items.groups() * width)),
-        bounds_(scratch.allocate<S>(items.groups() * width)),
+        taken_(taken), base_(scratch.allocate<number>(items.groups() * width)),
+        state_(scratch.allocate<number>(items.groups() * width)),
+        bounds_(scratch.allocate<number>(items.groups() * width)),
         stamps_(scratch.allocate<std::size_t>(items.groups())), largest_(items.groups(), scratch),
-        products_(scratch.allocate<S>((direction_block + direction_slack) * width)),
+        products_(scratch.allocate<number>((direction_block + direction_slack) * width)),
         exhausted_(scratch.allocate<bool>(items.size())), first_exhausted_(items.size()),
         found_(scratch.allocate<candidate>(items.size())),
         parked_(scratch.allocate<std::size_t>(items.groups())) {
@@ -112,7 +112,7 @@ class lazy_greedy {
     std::fill_n(exhausted_, items.size(), false);
     if (window > 0) {
       until_ = scratch.allocate<std::size_t>(items.groups());
-      levels_ = scratch.allocate<S>(items.groups() * (window + 1));
+      levels_ = scratch.allocate<number>(items.groups() * (window + 1));
     }
     announce();
   }
@@ -170,7 +170,7 @@ class lazy_greedy {
         if (static_cast<double>(bounds_[p]) < enough_ || !open(p)) continue;
         const double score = offer(p);
         if (window_ > 0) continue;
-        bounds_[p] = std::min(bounds_[p], rounded_up<S>(score));
+        bounds_[p] = std::min(bounds_[p], rounded_up<number>(score));
         if (bound_.exhausted(p)) {
           exhausted_[p] = true;
           base_[p] = bounds_[p] = none;
@@ -202,9 +202,9 @@ class lazy_greedy {
     std::size_t place;
     double score;
   };
-  using wide = pack<Arch, S>;
-  static constexpr std::size_t width = lanes<Arch, S>;
-  static constexpr S none = bound_maximum<Arch, S>::none;
+  using wide = pack<Arch, number>;
+  static constexpr std::size_t width = lanes<Arch, number>;
+  static constexpr number none = bound_maximum<Arch, number>::none;
 
   double base_of(std::size_t place) const {
     return weight_ * static_cast<double>(relevance_[units_.item(place)]);
@@ -221,15 +221,15 @@ class lazy_greedy {
   }
 
   /// The bound of group g before any product.
-  S bound_before(std::size_t g) const {
+  number bound_before(std::size_t g) const {
     return largest_lane(bound_.bound(wide::load_unaligned(base_ + g * width), bound_.start()));
   }
 
   /// Tells of the first group that is not made yet: all behind it are less relevant.
   void announce() {
     if (begun_ < units_.groups())
-      largest_.set(begun_, largest_lane(bound_.bound(wide(rounded_up<S>(base_of(begun_ * width))),
-                                                     bound_.start())));
+      largest_.set(begun_, largest_lane(bound_.bound(
+                               wide(rounded_up<number>(base_of(begun_ * width))), bound_.start())));
   }
 
   void begin() {
@@ -237,7 +237,7 @@ class lazy_greedy {
     units_.make(g);
     for (std::size_t place = g * width; place < (g + 1) * width; ++place)
       base_[place] = place < units_.size() && !taken_[units_.item(place)]
-                         ? rounded_up<S>(base_of(place))
+                         ? rounded_up<number>(base_of(place))
                          : none;
     if (window_ > 0) {
       until_[g] = 0;
@@ -280,10 +280,10 @@ class lazy_greedy {
   /// From the last pick back, as far as it takes to rule the group out. What is known then of the
   /// last m picks bounds the group until one of them leaves the window.
   void hold_against_window(std::size_t g, std::size_t stamp) {
-    S* levels = levels_ + g * (window_ + 1);
+    number* levels = levels_ + g * (window_ + 1);
     const wide base = wide::load_unaligned(base_ + g * width);
     const wide highest(largest_lane(base));
-    const auto closed = base < wide(std::numeric_limits<S>::lowest());
+    const auto closed = base < wide(std::numeric_limits<number>::lowest());
     wide state = bound_.start();
     const std::size_t count = bound_.count();
     std::size_t s = 0;
@@ -291,7 +291,7 @@ class lazy_greedy {
       const std::size_t block = s / direction_block;
       const std::size_t end = std::min(count - s, direction_block);
       multiply(g, block, 0, end);
-      S states[direction_block] = {};  // the largest of open lanes
+      number states[direction_block] = {};  // the largest of open lanes
       for (std::size_t i = 0; i < end; ++i, ++s) {
         state = bound_.fold(state, wide::load_unaligned(products_ + i * width), s);
         states[i] = largest_lane(wide(select(closed, wide(none), state)));
@@ -329,18 +329,18 @@ class lazy_greedy {
   double weight_;
   std::size_t window_;
   const bool* taken_;
-  S* base_;              // of every place in groups begun
-  S* state_;             // as of the group's stamp
-  S* bounds_;            // as of the group's stamp
+  number* base_;         // of every place in groups begun
+  number* state_;        // as of the group's stamp
+  number* bounds_;       // as of the group's stamp
   std::size_t* stamps_;  // directions a group was held against; with a window, picks shown then
-  bound_maximum<Arch, S> largest_;
-  S* products_;  // [direction_block + direction_slack][width]
+  bound_maximum<Arch, number> largest_;
+  number* products_;  // [direction_block + direction_slack][width]
   bool* exhausted_;
   std::size_t first_exhausted_;
   candidate* found_;
   std::size_t* parked_;
   std::size_t* until_ = nullptr;  // picks shown when the last pick a level knows leaves the window
-  S* levels_ = nullptr;           // [groups][window + 1] bounds from the last 0, 1, ... picks
+  number* levels_ = nullptr;      // [groups][window + 1] bounds from the last 0, 1, ... picks
   std::size_t begun_ = 0;
   std::size_t shown_ = 0;
   double enough_ = 0;
