@@ -12,6 +12,7 @@
 #include <funnel/core/tbb.hpp>
 #endif
 
+#include <algorithm>
 #include <deque>
 #include <memory>
 
@@ -56,7 +57,7 @@ void add_request(std::size_t n) {
       });
 }
 
-/// A step on a batch, in as many shards as threads, each with a context of its own.
+/// A step on a batch: a shard a thread, each with a context of its own, in parts that stay in L2.
 template <class Executor>
 class trainer {
  public:
@@ -64,27 +65,39 @@ class trainer {
       : batch_(n), executor_(make(threads)), contexts_(threads) {}
 
   void step() {
-    const std::size_t n = batch_.x.rows() / contexts_.size();
-    executor_.for_each(contexts_.size(), [&](std::size_t shard) {
-      auto& context = contexts_[shard];
-      const auto x = std::as_const(batch_.x).view().middle_rows(shard * n, n);
-      const auto logits = model_(context, context.input(x));
-      std::array<funnel::variable<float>, mmoe_model::tasks> losses;
-      for (std::size_t t = 0; t < mmoe_model::tasks; ++t) {
-        const std::span<const float> labels = batch_.labels[t].flat();
-        losses[t] = bce_with_logits(context, logits[t], labels.subspan(shard * n, n));
+    const std::size_t n = batch_.x.rows();
+    const std::size_t shards = contexts_.size();
+    executor_.for_each(shards, [&](std::size_t shard) {
+      contexts_[shard].clear();
+      for (std::size_t begin = shard * n / shards; begin < (shard + 1) * n / shards;
+           begin += micro_batch) {
+        const std::size_t end = std::min(begin + micro_batch, (shard + 1) * n / shards);
+        learn_from(contexts_[shard], begin, end);
       }
-      context.backward(
-          funnel::total_loss(context, std::span<const funnel::variable<float>>(losses)),
-          1 / static_cast<float>(contexts_.size()));
     });
-    for (std::size_t shard = 1; shard < contexts_.size(); ++shard)
+    for (std::size_t shard = 1; shard < shards; ++shard)
       add_gradients(model_, contexts_[0], contexts_[shard], 1.0f);
     optimizer_.step(model_, contexts_[0]);
-    for (auto& context : contexts_) context.clear();
   }
 
  private:
+  static constexpr std::size_t micro_batch = 256;  // rows whose values stay in L2
+
+  /// Adds the gradient of rows [begin, end), as a part of the batch's mean.
+  void learn_from(funnel::training<float>& context, std::size_t begin, std::size_t end) {
+    const std::size_t n = end - begin;
+    const auto logits =
+        model_(context, context.input(std::as_const(batch_.x).view().middle_rows(begin, n)));
+    std::array<funnel::variable<float>, mmoe_model::tasks> losses;
+    for (std::size_t t = 0; t < mmoe_model::tasks; ++t) {
+      const std::span<const float> labels = batch_.labels[t].flat();
+      losses[t] = bce_with_logits(context, logits[t], labels.subspan(begin, n));
+    }
+    context.backward(funnel::total_loss(context, std::span<const funnel::variable<float>>(losses)),
+                     static_cast<float>(n) / static_cast<float>(batch_.x.rows()));
+    context.next_micro_batch();
+  }
+
   static Executor make(std::size_t threads) {
     if constexpr (std::is_constructible_v<Executor, std::size_t>)
       return Executor(threads);

@@ -164,6 +164,27 @@ TEST_CASE("training: shards of a batch on one model give the gradient of the bat
   CHECK(rows.size() == 4);  // items 0, 1, 2, 5
 }
 
+TEST_CASE("training: micro-batches add up to the gradient of the batch, in the room of one") {
+  const small_model model = random_model();
+  double_training whole;
+  whole.backward(mean_square(whole, model, 0, 8));
+  double_training parts;
+  for (int step = 0; step < 3; ++step) {
+    parts.clear();
+    std::size_t settled = 0;
+    for (std::size_t begin = 0; begin < 8; begin += 2) {
+      parts.backward(mean_square(parts, model, begin, begin + 2), .25);
+      parts.next_micro_batch();
+      if (begin == 0) settled = parts.scratch().capacity();
+      CHECK(parts.scratch().capacity() == settled);
+    }
+    const std::vector<double> expected = all_gradients(model, whole);
+    const std::vector<double> found = all_gradients(model, parts);
+    for (std::size_t i = 0; i < expected.size(); ++i)
+      CHECK(tolerance::within(found[i], expected[i], tolerance::iterative<double>(8, 1)));
+  }
+}
+
 TEST_CASE("training: the caller's data is an input without a gradient") {
   double_training context;
   const auto input = context.input(batch_numbers);

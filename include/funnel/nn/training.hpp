@@ -229,11 +229,17 @@ class training {
     return const_cast<parameter_gradient<T>*>(std::as_const(*this).find_gradient(p));
   }
 
-  /// Ends the step: values, tape and gradients are gone, their memory stays for the next.
-  void clear() {
+  /// Ends a part of a batch: its values and tape are gone, and the gradients of parameters stay, for
+  /// the next part to add to. Parts of some hundred rows keep what a step touches in the cache.
+  void next_micro_batch() {
     spent_ = false;
     tape_.clear();
     arena_.reset();
+  }
+
+  /// Ends the step: values, tape and gradients are gone, their memory stays for the next.
+  void clear() {
+    next_micro_batch();
     for (auto& [p, s] : gradients_) {
       if (s.touched) s.gradient->clear();
       s.touched = false;
