@@ -36,17 +36,19 @@ void add_search(std::size_t queries, int threads) {
               .threads = threads},
              [=]() -> bench::task {
                const auto s = std::make_shared<searcher>(queries);
-               if (threads == 1) return [s] { s->index.search(s->query.view(), s->found.view()); };
 #ifdef FUNNEL_HAS_TBB
-               const auto executor =
-                   std::make_shared<funnel::tbb_executor>(static_cast<std::size_t>(threads));
-               const auto scratch = std::make_shared<funnel::arena>();
-               return [=] {
-                 scratch->reset();
-                 s->index.search(s->query.view(), s->found.view(), funnel::any_item(), *executor,
-                                 *scratch);
-               };
+               if (threads > 1) {
+                 const auto executor =
+                     std::make_shared<funnel::tbb_executor>(static_cast<std::size_t>(threads));
+                 const auto scratch = std::make_shared<funnel::arena>();
+                 return [=] {
+                   scratch->reset();
+                   s->index.search(s->query.view(), s->found.view(), funnel::any_item(), *executor,
+                                   *scratch);
+                 };
+               }
 #endif
+               return [s] { s->index.search(s->query.view(), s->found.view()); };
              });
 }
 
