@@ -125,8 +125,8 @@ void add_search(kernel_table<T>& t) {
                                   matrix_view<T>(scores, q, size));
   };
   t.find_above = [](auto... a) { return funnel::find_above_kernel(arch{}, a...); };
-  t.largest_lane = [](const T* values) {
-    return funnel::detail::largest_lane(funnel::detail::pack<arch, T>::load_unaligned(values));
+  t.max_lane = [](const T* values) {
+    return funnel::detail::max_lane(funnel::detail::pack<arch, T>::load_unaligned(values));
   };
   t.turn_group = [](auto... a) {
     funnel::turn_rows_kernel<funnel::detail::lanes<arch, T>>(arch{}, a...);

@@ -62,7 +62,7 @@ struct kernel_table {
   void (*inner_products)(const T* queries, const T* items, T* panels, std::size_t q, std::size_t n,
                          std::size_t d, T* scores);
   std::size_t (*find_above)(const T* values, std::size_t begin, std::size_t n, T bound);
-  T (*largest_lane)(const T* values);
+  T (*max_lane)(const T* values);
   /// Rows a register has lanes for, [lanes][d], or `turned_block` of them.
   void (*turn_group)(const T* rows, std::size_t d, T* columns);
   void (*turn_block)(const T* rows, std::size_t d, T* columns);

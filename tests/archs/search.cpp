@@ -202,9 +202,9 @@ TEMPLATE_TEST_CASE("archs: products of lanes with directions agree", "", float, 
     }
     for (std::size_t lane = 0; lane < other.lanes; ++lane) {
       std::vector<TestType> values = random_values<TestType>(other.lanes, lane);
-      CHECK(other.largest_lane(values.data()) == *std::max_element(values.begin(), values.end()));
+      CHECK(other.max_lane(values.data()) == *std::max_element(values.begin(), values.end()));
       values[lane] = 2;
-      CHECK(other.largest_lane(values.data()) == scalar.largest_lane(values.data() + lane));
+      CHECK(other.max_lane(values.data()) == scalar.max_lane(values.data() + lane));
     }
   });
 }

@@ -135,7 +135,7 @@ TEMPLATE_TEST_CASE("largest lane: wherever it is", "", float, double) {
       T values[lanes];
       std::fill_n(values, lanes, T(-2));
       values[lane] = T(-1);
-      CHECK(funnel::detail::largest_lane(funnel::detail::pack<Arch, T>::load_unaligned(values)) ==
+      CHECK(funnel::detail::max_lane(funnel::detail::pack<Arch, T>::load_unaligned(values)) ==
             T(-1));
     }
   });

@@ -3,6 +3,7 @@
 
 #include <funnel/core/matrix.hpp>
 #include <funnel/simd/activation.hpp>
+#include <funnel/simd/detail/transpose.hpp>
 #include <funnel/simd/detail/unroll.hpp>
 #include <funnel/simd/pack.hpp>
 
@@ -10,7 +11,6 @@
 #include <bit>
 #include <cstddef>
 #include <limits>
-#include <type_traits>
 
 namespace funnel {
 namespace detail {
@@ -55,37 +55,6 @@ void pack_weights_kernel(Arch, const T* weights, std::size_t stride, std::size_t
     }
   }
 }
-
-namespace detail {
-
-/// to[k][i] = scale from[i][k] for i, k < 4.
-template <class Arch, class T>
-void transpose_4x4(Arch, const T* from, std::size_t from_stride, T scale, T* to,
-                   std::size_t to_stride) noexcept {
-#if XSIMD_WITH_SSE2
-  if constexpr (std::is_same_v<T, float> && lanes<Arch, T> >= 4) {
-    __m128 a = _mm_loadu_ps(from);
-    __m128 b = _mm_loadu_ps(from + from_stride);
-    __m128 c = _mm_loadu_ps(from + 2 * from_stride);
-    __m128 d = _mm_loadu_ps(from + 3 * from_stride);
-    const __m128 ab_low = _mm_unpacklo_ps(a, b);
-    const __m128 ab_high = _mm_unpackhi_ps(a, b);
-    const __m128 cd_low = _mm_unpacklo_ps(c, d);
-    const __m128 cd_high = _mm_unpackhi_ps(c, d);
-    const __m128 factor = _mm_set1_ps(scale);
-    _mm_storeu_ps(to, _mm_mul_ps(_mm_movelh_ps(ab_low, cd_low), factor));
-    _mm_storeu_ps(to + to_stride, _mm_mul_ps(_mm_movehl_ps(cd_low, ab_low), factor));
-    _mm_storeu_ps(to + 2 * to_stride, _mm_mul_ps(_mm_movelh_ps(ab_high, cd_high), factor));
-    _mm_storeu_ps(to + 3 * to_stride, _mm_mul_ps(_mm_movehl_ps(cd_high, ab_high), factor));
-    return;
-  }
-#endif
-  for (std::size_t i = 0; i < 4; ++i) {
-    for (std::size_t k = 0; k < 4; ++k) to[k * to_stride + i] = scale * from[i * from_stride + k];
-  }
-}
-
-}  // namespace detail
 
 /// Packs the transpose of a matrix, times `scale`: as `pack_weights_kernel` packs weights [d, m].
 ///

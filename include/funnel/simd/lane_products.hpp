@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/simd/detail/transpose.hpp>
 #include <funnel/simd/pack.hpp>
 
 #include <algorithm>
 #include <cstddef>
-#include <type_traits>
 
 namespace funnel {
 
@@ -16,35 +16,6 @@ inline constexpr std::size_t direction_block = 16;
 inline constexpr std::size_t direction_slack = 3;
 
 namespace detail {
-
-/// The largest of N values, a power of 2.
-template <class Arch, std::size_t N, class T>
-T largest_of(const T* values) {
-  if constexpr (N == 1) {
-    return values[0];
-  } else {
-    T larger[N / 2];  // loops of constant size, which a compiler turns into single instructions
-    for (std::size_t i = 0; i < N / 2; ++i)
-      larger[i] = values[i] > values[i + N / 2] ? values[i] : values[i + N / 2];
-    return largest_of<Arch, N / 2>(larger);
-  }
-}
-template <class T>
-T largest_lane(const scalar_pack<T>& a) {
-  return a.value;
-}
-template <class T, class Arch>
-T largest_lane(const xsimd::batch<T, Arch>& a) {
-#if XSIMD_WITH_AVX512F
-  if constexpr (sizeof(a) == 64 && std::is_same_v<T, float>)
-    return _mm512_reduce_max_ps(a);
-  else if constexpr (sizeof(a) == 64 && std::is_same_v<T, double>)
-    return _mm512_reduce_max_pd(a);
-#endif
-  T values[xsimd::batch<T, Arch>::size];
-  a.store_unaligned(values);
-  return largest_of<Arch, xsimd::batch<T, Arch>::size>(values);
-}
 
 /// `M` products of a lane group at a time: each value is loaded once for M directions.
 template <std::size_t M, class Arch, class T>
@@ -94,24 +65,13 @@ void lane_products_kernel(Arch arch, const T* group, const T* directions, std::s
 
 /// columns[f][i] = rows[i][f] for `Rows` rows [Rows][d] without gaps.
 template <std::size_t Rows, class Arch, class T>
-void turn_rows_kernel(Arch, const T* rows, std::size_t d, T* columns) noexcept {
+void turn_rows_kernel([[maybe_unused]] Arch arch, const T* rows, std::size_t d,
+                      T* columns) noexcept {
   std::size_t f = 0;
-#if XSIMD_WITH_SSE2
-  if constexpr (std::is_same_v<T, float> && Rows % 4 == 0) {
-    for (; f + 4 <= d; f += 4)
-      for (std::size_t i = 0; i < Rows; i += 4) {
-        const float* from = rows + i * d + f;
-        float* to = columns + f * Rows + i;
-        __m128 a = _mm_loadu_ps(from), b = _mm_loadu_ps(from + d);
-        __m128 c = _mm_loadu_ps(from + 2 * d), e = _mm_loadu_ps(from + 3 * d);
-        _MM_TRANSPOSE4_PS(a, b, c, e);
-        _mm_storeu_ps(to, a);
-        _mm_storeu_ps(to + Rows, b);
-        _mm_storeu_ps(to + 2 * Rows, c);
-        _mm_storeu_ps(to + 3 * Rows, e);
-      }
+  for (; Rows % 4 == 0 && f + 4 <= d; f += 4) {
+    for (std::size_t i = 0; i < Rows; i += 4)
+      detail::transpose_4x4(arch, rows + i * d + f, d, T(1), columns + f * Rows + i, Rows);
   }
-#endif
   for (; f < d; ++f)
     for (std::size_t i = 0; i < Rows; ++i) columns[f * Rows + i] = rows[i * d + f];
 }

@@ -120,18 +120,34 @@ T sum_lanes(const xsimd::batch<T, Arch>& a) {
 #endif
 }
 
+/// The largest of N values, a power of 2.
+template <class Arch, std::size_t N, class T>
+T largest_of(const T* values) {
+  if constexpr (N == 1) {
+    return values[0];
+  } else {
+    T larger[N / 2];  // loops of constant size, which a compiler turns into single instructions
+    for (std::size_t i = 0; i < N / 2; ++i)
+      larger[i] = values[i] > values[i + N / 2] ? values[i] : values[i + N / 2];
+    return largest_of<Arch, N / 2>(larger);
+  }
+}
 /// The largest lane. With a NaN among them it is one of the lanes.
 template <class T>
-T max_lane(scalar_pack<T> a) {
+T max_lane(const scalar_pack<T>& a) {
   return a.value;
 }
 template <class T, class Arch>
 T max_lane(const xsimd::batch<T, Arch>& a) {
+#if XSIMD_WITH_AVX512F
+  if constexpr (sizeof(a) == 64 && std::is_same_v<T, float>)
+    return _mm512_reduce_max_ps(a);
+  else if constexpr (sizeof(a) == 64 && std::is_same_v<T, double>)
+    return _mm512_reduce_max_pd(a);
+#endif
   T values[xsimd::batch<T, Arch>::size];
   a.store_unaligned(values);
-  T largest = values[0];
-  for (const T value : values) largest = value > largest ? value : largest;
-  return largest;
+  return largest_of<Arch, xsimd::batch<T, Arch>::size>(values);
 }
 
 /// The sum of `a` and all lanes of `b` widened to double, register by register: what a sum in double

@@ -217,18 +217,18 @@ class lazy_greedy {
   }
 
   void renew(std::size_t g) {
-    largest_.set(g, largest_lane(wide::load_unaligned(bounds_ + g * width)));
+    largest_.set(g, max_lane(wide::load_unaligned(bounds_ + g * width)));
   }
 
   /// The bound of group g before any product.
   number bound_before(std::size_t g) const {
-    return largest_lane(bound_.bound(wide::load_unaligned(base_ + g * width), bound_.start()));
+    return max_lane(bound_.bound(wide::load_unaligned(base_ + g * width), bound_.start()));
   }
 
   /// Tells of the first group that is not made yet: all behind it are less relevant.
   void announce() {
     if (begun_ < units_.groups())
-      largest_.set(begun_, largest_lane(bound_.bound(
+      largest_.set(begun_, max_lane(bound_.bound(
                                wide(rounded_up<number>(base_of(begun_ * width))), bound_.start())));
   }
 
@@ -282,7 +282,7 @@ class lazy_greedy {
   void hold_against_window(std::size_t g, std::size_t stamp) {
     number* levels = levels_ + g * (window_ + 1);
     const wide base = wide::load_unaligned(base_ + g * width);
-    const wide highest(largest_lane(base));
+    const wide highest(max_lane(base));
     const auto closed = base < wide(std::numeric_limits<number>::lowest());
     wide state = bound_.start();
     const std::size_t count = bound_.count();
@@ -294,7 +294,7 @@ class lazy_greedy {
       number states[direction_block] = {};  // the largest of open lanes
       for (std::size_t i = 0; i < end; ++i, ++s) {
         state = bound_.fold(state, wide::load_unaligned(products_ + i * width), s);
-        states[i] = largest_lane(wide(select(closed, wide(none), state)));
+        states[i] = max_lane(wide(select(closed, wide(none), state)));
       }
       // One logarithm for as many levels as there are lanes: neighbours differ little in relevance.
       for (std::size_t i = 0; i < direction_block; i += width)
@@ -305,7 +305,7 @@ class lazy_greedy {
     if (s == count) {
       const wide last = bound_.bound(base, state);
       last.store_unaligned(bounds_ + g * width);
-      levels[s] = largest_lane(last);
+      levels[s] = max_lane(last);
     }
     if (s == count) stamps_[g] = stamp;
     state.store_unaligned(state_ + g * width);
