@@ -4,6 +4,7 @@
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 #include "support/gradients.hpp"
+#include "support/histories.hpp"
 #include "support/matrices.hpp"
 #include "support/tolerance.hpp"
 
@@ -97,17 +98,12 @@ TEST_CASE("din_attention: a candidate gives the same bits alone, among others, a
   const auto layer = filled<float>(d, {.hidden = {30}});
   const matrix<float> candidates = random_matrix<float>(n, d, 1);
   const matrix<float> events = random_matrix<float>(length, d, 2);
-  matrix<float> copies(n * length, d);
-  offsets ragged{0};
-  for (std::size_t i = 0; i < n; ++i) {
-    for (std::size_t e = 0; e < length; ++e)
-      std::ranges::copy(events.row(e), copies.row(i * length + e).begin());
-    ragged.push_back(static_cast<std::uint32_t>((i + 1) * length));
-  }
+  const copied_history<float> copies(events, n);
+  const offsets& ragged = copies.offsets;
   const offsets shared{0, length};
   funnel::inference<float> context;
   const auto whole = layer(context, candidates.view(), events.view(), shared);
-  CHECK(same_bits(layer(context, candidates.view(), copies.view(), ragged), whole));
+  CHECK(same_bits(layer(context, candidates.view(), copies.events.view(), ragged), whole));
   for (const std::size_t i : size_list{0, 17, n - 1}) {
     CHECK(same_bits(layer(context, candidates.view().middle_rows(i, 1), events.view(), shared),
                     whole.middle_rows(i, 1)));

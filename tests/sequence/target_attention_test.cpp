@@ -4,6 +4,7 @@
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 #include "support/gradients.hpp"
+#include "support/histories.hpp"
 #include "support/matrices.hpp"
 #include "support/tolerance.hpp"
 
@@ -86,17 +87,13 @@ TEST_CASE("target_attention: one history shared by all is that history given to 
   constexpr std::size_t n = 70, length = 13, d = 11;
   const matrix<float> candidates = random_matrix<float>(n, d, 1);
   const matrix<float> events = random_matrix<float>(length, d, 2);
-  matrix<float> copies(n * length, d);
-  offsets ragged{0};
-  for (std::size_t i = 0; i < n; ++i) {
-    for (std::size_t e = 0; e < length; ++e)
-      std::ranges::copy(events.row(e), copies.row(i * length + e).begin());
-    ragged.push_back(static_cast<std::uint32_t>((i + 1) * length));
-  }
+  const copied_history<float> copies(events, n);
+  const offsets& ragged = copies.offsets;
   const offsets shared{0, length};
   funnel::inference<float> context;
   const auto whole = target_attention(context, candidates.view(), events.view(), shared);
-  CHECK(same_bits(target_attention(context, candidates.view(), copies.view(), ragged), whole));
+  CHECK(
+      same_bits(target_attention(context, candidates.view(), copies.events.view(), ragged), whole));
   // A candidate gives the same bits alone and among others.
   for (const std::size_t i : size_list{0, 33, n - 1}) {
     CHECK(same_bits(
@@ -199,13 +196,8 @@ TEST_CASE("target_attention: the gradients of a shared history are those of copi
   constexpr std::size_t n = 300, length = 70, d = 9;  // several blocks of candidates
   const matrix<double> candidates = random_matrix<double>(n, d, 1);
   const matrix<double> events = random_matrix<double>(length, d, 2);
-  matrix<double> copies(n * length, d);
-  offsets ragged{0};
-  for (std::size_t i = 0; i < n; ++i) {
-    for (std::size_t e = 0; e < length; ++e)
-      std::ranges::copy(events.row(e), copies.row(i * length + e).begin());
-    ragged.push_back(static_cast<std::uint32_t>((i + 1) * length));
-  }
+  const copied_history<double> copies(events, n);
+  const offsets& ragged = copies.offsets;
   const auto learn = [](double_training& tape, const matrix<double>& from) {
     const auto value = tape.make(from.rows(), from.cols());
     std::ranges::copy(from.flat(), value.values.data());
@@ -215,7 +207,7 @@ TEST_CASE("target_attention: the gradients of a shared history are those of copi
   const auto q = learn(tape, candidates), x = learn(tape, events);
   const attention_history history(tape, x);
   tape.backward(weighted_sum(tape, target_attention(tape, q, history)));
-  const auto p = learn(tape_of_copies, candidates), c = learn(tape_of_copies, copies);
+  const auto p = learn(tape_of_copies, candidates), c = learn(tape_of_copies, copies.events);
   tape_of_copies.backward(
       weighted_sum(tape_of_copies, target_attention(tape_of_copies, p, c, ragged)));
   for (std::size_t i = 0; i < n; ++i) {
