@@ -5,6 +5,7 @@
 #include <funnel/core/matrix.hpp>
 #include <funnel/simd/detail/unroll.hpp>
 #include <funnel/simd/pack.hpp>
+#include <funnel/simd/prefetch.hpp>
 
 #include <cstddef>
 
@@ -42,10 +43,8 @@ void inner_product_block(Arch, matrix_view<const T> queries, const T* panel, con
   unroll<M>([&](auto m) FUNNEL_INLINE { sum[m][0] = sum[m][1] = p(T(0)); });
   const T* query = queries.data();
   for (std::size_t k = 0; k < queries.cols(); ++k, panel += 2 * width, ahead += 2 * width) {
-#if defined(__GNUC__)
     // Into the second level of the cache: it waits for more lines at a time than the first.
-    for (std::size_t v = 0; v < Fetched; ++v) __builtin_prefetch(ahead + v * width, 0, 2);
-#endif
+    for (std::size_t v = 0; v < Fetched; ++v) prefetch_bytes<true>(ahead + v * width, 1);
     const p v0 = p::load_unaligned(panel);
     const p v1 = p::load_unaligned(panel + width);
     unroll<M>([&](auto m) FUNNEL_INLINE {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/simd/pack.hpp>
+#include <funnel/simd/prefetch.hpp>
 
 #include <bit>
 #include <cstddef>
@@ -83,11 +84,10 @@ std::size_t find_last_equal_kernel(Arch, const std::uint32_t* const (&ids)[N],
       return any_of;
     };
     for (; i >= 4 * width && count < most; i -= 4 * width) {
-#if defined(__GNUC__)
       // Against the grain the machine reads ahead less well by itself.
       for (std::size_t l = 0; l < N && i > ahead + 4 * width; ++l)
-        for (std::size_t v = 1; v <= 4; ++v) __builtin_prefetch(ids[l] + i - ahead - v * width);
-#endif
+        for (std::size_t v = 1; v <= 4; ++v)
+          detail::prefetch_bytes<false>(ids[l] + i - ahead - v * width, 1);
       std::uint64_t bits = 0;
       for (std::size_t v = 1; v <= 4; ++v)
         bits = bits << width | detail::lane_bits(equal(i - v * width));
