@@ -228,8 +228,8 @@ class lazy_greedy {
   /// Tells of the first group that is not made yet: all behind it are less relevant.
   void announce() {
     if (begun_ < units_.groups())
-      largest_.set(begun_, max_lane(bound_.bound(
-                               wide(rounded_up<number>(base_of(begun_ * width))), bound_.start())));
+      largest_.set(begun_, max_lane(bound_.bound(wide(rounded_up<number>(base_of(begun_ * width))),
+                                                 bound_.start())));
   }
 
   void begin() {
