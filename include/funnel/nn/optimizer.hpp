@@ -292,10 +292,6 @@ class adam {
         return;
       }
       // The numbers of a step cost two powers, and many rows are at the same few steps.
-      struct numbered {
-        std::uint32_t step = 0;
-        adam_step<T> numbers{};
-      };
       std::array<numbered, 64> known{};
       const std::size_t cols = p.cols();
       const std::size_t bytes = cols * sizeof(T);
@@ -316,6 +312,12 @@ class adam {
   }
 
  private:
+  // Not inside `step`: g++ 12 with -g ends in an internal error on a struct local to a generic lambda.
+  struct numbered {
+    std::uint32_t step = 0;
+    adam_step<T> numbers{};
+  };
+
   adam_step<T> numbers_of_step(double t) const {
     return {static_cast<T>(1 - options.first_decay),
             static_cast<T>(1 - options.second_decay),
