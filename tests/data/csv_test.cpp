@@ -5,6 +5,7 @@
 #include <funnel/core/random.hpp>
 #include <funnel/data/csv.hpp>
 
+#include <cmath>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -152,7 +153,7 @@ TEST_CASE("csv_reader reads numbers and names the place of what is none") {
   CHECK(complaint([&] { csv.flag(0); }) == "2:1: n: expected 0 or 1, got \"-7\"");
   REQUIRE(csv.next());
   CHECK(complaint(number(std::uint8_t{0}, 0)) == "3:1: n: the number 300 is outside [0, 255]");
-  CHECK(complaint(number(0.0, 1)).starts_with("3:5: x: the number inf is outside ["));
+  CHECK(complaint(number(0.0, 1)) == "3:5: x: expected a number, got \"inf\"");
   REQUIRE(csv.next());
   CHECK_FALSE(csv.optional_number<int>(0).has_value());
   CHECK(complaint(number(0, 0)) == "4:1: n: expected a whole number, got \"\"");
@@ -171,4 +172,38 @@ TEST_CASE("csv_reader reads numbers and names the place of what is none") {
   CHECK(complaint(number(0.0, 1)).starts_with("8:5: x: the number 1e999 is outside ["));
   REQUIRE(csv.next());
   CHECK(complaint(number(std::int64_t{0}, 0)).starts_with("9:1: n: the number 9999999"));
+}
+
+TEST_CASE("csv_reader rounds a number that is too small, and refuses one that is too large") {
+  const temporary_folder folder;
+  csv_reader csv(folder.write("t.csv", "x\n1e-46\n-1e-400\n1e-40\n1e39\n-1e309\n.5\n5.\n-0\n"));
+  const auto value = [&]<class T>(T) {
+    REQUIRE(csv.next());
+    return csv.number<T>(0);
+  };
+  CHECK(value(0.0f) == 0);
+  CHECK(std::signbit(value(0.0)));
+  CHECK(value(0.0f) == 1e-40f);
+  CHECK(format_error_of([&] { value(0.0f); }) ==
+        csv.file() + ":5:1: x: the number 1e39 is outside [-3.40282347e+38, 3.40282347e+38]");
+  CHECK(csv.number<double>(0) == 1e39);
+  CHECK(format_error_of([&] { value(0.0); }).find("the number -1e309 is outside [") !=
+        std::string::npos);
+  CHECK(value(0.0) == .5);
+  CHECK(value(0.0f) == 5);
+  CHECK(std::signbit(value(0.0f)));
+  CHECK(csv.number<int>(0) == 0);
+}
+
+TEST_CASE("csv_reader takes nothing but a number") {
+  for (const char* text : {"inf", "-inf", "infinity", "nan", "NaN", "0x1p3", "+1", "1e", "1e+", ".",
+                           "-", " 1", "1 ", "1 2", "1_000", "1d0"}) {
+    const temporary_folder folder;
+    csv_reader csv(folder.write("t.csv", "x\n" + std::string(text) + "\n"));
+    REQUIRE(csv.next());
+    CHECK(format_error_of([&] { csv.number<double>(0); }) ==
+          csv.file() + ":2:1: x: expected a number, got \"" + text + "\"");
+    CHECK(format_error_of([&] { csv.number<int>(0); }) ==
+          csv.file() + ":2:1: x: expected a whole number, got \"" + text + "\"");
+  }
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/core/error.hpp>
+#include <funnel/data/detail/decimal.hpp>
 
 #include <algorithm>
 #include <charconv>
@@ -89,17 +90,32 @@ class csv_reader {
   }
 
   /// The field as a finite number in [low, high]; format_error if it is not one.
+  ///
+  /// Whole numbers are `[-]digits`, others `[-]digits[.digits][e[+-]digits]` with a digit on either
+  /// side of the point. Blanks, a plus sign in front, hexadecimals, infinity and NaN are errors.
+  ///
+  /// Numerics    the nearest T, half to even, in any locale: a number too small for T is subnormal or
+  ///             0 (-0 with its sign), one past its largest is an error.
   template <class T>
-  requires(std::integral<T> || std::floating_point<T>) && (!std::same_as<T, bool>)T
-      number(std::size_t column, T low = std::numeric_limits<T>::lowest(),
-             T high = std::numeric_limits<T>::max()) const {
+  requires(std::integral<T> || std::same_as<T, float> || std::same_as<T, double>) &&
+      (!std::same_as<T, bool>)T number(std::size_t column, T low = std::numeric_limits<T>::lowest(),
+                                       T high = std::numeric_limits<T>::max()) const {
     const std::string_view digits = text(column);
     T value{};
-    const auto [rest, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-    if (error == std::errc::invalid_argument || rest != digits.data() + digits.size() ||
-        value != value)
+    bool is_number, fits = true;
+    if constexpr (std::integral<T>) {
+      const char* const end = digits.data() + digits.size();
+      const auto [rest, error] = std::from_chars(digits.data(), end, value);
+      is_number = error != std::errc::invalid_argument && rest == end;
+      fits = error == std::errc();
+    } else {  // not by std::from_chars: libc++ has it from 20 on, and it fails where 0 is nearest
+      detail::decimal decimal;
+      is_number = detail::parse_decimal(digits, decimal);
+      if (is_number) value = detail::nearest<T>(decimal);
+    }
+    if (!is_number)
       fail(column, "expected a ", std::integral<T> ? "whole " : "", "number, got \"", digits, "\"");
-    if (error == std::errc::result_out_of_range || value < low || value > high)
+    if (!fits || value < low || value > high)
       fail(column, "the number ", digits, " is outside [", low, ", ", high, "]");
     return value;
   }
