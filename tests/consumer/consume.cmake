@@ -1,34 +1,40 @@
 # SPDX-License-Identifier: MIT
-# cmake -D way=<find_package, add_subdirectory or include_path> ... -P consume.cmake
+# cmake -D case=<case> -D way=<way> ... -P consume.cmake; tests/consumer/CMakeLists.txt names them.
 cmake_minimum_required(VERSION 3.25)
 
-set(work "${funnel_build}/consumer/${way}")
-set(program "${work}/build/consumer")
+set(here ${CMAKE_CURRENT_LIST_DIR})
+set(work "${funnel_build}/consumer/${name}")
 file(REMOVE_RECURSE "${work}")
-file(MAKE_DIRECTORY "${work}/build")
+file(MAKE_DIRECTORY "${work}")
 
-function(run)
+# Both leave what was printed in `said`; `run` ends the test where the command fails.
+function(try)
   execute_process(COMMAND ${ARGV} RESULT_VARIABLE failed OUTPUT_VARIABLE said ERROR_VARIABLE said)
+  set(failed "${failed}" PARENT_SCOPE)
+  set(said "${said}" PARENT_SCOPE)
+endfunction()
+function(run)
+  try(${ARGV})
   if(failed)
     list(JOIN ARGV " " command)
     message(FATAL_ERROR "${command}\n${said}")
   endif()
+  set(said "${said}" PARENT_SCOPE)
+endfunction()
+# cmake for a source folder, in a folder to build in; the command alone, for `try` or `run`.
+function(configuration result source build)
+  set(${result} ${CMAKE_COMMAND} -G ${generator} -S ${source} -B ${build} -D
+                CMAKE_CXX_COMPILER=${compiler} -D FUNNEL_SOURCE_DIR=${funnel_source} ${ARGN}
+      PARENT_SCOPE)
+endfunction()
+function(configure source build)
+  configuration(command ${source} ${build} ${ARGN})
+  run(${command})
+endfunction()
+# Installs what is built in a folder, then moves it: a package must not remember where it was put.
+function(install_moved build to)
+  run(${CMAKE_COMMAND} --install ${build} --prefix "${work}/installed" ${ARGN})
+  file(RENAME "${work}/installed" "${to}")
 endfunction()
 
-if(way STREQUAL "include_path")
-  list(TRANSFORM folders PREPEND -I)
-  run(${compiler} -std=c++20 ${folders} ${CMAKE_CURRENT_LIST_DIR}/main.cpp -o ${program})
-else()
-  if(way STREQUAL "find_package")
-    # Installed, then moved: the package must not remember where it was put.
-    run(${CMAKE_COMMAND} --install ${funnel_build} --prefix ${work}/installed)
-    file(RENAME "${work}/installed" "${work}/moved here")
-    set(where "-DCMAKE_PREFIX_PATH=${work}/moved here")
-  else()
-    set(where "-DFUNNEL_SOURCE_DIR=${funnel_source}")
-  endif()
-  run(${CMAKE_COMMAND} -G ${generator} -S ${CMAKE_CURRENT_LIST_DIR}/${way} -B ${work}/build
-      -DCMAKE_CXX_COMPILER=${compiler} ${where})
-  run(${CMAKE_COMMAND} --build ${work}/build)
-endif()
-run(${program})
+include(${here}/${case}.cmake)
