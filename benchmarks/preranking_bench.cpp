@@ -29,10 +29,16 @@ struct server {
         std::ranges::copy(std::as_const(data.items).row(missing[i]), rows.row(i).begin());
       return funnel::inference<float>::value(rows);
     };
-    const auto tower = [&](auto& c, const auto& x) { return frozen.model().item(c, x); };
+    const auto tower = [&](auto& c, const auto& x) {
+      return frozen.call(
+          c, [](const auto& m, auto& own, const auto& rows) { return m.item(own, rows); }, x);
+    };
     const auto vectors = funnel::cached_item_vectors(context, tower, cache, items, {1, 1}, inputs);
+    const auto with_item_vectors = [](const auto& m, auto& c, const auto&... x) {
+      return m.with_item_vectors(c, x...);
+    };
     benchmark::DoNotOptimize(
-        frozen.model().with_item_vectors(context, data.user.view(), vectors, data.crosses.view()));
+        frozen.call(context, with_item_vectors, data.user.view(), vectors, data.crosses.view()));
   }
 };
 

@@ -52,7 +52,10 @@ void server::serve(funnel::user_id user, moment when) {
 void server::retrieve_items(funnel::user_id user) {
   users_.clear();
   users_.append(user, shared_.retrieval.periods() - 1, nothing);
-  const auto query = shared_.towers.model().user_vectors(context_, users_.side());
+  const auto user_vectors = [](const auto& model, auto& context, const auto& users) {
+    return model.user_vectors(context, users);
+  };
+  const auto query = shared_.towers.call(context_, user_vectors, users_.side());
   const std::vector<funnel::item_id>& seen = shared_.seen[user];
   const std::size_t count = shared_.index.search(query.row(0), found_, [&](funnel::item_id item) {
     return !std::ranges::binary_search(seen, item);
@@ -103,14 +106,19 @@ candidates server::input(std::span<const funnel::item_id> items,
 }
 
 void server::prerank_items() {
-  const feed_preranker& model = shared_.preranker.model();
+  const auto item_tower = [&](auto& context, const auto& items) {
+    return shared_.preranker.call(context, &feed_preranker::item, items);
+  };
   const auto vectors = funnel::cached_item_vectors(
-      context_, model.item, cache_, retrieved_, version, [&](auto missing) {
+      context_, item_tower, cache_, retrieved_, version, [&](auto missing) {
         pick_rows(shared_.item_numbers, missing, kept_item_);
         return input(missing, kept_item_, {});
       });
   const candidates x = input(retrieved_, item_, cross_);
-  const auto logits = model.with_item_vectors(context_, x, vectors, x);
+  const auto with_item_vectors = [](const auto& model, auto& context, const auto&... inputs) {
+    return model.with_item_vectors(context, inputs...);
+  };
+  const auto logits = shared_.preranker.call(context_, with_item_vectors, x, vectors, x);
   kept_.resize(std::min(sizes_.preranked, retrieved_.size()));
   funnel::top_k(std::span<const float>(logits.data(), logits.rows()), std::span(kept_));
 }

@@ -201,3 +201,34 @@ TEST_CASE("dense: gradients") {
                 return l(context, l(context, x[0]));
               });
 }
+
+TEST_CASE("dense: weights that were replaced by ones of another shape are refused") {
+  const matrix<float> x(2, 3, 1.f);
+  funnel::inference<float> context;
+  funnel::training<float> tape;
+  funnel::dense<float> layer(3, 4);
+  layer.weight.value.assign(2, 4);
+  CHECK(refuses([&] { layer(context, x.view()); }, "funnel::dense: weight is [2, 4]", "[3, 4]"));
+  CHECK(refuses([&] { layer.freeze<funnel::default_arch>(); }, "funnel::dense: weight", "[3, 4]"));
+  layer.weight.value.assign(3, 4);
+  layer.bias.value.assign(1, 2);
+  CHECK(refuses([&] { layer(context, x.view()); }, "funnel::dense: bias is [1, 2]", "[1, 4]"));
+
+  // Between the forward step and the way back.
+  for (const auto& [in, out] : {std::pair<std::size_t, std::size_t>{3, 1}, {5, 4}, {3, 9}}) {
+    layer = funnel::dense<float>(3, 4);
+    const auto y = layer(tape, tape.input(x));
+    const auto loss = tape.make(1, 1);
+    tape.record([y, loss] { y.gradient(0, 0) += loss.gradient(0, 0); });
+    layer = funnel::dense<float>(in, out);
+    CHECK(refuses([&] { tape.backward(loss); }, "funnel::dense", "expected"));
+    tape.clear();
+  }
+}
+
+TEST_CASE("dense: parts put together by hand whose rows do not meet are refused") {
+  const matrix<float> three(3, 2), two(2, 1);
+  const funnel::concatenated<matrix_view<const float>, 2> x{{three.view(), two.view()}};
+  funnel::inference<float> context;
+  CHECK(refuses([&] { funnel::dense<float>(3, 4)(context, x); }, "funnel::dense", "rows"));
+}

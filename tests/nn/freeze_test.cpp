@@ -3,8 +3,10 @@
 #include <funnel/nn/freeze.hpp>
 #include <funnel/nn/initialization.hpp>
 #include <funnel/nn/mlp.hpp>
+#include <funnel/nn/training.hpp>
 
 #include "support/catch.hpp"
+#include "support/errors.hpp"
 #include "support/matrices.hpp"
 
 #include <cstdint>
@@ -60,6 +62,17 @@ struct own_layer {
   void visit_parameters(auto&& visit) { visit("weight", weight); }
 };
 
+/// A model whose tower is called by itself.
+struct stages {
+  funnel::mlp<float> tower{4, {5, 2}};
+
+  funnel::inference<float>::value run(funnel::inference<float>& context,
+                                      const matrix<float>& x) const {
+    return tower(context, x.view());
+  }
+  void visit_parameters(auto&& visit) { visit("tower", tower); }
+};
+
 const ids items_of_a_request{3, 99, 0, 4, 4, 17, 50, 21, 8, 9, 10, 11, 77};
 
 }  // namespace
@@ -70,10 +83,50 @@ TEST_CASE("freeze: the same bits as the model, which stays as it was") {
   funnel::inference<float> context;
   const auto expected = model(context, {7}, items_of_a_request);
   CHECK(same_bits(frozen(context, ids{7}, items_of_a_request), expected));
-  CHECK(same_bits(frozen.model()(context, {7}, items_of_a_request), expected));
   CHECK_FALSE(model.towers[0].layers[0].weight.value.empty());
-  CHECK(frozen.model().towers[1].layers[0].weight.value.empty());  // only the packed form is kept
-  CHECK(frozen.model().towers[0].in() == 16);
+  const auto unpacked = [](const ranker& m, auto&) {
+    return m.towers[1].layers[0].weight.value.size();
+  };
+  CHECK(frozen.call(context, unpacked) == 0);  // only the packed form is kept
+}
+
+TEST_CASE("freeze: call runs one stage, by member, member function or callable") {
+  stages model;
+  funnel::random_generator bits(1);
+  funnel::initialize(model, bits);
+  const auto frozen = funnel::freeze(model);
+  const matrix<float> x = random_matrix<float>(5, 4, 2);
+  funnel::inference<float> context;
+  const auto expected = model.tower(context, x.view());
+  CHECK(same_bits(frozen.call(context, &stages::tower, x.view()), expected));
+  CHECK(same_bits(frozen.call(context, &stages::run, x), expected));
+  const auto run = [](const stages& m, funnel::inference<float>& c, const matrix<float>& rows) {
+    return m.run(c, rows);
+  };
+  CHECK(same_bits(frozen.call(context, run, x), expected));
+  int runs = 0;
+  frozen.call(context, [&](const stages&, auto&) { ++runs; });  // nothing need come of it
+  CHECK(runs == 1);
+}
+
+TEST_CASE("freeze: what code takes out of a frozen model neither trains, nor runs elsewhere") {
+  stages model;
+  const auto frozen = funnel::freeze(model);
+  const matrix<float> x(3, 4, 1.f);
+  funnel::inference<float> context;
+  funnel::inference<float, funnel::scalar_arch> other;
+  funnel::training<float> tape;
+  stages copy;
+  frozen.call(context, [&](const stages& m, auto&) { copy = m; });
+  CHECK(refuses([&] { copy.tower(tape, tape.input(x)); }, "funnel::dense", "is frozen"));
+  CHECK(refuses([&] { copy.tower(other, x.view()); }, "funnel::dense", "another instruction set"));
+  CHECK(refuses([&] { funnel::freeze(copy); }, "funnel::dense::freeze", "is frozen"));
+  CHECK(refuses([&] { copy.tower.layers[0].freeze<funnel::scalar_arch>(); },
+                "funnel::dense::freeze", "is frozen"));
+  // Straight from inside, on a context that the code brings itself.
+  const auto train = [&](const stages& m, auto&) { m.tower(tape, tape.input(x)); };
+  CHECK(refuses([&] { frozen.call(context, train); }, "funnel::dense", "is frozen"));
+  CHECK(same_bits(copy.run(context, x), frozen.call(context, &stages::run, x)));
 }
 
 TEST_CASE("freeze: for another instruction set, on a context of it") {

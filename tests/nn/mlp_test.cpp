@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
+#include <funnel/nn/freeze.hpp>
 #include <funnel/nn/initialization.hpp>
 #include <funnel/nn/mlp.hpp>
 
 #include "support/catch.hpp"
+#include "support/cpu_time.hpp"
 #include "support/errors.hpp"
 #include "support/gradients.hpp"
 #include "support/matrices.hpp"
@@ -87,4 +89,52 @@ TEST_CASE("mlp: gradients, with a user of one row and with dropout") {
   const std::vector<shape> shapes{{1, 2}, {4, 3}};
   check_layer(mlp<double>(5, {6, 4, 2}, {.hidden = activation::gelu}), shapes, run);
   check_layer(mlp<double>(5, {6, 4, 2}, {.hidden = activation::tanh, .dropout = 0.3}), shapes, run);
+}
+
+TEST_CASE("mlp: a request in several blocks gives a row the bits it has alone") {
+  constexpr std::size_t n = 513;  // two blocks of 256 rows, and one of a single row
+  const mlp<float> tower = random_mlp<float>(11, {7, 5, 2}, {.hidden = activation::silu});
+  const auto frozen = funnel::freeze(tower);
+  const matrix<float> user = random_matrix<float>(1, 2, 2);
+  const matrix<float> place = random_matrix<float>(1, 3, 3);
+  const matrix<float> items = random_matrix<float>(n, 6, 4);
+  funnel::inference<float> context;
+  const auto check = [&](const auto& in_order) {
+    const auto many = in_order(user.view(), place.view(), items.view());
+    const auto whole = tower(context, many);
+    CHECK(same_bits(frozen(context, many), whole));
+    for (const std::size_t i : size_list{0, 255, 256, 511, 512}) {
+      const auto alone = in_order(user.view(), place.view(), items.view().middle_rows(i, 1));
+      CHECK(same_bits(tower(context, alone), whole.middle_rows(i, 1)));
+      CHECK(same_bits(frozen(context, alone), whole.middle_rows(i, 1)));
+    }
+  };
+  check([&](auto u, auto p, auto v) { return concat(context, u, p, v); });
+  check([&](auto u, auto p, auto v) { return concat(context, u, v, p); });
+  check([&](auto u, auto p, auto v) { return concat(context, v, u, p); });
+}
+
+TEST_CASE("mlp: the user's product is made once for all blocks of a request") {
+  // The user's input is all there is to compute; 16 blocks must not cost 16 times one.
+  const std::size_t in = 100000;
+  const mlp<float> tower(in + 1, {8, 1});
+  const auto frozen = funnel::freeze(tower);
+  const matrix<float> user(1, in, 1.f);
+  const matrix<float> items(16 * 256, 1, 1.f);
+  funnel::inference<float> context;
+  const auto seconds = [&](std::size_t rows) {
+    return cpu_time([&] {
+      frozen(context, concat(context, user, items.view().middle_rows(0, rows)));
+      context.reset();
+    });
+  };
+  CHECK(seconds(16 * 256) < 4 * seconds(256));
+}
+
+TEST_CASE("mlp: one without layers is refused") {
+  const mlp<float> none;
+  funnel::inference<float> context;
+  const matrix<float> x(2, 3);
+  CHECK(refuses([&] { none(context, x.view()); }, "funnel::mlp", "layers is empty"));
+  CHECK(refuses([&] { none.in(); }, "funnel::mlp", "layers is empty"));
 }

@@ -128,8 +128,12 @@ TEST_CASE("three_tower: item vectors from before, any batch, training, frozen: t
   const matrix<double> kept(model.item(context, items));
   CHECK(
       same_bits(model.with_item_vectors(context, user.view(), kept.view(), crosses.view()), whole));
-  CHECK(same_bits(
-      frozen.model().with_item_vectors(context, user.view(), kept.view(), crosses.view()), whole));
+  const auto with_item_vectors = [](const auto& m, auto& c, const auto&... x) {
+    return m.with_item_vectors(c, x...);
+  };
+  CHECK(same_bits(frozen.call(context, with_item_vectors, user.view(), kept.view(), crosses.view()),
+                  whole));
+  CHECK(same_bits(frozen.call(context, &preranker::item, items), kept));
   for (const std::size_t size : size_list{1, 7, n}) {
     for (const std::size_t begin : size_list{0, n - size}) {
       const auto rows = whole.middle_rows(begin, size);

@@ -4,6 +4,7 @@
 #include <funnel/ranking/mmoe.hpp>
 
 #include "support/catch.hpp"
+#include "support/cpu_time.hpp"
 #include "support/errors.hpp"
 #include "support/gradients.hpp"
 #include "support/matrices.hpp"
@@ -209,14 +210,15 @@ TEST_CASE("mmoe: frozen it gives the same bits") {
   const auto check = [&]<class Arch>(Arch, const mmoe_options& options) {
     const mmoe<float, 3> experts = random_mmoe<float, 3>(11, options);
     const auto frozen = funnel::freeze<Arch>(experts);
-    CHECK(frozen.model().out() == experts.out());
     for (const std::size_t n : size_list{0, 1, 7, 64}) {
       funnel::inference<float, Arch> context;
       const auto x = concat(context, user, items.view().middle_rows(0, n));
       const auto expected = experts(context, x);
       const auto found = frozen(context, x);
       const auto gates = experts.gate_weights(context, x);
-      const auto frozen_gates = frozen.model().gate_weights(context, x);
+      const auto frozen_gates = frozen.call(
+          context, [](const auto& m, auto& c, const auto& rows) { return m.gate_weights(c, rows); },
+          x);
       for (std::size_t t = 0; t < 3; ++t) {
         CHECK(same_bits(found[t], expected[t]));
         CHECK(same_bits(frozen_gates[t], gates[t]));
@@ -257,4 +259,78 @@ TEST_CASE("mmoe: what is refused") {
   const matrix<float> wide(5, 4);
   CHECK(refuses([&] { experts(context, wide.view()); }, "funnel::dense", "4 columns, expected 3"));
   CHECK(refuses([&] { frozen(context, wide.view()); }, "funnel::dense", "4 columns, expected 3"));
+}
+
+TEST_CASE("mmoe: a request in several blocks gives a row the bits it has alone") {
+  constexpr std::size_t n = 513;  // two blocks of 256 rows, and one of a single row
+  const mmoe<float, 2> experts = random_mmoe<float, 2>(9, {.experts = 3, .expert_sizes = {7, 4}});
+  const auto frozen = funnel::freeze(experts);
+  const matrix<float> user = random_matrix<float>(1, 4, 2);
+  const matrix<float> items = random_matrix<float>(n, 5, 4);
+  funnel::inference<float> context;
+  const auto check = [&](const auto& in_order) {
+    const auto many = in_order(user.view(), items.view());
+    const auto whole = experts(context, many);
+    const auto served = frozen(context, many);
+    for (std::size_t t = 0; t < 2; ++t) CHECK(same_bits(served[t], whole[t]));
+    for (const std::size_t i : size_list{0, 255, 256, 511, 512}) {
+      const auto alone = in_order(user.view(), items.view().middle_rows(i, 1));
+      const auto row = experts(context, alone);
+      const auto served_row = frozen(context, alone);
+      for (std::size_t t = 0; t < 2; ++t) {
+        CHECK(same_bits(row[t], whole[t].middle_rows(i, 1)));
+        CHECK(same_bits(served_row[t], whole[t].middle_rows(i, 1)));
+      }
+    }
+  };
+  check([&](auto u, auto v) { return concat(context, u, v); });
+  check([&](auto u, auto v) { return concat(context, v, u); });
+}
+
+TEST_CASE("mmoe: the user's product is made once for all blocks of a request") {
+  // The user's input is all there is to compute; 16 blocks must not cost 16 times one.
+  const std::size_t in = 50000;
+  const mmoe<float, 1> experts(in + 1, {.experts = 2, .expert_sizes = {4}});
+  const auto frozen = funnel::freeze(experts);
+  const matrix<float> user(1, in, 1.f);
+  const matrix<float> items(16 * 256, 1, 1.f);
+  funnel::inference<float> context;
+  const auto seconds = [&](std::size_t rows) {
+    return cpu_time([&] {
+      frozen(context, concat(context, user, items.view().middle_rows(0, rows)));
+      context.reset();
+    });
+  };
+  CHECK(seconds(16 * 256) < 4 * seconds(256));
+}
+
+TEST_CASE("mmoe: frozen with experts that differ, it packs each by itself") {
+  mmoe<float, 1> experts = random_mmoe<float, 1>(3, {.experts = 2, .expert_sizes = {5, 2}});
+  experts.experts[1] = funnel::mlp<float>(3, {8, 2}, {.hidden = funnel::activation::tanh});
+  experts.experts[1].layers[0].weight.value = random_matrix<float>(3, 8, 5);
+  const auto frozen = funnel::freeze(experts);
+  funnel::inference<float> context;
+  for (const std::size_t n : size_list{4, 300}) {
+    const matrix<float> x = random_matrix<float>(n, 3, 6);
+    CHECK(same_bits(frozen(context, x)[0], experts(context, x)[0]));
+  }
+}
+
+TEST_CASE("mmoe: what grew or was frozen is refused") {
+  mmoe<float, 2> experts = random_mmoe<float, 2>(3, {.experts = 2, .expert_sizes = {2}});
+  const matrix<float> x = random_matrix<float>(4, 3, 6);
+  funnel::inference<float> context;
+  mmoe<float, 2> grown = experts;
+  grown.experts.push_back(grown.experts.front());
+  CHECK(refuses([&] { grown(context, x); }, "funnel::mmoe", "4 outputs, expected 6"));
+  CHECK(refuses([&] { funnel::freeze(grown); }, "funnel::mmoe", "4 outputs, expected 6"));
+  CHECK(refuses([&] { mmoe<float, 2>()(context, x); }, "funnel::mmoe", "experts is empty"));
+  experts.freeze<funnel::default_arch>();
+  CHECK(refuses([&] { experts.freeze<funnel::default_arch>(); }, "funnel::dense", "is frozen"));
+  funnel::training<float> tape;
+  CHECK(refuses([&] { experts(tape, tape.input(x)); }, "funnel::dense", "is frozen"));
+  const auto gates = experts.gate_weights(context, x);
+  const std::array<funnel::variable<float>, 2> weights{tape.make(4, 2), tape.make(4, 2)};
+  CHECK(refuses([&] { experts.mix(tape, tape.input(x), weights); }, "funnel::dense", "weight is"));
+  CHECK(gates[0].rows() == 4);
 }

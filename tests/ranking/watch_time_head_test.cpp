@@ -66,9 +66,10 @@ TEST_CASE("watch_time_head: shapes, names, and frozen the same bits") {
   head.logit.weight.value = random_matrix<float>(5, 1, 1);
   CHECK(funnel::count_parameters(head) == 6);
   const auto frozen = funnel::freeze(head);
-  CHECK(frozen.model().unit == 10);
-  CHECK(frozen.model().longest == 600);
   funnel::inference<float> context;
+  const auto seconds = [](const auto& m, auto&, float z) { return m.seconds(z); };
+  CHECK(frozen.call(context, seconds, 0.f) == 10);
+  CHECK(frozen.call(context, seconds, 50.f) == 600);
   for (const std::size_t n : size_list{0, 1, 7}) {
     const matrix<float> x = random_matrix<float>(n, 5, 2);
     const auto z = head(context, x.view());

@@ -58,7 +58,8 @@ class server {
  public:
   explicit server(std::size_t cached) : cache_(cached, vector_width) {
     funnel::inference<float> context;
-    index_ = funnel::vector_index<>(retrieve_.model().item_vectors(context, items_.view()));
+    const auto vectors = [](const auto& m, auto& c, const auto& x) { return m.item_vectors(c, x); };
+    index_ = funnel::vector_index<>(retrieve_.call(context, vectors, items_.view()));
   }
 
   /// The page, valid until the next call.
@@ -70,17 +71,27 @@ class server {
       return std::span<T>(scratch.allocate<T>(n), n);
     };
 
-    const auto query = retrieve_.model().user_vectors(context_, user.user.view());
+    const auto user_vectors = [](const auto& m, auto& c, const auto& x) {
+      return m.user_vectors(c, x);
+    };
+    const auto query = retrieve_.call(context_, user_vectors, user.user.view());
     auto found = room(funnel::scored_item{}, retrieved);
     found = found.first(index_.search(query.row(0), found, [](item_id i) { return i % 5 != 0; }));
 
     const auto items = room(item_id{}, found.size());
     std::ranges::transform(found, items.begin(), &funnel::scored_item::item);
+    const auto item_tower = [&](auto& c, const auto& x) {
+      return prerank_.call(
+          c, [](const auto& m, auto& inner, const auto& rows) { return m.item(inner, rows); }, x);
+    };
     const auto vectors = funnel::cached_item_vectors(
-        context_, prerank_.model().item, cache_, items, {.model = 1},
+        context_, item_tower, cache_, items, {.model = 1},
         [&](std::span<const item_id> missing) { return numbers_of(missing); });
-    const auto prerank_scores = prerank_.model().with_item_vectors(
-        context_, user.user.view(), vectors, numbers_of(items).middle_cols(0, 2));
+    const auto with_item_vectors = [](const auto& m, auto& c, const auto&... x) {
+      return m.with_item_vectors(c, x...);
+    };
+    const auto prerank_scores = prerank_.call(context_, with_item_vectors, user.user.view(),
+                                              vectors, numbers_of(items).middle_cols(0, 2));
     const auto kept = room(std::uint32_t{}, std::min(ranked, found.size()));
     funnel::top_k(std::span<const float>(prerank_scores.data(), prerank_scores.rows()), kept);
 
@@ -95,7 +106,9 @@ class server {
                                         candidates.size(), ranker_tasks);
     for (std::size_t i = 0; i < candidates.size(); ++i) {
       for (std::size_t t = 0; t < watch; ++t) objectives(i, t) = funnel::sigmoid(z[t](i, 0));
-      objectives(i, watch) = rank_.model().watch_head.seconds(z[watch](i, 0));
+      objectives(i, watch) = rank_.call(
+          context_, [](const auto& m, auto&, float logit) { return m.watch_head.seconds(logit); },
+          z[watch](i, 0));
     }
     const auto scores = room(float{}, candidates.size());
     funnel::fuse(funnel::click_times_weighted_sum<3>{{1, 2, .01f}}, objectives, scores, scratch);

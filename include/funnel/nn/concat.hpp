@@ -103,13 +103,12 @@ Variable columns(const Variable& value, std::size_t begin, std::size_t count) {
 }
 
 /// Calls `run(rows of x, the first of them)` for blocks of rows; what it makes is gone after each.
-template <Context C, class Run>
-void in_row_blocks(C& context, const auto& x, const Run& run) {
-  const auto whole = as_concatenated(as_value(context, x));
-  const std::size_t n = whole.rows();
+template <Context C, std::size_t N, class Run>
+void in_row_blocks(C& context, const concatenated<value_of<C>, N>& x, const Run& run) {
+  const std::size_t n = x.rows();
   for (std::size_t begin = 0; begin < n; begin += rows_in_cache) {
     const arena::scope temporary(context.scratch());
-    auto block = whole;
+    auto block = x;
     for (auto& part : block.parts) {
       if (part.rows() != 1) part = part.middle_rows(begin, std::min(rows_in_cache, n - begin));
     }

@@ -3,53 +3,88 @@
 
 #include <funnel/nn/activation.hpp>
 #include <funnel/nn/concat.hpp>
+#include <funnel/nn/detail/packed_weights.hpp>
 #include <funnel/nn/parameter.hpp>
 #include <funnel/nn/training.hpp>
 #include <funnel/simd/dense.hpp>
 #include <funnel/simd/dense_gradient.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 
 namespace funnel {
 namespace detail {
 
-/// y = function(bias + x W) on packed panels, part by part: ((bias + x_1 W_1) + x_2 W_2) + ...
-///
-/// The order of the sums does not depend on the number of rows. Parts of one row that come first
-/// are multiplied once, and what they give is where the rows of the others start.
+/// What all rows of x share in the product of a layer: packed weights, and what the parts of one row
+/// give. It is computed once, though the rows be taken in blocks.
+template <class T, std::size_t N>
+struct shared_products {
+  const T* panels;
+  const T* bias;
+  /// Of a part with one row, where there are more: bias + x_1 W_1 + ... up to it where such parts
+  /// come first, x_i W_i after that. Null for the other parts.
+  std::array<const T*, N> rows{};
+};
+
 template <class Arch, class T, std::size_t N>
-void linear_forward(Arch arch, arena& scratch, const concatenated<matrix_view<const T>, N>& x,
-                    const T* panels, const T* bias, matrix_view<T> y, activation function) {
-  const std::size_t out = y.cols();
+shared_products<T, N> multiply_shared(Arch arch, arena& scratch,
+                                      const concatenated<matrix_view<const T>, N>& x,
+                                      const T* panels, const T* bias, std::size_t out) {
+  shared_products<T, N> shared{panels, bias};
+  const std::size_t n = x.rows();
   const std::size_t in = x.cols();
   const T* start = bias;
+  const T* zeros = nullptr;  // where a part starts that comes after one of n rows
+  std::size_t first = 0;     // the first input of the part
+  for (std::size_t part = 0; part < N; ++part) {
+    const matrix_view<const T>& xs = x.parts[part];
+    if (xs.rows() == 1 && n != 1) {
+      const matrix_view<T> row(scratch.allocate<T>(out), 1, out);
+      dense_kernel(arch, dense_arguments<T>{xs, panels + first * dense_tile<Arch, T>::cols, in,
+                                            start, 0, row, activation::identity});
+      shared.rows[part] = row.data();
+      if (zeros == nullptr) start = row.data();
+    } else if (zeros == nullptr) {
+      T* values = scratch.allocate<T>(out);
+      std::fill_n(values, out, T(0));
+      start = zeros = values;
+    }
+    first += xs.cols();
+  }
+  return shared;
+}
+
+/// y = function(bias + x W) on packed panels, part by part: ((bias + x_1 W_1) + x_2 W_2) + ...
+///
+/// The order of the sums does not depend on the number of rows. What parts of one row give that come
+/// first is where the rows of the others start.
+template <class Arch, class T, std::size_t N>
+void linear_forward(Arch arch, const concatenated<matrix_view<const T>, N>& x,
+                    const shared_products<T, N>& shared, matrix_view<T> y, activation function) {
+  const std::size_t out = y.cols();
+  const std::size_t in = x.cols();
+  const T* start = shared.bias;
   std::size_t start_stride = 0;
+  bool started = false;   // y holds a sum
   std::size_t first = 0;  // the first input of the part
   for (std::size_t part = 0; part < N; ++part) {
     const matrix_view<const T>& xs = x.parts[part];
     const bool last = part + 1 == N;
-    const bool one_row = xs.rows() == 1 && y.rows() != 1;
-    const T* part_panels = panels + first * dense_tile<Arch, T>::cols;
-    if (one_row && start_stride == 0) {
+    const T* row = shared.rows[part];
+    if (row != nullptr && !started) {
       FUNNEL_ASSERT(!last);  // a part with y.rows() rows is still to come
-      matrix_view<T> row(scratch.allocate<T>(out), 1, out);
-      dense_kernel(arch,
-                   dense_arguments<T>{xs, part_panels, in, start, 0, row, activation::identity});
-      start = row.data();
-    } else if (one_row) {
-      matrix_view<T> row(scratch.allocate<T>(out), 1, out);
-      T* zeros = scratch.allocate<T>(out);
-      std::fill_n(zeros, out, T(0));
-      dense_kernel(arch,
-                   dense_arguments<T>{xs, part_panels, in, zeros, 0, row, activation::identity});
+      start = row;
+    } else if (row != nullptr) {
       for (std::size_t i = 0; i < y.rows(); ++i) {
-        for (std::size_t j = 0; j < out; ++j) y(i, j) += row(0, j);
+        for (std::size_t j = 0; j < out; ++j) y(i, j) += row[j];
         if (last) activation_kernel(arch, y.row(i).data(), y.row(i).data(), out, function);
       }
     } else {
+      const T* part_panels = shared.panels + first * dense_tile<Arch, T>::cols;
       dense_kernel(arch, dense_arguments<T>{xs, part_panels, in, start, start_stride, y,
                                             last ? function : activation::identity});
+      started = true;
       start = y.data();
       start_stride = y.rows() == 1 ? 0 : y.stride();
     }
@@ -97,7 +132,9 @@ struct dense_options {
 ///
 /// Shapes      x [n, in] as a value or a concatenation; y [n, out]; weight [in, out]; bias [1,
 ///             out].
-/// Errors      std::invalid_argument if x has another number of columns.
+/// Errors      std::invalid_argument if x has another number of columns, its parts have different
+///             numbers of rows, or the weights were replaced by ones of another shape; on a training
+///             context or another instruction set if the layer is frozen.
 /// Cost        2 n in out operations; for parts with one row 2 in out.
 /// Numerics    A row gives the same bits in every batch. A NaN input makes that row's outputs NaN.
 template <class T>
@@ -127,21 +164,51 @@ class dense {
 
   template <Context C, std::size_t N>
   value_of<C> operator()(C& context, const concatenated<value_of<C>, N>& x) const {
-    if (x.cols() != in_)
-      detail::fail("funnel::dense: x has ", x.cols(), " columns, expected ", in_);
+    check(x);
     const auto y = context.make(x.rows(), out_);
-    concatenated<matrix_view<const T>, N> values;
-    std::ranges::transform(x.parts, values.parts.begin(),
-                           [](const auto& part) { return view(part); });
     if constexpr (!C::is_training) {
-      forward(context, values, writable(y), function);
+      const arena::scope temporary(context.scratch());
+      detail::linear_forward(typename C::arch{}, x, shared(context, x), y, function);
       return y;
     } else {
+      packed_.check_empty("funnel::dense");
       const bool fused = detail::slope_needs_output_only(function);
-      forward(context, values, writable(y), fused ? function : activation::identity);
+      forward(context, x, y, fused ? function : activation::identity);
       context.record([this, &context, x, y, fused] { backward(context, x, y, fused); });
       return fused ? y : activate(context, y, function);
     }
+  }
+
+  /// What all rows of x share, for callers that take them in blocks: the layer on a block is
+  /// `on_block(context, block, shared)`. Lives in the context's scratch.
+  template <Context C, std::size_t N>
+  detail::shared_products<T, N> shared(C& context,
+                                       const concatenated<matrix_view<const T>, N>& x) const {
+    check(x);
+    using arch = typename C::arch;
+    arena& scratch = context.scratch();
+    const T* panels;
+    if (packed_.empty()) {
+      T* packed = scratch.template allocate<T>(packed_size<arch, T>(in_, out_));
+      pack_weights_kernel(arch{}, weight.value.data(), out_, in_, out_, packed);
+      panels = packed;
+    } else {
+      panels = packed_.template data<arch>("funnel::dense");
+    }
+    const T* start = bias.value.data();
+    if (bias.value.empty()) {
+      T* zeros = scratch.template allocate<T>(out_);
+      std::fill_n(zeros, out_, T(0));
+      start = zeros;
+    }
+    return detail::multiply_shared(arch{}, scratch, x, panels, start, out_);
+  }
+  template <Context C, std::size_t N>
+  value_of<C> on_block(C& context, const concatenated<value_of<C>, N>& block,
+                       const detail::shared_products<T, N>& shared) const {
+    const auto y = context.make(block.rows(), out_);
+    detail::linear_forward(typename C::arch{}, block, shared, y, function);
+    return y;
   }
 
   void visit_parameters(auto&& visit) {
@@ -150,41 +217,46 @@ class dense {
   }
 
   /// Packs the weights for `Arch` once and lets go of the unpacked ones: for serving only.
+  /// Errors      std::invalid_argument if the layer is frozen already.
   template <class Arch>
   void freeze() {
-    panels_.resize(packed_size<Arch, T>(in_, out_));
-    pack_weights_kernel(Arch{}, weight.value.data(), out_, in_, out_, panels_.data());
+    packed_.check_empty("funnel::dense::freeze");
+    check_parameters();
+    T* panels = packed_.template make<Arch>(packed_size<Arch, T>(in_, out_));
+    pack_weights_kernel(Arch{}, weight.value.data(), out_, in_, out_, panels);
     weight = {};
   }
 
  private:
+  void check_parameters() const {
+    if (packed_.empty()) detail::check_shape("funnel::dense: weight", weight, in_, out_);
+    if (!bias.value.empty()) detail::check_shape("funnel::dense: bias", bias, 1, out_);
+  }
+  void check(const auto& x) const {
+    if (x.cols() != in_)
+      detail::fail("funnel::dense: x has ", x.cols(), " columns, expected ", in_);
+    for (const auto& part : x.parts) detail::common_rows("funnel::dense", part, x);
+    check_parameters();
+  }
+
   template <class C, std::size_t N>
-  void forward(C& context, const concatenated<matrix_view<const T>, N>& x, matrix_view<T> y,
+  void forward(C& context, const concatenated<variable<T>, N>& x, const variable<T>& y,
                activation applied) const {
-    using arch = typename C::arch;
-    arena& scratch = context.scratch();
-    const arena::scope temporary(scratch);
-    const T* panels = panels_.data();
-    if (panels_.empty()) {
-      T* packed = scratch.template allocate<T>(packed_size<arch, T>(in_, out_));
-      pack_weights_kernel(arch{}, weight.value.data(), out_, in_, out_, packed);
-      panels = packed;
-    } else {
-      FUNNEL_ASSERT(panels_.size() == (packed_size<arch, T>(in_, out_)));
-    }
-    const T* start = bias.value.data();
-    if (bias.value.empty()) {
-      T* zeros = scratch.template allocate<T>(out_);
-      std::fill_n(zeros, out_, T(0));
-      start = zeros;
-    }
-    detail::linear_forward(arch{}, scratch, x, panels, start, y, applied);
+    const arena::scope temporary(context.scratch());
+    concatenated<matrix_view<const T>, N> values;
+    std::ranges::transform(x.parts, values.parts.begin(),
+                           [](const auto& part) { return view(part); });
+    detail::linear_forward(typename C::arch{}, values, shared(context, values), y.values, applied);
   }
 
   template <class C, std::size_t N>
   void backward(C& context, const concatenated<variable<T>, N>& x, const variable<T>& y,
                 bool fused) const {
     using arch = typename C::arch;
+    check(x);  // the weights may have been replaced since the forward step
+    if (y.cols() != out_)
+      detail::fail("funnel::dense: out is ", out_, ", expected ", y.cols(),
+                   " as in the forward step");
     arena& scratch = context.scratch();
     const arena::scope temporary(scratch);
     matrix_view<const T> g = y.gradient;
@@ -212,7 +284,7 @@ class dense {
 
   std::size_t in_ = 0;
   std::size_t out_ = 0;
-  detail::aligned_vector<T> panels_;
+  detail::packed_weights<T> packed_;
 };
 
 }  // namespace funnel

@@ -25,7 +25,7 @@ struct mlp_options {
 /// Shapes      x [n, in] as a value or a concatenation; y [n, sizes.back()].
 /// Errors      std::invalid_argument if there is no size, or x has another number of columns.
 /// Cost        that of its layers. Serving takes 256 rows at a time through all of them; what
-///             depends on one row alone is computed once for each 256.
+///             depends on one row alone is computed once.
 template <class T>
 struct mlp {
   std::vector<dense<T>> layers;
@@ -48,21 +48,25 @@ struct mlp {
     }
   }
 
-  std::size_t in() const { return layers.front().in(); }
-  std::size_t out() const { return layers.back().out(); }
+  std::size_t in() const { return some_layers().front().in(); }
+  std::size_t out() const { return some_layers().back().out(); }
 
   template <Context C>
   value_of<C> operator()(C& context, const auto& x) const {
     if constexpr (!C::is_training) {
       if (layers.size() > 1 && x.rows() > detail::rows_in_cache) {
+        const auto whole = detail::as_concatenated(detail::as_value(context, x));
         const auto y = context.make(x.rows(), out());
-        detail::in_row_blocks(context, x, [&](const auto& rows, std::size_t begin) {
-          detail::copy_rows(rest(context, layers.front()(context, rows)), y, begin);
+        const arena::scope temporary(context.scratch());
+        const auto shared = layers.front().shared(context, whole);
+        detail::in_row_blocks(context, whole, [&](const auto& rows, std::size_t begin) {
+          const value_of<C> hidden = layers.front().on_block(context, rows, shared);
+          detail::copy_rows(rest(context, hidden), y, begin);
         });
         return y;
       }
     }
-    return rest(context, layers.front()(context, x));
+    return rest(context, some_layers().front()(context, x));
   }
 
   /// The layers after the first, on what the first gave: for callers that run several first layers
@@ -75,6 +79,12 @@ struct mlp {
   }
 
   void visit_parameters(auto&& visit) { visit("layers", layers); }
+
+ private:
+  const std::vector<dense<T>>& some_layers() const {
+    if (layers.empty()) detail::fail("funnel::mlp: layers is empty, expected one or more");
+    return layers;
+  }
 };
 
 }  // namespace funnel

@@ -53,6 +53,14 @@ inline constexpr bool is_parameter = false;
 template <class T>
 inline constexpr bool is_parameter<parameter<T>> = true;
 
+/// Errors      std::invalid_argument if a parameter is not [rows, cols]; `name` is of the layer and it.
+template <class T>
+void check_shape(const char* name, const parameter<T>& p, std::size_t rows, std::size_t cols) {
+  if (p.rows() != rows || p.cols() != cols) {
+    fail(name, " is [", p.rows(), ", ", p.cols(), "], expected [", rows, ", ", cols, "]");
+  }
+}
+
 /// Stands where only the shape of `visit_parameters` is asked for.
 struct ignore_fields {
   void operator()(std::string_view, auto&) const {}

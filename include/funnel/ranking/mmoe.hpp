@@ -8,6 +8,7 @@
 #include <array>
 #include <cstddef>
 #include <limits>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -82,7 +83,8 @@ struct mmoe_options {
 /// Errors      std::invalid_argument if there is no expert, a dropout rate is outside [0, 1), or x has
 ///             another number of columns.
 /// Cost        K experts once, whatever the number of tasks. Frozen, the experts' first layers are
-///             one product. Serving takes 256 rows at a time, as `mlp` does.
+///             one product. Serving takes 256 rows at a time; what depends on the user alone is computed
+///             once.
 /// Source      Ma et al., KDD 2018, equations 5 to 7; formulas items 4 and 5.
 template <class T, std::size_t Tasks>
 class mmoe {
@@ -107,22 +109,16 @@ class mmoe {
     gates = dense<T>(in, Tasks * options.experts, {.bias = false});
   }
 
-  std::size_t out() const { return experts.front().out(); }
+  std::size_t out() const {
+    check_experts();
+    return experts.front().out();
+  }
 
   template <Context C>
   std::array<value_of<C>, Tasks> operator()(C& context, const auto& x) const {
     if constexpr (!C::is_training) {
-      if (x.rows() > detail::rows_in_cache) {
-        std::array<matrix_view<T>, Tasks> mixed;
-        for (auto& values : mixed) values = context.make(x.rows(), out());
-        detail::in_row_blocks(context, x, [&](const auto& rows, std::size_t begin) {
-          const auto part = mix(context, rows, gate_weights(context, rows));
-          for (std::size_t t = 0; t < Tasks; ++t) detail::copy_rows(part[t], mixed[t], begin);
-        });
-        std::array<value_of<C>, Tasks> values;
-        std::ranges::copy(mixed, values.begin());
-        return values;
-      }
+      if (x.rows() > detail::rows_in_cache)
+        return serve_blocks(context, detail::as_concatenated(detail::as_value(context, x)));
     }
     return mix(context, x, gate_weights(context, x));
   }
@@ -130,31 +126,19 @@ class mmoe {
   /// The weight of every expert for every task, [n, K] a task: what `gate_diagnostics` looks at.
   template <Context C>
   std::array<value_of<C>, Tasks> gate_weights(C& context, const auto& x) const {
-    const std::size_t k = experts.size();
-    const auto logits = gates(context, x);
-    std::array<value_of<C>, Tasks> weights;
-    for (std::size_t t = 0; t < Tasks; ++t)
-      weights[t] = gate_softmax(context, detail::columns(logits, t * k, k), gate_dropout);
-    return weights;
+    check_experts();
+    return weights_of_tasks<C>(context, gates(context, x));
   }
 
   /// The experts mixed by given weights.
   template <Context C>
   std::array<value_of<C>, Tasks> mix(C& context, const auto& x,
                                      const std::array<value_of<C>, Tasks>& weights) const {
-    using value = value_of<C>;
-    const std::span<value> outputs(context.scratch().template allocate<value>(experts.size()),
-                                   experts.size());
+    check_experts();
     if constexpr (!C::is_training) {
-      if (first_layers_.out() > 0) {
-        const auto first = first_layers_(context, x);
-        const std::size_t width = first.cols() / experts.size();
-        for (std::size_t k = 0; k < experts.size(); ++k) {
-          outputs[k] = experts[k].rest(context, value(first.middle_cols(k * width, width)));
-        }
-        return mix_outputs<C>(context, outputs, weights);
-      }
+      if (joined()) return mix_rest<C>(context, first_layers_(context, x), weights);
     }
+    const auto outputs = room_for_outputs<C>(context);
     for (std::size_t k = 0; k < experts.size(); ++k)
       std::construct_at(&outputs[k], experts[k](context, x));
     return mix_outputs<C>(context, outputs, weights);
@@ -165,20 +149,108 @@ class mmoe {
     visit("gates", gates);
   }
 
-  /// Joins the experts' first layers into one product, and packs the rest.
+  /// Joins the experts' first layers into one product, where they are alike, and packs the rest.
   template <class Arch>
   void freeze() {
-    first_layers_ = joined_first_layers();
-    first_layers_.template freeze<Arch>();
-    gates.template freeze<Arch>();
+    check_experts();
+    gates.template freeze<Arch>();  // refuses a model that is frozen
+    const bool join = alike();
+    if (join) {
+      first_layers_ = joined_first_layers();
+      first_layers_.template freeze<Arch>();
+    }
     for (mlp<T>& expert : experts) {
-      expert.layers.front().weight = {};
-      for (std::size_t i = 1; i < expert.layers.size(); ++i)
+      if (join) expert.layers.front().weight = {};
+      for (std::size_t i = join ? 1 : 0; i < expert.layers.size(); ++i)
         expert.layers[i].template freeze<Arch>();
     }
   }
 
  private:
+  void check_experts() const {
+    if (experts.empty()) detail::fail("funnel::mmoe: experts is empty, expected one or more");
+    for (const mlp<T>& expert : experts) expert.in();  // an expert has layers
+    if (gates.out() != Tasks * experts.size()) {
+      detail::fail("funnel::mmoe: gates have ", gates.out(), " outputs, expected ",
+                   Tasks * experts.size(), " for ", experts.size(), " experts");
+    }
+  }
+  bool joined() const { return first_layers_.out() > 0; }
+  /// True where the experts' first layers differ in their values alone.
+  bool alike() const {
+    return std::ranges::all_of(experts, [&](const mlp<T>& expert) {
+      const dense<T>& a = expert.layers.front();
+      const dense<T>& b = experts.front().layers.front();
+      return a.in() == b.in() && a.out() == b.out() && a.function == b.function &&
+             a.bias.cols() == b.bias.cols();
+    });
+  }
+
+  template <Context C>
+  std::array<value_of<C>, Tasks> weights_of_tasks(C& context, const value_of<C>& logits) const {
+    const std::size_t k = experts.size();
+    std::array<value_of<C>, Tasks> weights;
+    for (std::size_t t = 0; t < Tasks; ++t)
+      weights[t] = gate_softmax(context, detail::columns(logits, t * k, k), gate_dropout);
+    return weights;
+  }
+
+  template <Context C>
+  std::span<value_of<C>> room_for_outputs(C& context) const {
+    using value = value_of<C>;
+    return {context.scratch().template allocate<value>(experts.size()), experts.size()};
+  }
+
+  /// The experts after their first layers, whose outputs lie side by side, mixed.
+  template <Context C>
+  std::array<value_of<C>, Tasks> mix_rest(C& context, const value_of<C>& first,
+                                          const std::array<value_of<C>, Tasks>& weights) const {
+    const auto outputs = room_for_outputs<C>(context);
+    const std::size_t width = first.cols() / experts.size();
+    for (std::size_t k = 0; k < experts.size(); ++k) {
+      const value_of<C> hidden = first.middle_cols(k * width, width);
+      std::construct_at(&outputs[k], experts[k].rest(context, hidden));
+    }
+    return mix_outputs<C>(context, outputs, weights);
+  }
+
+  /// 256 rows at a time; what all of them share is computed once.
+  template <Context C, std::size_t N>
+  std::array<value_of<C>, Tasks> serve_blocks(C& context,
+                                              const concatenated<value_of<C>, N>& x) const {
+    std::array<matrix_view<T>, Tasks> mixed;
+    for (auto& values : mixed) values = context.make(x.rows(), out());
+    const arena::scope temporary(context.scratch());
+    const auto of_gates = gates.shared(context, x);
+    using shared_products = detail::shared_products<T, N>;
+    const std::span<shared_products> of_first(
+        context.scratch().template allocate<shared_products>(experts.size()), experts.size());
+    if (joined()) {
+      std::construct_at(&of_first[0], first_layers_.shared(context, x));
+    } else {
+      for (std::size_t k = 0; k < experts.size(); ++k)
+        std::construct_at(&of_first[k], experts[k].layers.front().shared(context, x));
+    }
+    detail::in_row_blocks(context, x, [&](const auto& rows, std::size_t begin) {
+      const auto weights = weights_of_tasks<C>(context, gates.on_block(context, rows, of_gates));
+      std::array<value_of<C>, Tasks> part;
+      if (joined()) {
+        part = mix_rest<C>(context, first_layers_.on_block(context, rows, of_first[0]), weights);
+      } else {
+        const auto outputs = room_for_outputs<C>(context);
+        for (std::size_t k = 0; k < experts.size(); ++k) {
+          const value_of<C> hidden = experts[k].layers.front().on_block(context, rows, of_first[k]);
+          std::construct_at(&outputs[k], experts[k].rest(context, hidden));
+        }
+        part = mix_outputs<C>(context, outputs, weights);
+      }
+      for (std::size_t t = 0; t < Tasks; ++t) detail::copy_rows(part[t], mixed[t], begin);
+    });
+    std::array<value_of<C>, Tasks> values;
+    std::ranges::copy(mixed, values.begin());
+    return values;
+  }
+
   template <Context C>
   static std::array<value_of<C>, Tasks> mix_outputs(C& context,
                                                     std::span<const value_of<C>> outputs,
@@ -195,6 +267,8 @@ class mmoe {
     dense<T> joined(like.in(), width * experts.size(), {.function = like.function});
     for (std::size_t k = 0; k < experts.size(); ++k) {
       const dense<T>& layer = experts[k].layers.front();
+      detail::check_shape("funnel::mmoe: the weight of an expert's first layer", layer.weight,
+                          layer.in(), layer.out());
       detail::copy_rows<T>(layer.weight.value,
                            joined.weight.value.view().middle_cols(k * width, width), 0);
       detail::copy_rows<T>(layer.bias.value, joined.bias.value.view().middle_cols(k * width, width),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/nn/detail/packed_weights.hpp>
 #include <funnel/nn/freeze.hpp>
 #include <funnel/nn/mlp.hpp>
 #include <funnel/sequence/target_attention.hpp>
@@ -169,6 +170,7 @@ class din_attention {
     detail::check_event_lists(name, n, dim(), events.rows(), events.cols(), offsets);
     const detail::event_lists lists{offsets, n};
     if constexpr (C::is_training) {
+      packed_.check_empty(name);
       auto weights = unit(context, detail::event_pairs(context, candidates, events, lists));
       if (normalize) weights = detail::softmax_of_lists(context, weights, lists);
       return detail::weighted_events(context, weights, events, lists);
@@ -180,13 +182,14 @@ class din_attention {
   void visit_parameters(auto&& visit) { visit("unit", unit); }
 
   /// Splits and packs the unit's first layer for `Arch`: for serving only.
+  /// Errors      std::invalid_argument if the layer is frozen already.
   template <class Arch>
   void freeze() {
+    packed_.check_empty("funnel::din_attention::freeze");
     const std::size_t h = unit.layers.front().out();
     const std::size_t size = packed_size<Arch, T>(dim(), h);
-    panels_.resize(3 * size);
     std::vector<T> room(dim() * h);
-    split<Arch>(panels_.data(), size, room.data());
+    split<Arch>(packed_.template make<Arch>(3 * size), size, room.data());
     detail::freeze_field<Arch>(unit);
   }
 
@@ -201,6 +204,8 @@ class din_attention {
   void split(T* panels, std::size_t size, T* room) const {
     const std::size_t d = dim();
     const std::size_t h = unit.layers.front().out();
+    detail::check_shape("funnel::din_attention: the unit's first weight",
+                        unit.layers.front().weight, 4 * d, h);
     const matrix_view<const T> w = unit.layers.front().weight.value.view();
     for (std::size_t part = 0; part < 3; ++part, panels += size) {
       for (std::size_t k = 0; k < d; ++k) {
@@ -223,14 +228,17 @@ class din_attention {
     const std::size_t d = dim();
     const std::size_t h = first.out();
     const std::size_t size = packed_size<arch, T>(d, h);
+    detail::check_shape("funnel::din_attention: the unit's first bias", first.bias, 1, h);
     const auto y = context.make(n, d);
     arena& scratch = context.scratch();
     const arena::scope temporary(scratch);
-    const T* panels = panels_.data();
-    if (panels_.empty()) {
+    const T* panels;
+    if (packed_.empty()) {
       T* packed = scratch.template allocate<T>(3 * size);
       split<arch>(packed, size, scratch.template allocate<T>(d * h));
       panels = packed;
+    } else {
+      panels = packed_.template data<arch>("funnel::din_attention");
     }
     T* zeros = scratch.template allocate<T>(d);
     std::fill_n(zeros, d, T(0));
@@ -259,7 +267,7 @@ class din_attention {
     return y;
   }
 
-  detail::aligned_vector<T> panels_;  // of the frozen form
+  detail::packed_weights<T> packed_;  // of the frozen form: the three parts of the first weight
 };
 
 }  // namespace funnel

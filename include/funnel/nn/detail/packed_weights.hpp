@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/core/error.hpp>
+#include <funnel/core/matrix.hpp>
+#include <funnel/simd/dense.hpp>
+
+#include <cstddef>
+
+namespace funnel::detail {
+
+/// Weights packed for one instruction set: what a layer holds in its frozen form, and nothing before.
+template <class T>
+class packed_weights {
+ public:
+  bool empty() const { return tile_ == 0; }
+
+  /// Room for `size` packed values, which the caller fills.
+  template <class Arch>
+  T* make(std::size_t size) {
+    values_.resize(size);
+    tile_ = dense_tile<Arch, T>::cols;
+    return values_.data();
+  }
+
+  /// Errors      std::invalid_argument if the weights were packed for registers of another width.
+  template <class Arch>
+  const T* data(const char* layer) const {
+    constexpr std::size_t tile = dense_tile<Arch, T>::cols;
+    if (tile_ != tile) {
+      fail(layer,
+           ": the layer was frozen for another instruction set: its weights are in panels of ",
+           tile_, " columns, expected ", tile);
+    }
+    return values_.data();
+  }
+
+  /// Errors      std::invalid_argument if there are weights: a frozen layer is not trained, nor frozen
+  ///             again.
+  void check_empty(const char* layer) const {
+    if (!empty()) fail(layer, ": the layer is frozen, expected the one that it was frozen from");
+  }
+
+ private:
+  aligned_vector<T> values_;
+  std::size_t tile_ = 0;  // columns of a panel
+};
+
+}  // namespace funnel::detail

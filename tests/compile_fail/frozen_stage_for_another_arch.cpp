@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT
+// error: the model was frozen for another instruction set
+#include <funnel/nn/freeze.hpp>
+
+#ifdef MUST_FAIL
+using context_type = funnel::inference<float>;
+#else
+using context_type = funnel::inference<float, funnel::scalar_arch>;
+#endif
+
+struct model {
+  void visit_parameters(auto&&) {}
+};
+
+int run(context_type& context) {
+  return funnel::freeze<funnel::scalar_arch>(model()).call(context,
+                                                           [](const model&, auto&) { return 1; });
+}
