@@ -2,12 +2,14 @@
 #include <funnel/core/arena.hpp>
 
 #include "support/catch.hpp"
+#include "support/errors.hpp"
 
 #include <funnel/core/random.hpp>
 
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <vector>
 
 namespace {
@@ -108,4 +110,20 @@ TEST_CASE("arena::scope: takes back what was handed out in it, and nothing befor
   std::fill_n(arena.allocate<char>(4 * capacity), 4 * capacity, 'y');
   CHECK(std::count(kept, kept + 100, 7) == 100);
   CHECK(arena.capacity() == 5 * capacity);  // the added block is used again: no third
+}
+
+TEST_CASE("arena: sizes that wrap are refused, and what is there stays") {
+  funnel::arena arena;
+  int* kept = arena.allocate<int>(3);
+  kept[2] = 7;
+  constexpr std::size_t many = std::size_t{1} << (std::numeric_limits<std::size_t>::digits - 3);
+  CHECK(refuses([&] { arena.allocate<double>(many + 1); }, "funnel::arena::allocate", "count is "));
+  CHECK(refuses([&] { arena.allocate<char>(std::numeric_limits<std::size_t>::max()); },
+                "funnel::arena::allocate", "count is "));
+  CHECK(refuses([&] { arena.allocate<char>(many, 8); }, "funnel::arena::allocate",
+                "rows x cols is "));
+  const std::size_t capacity = arena.capacity();
+  CHECK(on_cache_line(arena.allocate<int>(4)));
+  CHECK(arena.capacity() == capacity);
+  CHECK(kept[2] == 7);
 }

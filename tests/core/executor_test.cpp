@@ -8,6 +8,7 @@
 #include "support/errors.hpp"
 #include "support/threads.hpp"
 
+#include <limits>
 #include <stdexcept>
 #include <utility>
 #include <vector>
@@ -64,10 +65,74 @@ TEST_CASE("tbb_executor refuses zero threads", "[executor]") {
   CHECK_THROWS_AS(funnel::tbb_executor(0), std::invalid_argument);
   CHECK(funnel::tbb_executor(3).concurrency() == 3);
 }
+
+TEST_CASE("tbb_executor refuses more threads than it can have", "[executor]") {
+  constexpr std::size_t most = funnel::tbb_executor::most_threads;
+  for (const std::size_t threads : {most + 1, std::size_t{1} << 31, std::size_t{1} << 32,
+                                    std::numeric_limits<std::size_t>::max()})
+    CHECK(refuses([&] { funnel::tbb_executor executor(threads); }, "funnel::tbb_executor",
+                  "expected 1 to 4096"));
+  check_executor(funnel::tbb_executor(most));
+}
 #endif
 
 TEST_CASE("for_blocks: refuses blocks of nothing") {
   funnel::serial executor;
   CHECK(refuses([&] { funnel::for_blocks(executor, 3, 0, [](std::size_t, std::size_t) {}); },
                 "funnel::for_blocks", "block is 0"));
+}
+
+TEST_CASE("for_blocks: blocks that are larger than what there is, and as large as can be") {
+  using list = std::vector<std::pair<std::size_t, std::size_t>>;
+  constexpr std::size_t most = std::numeric_limits<std::size_t>::max();
+  const auto run = [](std::size_t n, std::size_t block) {
+    list found;
+    funnel::serial executor;
+    funnel::for_blocks(executor, n, block,
+                       [&](std::size_t begin, std::size_t end) { found.emplace_back(begin, end); });
+    return found;
+  };
+  CHECK(run(10, most) == list{{0, 10}});
+  CHECK(run(most, most) == list{{0, most}});
+  CHECK(run(most, most - 1) == list{{0, most - 1}, {most - 1, most}});
+  CHECK(run(0, most).empty());
+}
+
+TEST_CASE("executors: a task's exception ends the loop, and the executor works on") {
+  const auto check = [](auto&& executor) {
+    CHECK_THROWS_AS(executor.for_each(100,
+                                      [](std::size_t i) {
+                                        if (i % 7 == 3) throw std::runtime_error("a task's");
+                                      }),
+                    std::runtime_error);
+    check_executor(executor);
+  };
+  check(funnel::serial{});
+#ifdef FUNNEL_HAS_TBB
+  check(funnel::tbb_executor(1));
+  check(funnel::tbb_executor(4));
+#endif
+}
+
+TEST_CASE("executors: tasks may run tasks of the same executor, and those may throw") {
+  const auto check = [](auto&& executor) {
+    std::vector<int> calls(60, 0);
+    executor.for_each(6, [&](std::size_t i) {
+      executor.for_each(10, [&](std::size_t j) { ++calls[10 * i + j]; });
+    });
+    CHECK(calls == std::vector<int>(60, 1));
+    const auto fails_inside = [&](std::size_t i) {
+      executor.for_each(10, [&](std::size_t j) {
+        if (i == 2 && j == 5) throw std::runtime_error("inside");
+      });
+    };
+    CHECK_THROWS_AS(executor.for_each(6, fails_inside), std::runtime_error);
+    executor.for_each(0, [](std::size_t) { throw std::runtime_error("never"); });
+    check_executor(executor);
+  };
+  check(funnel::serial{});
+#ifdef FUNNEL_HAS_TBB
+  check(funnel::tbb_executor(1));
+  check(funnel::tbb_executor(4));
+#endif
 }

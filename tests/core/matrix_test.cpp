@@ -2,8 +2,10 @@
 #include <funnel/core/matrix.hpp>
 
 #include "support/catch.hpp"
+#include "support/errors.hpp"
 
 #include <cstdint>
+#include <limits>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -129,4 +131,33 @@ TEST_CASE("matrix: its values start on a cache line, large ones on a page of 2 M
   CHECK(starts_on(large, std::uintptr_t{1} << 21));
   CHECK(large(large.rows() - 1, 0) == 3);
   CHECK(starts_on(matrix<float>(large), std::uintptr_t{1} << 21));
+}
+
+TEST_CASE("matrix: sizes whose product wraps are refused") {
+  constexpr std::size_t most = std::numeric_limits<std::size_t>::max();
+  const auto refused = [](std::size_t rows, std::size_t cols) {
+    return refuses([&] { matrix<float>(rows, cols); }, "funnel::matrix", "rows x cols is ");
+  };
+  CHECK(refused(most / 2 + 1, 2));  // 2^63 x 2 is 0 where it wraps
+  CHECK(refused(2, most / 2 + 1));
+  CHECK(refused(most, most));
+  CHECK(refused(most / 8 + 1, 1));  // fits as a number of values, and not as one of bytes
+  matrix<int> m = numbered(2, 3);
+  CHECK(refuses([&] { m.assign(most / 2 + 1, 2); }, "funnel::matrix",
+                "rows x cols is 9223372036854775808 x 2, expected at most 2305843009213693951"));
+  CHECK(m.rows() == 2);
+  CHECK(m(1, 2) == 12);
+  CHECK(matrix<int>(most, 0).size() == 0);
+  CHECK(matrix<int>(0, most).rows() == 0);
+}
+
+TEST_CASE("matrix: empty when moved from") {
+  matrix<int> m = numbered(2, 3);
+  const matrix<int> taken = std::move(m);
+  CHECK(taken(1, 2) == 12);
+  CHECK(m.rows() == 0);  // NOLINT(bugprone-use-after-move): what this is about
+  CHECK(m.cols() == 0);
+  CHECK(m.view().empty());
+  m = taken;
+  CHECK(m(1, 2) == 12);
 }

@@ -222,3 +222,10 @@ TEST_CASE("counters refuse what does not fit, and count nothing then") {
   r.amounts(7, 0) = std::numeric_limits<float>::quiet_NaN();
   refused([&] { features.write_by_day(r.keys, r.days, r.amounts, out); }, "in row 7 is not finite");
 }
+
+TEST_CASE("counters: sizes that wrap are refused") {
+  constexpr std::size_t most = std::numeric_limits<std::size_t>::max();
+  CHECK(refuses([] { rate_counters counters(most); }, "funnel::rate_counters", "actions is"));
+  CHECK(refuses([] { rate_features features(most, 1); }, "funnel::rate_features", "families is"));
+  CHECK(refuses([] { rate_features features(1, most); }, "funnel::rate_counters", "actions is"));
+}

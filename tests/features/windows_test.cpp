@@ -102,3 +102,100 @@ TEST_CASE("window_counters refuses what does not fit") {
   double slots[1];
   refused([&] { counters.sums(1, 0, 1, slots); }, "out has 1 slots for 2");
 }
+
+TEST_CASE("window_counters: one event far ahead takes nothing from the days that follow") {
+  const float click[] = {1};
+  for (const std::int64_t today : {-3000, -3, 0, 5, 20000}) {
+    for (const std::int64_t ahead : {8, 9, 100, 3650, 3651, 3657}) {
+      window_counters counters(1, 7);
+      for (std::int64_t day = today - 10; day <= today; ++day) CHECK(counters.add(5, day, click));
+      CHECK(counters.add(5, today + ahead, click));
+      CHECK(sums(counters, 5, today + ahead + 1, 1) == numbers{1, 1});
+      CHECK(sums(counters, 5, today + 1, 7) == numbers{7, 7});
+      for (std::int64_t day = today + 1; day <= today + 100; ++day) {
+        CHECK(counters.add(5, day, click));
+        const double on_day = day == today + ahead ? 2 : 1;
+        CHECK(sums(counters, 5, day + 1, 1) == numbers{on_day, on_day});
+        CHECK(sums(counters, 5, day + 1, 7)[0] >= 7);
+      }
+      // And the far day comes in the end.
+      for (std::int64_t day = today + 101; day <= today + 4000; ++day)
+        CHECK(counters.add(5, day, click));
+      CHECK(sums(counters, 5, today + 4001, 7) == numbers{7, 7});
+    }
+  }
+}
+
+TEST_CASE("window_counters: a first event far ahead costs one right event") {
+  const float click[] = {1};
+  window_counters counters(1, 7);
+  CHECK(counters.add(5, 3650, click));
+  CHECK_FALSE(counters.add(5, 1, click));
+  for (std::int64_t day = 2; day <= 100; ++day) {
+    CHECK(counters.add(5, day, click));
+    CHECK(sums(counters, 5, day + 1, 1) == numbers{1, 1});
+  }
+  CHECK(sums(counters, 5, 101, 7) == numbers{7, 7});
+}
+
+TEST_CASE("window_counters: as many wrong events, far apart, cost as many right ones at most") {
+  const float click[] = {1};
+  window_counters counters(1, 7);
+  for (std::int64_t day = 0; day < 10; ++day) CHECK(counters.add(5, day, click));
+  for (const std::int64_t wrong : {4000, 8000, 300, -5000}) counters.add(5, wrong, click);
+  CHECK(sums(counters, 5, 10, 7) == numbers{7, 7});
+  int refused = 0;
+  for (std::int64_t day = 30; day <= 100; ++day) refused += counters.add(5, day, click) ? 0 : 1;
+  CHECK(refused <= 4);
+  CHECK(sums(counters, 5, 101, 7) == numbers{7, 7});
+}
+
+TEST_CASE("window_counters: what is older than the ring is not counted, and add says so") {
+  const float click[] = {1};
+  for (const std::int64_t now : {0, 100, -100}) {
+    window_counters counters(1, 7);
+    CHECK(counters.add(5, now, click));
+    CHECK_FALSE(counters.add(5, now - 8, click));  // one late event moves nothing
+    CHECK(counters.add(5, now - 7, click));
+    for (std::int64_t day = now + 1; day <= now + 20; ++day) CHECK(counters.add(5, day, click));
+    for (std::int64_t day = now - 8; day < now + 13; ++day)
+      CHECK_FALSE(counters.add(5, day, click));
+    CHECK(counters.add(5, now + 13, click));
+    CHECK(sums(counters, 5, now + 21, 7) == numbers{7, 7});
+    CHECK(sums(counters, 5, now + 14, 1) == numbers{2, 2});
+    CHECK(sums(counters, 5, now - 7, 7) == numbers{0, 0});
+    // Late events that have nothing to do with one another move nothing either.
+    for (const std::int64_t day : {-500, -400, -300, -200, -100})
+      for (int i = 0; i < 9; ++i) CHECK_FALSE(counters.add(5, now + day, click));
+  }
+}
+
+TEST_CASE("window_counters: a key that is silent for long goes on where it comes back") {
+  const float click[] = {1};
+  window_counters counters(1, 7);
+  for (const std::int64_t day : {0, 100, 200, 200, 350, 351, 352, 900})
+    for (int i = 0; i < 3; ++i) CHECK(counters.add(5, day, click));
+  CHECK(sums(counters, 5, 901, 7) == numbers{3, 3});
+  CHECK_FALSE(counters.add(5, 600, click));
+  CHECK(sums(counters, 5, 901, 7) == numbers{3, 3});
+  CHECK(counters.add(5, 905, click));
+  CHECK(sums(counters, 5, 906, 7) == numbers{4, 4});
+  CHECK(counters.add(5, 898, click));
+  CHECK_FALSE(counters.add(5, 897, click));
+}
+
+TEST_CASE("window_counters: sizes that wrap are refused, and the ends of the periods work") {
+  constexpr std::size_t most = std::numeric_limits<std::size_t>::max();
+  CHECK(refuses([] { window_counters(most, 1); }, "funnel::window_counters", "actions is"));
+  CHECK(refuses([] { window_counters(most / 16, 1000000); }, "funnel::window_counters",
+                "buckets x (actions + 2) is"));
+  const float click[] = {1};
+  constexpr std::int64_t end = std::int64_t{1} << 52;
+  window_counters counters(1, 7);
+  CHECK(counters.add(1, -end, click));
+  CHECK(counters.add(1, end, click));
+  CHECK(counters.add(1, end - 1, click));
+  CHECK(sums(counters, 1, end, 7) == numbers{1, 1});
+  CHECK(sums(counters, 1, -end, 7) == numbers{0, 0});
+  CHECK(sums(counters, 1, -end + 1, 1) == numbers{0, 0});  // the ring is elsewhere
+}

@@ -7,6 +7,7 @@
 #include "support/matrices.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <span>
 #include <vector>
@@ -217,4 +218,14 @@ TEST_CASE("item_tower_cache: what is refused") {
       },
       "funnel::cached_item_vectors", "[2, 6], expected [2, 3]"));
   CHECK_FALSE(has(cache, 1));
+}
+
+TEST_CASE("item_tower_cache: sizes that wrap are refused") {
+  constexpr std::size_t most = std::numeric_limits<std::size_t>::max();
+  using cache = funnel::item_tower_cache<float>;
+  CHECK(refuses([] { cache(most, 1); }, "funnel::item_tower_cache", "capacity is"));
+  CHECK(refuses([] { cache(most - 6, 1); }, "funnel::item_tower_cache", "capacity is"));
+  CHECK(refuses([] { cache(1, most); }, "funnel::item_tower_cache", "capacity x dim is 8 x"));
+  CHECK(refuses([] { cache(std::size_t{1} << 32, std::size_t{1} << 32); },
+                "funnel::item_tower_cache", "capacity x dim is"));
 }

@@ -286,3 +286,32 @@ TEST_CASE("vector_index: batches of queries that are refused") {
                 "query has 5 values, expected 4"));
   CHECK(found[0].item == 77);
 }
+
+TEST_CASE("vector_index: vectors of no values all score 0, and too many are refused") {
+  for (const std::size_t n : size_list{0, 1, 7, 64, 1000}) {
+    const funnel::vector_index<> index{matrix<float>(n, 0)};
+    CHECK(index.size() == n);
+    CHECK(index.dim() == 0);
+    for (const std::size_t queries : size_list{1, 3, 40}) {
+      matrix<funnel::scored_item> found(queries, 5);
+      const std::size_t count = index.search(matrix<float>(queries, 0), found);
+      REQUIRE(count == std::min<std::size_t>(n, 5));
+      for (std::size_t q = 0; q < queries; ++q)
+        for (std::size_t i = 0; i < count; ++i) {
+          CHECK(found(q, i).item == i);
+          CHECK(found(q, i).score == 0);
+        }
+    }
+  }
+  const funnel::matrix_view<const float> many(nullptr, (std::size_t{1} << 32) + 1, 0);
+  CHECK(refuses([&] { funnel::vector_index<> index{many}; }, "funnel::vector_index",
+                "vectors has 4294967297 rows, expected at most 2^32"));
+}
+
+TEST_CASE("vector_index: empty when moved from") {
+  funnel::vector_index<> index{matrix<float>(9, 3)};
+  const auto taken = std::move(index);
+  CHECK(taken.size() == 9);
+  CHECK(index.size() == 0);  // NOLINT(bugprone-use-after-move): what this is about
+  CHECK(index.dim() == 0);
+}

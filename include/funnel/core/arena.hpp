@@ -4,6 +4,7 @@
 #include <funnel/core/matrix.hpp>
 
 #include <cstddef>
+#include <new>
 #include <numeric>
 #include <vector>
 
@@ -12,8 +13,11 @@ namespace funnel {
 /// Memory that is handed out piece by piece and taken back all at once.
 ///
 /// Pieces start on cache lines. `reset` joins the blocks a first use needed into one, so that from
-/// the second use of the same size on nothing is allocated. Nothing is destroyed: only trivially
-/// destructible values belong here.
+/// the second use of the same size on nothing is allocated. Nothing is filled, and nothing is
+/// destroyed: only trivially destructible values belong here.
+///
+/// Errors      std::invalid_argument if a piece is larger than an array can be; std::bad_alloc if
+///             there is no memory for it. The pieces handed out before stay as they are.
 class arena {
  public:
   static constexpr std::size_t alignment = 64;
@@ -23,11 +27,19 @@ class arena {
   T* allocate(std::size_t count) {
     static_assert(std::is_trivially_destructible_v<T>, "an arena destroys nothing");
     static_assert(alignof(T) <= alignment);
-    const std::size_t bytes = (count * sizeof(T) + alignment - 1) / alignment * alignment;
+    const std::size_t bytes =
+        detail::blocks_of(
+            detail::array_size<T>("funnel::arena::allocate: count", count) * sizeof(T), alignment) *
+        alignment;
     if (blocks_.empty() || used_ + bytes > blocks_.back().size()) grow(bytes);
     std::byte* piece = blocks_.back().data() + used_;
     used_ += bytes;
     return reinterpret_cast<T*>(piece);
+  }
+  /// The same for `rows` times `cols` values.
+  template <class T>
+  T* allocate(std::size_t rows, std::size_t cols) {
+    return allocate<T>(detail::array_size<T>("funnel::arena::allocate: rows x cols", rows, cols));
   }
 
   /// Takes back, when it ends, the pieces handed out since it began: for room that one step needs.
@@ -47,11 +59,15 @@ class arena {
   };
 
   /// Takes back every piece.
-  void reset() {
+  void reset() noexcept {
     if (blocks_.size() > 1) {
       const std::size_t bytes = capacity();
       blocks_.clear();
-      blocks_.emplace_back(bytes);
+      try {
+        blocks_.emplace_back(bytes);
+      } catch (const std::bad_alloc&) {
+        // Then there is no block, and the next piece asks for one of its own size.
+      }
     }
     used_ = 0;
   }
@@ -63,7 +79,7 @@ class arena {
   }
 
  private:
-  using block = detail::aligned_vector<std::byte>;
+  using block = std::vector<std::byte, detail::unfilled_allocator<std::byte>>;
 
   void grow(std::size_t bytes) {
     constexpr std::size_t smallest = std::size_t{1} << 16;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/core/error.hpp>
+#include <funnel/core/sizes.hpp>
 
 #include <algorithm>
 #include <concepts>
@@ -12,7 +13,8 @@ namespace funnel {
 /// Something that runs `task(0) .. task(count - 1)`, in any order and on any threads, and returns
 /// when all are done.
 ///
-/// Results must not depend on the executor: a task writes only what belongs to its index.
+/// Results must not depend on the executor: a task writes only what belongs to its index. If a task
+/// throws, `for_each` throws after no task runs any more, and some tasks may not have run.
 template <class E>
 concept Executor = requires(E& executor, std::size_t count, void (*task)(std::size_t)) {
   { executor.concurrency() } -> std::convertible_to<std::size_t>;
@@ -31,11 +33,15 @@ struct serial {
 
 /// Runs `task(begin, end)` over [0, n) in pieces of at most `block`; the pieces do not depend on
 /// the executor.
+///
+/// Errors      std::invalid_argument if block is 0; then no task has run.
 template <Executor E, class Task>
 void for_blocks(E& executor, std::size_t n, std::size_t block, Task&& task) {
   if (block == 0) detail::fail("funnel::for_blocks: block is 0, expected 1 or more");
-  executor.for_each((n + block - 1) / block,
-                    [&](std::size_t i) { task(i * block, std::min(n, (i + 1) * block)); });
+  executor.for_each(detail::blocks_of(n, block), [&](std::size_t i) {
+    const std::size_t begin = i * block;
+    task(begin, begin + std::min(block, n - begin));
+  });
 }
 
 }  // namespace funnel

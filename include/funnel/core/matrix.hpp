@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/core/error.hpp>
+#include <funnel/core/sizes.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -57,12 +58,12 @@ class matrix_view {
   }
   /// Rows [begin, begin + count).
   constexpr matrix_view middle_rows(std::size_t begin, std::size_t count) const {
-    FUNNEL_ASSERT(begin + count <= rows_);
+    FUNNEL_ASSERT(begin <= rows_ && count <= rows_ - begin);
     return {data_ + begin * stride_, count, cols_, stride_};
   }
   /// Columns [begin, begin + count).
   constexpr matrix_view middle_cols(std::size_t begin, std::size_t count) const {
-    FUNNEL_ASSERT(begin + count <= cols_);
+    FUNNEL_ASSERT(begin <= cols_ && count <= cols_ - begin);
     return {data_ + begin, rows_, count, stride_};
   }
 
@@ -96,6 +97,7 @@ struct aligned_allocator {
   aligned_allocator(const aligned_allocator<U>&) {}
 
   T* allocate(std::size_t n) {
+    if (n > most_values<T>) throw std::bad_array_new_length();
     void* p = ::operator new(n * sizeof(T), alignment(n));
     if (alignment(n) == huge_page) ask_for_huge_pages(p, n * sizeof(T));
     return static_cast<T*>(p);
@@ -115,12 +117,31 @@ struct aligned_allocator {
 template <class T>
 using aligned_vector = std::vector<T, aligned_allocator<T>>;
 
+/// The same for room that is written before it is read: a vector of n values fills none of them.
+template <class T>
+struct unfilled_allocator : aligned_allocator<T> {
+  static_assert(std::is_trivial_v<T>);
+
+  unfilled_allocator() = default;
+  template <class U>
+  unfilled_allocator(const unfilled_allocator<U>&) {}
+
+  template <class U>
+  struct rebind {
+    using other = unfilled_allocator<U>;
+  };
+  void construct(T*) noexcept {}
+};
+
 }  // namespace detail
 
 /// A row-major matrix that owns its values, without gaps between rows.
 ///
 /// Its layout does not depend on the compiler's flags, unlike Eigen's. `as_eigen` (core/eigen.hpp)
 /// looks at it as an Eigen map.
+///
+/// Errors      std::invalid_argument if rows x cols values are more than an array can have;
+///             std::bad_alloc if there is no memory for them. The matrix is as it was then.
 template <class T>
 class matrix {
  public:
@@ -129,7 +150,7 @@ class matrix {
   matrix() = default;
   /// All values start at `fill`.
   matrix(std::size_t rows, std::size_t cols, T fill = T())
-      : rows_(rows), cols_(cols), values_(rows * cols, fill) {}
+      : values_(size_of(rows, cols), fill), rows_(rows), cols_(cols) {}
   explicit matrix(matrix_view<const T> source) : matrix(source.rows(), source.cols()) {
     for (std::size_t i = 0; i < rows_; ++i) std::ranges::copy(source.row(i), row(i).begin());
   }
@@ -156,15 +177,19 @@ class matrix {
 
   /// Makes it [rows, cols] with every value `fill`; keeps the storage where it suffices.
   void assign(std::size_t rows, std::size_t cols, T fill = T()) {
-    values_.assign(rows * cols, fill);
+    values_.assign(size_of(rows, cols), fill);
     rows_ = rows;
     cols_ = cols;
   }
 
  private:
-  std::size_t rows_ = 0;
-  std::size_t cols_ = 0;
-  detail::aligned_vector<T> values_;
+  static std::size_t size_of(std::size_t rows, std::size_t cols) {
+    return detail::array_size<T>("funnel::matrix: rows x cols", rows, cols);
+  }
+
+  detail::aligned_vector<T> values_;  // before its sizes: a copy that fails changes none of them
+  detail::owned_size rows_;
+  detail::owned_size cols_;
 };
 
 }  // namespace funnel

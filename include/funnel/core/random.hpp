@@ -71,7 +71,8 @@ std::size_t uniform_below(RandomBits auto& bits, std::size_t n) {
       (0 - limit) % limit;  // 2^64 mod n values would come once too often
   for (;;) {
     const std::uint64_t draw = bits();
-    if (draw >= rejected) return static_cast<std::size_t>(draw % limit);
+    // The mask, no cast: a cast to the same type is a warning, and so is a conversion to 32 bits.
+    if (draw >= rejected) return draw % limit & std::numeric_limits<std::size_t>::max();
   }
 }
 

@@ -11,14 +11,16 @@
 namespace funnel {
 
 /// An executor on oneTBB's threads. Link `funnel::tbb`; the header is not part of funnel.hpp.
+///
+/// Tasks may run tasks, and threads may share one executor. If tasks throw, one of the exceptions
+/// reaches the caller when all running tasks have ended; tasks that had not begun never run.
 class tbb_executor {
  public:
-  /// Errors      std::invalid_argument if threads is 0.
+  static constexpr std::size_t most_threads = 4096;
+
+  /// Errors      std::invalid_argument if threads is 0 or above `most_threads`.
   explicit tbb_executor(std::size_t threads)
-      : threads_(threads > 0
-                     ? threads
-                     : (detail::fail("funnel::tbb_executor: threads is 0, expected 1 or more"), 1)),
-        arena_(static_cast<int>(threads_)) {}
+      : threads_(checked(threads)), arena_(static_cast<int>(threads_)) {}
 
   std::size_t concurrency() const { return threads_; }
 
@@ -31,6 +33,12 @@ class tbb_executor {
   }
 
  private:
+  static std::size_t checked(std::size_t threads) {
+    if (threads == 0 || threads > most_threads)
+      detail::fail("funnel::tbb_executor: threads is ", threads, ", expected 1 to ", most_threads);
+    return threads;
+  }
+
   std::size_t threads_;
   tbb::task_arena arena_;
 };

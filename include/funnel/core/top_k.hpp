@@ -152,8 +152,8 @@ void top_k(std::span<const T> scores, std::span<Position> picked) {
   for (std::size_t i = 0; i < n && count < k; ++i) {
     const bool equal = scores[i] == bound && equal_left > 0;
     picked[count] = static_cast<Position>(i);
-    equal_left -= equal ? 1 : 0;
-    count += scores[i] > bound || equal ? 1 : 0;
+    equal_left -= equal ? 1u : 0u;
+    count += scores[i] > bound || equal ? 1u : 0u;
   }
   const std::size_t numbers = count;  // NaN take what is left
   for (std::size_t i = 0; count < k; ++i)

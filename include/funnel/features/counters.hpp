@@ -3,6 +3,7 @@
 
 #include <funnel/core/error.hpp>
 #include <funnel/core/matrix.hpp>
+#include <funnel/core/sizes.hpp>
 #include <funnel/features/vocab.hpp>
 
 #include <algorithm>
@@ -11,6 +12,7 @@
 #include <cstdint>
 #include <numeric>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace funnel {
@@ -33,13 +35,16 @@ struct rate_options {
 /// `pair_key`.
 ///
 /// Errors      std::invalid_argument if the options are out of range, or amounts are not as many as
-///             actions or not finite.
+///             actions or not finite. Nothing is counted then, nor where memory runs out
+///             (std::bad_alloc).
 /// Cost        O(actions) a call and one look-up; 8 (actions + 1) + 72 bytes a key at most.
 /// Source      formulas items 22, 25.
 class rate_counters {
  public:
   explicit rate_counters(std::size_t actions, const rate_options& options = {})
-      : options_(options), width_(actions + 1), totals_(width_), sums_(width_) {
+      : options_(options),
+        width_(detail::array_size<double>("funnel::rate_counters: actions", actions) + 1),
+        totals_(width_), sums_(width_) {
     if (!(options.prior_strength >= 0 && std::isfinite(options.prior_strength)))
       detail::fail("funnel::rate_counters: prior_strength is ", options.prior_strength,
                    ", expected 0 or more");
@@ -47,6 +52,11 @@ class rate_counters {
       detail::fail("funnel::rate_counters: empty_rate is ", options.empty_rate,
                    ", expected a finite number");
   }
+  rate_counters(const rate_counters&) = default;
+  rate_counters(rate_counters&&) noexcept = default;
+  /// Copies all of it or, where memory runs out, nothing.
+  rate_counters& operator=(const rate_counters& other) { return *this = rate_counters(other); }
+  rate_counters& operator=(rate_counters&&) noexcept = default;
 
   std::size_t actions() const { return width_ - 1; }
 
@@ -58,7 +68,7 @@ class rate_counters {
     for (const float amount : amounts)
       if (!std::isfinite(amount))
         detail::fail("funnel::rate_counters: the amount ", amount, " is not finite");
-    add_checked(key, amounts);
+    add_to_row(row_of(key), amounts);
   }
 
   /// Exposures of the key; 0 for one that never came.
@@ -87,7 +97,7 @@ class rate_counters {
     if (out.size() != width_)
       detail::fail("funnel::rate_counters: out has ", out.size(), " slots for ", width_,
                    " numbers");
-    write_checked(key, out);
+    write_row(keys_.find(key), out);
   }
 
   /// Multiplies all counts by `keep` in [0, 1]: called once a day, old days fade.
@@ -101,8 +111,9 @@ class rate_counters {
  private:
   friend class rate_features;
 
-  std::span<const double> sums(std::uint64_t key) const {
-    return std::span(sums_).subspan(keys_.find(key) * width_, width_);
+  std::span<const double> sums(std::uint64_t key) const { return sums_of_row(keys_.find(key)); }
+  std::span<const double> sums_of_row(std::uint32_t row) const {
+    return std::span(sums_).subspan(row * width_, width_);
   }
 
   double rate_of(std::span<const double> sums, std::size_t action) const {
@@ -116,19 +127,25 @@ class rate_counters {
       detail::fail("funnel::rate_counters: action is ", action, " of ", actions());
   }
 
-  void add_checked(std::uint64_t key, std::span<const float> amounts) {
-    const std::size_t row = keys_.add(key) * width_;
-    if (row == sums_.size()) sums_.resize(row + width_);
-    ++sums_[row];
+  /// The row of a key. A new one gets a row of zeros, by which it answers as before.
+  std::uint32_t row_of(std::uint64_t key) {
+    // Room before there is a row, so that no row is ever without sums.
+    if (sums_.size() == keys_.rows() * width_) sums_.resize(sums_.size() + width_);
+    return keys_.add(key);
+  }
+
+  void add_to_row(std::uint32_t row, std::span<const float> amounts) noexcept {
+    double* sums = sums_.data() + row * width_;
+    ++sums[0];
     ++totals_[0];
     for (std::size_t i = 0; i < amounts.size(); ++i) {
-      sums_[row + 1 + i] += double{amounts[i]};
+      sums[1 + i] += double{amounts[i]};
       totals_[1 + i] += double{amounts[i]};
     }
   }
 
-  void write_checked(std::uint64_t key, std::span<float> out) const {
-    const std::span<const double> counts = sums(key);
+  void write_row(std::uint32_t row, std::span<float> out) const noexcept {
+    const std::span<const double> counts = sums_of_row(row);
     out[0] = static_cast<float>(counts[0]);
     for (std::size_t i = 0; i < actions(); ++i) out[1 + i] = static_cast<float>(rate_of(counts, i));
   }
@@ -136,7 +153,7 @@ class rate_counters {
   rate_options options_;
   std::size_t width_;           // exposures, then the actions
   std::vector<double> totals_;  // [width]
-  std::vector<double> sums_;    // [keys + 1, width]; row 0 stays 0 for keys that never came
+  std::vector<double> sums_;    // [keys + 1, width] and a free row; row 0 stays 0 for other keys
   vocabulary keys_;
 };
 
@@ -146,13 +163,20 @@ class rate_counters {
 /// Shapes      keys [n, families]; amounts [n, actions]; out [n, width()]: for each family its
 ///             exposures, then its rates.
 /// Errors      std::invalid_argument if a shape differs or an amount is not finite; nothing is
-///             counted or written then.
+///             counted or written then, nor where memory runs out (std::bad_alloc).
 /// Cost        one look-up a key: about 0.4 s to count and write 200 k rows of 8 keys and 4
-/// actions.
+///             actions; `add` and `write_by_day` need 4 bytes of scratch a key.
 class rate_features {
  public:
   rate_features(std::size_t families, std::size_t actions, const rate_options& options = {})
-      : actions_(actions), families_(families, rate_counters(actions, options)) {}
+      : actions_(actions),
+        families_(detail::array_size<rate_counters>("funnel::rate_features: families", families),
+                  rate_counters(actions, options)) {}
+  rate_features(const rate_features&) = default;
+  rate_features(rate_features&&) noexcept = default;
+  /// Copies all of it or, where memory runs out, nothing.
+  rate_features& operator=(const rate_features& other) { return *this = rate_features(other); }
+  rate_features& operator=(rate_features&&) noexcept = default;
 
   std::size_t families() const { return families_.size(); }
   std::size_t actions() const { return actions_; }
@@ -166,14 +190,17 @@ class rate_features {
   void add(matrix_view<const std::uint64_t> keys, matrix_view<const float> amounts) {
     check_keys(keys);
     check_amounts(keys.rows(), amounts);
-    for (std::size_t i = 0; i < keys.rows(); ++i) add_row(keys.row(i), amounts.row(i));
+    const std::vector<std::uint32_t> rows = rows_of(keys);
+    for (std::size_t i = 0; i < keys.rows(); ++i)
+      add_row(rows.data() + i * families(), amounts.row(i));
   }
 
   /// Writes the features of rows by what was counted so far.
   void write(matrix_view<const std::uint64_t> keys, matrix_view<float> out) const {
     check_keys(keys);
     check_out(keys.rows(), out);
-    for (std::size_t i = 0; i < keys.rows(); ++i) write_row(keys.row(i), out.row(i));
+    for (std::size_t i = 0; i < keys.rows(); ++i)
+      write_row(out.row(i), [&](std::size_t f) { return families_[f].keys_.find(keys(i, f)); });
   }
 
   /// Writes the features of rows by what was counted before and the rows of strictly earlier days,
@@ -190,11 +217,15 @@ class rate_features {
                    " rows");
     std::vector<std::size_t> order(days.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
-    std::ranges::stable_sort(order, {}, [&](std::size_t i) { return days[i]; });
+    std::ranges::sort(order, {}, [&](std::size_t i) { return std::pair(days[i], i); });
+    const std::vector<std::uint32_t> rows = rows_of(keys);
     for (std::size_t begin = 0, end = 0; begin < order.size(); begin = end) {
-      for (; end < order.size() && days[order[end]] == days[order[begin]]; ++end)
-        write_row(keys.row(order[end]), out.row(order[end]));
-      for (std::size_t i = begin; i < end; ++i) add_row(keys.row(order[i]), amounts.row(order[i]));
+      for (; end < order.size() && days[order[end]] == days[order[begin]]; ++end) {
+        const std::uint32_t* row = rows.data() + order[end] * families();
+        write_row(out.row(order[end]), [&](std::size_t f) { return row[f]; });
+      }
+      for (std::size_t i = begin; i < end; ++i)
+        add_row(rows.data() + order[i] * families(), amounts.row(order[i]));
     }
   }
 
@@ -224,12 +255,22 @@ class rate_features {
       detail::fail("funnel::rate_features: out is [", out.rows(), ", ", out.cols(), "], expected [",
                    rows, ", ", width(), "]");
   }
-  void add_row(std::span<const std::uint64_t> keys, std::span<const float> amounts) {
-    for (std::size_t f = 0; f < families(); ++f) families_[f].add_checked(keys[f], amounts);
+  /// The row of each key in its family, [n, families]. All that may fail: what follows only counts
+  /// and writes.
+  std::vector<std::uint32_t> rows_of(matrix_view<const std::uint64_t> keys) {
+    std::vector<std::uint32_t> rows(keys.rows() * families());
+    for (std::size_t i = 0; i < keys.rows(); ++i)
+      for (std::size_t f = 0; f < families(); ++f)
+        rows[i * families() + f] = families_[f].row_of(keys(i, f));
+    return rows;
   }
-  void write_row(std::span<const std::uint64_t> keys, std::span<float> out) const {
+  void add_row(const std::uint32_t* rows, std::span<const float> amounts) noexcept {
+    for (std::size_t f = 0; f < families(); ++f) families_[f].add_to_row(rows[f], amounts);
+  }
+  template <class RowOf>
+  void write_row(std::span<float> out, const RowOf& row_of) const noexcept {
     for (std::size_t f = 0; f < families(); ++f)
-      families_[f].write_checked(keys[f], out.subspan(f * (1 + actions_), 1 + actions_));
+      families_[f].write_row(row_of(f), out.subspan(f * (1 + actions_), 1 + actions_));
   }
 
   std::size_t actions_;

@@ -54,7 +54,7 @@ class inference {
 
   /// A new value [rows, cols], not yet filled.
   matrix_view<T> make(std::size_t rows, std::size_t cols) {
-    return {arena_.allocate<T>(rows * cols), rows, cols};
+    return {arena_.allocate<T>(rows, cols), rows, cols};
   }
   /// The caller's data as a value; copies nothing.
   value input(matrix_view<const T> data) { return data; }

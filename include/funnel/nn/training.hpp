@@ -169,9 +169,9 @@ class training {
 
   /// A new value [rows, cols], not yet filled, with a gradient of zeros.
   value make(std::size_t rows, std::size_t cols) {
-    T* gradient = arena_.allocate<T>(rows * cols);
+    T* gradient = arena_.allocate<T>(rows, cols);
     std::fill_n(gradient, rows * cols, T(0));
-    return {{arena_.allocate<T>(rows * cols), rows, cols}, {gradient, rows, cols}};
+    return {{arena_.allocate<T>(rows, cols), rows, cols}, {gradient, rows, cols}};
   }
   /// The caller's data as a value without a gradient; copies nothing, and nothing writes to it.
   value input(matrix_view<const T> data) {

@@ -3,6 +3,7 @@
 
 #include <funnel/core/ids.hpp>
 #include <funnel/core/matrix.hpp>
+#include <funnel/core/sizes.hpp>
 #include <funnel/nn/context.hpp>
 
 #include <algorithm>
@@ -31,14 +32,24 @@ template <class T>
 class item_tower_cache {
  public:
   /// Room for at least `capacity` vectors of `dim` values.
-  /// Errors      std::invalid_argument if either is 0.
+  /// Errors      std::invalid_argument if either is 0, or together they are more than an array can
+  ///             have.
   item_tower_cache(std::size_t capacity, std::size_t dim) {
     if (capacity == 0) detail::fail("funnel::item_tower_cache: capacity is 0, expected 1 or more");
     if (dim == 0) detail::fail("funnel::item_tower_cache: dim is 0, expected 1 or more");
-    const std::size_t sets = (capacity + ways - 1) / ways;
-    slots_.resize(sets * ways);
-    vectors_.assign(sets * ways, dim);
+    detail::array_size<slot>("funnel::item_tower_cache: capacity", capacity);
+    const std::size_t slots = detail::blocks_of(capacity, ways) * ways;
+    detail::array_size<T>("funnel::item_tower_cache: capacity x dim", slots, dim);
+    slots_.resize(slots);
+    vectors_.assign(slots, dim);
   }
+  item_tower_cache(const item_tower_cache&) = default;
+  item_tower_cache(item_tower_cache&&) noexcept = default;
+  /// Copies all of it or, where memory runs out, nothing.
+  item_tower_cache& operator=(const item_tower_cache& other) {
+    return *this = item_tower_cache(other);
+  }
+  item_tower_cache& operator=(item_tower_cache&&) noexcept = default;
 
   std::size_t dim() const { return vectors_.cols(); }
   std::size_t capacity() const { return slots_.size(); }

@@ -5,6 +5,7 @@
 #include <funnel/core/executor.hpp>
 #include <funnel/core/ids.hpp>
 #include <funnel/core/matrix.hpp>
+#include <funnel/core/sizes.hpp>
 #include <funnel/retrieval/detail/best_items.hpp>
 #include <funnel/simd/inner_product.hpp>
 #include <funnel/simd/scan.hpp>
@@ -13,6 +14,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 
 namespace funnel {
@@ -49,9 +51,10 @@ class vector_index {
  public:
   vector_index() = default;
   /// Keeps a copy of the vectors, [n, d], packed for `Arch`.
+  /// Errors      std::invalid_argument if n is above 2^32: an `item_id` names each.
   explicit vector_index(matrix_view<const float> vectors)
-      : size_(vectors.rows()), dim_(vectors.cols()),
-        panels_(packed_items_size<Arch, float>(size_, dim_)) {
+      : panels_(size_of_panels(vectors.rows(), vectors.cols())), size_(vectors.rows()),
+        dim_(vectors.cols()) {
     for (std::size_t i = 0; i < size_; ++i) {
       for (std::size_t k = 0; k < dim_; ++k)
         panels_[packed_item_place<Arch, float>(i, k, dim_)] = vectors(i, k);
@@ -107,11 +110,11 @@ class vector_index {
     const std::size_t parts = std::max<std::size_t>(1, executor.concurrency());
     const std::size_t part_size = (size_ / parts / step + 1) * step;
     const std::size_t slots = found.rows() * found.cols();
-    auto* of_parts = scratch.allocate<scored_item>(parts * slots);
+    auto* of_parts = scratch.allocate<scored_item>(parts, slots);
     auto* counts = scratch.allocate<std::size_t>(parts);
     executor.for_each(parts, [&](std::size_t p) {
-      const std::size_t begin = std::min(size_, p * part_size);
-      const std::size_t end = std::min(size_, begin + part_size);
+      const std::size_t begin = std::min(size(), p * part_size);
+      const std::size_t end = std::min(size(), begin + part_size);
       counts[p] = search_range(queries, {of_parts + p * slots, found.rows(), found.cols()}, begin,
                                end, admit);
     });
@@ -134,7 +137,13 @@ class vector_index {
   static constexpr std::size_t most_scores = 4096;  // 16 KB, half of L1
 
   static std::size_t panels_of(std::size_t items) {
-    return (items + item_panel<Arch, float> - 1) / item_panel<Arch, float>;
+    return detail::blocks_of(items, item_panel<Arch, float>);
+  }
+  static std::size_t size_of_panels(std::size_t items, std::size_t dim) {
+    if (items > 0 && items - 1 > std::numeric_limits<item_id>::max())
+      detail::fail("funnel::vector_index: vectors has ", items, " rows, expected at most 2^32");
+    return detail::array_size<float>("funnel::vector_index: rows x columns",
+                                     panels_of(items) * item_panel<Arch, float>, dim);
   }
 
   void check(matrix_view<const float> queries, matrix_view<scored_item> found) const {
@@ -191,9 +200,10 @@ class vector_index {
     }
   }
 
-  std::size_t size_ = 0;
-  std::size_t dim_ = 0;
-  detail::aligned_vector<float> panels_;
+  detail::aligned_vector<float>
+      panels_;  // before its sizes: a copy that fails changes none of them
+  detail::owned_size size_;
+  detail::owned_size dim_;
 };
 
 }  // namespace funnel

@@ -31,9 +31,9 @@ constexpr std::size_t packed_item_place(std::size_t item, std::size_t k, std::si
 
 namespace detail {
 
-/// `M` queries with the items of one panel. `Fetched` registers of each row of `ahead` are read into
-/// the cache on the way.
-template <std::size_t M, std::size_t Fetched, class Arch, class T>
+/// `M` queries with the items of one panel. Registers [First, First + Fetched) of each row of
+/// `ahead` are read into the cache on the way.
+template <std::size_t M, std::size_t First, std::size_t Fetched, class Arch, class T>
 void inner_product_block(Arch, matrix_view<const T> queries, const T* panel, const T* ahead,
                          T* scores, std::size_t score_stride) noexcept {
   using p = pack<Arch, T>;
@@ -44,7 +44,7 @@ void inner_product_block(Arch, matrix_view<const T> queries, const T* panel, con
   const T* query = queries.data();
   for (std::size_t k = 0; k < queries.cols(); ++k, panel += 2 * width, ahead += 2 * width) {
     // Into the second level of the cache: it waits for more lines at a time than the first.
-    for (std::size_t v = 0; v < Fetched; ++v) prefetch_bytes<true>(ahead + v * width, 1);
+    for (std::size_t v = 0; v < Fetched; ++v) prefetch_bytes<true>(ahead + (First + v) * width, 1);
     const p v0 = p::load_unaligned(panel);
     const p v1 = p::load_unaligned(panel + width);
     unroll<M>([&](auto m) FUNNEL_INLINE {
@@ -84,9 +84,9 @@ void inner_products_kernel(Arch arch, matrix_view<const T> queries, const T* pan
   for (std::size_t j = 0; j < count; ++j) {
     const T* panel = panels + j * size;
     const T* ahead = j + 1 < count + panels_after ? panel + size : panel;
-    const auto block = [&]<std::size_t M, std::size_t Fetched>(std::size_t i, std::size_t first) {
-      detail::inner_product_block<M, Fetched>(
-          arch, queries.middle_rows(i, M), panel, ahead + first * width,
+    const auto block = [&]<std::size_t M, std::size_t First, std::size_t Fetched>(std::size_t i) {
+      detail::inner_product_block<M, First, Fetched>(
+          arch, queries.middle_rows(i, M), panel, ahead,
           scores.data() + i * scores.stride() + j * items, scores.stride());
     };
     // The panels are one stream, which the machine reads ahead of by itself as long as it is read
@@ -94,13 +94,13 @@ void inner_products_kernel(Arch arch, matrix_view<const T> queries, const T* pan
     // for half of the next panel each.
     std::size_t i = 0;
     if (n >= 2 * rows) {
-      block.template operator()<rows, 1>(0, 0);
-      block.template operator()<rows, 1>(rows, 1);
+      block.template operator()<rows, 0, 1>(0);
+      block.template operator()<rows, 1, 1>(rows);
       i = 2 * rows;
     }
-    for (; i + rows <= n; i += rows) block.template operator()<rows, 0>(i, 0);
-    for (; i + 2 <= n; i += 2) block.template operator()<2, 0>(i, 0);
-    for (; i < n; ++i) block.template operator()<1, 0>(i, 0);
+    for (; i + rows <= n; i += rows) block.template operator()<rows, 0, 0>(i);
+    for (; i + 2 <= n; i += 2) block.template operator()<2, 0, 0>(i);
+    for (; i < n; ++i) block.template operator()<1, 0, 0>(i);
   }
 }
 

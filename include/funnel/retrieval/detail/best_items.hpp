@@ -24,7 +24,7 @@ namespace detail {
 inline std::uint64_t rank_key(const scored_item& a) {
   const auto bits = std::bit_cast<std::uint32_t>(a.score);
   const std::uint32_t order = bits >> 31 ? ~bits : bits | 0x80000000u;
-  return std::uint64_t{order} << 32 | static_cast<std::uint32_t>(~a.item);
+  return std::uint64_t{order} << 32 | std::uint32_t{~a.item};
 }
 
 /// The item with a score that `rank_key` may look at: one zero, one NaN, which is below -infinity.

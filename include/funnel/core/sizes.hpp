@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/core/error.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <utility>
+
+// Sizes that callers give: products and sums of them that do not wrap.
+namespace funnel::detail {
+
+/// The most values of T that an array can have: its size in bytes must fit in ptrdiff_t.
+template <class T>
+inline constexpr std::size_t most_values = static_cast<std::size_t>(PTRDIFF_MAX) / sizeof(T);
+
+/// The size of an array of `count` values of T.
+///
+/// Errors      std::invalid_argument if no array can have it; `argument` is "function: argument".
+template <class T>
+constexpr std::size_t array_size(std::string_view argument, std::size_t count) {
+  if (count > most_values<T>) fail(argument, " is ", count, ", expected at most ", most_values<T>);
+  return count;
+}
+
+/// The size of an array of `rows` times `cols` values of T.
+///
+/// Errors      std::invalid_argument if no array can have it; `arguments` is "function: rows x cols".
+template <class T>
+constexpr std::size_t array_size(std::string_view arguments, std::size_t rows, std::size_t cols) {
+  if (cols != 0 && rows > most_values<T> / cols)
+    fail(arguments, " is ", rows, " x ", cols, ", expected at most ", most_values<T>, " values");
+  return rows * cols;
+}
+
+/// How many blocks of `block` values hold `n` values; the last one may be part full.
+constexpr std::size_t blocks_of(std::size_t n, std::size_t block) {
+  return n / block + (n % block != 0 ? 1 : 0);
+}
+
+/// A size that becomes 0 when its owner is moved from, as the vectors beside it do.
+class owned_size {
+ public:
+  constexpr owned_size(std::size_t n = 0) : n_(n) {}
+  constexpr owned_size(const owned_size&) = default;
+  constexpr owned_size(owned_size&& other) noexcept : n_(std::exchange(other.n_, 0)) {}
+  constexpr owned_size& operator=(const owned_size&) = default;
+  constexpr owned_size& operator=(owned_size&& other) noexcept {
+    n_ = std::exchange(other.n_, 0);
+    return *this;
+  }
+
+  constexpr operator std::size_t() const { return n_; }
+
+ private:
+  std::size_t n_;
+};
+
+}  // namespace funnel::detail
