@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "files.hpp"
 #include "support/catch.hpp"
+#include "support/errors.hpp"
 
 #include <funnel/core/random.hpp>
 #include <funnel/data/csv.hpp>
 
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -49,11 +51,16 @@ TEST_CASE("csv_reader splits records") {
   CHECK(records("1,2\r\n3,4\r\n") == rows{{"1", "2"}, {"3", "4"}});
   CHECK(records("1,2\n3,4") == rows{{"1", "2"}, {"3", "4"}});
   CHECK(records("1,2\r\n3,4\r") == rows{{"1", "2"}, {"3", "4"}});
+  CHECK(records("1,2\r3,4\r") == rows{{"1", "2"}, {"3", "4"}});
+  CHECK(records("1,2\r3,4") == rows{{"1", "2"}, {"3", "4"}});
+  CHECK(records("1,2\r\r\n3,4\r\r\n") == rows{{"1", "2"}, {"3", "4"}});
+  CHECK(records("1,2\n\r3,4\r\r\r") == rows{{"1", "2"}, {"3", "4"}});
+  CHECK(records("\r").empty());
   CHECK(records("").empty());
   CHECK(records(",\n") == rows{{"", ""}});
   CHECK(records("1,") == rows{{"1", ""}});
   CHECK(records("\n\r\n1,2\n\n\r\n3,4\n\n") == rows{{"1", "2"}, {"3", "4"}});
-  CHECK(records("a\rb, c d \n") == rows{{"a\rb", " c d "}});
+  CHECK(records("\"a\rb\", c d \n") == rows{{"a\rb", " c d "}});
 }
 
 TEST_CASE("csv_reader reads quoted fields") {
@@ -67,6 +74,9 @@ TEST_CASE("csv_reader counts lines") {
   std::vector<std::size_t> lines;
   records("1,2\n\n\"x\n\ny\",4\r\n5,6\n", &lines);
   CHECK(lines == std::vector<std::size_t>{2, 4, 7});
+  lines.clear();
+  records("1,2\r\r\"x\r\ry\",4\r\n5,\"\r\n\n\r\"\r\r\n\n7,8", &lines);
+  CHECK(lines == std::vector<std::size_t>{2, 4, 7, 13});
 }
 
 TEST_CASE("csv_reader finds columns by name") {
@@ -77,13 +87,93 @@ TEST_CASE("csv_reader finds columns by name") {
   CHECK(csv.find_column("x") == 2);
   CHECK_FALSE(csv.find_column("y").has_value());
   CHECK(format_error_of([&] { csv.column("tab"); }) ==
-        csv.file() + ":1:1: column \"tab\" is missing");
+        csv.file() + ":1:1: column \"tab\" is missing; the file has \"id\", \"na\"me\", \"x\"");
   REQUIRE(csv.next());
   CHECK(csv.number<int>(csv.column("x")) == 9);
 }
 
-TEST_CASE("csv_reader reads the same whatever the blocks cut") {
-  // A block is 2^18 bytes: random records of many lengths put every kind of byte on its border.
+TEST_CASE("csv_reader says which of very many columns is missing, and in no time") {
+  const temporary_folder folder;
+  std::string header = "c0", row = "0";
+  for (int i = 1; i < 80'000; ++i) {
+    header += ",c" + std::to_string(i);
+    row += "," + std::to_string(i);
+  }
+  csv_reader csv(folder.write("t.csv", header + "\n" + row + "\n"));
+  REQUIRE(csv.next());
+  std::size_t wrong = 0;
+  for (int i = 0; i < 80'000; ++i)
+    wrong += csv.number<int>(csv.column("c" + std::to_string(i))) != i;
+  CHECK(wrong == 0);
+  const std::string text = format_error_of([&] { csv.column("x"); });
+  CHECK(
+      text.starts_with(csv.file() + ":1:1: column \"x\" is missing; the file has \"c0\", \"c1\""));
+  CHECK(text.find("more", text.size() - 4) != std::string::npos);
+  CHECK(text.size() < csv.file().size() + 400);
+  CHECK(complaint(header + ",c7,c9,c7\n").ends_with(": column \"c7\" is named twice"));
+}
+
+TEST_CASE("csv_reader reads the same in blocks of every size") {
+  const std::string content = "\xef\xbb\xbf\"a\"\"\",b\r\n\r\n\"\",\"\"\"\"\r1,"
+                              "\"x\"\"\"\"y\"\n\n\"\r\n\",\"\n\r\"\r\r\n,\n\"1"
+                              ",2\",\"\"\"\"\"\"\r\n\"ab\"\"\",\"cd\"";
+  const rows expected = {{"", "\""}, {"1", "x\"\"y"}, {"\r\n", "\n\r"},
+                         {"", ""},   {"1,2", "\"\""}, {"ab\"", "cd"}};
+  const std::vector<std::size_t> expected_lines = {3, 4, 6, 11, 12, 13};
+  const temporary_folder folder;
+  const std::string file = folder.write("t.csv", content);
+  for (std::size_t block = 1; block <= content.size() + 2; ++block) {
+    // So long a blank line first that what the reader looks at for the format is left behind.
+    for (const std::size_t before : {std::size_t{0}, std::size_t{1500}}) {
+      const std::string padded = folder.write("padded.csv", "a\",b\n" + std::string(before, '\n') +
+                                                                content.substr(content.find('\r')));
+      csv_reader csv(padded, block);
+      rows read;
+      std::vector<std::size_t> lines;
+      while (csv.next()) {
+        read.push_back({std::string(csv.text(0)), std::string(csv.text(1))});
+        lines.push_back(csv.line() - before - 1);
+      }
+      CHECK(read == expected);
+      CHECK(lines == expected_lines);
+    }
+    csv_reader csv(file, block);
+    CHECK(csv.find_column("a\"") == 0);
+    CHECK(csv.find_column("b") == 1);
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      REQUIRE(csv.next());
+      CHECK(csv.text(1) == expected[i][1]);
+      CHECK(csv.line() == expected_lines[i]);
+    }
+    CHECK_FALSE(csv.next());
+    CHECK_FALSE(csv.next());
+  }
+  CHECK(refuses([&] { csv_reader(file, 0); }, "funnel::csv_reader", "block is 0, expected 1 to"));
+  CHECK(refuses([&] { csv_reader(file, std::numeric_limits<std::size_t>::max()); },
+                "funnel::csv_reader", "block is 18446744073709551615, expected 1 to 16777216"));
+}
+
+TEST_CASE("csv_reader finds the same mistake in blocks of every size") {
+  const temporary_folder folder;
+  const std::string lead(700, '\n');
+  for (const char* content : {"1\n", "1,2,3\n", "\"1,2", "\"1\"\"", "\"1\"\"\n,2\n\n", "\"1\"2,3\n",
+                              "1,\"2\r\n\"\n\"\" ,4\n"}) {
+    const std::string file = folder.write("t.csv", "a,b\n" + lead + "5,6\r\n" + content);
+    const auto mistake = [&](std::size_t block) {
+      return format_error_of([&] {
+        csv_reader csv(file, block);
+        while (csv.next()) {
+        }
+      });
+    };
+    const std::string expected = mistake(1 << 18);
+    CHECK(expected.starts_with(file + ":70"));
+    for (std::size_t block = 1; block < 24; ++block) CHECK(mistake(block) == expected);
+  }
+}
+
+TEST_CASE("csv_reader reads random records whatever the blocks cut") {
+  // Random records of many lengths put every kind of byte on the border of a block.
   funnel::random_generator bits(5);
   const std::vector<std::string> pieces = {"\"\"", ",", "\n", "\r\n", "word", "\r", "7", " "};
   rows expected;
@@ -129,6 +219,105 @@ TEST_CASE("csv_reader names the place of a broken record") {
   const temporary_folder folder;
   CHECK(format_error_of([&] { csv_reader csv(folder.path()); }) ==
         folder.path() + ":1:1: the file can't be read");
+}
+
+TEST_CASE("csv_reader says what a file is that holds no comma-separated text") {
+  using namespace std::string_literals;
+  const auto is = [](const std::string& content, const std::string& what) {
+    const std::string text = complaint(content);
+    const bool says = text.starts_with("1:1: the file is " + what);
+    if (!says) UNSCOPED_INFO(text);
+    return says;
+  };
+  CHECK(is("\x1f\x8b\x08\0\0\0"s, "compressed by gzip"));
+  CHECK(is("BZh91AY&SY\1\2"s, "compressed by bzip2"));
+  CHECK(is("\xfd\x37zXZ\0\0"s, "compressed by xz"));
+  CHECK(is("\x28\xb5\x2f\xfd\1"s, "compressed by zstd"));
+  CHECK(is("PK\x03\x04\x14\0"s, "a zip archive or an Excel workbook"));
+  CHECK(is("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"s, "an Excel workbook"));
+  CHECK(is("PAR1\x15\x04"s, "a Parquet file"));
+  CHECK(is("data/"s + std::string(252, '\0') + "ustar\0"s + "00", "a tar archive"));
+  CHECK(is("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n",
+           "a Git LFS pointer"));
+  CHECK(is("\xff\xfe"
+           "a\0,\0b\0\n\0"s,
+           "UTF-16"));
+  CHECK(is("\xfe\xff\0a\0,\0b\0\n"s, "UTF-16"));
+  CHECK(is("a\0,\0b\0\n\0"s, "UTF-16"));
+  CHECK(is("\0a\0,\0b\0\n"s, "UTF-16"));
+  CHECK(is("\xff\xfe\0\0a\0\0\0"s, "UTF-32"));
+  CHECK(is("\n <!DOCTYPE html>\n<html>", "an HTML page"));
+  CHECK(is("\xef\xbb\xbf<HTML><body>", "an HTML page"));
+  CHECK(is("<?xml version=\"1.0\"?>", "an XML document"));
+  CHECK(is("{\"a\": 1}", "JSON"));
+  CHECK(is("[\n  {\"a\": 1}", "JSON"));
+  CHECK(is("[1, 2]", "JSON"));
+  CHECK(is("sep=,\na,b\n", "made for Excel"));
+  CHECK(is("\xef\xbb\xbfSEP=;\r\na;b\r\n", "made for Excel"));
+  CHECK(is("\"sep=,\"\na,b\n", "made for Excel"));
+  CHECK(complaint("a\tb\n1\t2\n") == "1:1: the columns are separated by tabs, expected commas");
+  CHECK(complaint("\n\na;b;c\n1;2,5;3\n") ==
+        "3:1: the columns are separated by semicolons, expected commas");
+  CHECK(complaint("\"a\";\"b\"\n\"1\";\"2\"\n") ==
+        "1:1: the columns are separated by semicolons, expected commas");
+  CHECK(complaint("a|b|c,d\n") == "1:1: the columns are separated by bars, expected commas");
+}
+
+TEST_CASE("csv_reader takes names for what they are") {
+  const temporary_folder folder;
+  for (const char* name :
+       {"PAR1",    "BZh",    "BZh9",  "ARROW1",    "FEA1",    "PK",      "[id]",
+        "{x}",     "<user>", "sep=",  "separator", "sep=x,y", "\"a;b\"", "\"a\tb\"",
+        "version", "7z",     "x;y,z", "%",         "\xff",    "caf\xe9"}) {
+    csv_reader csv(folder.write("t.csv", std::string(name) + "\n"));
+    CHECK_FALSE(csv.next());
+  }
+}
+
+TEST_CASE("csv_reader refuses NUL bytes") {
+  using namespace std::string_literals;
+  const std::string text = "a NUL byte: the file is damaged, binary or UTF-16, expected text";
+  CHECK(complaint("a,b\n1,2\n3\0,4\n"s) == "3:2: " + text);
+  CHECK(complaint("a,b\n1,\"2\n\0\"\n"s) == "3:1: " + text);
+  CHECK(complaint("a,b\n1,2\n"s + std::string(100, '\0')) == "3:1: " + text);
+  CHECK(complaint(std::string(1000, '\0')) == "1:1: " + text);
+  CHECK(complaint("a,b\0"s) == "1:4: " + text);
+}
+
+TEST_CASE("csv_reader shows no more of a field than a line can hold, and no control characters") {
+  CHECK(complaint("a,\x1b[31m\x7f,a\n") == "1:10: column \"a\" is named twice");
+  CHECK(complaint("\x1b\x7f,\x1b\x7f\n") == "1:4: column \"\\x1b\\x7f\" is named twice");
+  const temporary_folder folder;
+  csv_reader csv(folder.write("t.csv", "n\n" + std::string(1'000'000, '7') + "\n"));
+  REQUIRE(csv.next());
+  const std::string shown = std::string(60, '7') + "...";
+  CHECK(format_error_of([&] { csv.number<std::uint8_t>(0); }) ==
+        csv.file() + ":2:1: n: the number " + shown + " is outside [0, 255]");
+  CHECK(format_error_of([&] { csv.flag(0); }) ==
+        csv.file() + ":2:1: n: expected 0 or 1, got \"" + shown + "\"");
+}
+
+TEST_CASE("csv_reader has a record only where next gave one") {
+  const temporary_folder folder;
+  csv_reader csv(folder.write("t.csv", "a,b\n1,2\n3\n"));
+  const auto none = [&] {
+    return refuses([&] { csv.text(0); }, "funnel::csv_reader",
+                   "column is 0, expected one of the record's 0");
+  };
+  CHECK(none());
+  REQUIRE(csv.next());
+  CHECK(refuses([&] { csv.number<int>(2); }, "funnel::csv_reader",
+                "column is 2, expected one of the record's 2"));
+  CHECK(refuses([&] { csv.fail(2, "x"); }, "funnel::csv_reader", "column is 2"));
+  for (int again = 0; again < 2; ++again) {
+    CHECK(format_error_of([&] { csv.next(); }) ==
+          csv.file() + ":3:2: the row ends after 1 of 2 fields, before \"b\"");
+    CHECK(none());
+  }
+  csv_reader short_one(folder.write("t.csv", "a\n1\n"));
+  REQUIRE(short_one.next());
+  CHECK_FALSE(short_one.next());
+  CHECK(refuses([&] { short_one.text(0); }, "funnel::csv_reader", "column is 0"));
 }
 
 TEST_CASE("csv_reader reads numbers and names the place of what is none") {

@@ -3,6 +3,7 @@
 
 #include <funnel/core/error.hpp>
 #include <funnel/data/detail/decimal.hpp>
+#include <funnel/data/detail/file_format.hpp>
 
 #include <algorithm>
 #include <charconv>
@@ -12,11 +13,11 @@
 #include <cstring>
 #include <limits>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -25,32 +26,44 @@ namespace funnel {
 /// Reads a file of comma-separated values record by record, the first of which names the columns.
 ///
 /// Fields may be quoted; a quoted field may hold commas, line ends and doubled quotes. Lines end in
-/// LF or CRLF, the last one need not; empty lines are skipped, and so is a byte order mark. The
-/// file is read in blocks: memory is that of the longest record.
+/// LF, CRLF or CR, the last one need not; empty lines are skipped, and so is a byte order mark of
+/// UTF-8. Other bytes are taken as they are, in whatever encoding, but for NUL: that is no text. The
+/// file is read in blocks: memory is that of the longest record, and 40 bytes a column.
 ///
 /// Errors      format_error, "<file>:<line>:<column>: ...", with lines and bytes of a line counted
-///             from 1: no file, an empty file, a repeated column name, a record with too few or too
-///             many fields, a quote that is not closed or is followed by text, a record longer than
-///             16 MiB, and what the functions below name.
+///             from 1: no file, an empty file, one that is something else (compressed, UTF-16, HTML,
+///             JSON, with tabs or semicolons for commas, ...: the text says what), a repeated column
+///             name, a record with too few or too many fields, a quote that is not closed or is
+///             followed by text, a NUL byte, a record longer than 16 MiB, and what the functions
+///             below name. An error leaves the reader before the record that it is about.
+///             std::invalid_argument for a block of no bytes or more than 16 MiB, and for a column
+///             that the present record does not have: there is none before the first `next`, after
+///             the last and after an error.
 /// Cost        one pass, about 0.2 GB/s.
 /// Source      RFC 4180.
 class csv_reader {
  public:
   static constexpr std::size_t longest_record = std::size_t{1} << 24;
 
-  /// Opens the file and reads the names.
-  explicit csv_reader(std::string file) : name_(std::move(file)) {
+  /// Opens the file, to be read so many bytes at a time, and reads the names.
+  explicit csv_reader(std::string file, std::size_t block = std::size_t{1} << 18)
+      : name_(std::move(file)), block_(block) {
+    if (block_ == 0 || block_ > longest_record)
+      detail::fail("funnel::csv_reader: block is ", block_, ", expected 1 to ", longest_record);
     file_.reset(std::fopen(name_.c_str(), "rb"));
     if (!file_) throw format_error(detail::join_text(name_, ": the file can't be opened"));
-    fill();
-    if (end_ >= 3 && std::memcmp(buffer_.data(), "\xef\xbb\xbf", 3) == 0) begin_ = 3;
-    if (!scan_record())
-      throw format_error(
-          detail::join_text(name_, ":1:1: the file is empty, expected a line of column names"));
-    for (std::size_t i = 0; i < fields_.size(); ++i) {
-      if (find_column(text(i))) fail(i, "column \"", text(i), "\" is named twice");
-      columns_.emplace_back(text(i));
-    }
+    while (!last_block_ && end_ < detail::format_bytes) fill();
+    const std::string_view head(buffer_.data(), end_);
+    if (const auto format = detail::foreign_format(head); !format.empty())
+      fail_at(1, 1, "the file is ", format);
+    if (head.starts_with("\xef\xbb\xbf")) begin_ = 3;
+    if (!find_record()) fail_at(1, 1, "the file is empty, expected a line of column names");
+    const record names = scan_record();
+    check_separator(names);
+    go_past(names);
+    for (std::size_t i = 0; i < fields_.size(); ++i) columns_.emplace_back(text(i));
+    sort_columns();
+    present_ = 0;
   }
 
   const std::string& file() const { return name_; }
@@ -59,33 +72,37 @@ class csv_reader {
 
   /// The position of a column, if the file has it.
   std::optional<std::size_t> find_column(std::string_view name) const {
-    for (std::size_t i = 0; i < columns_.size(); ++i)
-      if (columns_[i] == name) return i;
-    return std::nullopt;
+    const auto name_of = [&](std::size_t i) -> std::string_view { return columns_[i]; };
+    const auto found = std::ranges::lower_bound(sorted_, name, {}, name_of);
+    if (found == sorted_.end() || columns_[*found] != name) return std::nullopt;
+    return *found;
   }
 
-  /// The position of a column; without it a format_error that names it.
+  /// The position of a column; without it a format_error that names it, and those that are there.
   std::size_t column(std::string_view name) const {
     if (const auto found = find_column(name)) return *found;
-    throw format_error(detail::join_text(name_, ":1:1: column \"", name, "\" is missing"));
+    std::string others;
+    for (std::size_t i = 0; i < columns_.size(); ++i) {
+      if (others.size() > 200) {
+        others += detail::join_text(" and ", columns_.size() - i, " more");
+        break;
+      }
+      others += detail::join_text(i == 0 ? "" : ", ", "\"", detail::printable(columns_[i]), "\"");
+    }
+    fail_at(1, 1, "column \"", detail::printable(name), "\" is missing; the file has ", others);
   }
 
   /// Moves on to the next record; false at the end of the file.
   bool next() {
-    if (!scan_record()) return false;
-    if (fields_.size() < columns_.size())
-      fail_at(line_ - 1, record_end_column_, "the row ends after ", fields_.size(), " of ",
-              columns_.size(), " fields, before \"", columns_[fields_.size()], "\"");
-    if (fields_.size() > columns_.size())
-      fail_at(fields_[columns_.size()].line, fields_[columns_.size()].column, "the row has ",
-              fields_.size(), " fields, expected ", columns_.size());
+    present_ = 0;
+    if (!find_record()) return false;
+    go_past(scan_record());
     return true;
   }
 
   /// The field's text without its quotes; valid until `next`.
   std::string_view text(std::size_t column) const {
-    FUNNEL_ASSERT(column < fields_.size());
-    const field& f = fields_[column];
+    const field& f = at(column);
     return {buffer_.data() + f.begin, f.end - f.begin};
   }
 
@@ -114,9 +131,10 @@ class csv_reader {
       if (is_number) value = detail::nearest<T>(decimal);
     }
     if (!is_number)
-      fail(column, "expected a ", std::integral<T> ? "whole " : "", "number, got \"", digits, "\"");
-    if (!fits || value < low || value > high)
-      fail(column, "the number ", digits, " is outside [", low, ", ", high, "]");
+      fail(column, "expected a ", std::integral<T> ? "whole " : "", "number, got \"",
+           detail::printable(digits), "\"");
+    if (!fits || !(value >= low && value <= high))
+      fail(column, "the number ", detail::printable(digits), " is outside [", low, ", ", high, "]");
     return value;
   }
 
@@ -131,16 +149,16 @@ class csv_reader {
   /// The field as 0 or 1; format_error if it is neither.
   bool flag(std::size_t column) const {
     const std::string_view digit = text(column);
-    if (digit != "0" && digit != "1") fail(column, "expected 0 or 1, got \"", digit, "\"");
+    if (digit != "0" && digit != "1")
+      fail(column, "expected 0 or 1, got \"", detail::printable(digit), "\"");
     return digit == "1";
   }
 
   /// Throws a format_error that names the field's place and column before the parts.
   template <class... Parts>
   [[noreturn]] void fail(std::size_t column, const Parts&... parts) const {
-    const field& f = fields_[column];
-    if (column < columns_.size()) fail_at(f.line, f.column, columns_[column], ": ", parts...);
-    fail_at(f.line, f.column, parts...);
+    const field& f = at(column);
+    fail_at(f.line, f.column, detail::printable(columns_[column]), ": ", parts...);
   }
 
  private:
@@ -148,6 +166,13 @@ class csv_reader {
     std::size_t begin, end;  // in buffer_, quotes left out
     std::size_t line, column;
     bool doubled_quotes;
+  };
+  /// A record that was split into fields_, but not gone past yet.
+  struct record {
+    std::size_t after;       // where the next one begins
+    std::size_t fields;      // how many it has; fields_ holds one too many at most
+    std::size_t line;        // of its end
+    std::size_t end_column;  // of its end
   };
   struct close_file {
     void operator()(std::FILE* file) const { std::fclose(file); }
@@ -158,18 +183,61 @@ class csv_reader {
     throw format_error(detail::join_text(name_, ":", line, ":", column, ": ", parts...));
   }
 
+  const field& at(std::size_t column) const {
+    if (column >= present_)
+      detail::fail("funnel::csv_reader: column is ", column, ", expected one of the record's ",
+                   present_);
+    return fields_[column];
+  }
+
+  void sort_columns() {
+    sorted_.resize(columns_.size());
+    std::iota(sorted_.begin(), sorted_.end(), std::size_t{0});
+    std::ranges::sort(sorted_, {}, [&](std::size_t i) {
+      return std::pair<std::string_view, std::size_t>(columns_[i], i);
+    });
+    std::size_t repeated = columns_.size();  // the first that came before
+    for (std::size_t i = 1; i < sorted_.size(); ++i)
+      if (columns_[sorted_[i]] == columns_[sorted_[i - 1]])
+        repeated = std::min(repeated, sorted_[i]);
+    if (repeated == columns_.size()) return;
+    const field& f = fields_[repeated];
+    fail_at(f.line, f.column, "column \"", detail::printable(columns_[repeated]),
+            "\" is named twice");
+  }
+
+  /// A line of names that has more of another separator than commas, outside of quotes, has no
+  /// commas.
+  void check_separator(const record& names) const {
+    for (const char other : {'\t', ';', '|'}) {
+      std::ptrdiff_t found = 0;
+      for (const field& f : fields_)
+        if (f.begin == begin_ || buffer_[f.begin - 1] != '"')
+          found += std::count(buffer_.data() + f.begin, buffer_.data() + f.end, other);
+      if (static_cast<std::size_t>(found) >= names.fields) fail_separator(other);
+    }
+  }
+
+  [[noreturn]] void fail_separator(char other) const {
+    fail_at(line_, 1, "the columns are separated by ",
+            other == '\t'  ? "tabs"
+            : other == ';' ? "semicolons"
+                           : "bars",
+            ", expected commas");
+  }
+
   void check_length(std::size_t bytes) const {
-    if (bytes > longest_record) fail_at(record_line_, 1, "the record is longer than 16 MiB");
+    if (bytes > longest_record) fail_at(line_, 1, "the record is longer than 16 MiB");
   }
 
   /// Moves what is unread to the front of the buffer and reads the next block behind it.
   void fill() {
+    check_length(end_ - begin_);
     if (begin_ > 0) std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
     end_ -= begin_;
     begin_ = 0;
-    check_length(end_);
     // A record longer than the buffer is scanned again: doubling keeps that linear.
-    const std::size_t block = std::max(std::size_t{1} << 18, end_);
+    const std::size_t block = std::max(block_, end_);
     if (buffer_.size() < end_ + block) buffer_.resize(end_ + block);
     const std::size_t got = std::fread(buffer_.data() + end_, 1, block, file_.get());
     if (got < block) {
@@ -179,75 +247,117 @@ class csv_reader {
     end_ += got;
   }
 
-  /// Splits the next record into fields_; false at the end of the file.
-  bool scan_record() {
+  /// Goes past empty lines; false at the end of the file.
+  bool find_record() {
     for (;;) {
-      for (; begin_ < end_; ++line_) {  // empty lines
-        if (buffer_[begin_] == '\n')
-          ++begin_;
-        else if (buffer_[begin_] == '\r' && begin_ + 1 < end_ && buffer_[begin_ + 1] == '\n')
-          begin_ += 2;
-        else
-          break;
-      }
-      if (last_block_ && begin_ == end_) return false;
-      if (const auto after = try_scan()) {
-        check_length(*after - begin_);
+      if (begin_ == end_ && last_block_) return false;
+      if (begin_ < end_ && !is_line_end(buffer_[begin_])) return true;
+      if (const auto after = after_line_end(begin_)) {
         begin_ = *after;
-        for (field& f : fields_)
-          if (f.doubled_quotes) halve_quotes(f);
-        return true;
+        ++line_;
+      } else {
+        fill();
+      }
+    }
+  }
+
+  static bool is_line_end(char c) { return c == '\n' || c == '\r'; }
+
+  /// What follows the line end at i; nothing if the buffer does not hold all of it.
+  std::optional<std::size_t> after_line_end(std::size_t i) const {
+    if (i < end_ && buffer_[i] == '\n') return i + 1;
+    if (i + 1 < end_) return buffer_[i + 1] == '\n' ? i + 2 : i + 1;
+    if (last_block_) return end_;
+    return std::nullopt;
+  }
+
+  /// Splits the record at begin_ into fields_, reading on as needed.
+  record scan_record() {
+    for (;;) {
+      if (const auto found = try_scan()) {
+        check_length(found->after - begin_);
+        return *found;
       }
       fill();
     }
   }
 
-  /// Splits the record at begin_ and returns where the next one starts, or nothing if the buffer
-  /// holds only a part of it.
-  std::optional<std::size_t> try_scan() {
+  /// The same, or nothing if the buffer holds only a part of the record.
+  std::optional<record> try_scan() {
     fields_.clear();
     const char* const bytes = buffer_.data();  // locals: bytes may alias members
     const std::size_t limit = end_;
-    record_line_ = line_;
+    const std::size_t columns = columns_.empty() ? longest_record : columns_.size();
     std::size_t line = line_;
     std::size_t line_begin = begin_;
     std::size_t i = begin_;
-    for (;;) {  // a field a turn
+    for (std::size_t fields = 1;; ++fields) {  // a field a turn
       field f{i, i, line, i - line_begin + 1, false};
       const bool quoted = i < limit && bytes[i] == '"';
       if (quoted) {
         for (f.begin = ++i;; ++i) {
-          if (i >= limit && last_block_) fail_at(f.line, f.column, "the quote is not closed");
-          if (i + 1 >= limit && !last_block_) return std::nullopt;  // "" may be cut in two
-          if (bytes[i] == '\n') {
-            ++line;
-            line_begin = i + 1;
-          } else if (bytes[i] == '"') {
+          if (i >= limit && !last_block_) return std::nullopt;
+          if (i >= limit) fail_at(f.line, f.column, "the quote is not closed");
+          if (static_cast<unsigned char>(bytes[i]) > '"') continue;
+          if (bytes[i] == '"') {
+            // If the block ends between the two of "", the record is incomplete, as found below.
             if (i + 1 == limit || bytes[i + 1] != '"') break;
             f.doubled_quotes = true;
             ++i;
+          } else if (is_line_end(bytes[i])) {
+            if (bytes[i] == '\r' || bytes[i - 1] != '\r') ++line;
+            line_begin = i + 1;
+          } else if (bytes[i] == '\0') {
+            fail_nul(line, i - line_begin + 1);
           }
         }
         f.end = i++;
       }
       const std::size_t unquoted = i;
-      while (i < limit && bytes[i] != ',' && bytes[i] != '\n') ++i;
+      while (i < limit && (static_cast<unsigned char>(bytes[i]) > ',' || !ends_field(bytes[i])))
+        ++i;
       if (i == limit && !last_block_) return std::nullopt;
-      const bool last = i == limit || bytes[i] == '\n';
-      std::size_t end = i;
-      if (last && end > unquoted && bytes[end - 1] == '\r') --end;
-      if (!quoted) f.end = end;
-      if (quoted && end > unquoted)
+      if (i < limit && bytes[i] == '\0') fail_nul(line, i - line_begin + 1);
+      if (!quoted) f.end = i;
+      if (quoted && i > unquoted) {
+        const char other = bytes[unquoted];
+        if (columns_.empty() && (other == '\t' || other == ';' || other == '|'))
+          fail_separator(other);
         fail_at(line, unquoted - line_begin + 1,
                 "expected a comma or the line's end after the quote");
-      fields_.push_back(f);
-      ++i;
-      if (last) {
-        record_end_column_ = end - line_begin + 1;
-        line_ = line + 1;
-        return std::min(i, limit);
       }
+      if (fields <= columns + 1) fields_.push_back(f);
+      if (i == limit || bytes[i] != ',') {
+        const auto after = after_line_end(i);
+        if (!after) return std::nullopt;
+        return record{*after, fields, line, i - line_begin + 1};
+      }
+      ++i;
     }
+  }
+
+  static bool ends_field(char c) { return c == ',' || is_line_end(c) || c == '\0'; }
+
+  [[noreturn]] void fail_nul(std::size_t line, std::size_t column) const {
+    fail_at(line, column, "a NUL byte: the file is damaged, binary or UTF-16, expected text");
+  }
+
+  /// Makes the record that was scanned the present one; throws if it does not suit the names.
+  void go_past(const record& r) {
+    if (!columns_.empty() && r.fields < columns_.size())
+      fail_at(r.line, r.end_column, "the row ends after ", r.fields, " of ", columns_.size(),
+              " fields, before \"", detail::printable(columns_[r.fields]), "\"");
+    if (!columns_.empty() && r.fields > columns_.size()) {
+      const field extra = fields_[columns_.size()];
+      fail_at(extra.line, extra.column, "the row has ", r.fields, " fields, expected ",
+              columns_.size());
+    }
+    for (field& f : fields_)
+      if (f.doubled_quotes) halve_quotes(f);
+    present_ = fields_.size();
+    begin_ = r.after;
+    record_line_ = line_;
+    line_ = r.line + 1;
   }
 
   void halve_quotes(field& f) {
@@ -260,6 +370,7 @@ class csv_reader {
   }
 
   std::string name_;
+  std::size_t block_;
   std::unique_ptr<std::FILE, close_file> file_;
   std::string buffer_;
   std::size_t begin_ = 0;  // unread bytes are [begin_, end_)
@@ -267,9 +378,10 @@ class csv_reader {
   bool last_block_ = false;
   std::size_t line_ = 1;  // of the byte at begin_
   std::size_t record_line_ = 1;
-  std::size_t record_end_column_ = 1;
-  std::vector<field> fields_;
+  std::vector<field> fields_;  // of the last record scanned
+  std::size_t present_ = 0;    // how many of them are the present record's
   std::vector<std::string> columns_;
+  std::vector<std::size_t> sorted_;  // positions of columns_, by name
 };
 
 }  // namespace funnel
