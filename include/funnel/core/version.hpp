@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/build.hpp>
+
 /// The version of the library; CMake reads it from here.
 #define FUNNEL_VERSION "0.1.0"
 

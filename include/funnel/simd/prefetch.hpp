@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/build.hpp>
 #include <funnel/simd/detail/unroll.hpp>
 
 #include <cstddef>

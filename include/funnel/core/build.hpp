@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// What a build must offer. Every public header includes this one, so that a build which would
+// compute something else, or cannot compile, is refused in one sentence.
+
+#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
+#error "funnel does not support -ffast-math, -Ofast or -ffinite-math-only: NaN and infinity are part of its results. Compile without them."
+#endif
+#if defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__)  // g++; clang++ does not tell
+#error "funnel does not support -funsafe-math-optimizations, -fassociative-math or -freciprocal-math: the order of its sums is part of its results. Compile without them."
+#endif
+#if !defined(__cpp_exceptions) && !defined(_CPPUNWIND)
+#error "funnel does not support -fno-exceptions: bad input is reported by exceptions. Compile with exceptions."
+#endif
