@@ -57,12 +57,12 @@ struct exp_constants<double> {
 template <class T, class Arch>
 struct exp_parts {
   using constants = exp_constants<T>;
-  xsimd::batch<T, Arch> expm1_r;
-  xsimd::batch<T, Arch> n;
-  xsimd::batch<bits_of<T>, Arch> exponent;
+  batch<T, Arch> expm1_r;
+  batch<T, Arch> n;
+  batch<bits_of<T>, Arch> exponent;
 
-  explicit exp_parts(const xsimd::batch<T, Arch>& x) {
-    using p = xsimd::batch<T, Arch>;
+  explicit exp_parts(const batch<T, Arch>& x) {
+    using p = batch<T, Arch>;
     const p shifted = fma(x, p(constants::log2_e), p(constants::to_integer));
     n = shifted - p(constants::to_integer);
     const p r = fma(n, p(-constants::ln2_low), fma(n, p(-constants::ln2_high), x));
@@ -74,8 +74,8 @@ struct exp_parts {
 /// e^x. Adding n to the exponent of e^r gives every normal number; what is below them is 0, or what
 /// it should be where an instruction multiplies by 2^n.
 template <class T, class Arch>
-xsimd::batch<T, Arch> exp_of(const xsimd::batch<T, Arch>& x) {
-  using p = xsimd::batch<T, Arch>;
+batch<T, Arch> exp_of(const batch<T, Arch>& x) {
+  using p = batch<T, Arch>;
   using constants = exp_constants<T>;
 #if XSIMD_WITH_AVX512F
   if constexpr (sizeof(p) == 64) {  // an eighth faster; e^(lowest - 40) is 0 in both types
@@ -101,16 +101,16 @@ scalar_pack<T> exp_of(scalar_pack<T> x) {
 
 /// tanh x = q / (q + 2) with q = e^2x - 1, which loses nothing around 0.
 template <class T, class Arch>
-xsimd::batch<T, Arch> tanh_of(const xsimd::batch<T, Arch>& x) {
-  using p = xsimd::batch<T, Arch>;
+batch<T, Arch> tanh_of(const batch<T, Arch>& x) {
+  using p = batch<T, Arch>;
   using constants = exp_constants<T>;
   const p limit(sizeof(T) == sizeof(float) ? T(9.02) : T(19.1));  // tanh is 1 from here on
   const p bounded = at_most(at_least(x, -limit), limit);
   const exp_parts<T, Arch> parts(bounded + bounded);
-  const xsimd::batch<bits_of<T>, Arch> one(constants::bias << constants::mantissa);
+  const batch<bits_of<T>, Arch> one(constants::bias << constants::mantissa);
   const p power = from_bits<T>(parts.exponent + one);
   const p q = fma(power, parts.expm1_r, power - p(T(1)));
-  return q / (q + p(T(2)));
+  return quotient(q, q + p(T(2)));
 }
 template <class T>
 scalar_pack<T> tanh_of(scalar_pack<T> x) {
@@ -147,9 +147,9 @@ struct log_constants<double> {
 
 /// ln x for every x, denormal ones too.
 template <class T, class Arch>
-xsimd::batch<T, Arch> log_of(const xsimd::batch<T, Arch>& x) {
-  using p = xsimd::batch<T, Arch>;
-  using bits = xsimd::batch<bits_of<T>, Arch>;
+batch<T, Arch> log_of(const batch<T, Arch>& x) {
+  using p = batch<T, Arch>;
+  using bits = batch<bits_of<T>, Arch>;
   using limits = std::numeric_limits<T>;
   using constants = log_constants<T>;
   constexpr int mantissa = exp_constants<T>::mantissa;
@@ -165,7 +165,7 @@ xsimd::batch<T, Arch> log_of(const xsimd::batch<T, Arch>& x) {
   const p m =
       from_bits<T>((moved & bits((bits_of<T>(1) << mantissa) - 1)) + bits(constants::sqrt_half));
   const p f = m - p(T(1));
-  const p s = f / (f + p(T(2)));
+  const p s = quotient(f, f + p(T(2)));
   const p z = s * s;
   const p half_square = p(T(0.5)) * f * f;
   const p sum = fma(z, polynomial(z, constants::near), half_square);
@@ -182,9 +182,9 @@ scalar_pack<T> log_of(scalar_pack<T> x) {
 
 /// ln(1 + f) for f in [0, 1].
 template <class T, class Arch>
-xsimd::batch<T, Arch> log1p_of_unit(const xsimd::batch<T, Arch>& f) {
-  using p = xsimd::batch<T, Arch>;
-  const p s = f / (f + p(T(2)));
+batch<T, Arch> log1p_of_unit(const batch<T, Arch>& f) {
+  using p = batch<T, Arch>;
+  const p s = quotient(f, f + p(T(2)));
   const p z = s * s;
   return fma(-s, fma(-z, polynomial(z, log_constants<T>::unit), f), f);
 }
@@ -195,7 +195,7 @@ scalar_pack<T> log1p_of_unit(scalar_pack<T> f) {
 
 template <class Pack>
 Pack sigmoid_of(const Pack& x) {
-  return Pack(1) / (Pack(1) + exp_of(-x));
+  return quotient(Pack(1), Pack(1) + exp_of(-x));
 }
 
 /// ln(1 + e^x) = max(x, 0) + ln(1 + e^-|x|).
@@ -246,7 +246,7 @@ normal_distribution<pack<Arch, T>> normal_of(const pack<Arch, T>& x) {
   const p t = at_most(p(abs(x)), p(constants::farthest));
   const p power = exp_of(p(T(-0.5)) * t * t);
   const p center(constants::center);
-  const p tail = power * polynomial((t - center) / (t + center), constants::q);
+  const p tail = power * polynomial(quotient(t - center, t + center), constants::q);
   return {select(x > p(T(0)), p(T(1)) - tail, tail), power * p(T(0.3989422804014327))};
 }
 

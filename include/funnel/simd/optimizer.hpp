@@ -127,7 +127,7 @@ void adagrad_kernel(Arch, const adagrad_step<T>& step, const T* g, T* s, T* p,
     const register_type sum = fma(gradient, gradient, at.load(s));
     at.store(sum, s);
     const register_type value = at.load(p);
-    const register_type move = gradient / (sqrt(sum) + epsilon);
+    const register_type move = detail::quotient(gradient, detail::square_root(sum) + epsilon);
     at.store(value - rate * fma(decay, value, move), p);
   });
 }
@@ -178,7 +178,8 @@ void adam_kernel(Arch, const adam_step<T>& step, const T* g, T* m, T* v, T* p,
     square = fma(second, gradient * gradient - square, square);
     at.store(square, v);
     const register_type value = at.load(p);
-    const register_type move = rate * mean / (sqrt(square * unbias) + epsilon);
+    const register_type move =
+        detail::quotient(rate * mean, detail::square_root(square * unbias) + epsilon);
     at.store(value - fma(decay, value, move), p);
   });
 }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/build.hpp>
+
+#include <bit>
 #include <cmath>
 #include <concepts>
 #include <cstddef>
@@ -11,14 +14,32 @@
 
 namespace funnel {
 
-/// The instruction set the compiler's flags allow: the default of every `class Arch` parameter.
-using default_arch = xsimd::default_arch;
-
 /// One value at a time, in standard C++: the twin every kernel is tested against and the fallback
 /// without SIMD.
 struct scalar_arch {};
 
+/// The instruction set the compiler's flags allow: the default of every `class Arch` parameter.
+/// `scalar_arch` where xsimd has none for floats and doubles.
+#ifdef XSIMD_NO_SUPPORTED_ARCHITECTURE
+using default_arch = scalar_arch;
+#else
+using default_arch =
+    std::conditional_t<xsimd::types::has_simd_register<double, xsimd::default_arch>::value,
+                       xsimd::default_arch, scalar_arch>;
+#endif
+
 namespace detail {
+
+#ifdef XSIMD_NO_SUPPORTED_ARCHITECTURE
+// xsimd declares no registers then. The functions that take them are declared all the same.
+template <class T, class Arch>
+class batch;
+template <class T, class Arch>
+class batch_bool;
+#else
+using xsimd::batch;
+using xsimd::batch_bool;
+#endif
 
 /// One value with the operations of a SIMD register.
 template <class T>
@@ -34,7 +55,6 @@ struct scalar_pack {
   friend scalar_pack operator-(scalar_pack a, scalar_pack b) { return a.value - b.value; }
   friend scalar_pack operator-(scalar_pack a) { return -a.value; }
   friend scalar_pack operator*(scalar_pack a, scalar_pack b) { return a.value * b.value; }
-  friend scalar_pack operator/(scalar_pack a, scalar_pack b) { return a.value / b.value; }
   friend scalar_pack fma(scalar_pack a, scalar_pack b, scalar_pack c) {
     return std::fma(a.value, b.value, c.value);
   }
@@ -43,7 +63,6 @@ struct scalar_pack {
   }  // NaN: b, as x86 does
   friend scalar_pack min(scalar_pack a, scalar_pack b) { return a.value < b.value ? a : b; }
   friend scalar_pack abs(scalar_pack a) { return std::abs(a.value); }
-  friend scalar_pack sqrt(scalar_pack a) { return std::sqrt(a.value); }
   friend bool operator<(scalar_pack a, scalar_pack b) { return a.value < b.value; }
   friend bool operator<=(scalar_pack a, scalar_pack b) { return a.value <= b.value; }
   friend bool operator>(scalar_pack a, scalar_pack b) { return a.value > b.value; }
@@ -54,15 +73,12 @@ struct scalar_pack {
 
 template <class Arch, class T>
 struct pack_of {
-  using type = xsimd::batch<T, Arch>;
+  using type = batch<T, Arch>;
 };
 template <class T>
 struct pack_of<scalar_arch, T> {
   using type = scalar_pack<T>;
 };
-// xsimd names the absence of an instruction set so.
-template <class T>
-struct pack_of<xsimd::unavailable, T> : pack_of<scalar_arch, T> {};
 
 /// As many values of T as one instruction of Arch works on.
 template <class Arch, class T>
@@ -71,21 +87,47 @@ using pack = typename pack_of<Arch, T>::type;
 template <class Arch, class T>
 inline constexpr std::size_t lanes = pack<Arch, T>::size;
 
-#if XSIMD_WITH_AVX512F && XSIMD_VERSION_MAJOR < 9
-// xsimd 8.1 multiplies and adds apart here, which g++ fuses by itself and clang++ does not.
+#if XSIMD_WITH_AVX512F
+// xsimd before 11 multiplies and adds apart here, which g++ fuses by itself and clang++ does not.
 template <class Arch>
-xsimd::batch<float, Arch>
-fma(const xsimd::batch<float, Arch>& a, const xsimd::batch<float, Arch>& b,
-    const xsimd::batch<float, Arch>& c) requires(lanes<Arch, float> == 16) {
+batch<float, Arch> fma(const batch<float, Arch>& a, const batch<float, Arch>& b,
+                       const batch<float, Arch>& c) requires(lanes<Arch, float> == 16) {
   return _mm512_fmadd_ps(a, b, c);
 }
 template <class Arch>
-xsimd::batch<double, Arch>
-fma(const xsimd::batch<double, Arch>& a, const xsimd::batch<double, Arch>& b,
-    const xsimd::batch<double, Arch>& c) requires(lanes<Arch, double> == 8) {
+batch<double, Arch> fma(const batch<double, Arch>& a, const batch<double, Arch>& b,
+                        const batch<double, Arch>& c) requires(lanes<Arch, double> == 8) {
   return _mm512_fmadd_pd(a, b, c);
 }
 #endif
+
+/// a / b and the root of a, each rounded once as IEEE 754 says. The operator and the function of
+/// xsimd are not used: for floats on ARM they are estimates, whose bits differ from those of a value
+/// computed alone.
+template <class T>
+scalar_pack<T> quotient(scalar_pack<T> a, scalar_pack<T> b) {
+  return a.value / b.value;
+}
+template <class T>
+scalar_pack<T> square_root(scalar_pack<T> a) {
+  return std::sqrt(a.value);
+}
+template <class T, class Arch>
+batch<T, Arch> quotient(const batch<T, Arch>& a, const batch<T, Arch>& b) {
+#if XSIMD_WITH_NEON64
+  if constexpr (std::is_base_of_v<xsimd::neon, Arch> && std::is_same_v<T, float>)
+    return batch<T, Arch>(vdivq_f32(a, b));
+#endif
+  return a / b;
+}
+template <class T, class Arch>
+batch<T, Arch> square_root(const batch<T, Arch>& a) {
+#if XSIMD_WITH_NEON64
+  if constexpr (std::is_base_of_v<xsimd::neon, Arch> && std::is_same_v<T, float>)
+    return batch<T, Arch>(vsqrtq_f32(a));
+#endif
+  return sqrt(a);
+}
 
 /// The larger and the smaller of x and a bound. An x that is NaN stays NaN, where max and min of
 /// xsimd take either side, depending on the version.
@@ -112,11 +154,11 @@ T sum_lanes(scalar_pack<T> a) {
   return a.value;
 }
 template <class T, class Arch>
-T sum_lanes(const xsimd::batch<T, Arch>& a) {
+T sum_lanes(const batch<T, Arch>& a) {
 #if XSIMD_VERSION_MAJOR >= 9
-  return xsimd::reduce_add(a);
+  return reduce_add(a);
 #else
-  return xsimd::hadd(a);
+  return hadd(a);
 #endif
 }
 
@@ -138,16 +180,16 @@ T max_lane(const scalar_pack<T>& a) {
   return a.value;
 }
 template <class T, class Arch>
-T max_lane(const xsimd::batch<T, Arch>& a) {
+T max_lane(const batch<T, Arch>& a) {
 #if XSIMD_WITH_AVX512F
   if constexpr (sizeof(a) == 64 && std::is_same_v<T, float>)
     return _mm512_reduce_max_ps(a);
   else if constexpr (sizeof(a) == 64 && std::is_same_v<T, double>)
     return _mm512_reduce_max_pd(a);
 #endif
-  T values[xsimd::batch<T, Arch>::size];
+  T values[batch<T, Arch>::size];
   a.store_unaligned(values);
-  return largest_of<Arch, xsimd::batch<T, Arch>::size>(values);
+  return largest_of<Arch, batch<T, Arch>::size>(values);
 }
 
 /// The sum of `a` and all lanes of `b` widened to double, register by register: what a sum in double
@@ -157,14 +199,12 @@ scalar_pack<double> add_widened(scalar_pack<double> a, scalar_pack<T> b) {
   return a.value + static_cast<double>(b.value);
 }
 template <class Arch>
-xsimd::batch<double, Arch> add_widened(const xsimd::batch<double, Arch>& a,
-                                       const xsimd::batch<double, Arch>& b) {
+batch<double, Arch> add_widened(const batch<double, Arch>& a, const batch<double, Arch>& b) {
   return a + b;
 }
 template <class Arch>
-xsimd::batch<double, Arch> add_widened(const xsimd::batch<double, Arch>& a,
-                                       const xsimd::batch<float, Arch>& b) {
-  using wide = xsimd::batch<double, Arch>;
+batch<double, Arch> add_widened(const batch<double, Arch>& a, const batch<float, Arch>& b) {
+  using wide = batch<double, Arch>;
 #if XSIMD_WITH_AVX512F
   if constexpr (sizeof(wide) == 64) {
     const __m512 all = b;
@@ -194,20 +234,12 @@ template <class T>
 using bits_of = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
 
 template <class T, class Arch>
-xsimd::batch<bits_of<T>, Arch> as_bits(const xsimd::batch<T, Arch>& a) {
-#if XSIMD_VERSION_MAJOR >= 9
-  return xsimd::bitwise_cast<bits_of<T>>(a);
-#else
-  return xsimd::bitwise_cast<xsimd::batch<bits_of<T>, Arch>>(a);
-#endif
+batch<bits_of<T>, Arch> as_bits(const batch<T, Arch>& a) {
+  return std::bit_cast<batch<bits_of<T>, Arch>>(a);
 }
 template <class T, class Arch>
-xsimd::batch<T, Arch> from_bits(const xsimd::batch<bits_of<T>, Arch>& a) {
-#if XSIMD_VERSION_MAJOR >= 9
-  return xsimd::bitwise_cast<T>(a);
-#else
-  return xsimd::bitwise_cast<xsimd::batch<T, Arch>>(a);
-#endif
+batch<T, Arch> from_bits(const batch<bits_of<T>, Arch>& a) {
+  return std::bit_cast<batch<T, Arch>>(a);
 }
 
 /// Copies `count` < N values in pieces of constant size, which need no loop. (Names Arch, as all that
@@ -278,7 +310,7 @@ void store_first(const pack<Arch, T>& a, T* p, std::size_t count) {
 
 }  // namespace detail
 
-#if XSIMD_WITH_AVX512F && XSIMD_VERSION_MAJOR < 9
+#if XSIMD_WITH_AVX512F
 using detail::fma;
 #endif
 

@@ -13,11 +13,11 @@ namespace detail {
 
 /// Bit i is lane i of a comparison.
 template <class T, class Arch>
-std::uint32_t lane_bits(const xsimd::batch_bool<T, Arch>& lanes_that_hold) {
+std::uint32_t lane_bits(const batch_bool<T, Arch>& lanes_that_hold) {
 #if XSIMD_VERSION_MAJOR >= 9
   return static_cast<std::uint32_t>(lanes_that_hold.mask());
 #else
-  const typename xsimd::batch_bool<T, Arch>::register_type r = lanes_that_hold;
+  const typename batch_bool<T, Arch>::register_type r = lanes_that_hold;
   if constexpr (sizeof(r) <= 8) {
     return static_cast<std::uint32_t>(r);  // a mask register
 #if XSIMD_WITH_AVX
@@ -29,7 +29,7 @@ std::uint32_t lane_bits(const xsimd::batch_bool<T, Arch>& lanes_that_hold) {
     return static_cast<std::uint32_t>(_mm_movemask_ps(std::bit_cast<__m128>(r)));
 #endif
   } else {
-    constexpr std::size_t width = xsimd::batch_bool<T, Arch>::size;
+    constexpr std::size_t width = batch_bool<T, Arch>::size;
     bool values[width];
     lanes_that_hold.store_unaligned(values);
     std::uint32_t bits = 0;

@@ -76,7 +76,7 @@ void softmax_narrow_rows(Arch, matrix_view<const T> x, matrix_view<T> y, std::si
     e.store_unaligned(columns[j]);
     sum = sum + e;
   }
-  const p scale = select(sum == p(T(0)), sum, p(T(1)) / sum);
+  const p scale = select(sum == p(T(0)), sum, quotient(p(T(1)), sum));
   for (std::size_t j = 0; j < n; ++j)
     (p::load_unaligned(columns[j]) * scale).store_unaligned(columns[j]);
   for (std::size_t i = 0; i < width; ++i) {

@@ -83,9 +83,9 @@ using computed = std::conditional_t<std::floating_point<Storage>, Storage, float
 /// The numbers that halves stand for, each given in the upper two bytes of a lane: `to_float` for
 /// machines without an instruction for it.
 template <class Arch>
-xsimd::batch<float, Arch> floats_of_halves(const xsimd::batch<std::uint32_t, Arch>& words) {
-  using floats = xsimd::batch<float, Arch>;
-  using bits = xsimd::batch<std::uint32_t, Arch>;
+batch<float, Arch> floats_of_halves(const batch<std::uint32_t, Arch>& words) {
+  using floats = batch<float, Arch>;
+  using bits = batch<std::uint32_t, Arch>;
   const bits sign = words & bits(0x80000000u);
   const bits magnitude = (words & bits(0x7fffffffu)) >> 3;
   const bits rebased(std::uint32_t{112} << 23);  // from an exponent of base 15 to one of base 127
