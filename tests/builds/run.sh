@@ -1,0 +1,186 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# tests/builds/run.sh [<configuration>...]
+#
+# The builds that users have and the presets lack: each configuration compiles at most 12 sources
+# into build/builds/<configuration>, runs what it made, and says in one line how that went. Without
+# arguments all of them. JOBS is how many compilers run at a time. Installs what is missing on Debian
+# and Ubuntu.
+set -u
+cd "$(dirname "$0")/../.."
+. cmake/ensure_packages.sh
+root=$PWD
+jobs=${JOBS:-$(nproc)}
+all="debug no-rtti cxx23 libcxx generic v3 strict aarch64 mingw scalar refused"
+
+# begin <compiler> <flags>: starts the list of what is built. Warnings are errors.
+begin() {
+  compiler=$1
+  flags="-std=c++20 $2"
+  runner=
+  suffix=
+  libraries=-lCatch2WithMain
+  warnings="-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror"
+  third="-isystem /usr/include/eigen3"
+  cat >"$out/build.ninja" <<EOF
+rule compile
+  command = $compiler \$flags -MD -MF \$out.d -c \$in -o \$out
+  depfile = \$out.d
+  deps = gcc
+rule link
+  command = $compiler \$flags \$in \$libraries -o \$out
+rule run
+  command = { \$runner \$in \$words >\$out.log 2>&1 </dev/null || { tail -n 60 \$out.log; false; }; } && touch \$out
+EOF
+}
+
+# Another target than this machine has no library of Catch2, and /usr/include is not its own: its
+# tests get a main of their own, and a folder with the headers we need alone.
+foreign() {
+  mkdir -p build/builds/third
+  ln -sfn /usr/include/eigen3/Eigen build/builds/third/Eigen
+  ln -sfn /usr/include/xsimd build/builds/third/xsimd
+  ln -sfn /usr/include/catch2 build/builds/third/catch2
+  third="-isystem build/builds/third"
+  own_main
+}
+own_main() {
+  printf '#define CATCH_CONFIG_MAIN\n#include "support/catch.hpp"\n' >"$out/main.cpp"
+  compiled "$out/main.cpp" "$flags -w $third"
+  libraries=$object
+}
+
+# compiled <source> <flags>: adds it to the list; `object` is what will become of it.
+compiled() {
+  object=$(echo "${1%.cpp}.o" | tr / _)
+  object=$out/$object
+  printf 'build %s: compile %s\n  flags = -Iinclude -Itests %s\n' "$object" "$1" "$2" >>"$out/build.ninja"
+}
+
+# program <name> <words> <source>...: a program that is run with these words.
+program() {
+  binary=$out/$1$suffix
+  words=$2
+  shift 2
+  objects=
+  for source in "$@"; do
+    compiled "$source" "$flags $warnings $third"
+    objects="$objects $object"
+  done
+  {
+    printf 'build %s: link%s %s\n' "$binary" "$objects" "$needs"
+    printf '  flags = %s\n  libraries = %s\n' "$flags" "$links"
+    printf 'build %s.done: run %s\n  runner = %s\n  words = %s\n' "$binary" "$binary" "$runner" "$words"
+  } >>"$out/build.ninja"
+}
+
+# folders <name>...: the tests of a folder in one source and one program, which spares reading the
+# headers again. Each test has a namespace of its own, for the names that several use.
+folders() {
+  for folder in "$@"; do
+    unit=$out/$folder.cpp
+    {
+      printf '#define FUNNEL_SHARED_DATA "%s/../shared/data"\n' "$root"
+      cat tests/"$folder"/*_test.cpp | grep '^#include' | sort -ru
+      for test in tests/"$folder"/*_test.cpp; do
+        name=$(basename "$test" .cpp)
+        printf 'namespace %s {\n#include "%s"\n}\n' "$name" "${test#tests/}"
+      done
+    } >"$unit.new"
+    cmp -s "$unit.new" "$unit" || mv "$unit.new" "$unit"
+    needs=
+    links=$libraries
+    case $libraries in *.o) needs=$libraries links= ;; esac
+    program "${folder}_test" "" "$unit"
+  done
+}
+
+examples() {
+  needs=
+  links=
+  for example in "$@"; do program "$example" "" "examples/$example/main.cpp"; done
+}
+
+finish() { ninja -f "$out/build.ninja" -j "$jobs" --quiet; }
+
+# The configurations.
+
+debug() {
+  begin g++ "-g -O0"
+  examples custom_ranker rerank_only
+  folders core simd nn loss diversity retrieval ranking preranking serving
+  finish
+}
+no_rtti() {
+  begin g++ "-O1 -fno-rtti"
+  examples custom_ranker rerank_only
+  finish
+}
+cxx23() {
+  begin g++ "-O1 -std=c++23"
+  examples custom_ranker rerank_only
+  folders core simd nn metrics
+  finish
+}
+libcxx() {
+  ensure_packages clang-19 libc++-19-dev libc++abi-19-dev
+  begin clang++-19 "-O1 -stdlib=libc++"
+  own_main
+  examples custom_ranker rerank_only
+  folders core simd nn diversity data retrieval
+  finish
+}
+generic() {
+  begin g++ "-O1"
+  folders core simd nn diversity retrieval serving
+  finish
+}
+v3() {
+  begin g++ "-O1 -march=x86-64-v3"
+  folders core simd nn diversity retrieval serving
+  finish
+}
+aarch64() {
+  ensure_packages g++-aarch64-linux-gnu qemu-user
+  begin aarch64-linux-gnu-g++ "-O1"
+  foreign
+  flags="$flags -static"
+  runner=qemu-aarch64
+  folders simd nn diversity retrieval sequence preranking ranking serving
+  finish
+}
+mingw() {
+  ensure_packages g++-mingw-w64-x86-64-posix wine64
+  begin x86_64-w64-mingw32-g++-posix "-O1"
+  foreign
+  flags="$flags -static"
+  runner=/usr/lib/wine/wine64
+  suffix=.exe
+  examples custom_ranker rerank_only
+  folders core simd nn data
+  finish
+}
+# x86-64 as a machine that xsimd knows no instruction set of.
+scalar() {
+  begin g++ "-O1 -U__SSE__ -U__SSE2__"
+  examples custom_ranker rerank_only
+  folders simd nn diversity retrieval preranking ranking serving
+  finish
+}
+strict() { true; }
+refused() { true; }
+
+failed=
+for configuration in ${*:-$all}; do
+  case " $all " in
+    *" $configuration "*) ;;
+    *) echo "tests/builds/run.sh: there is no configuration $configuration, but: $all" >&2 && exit 2 ;;
+  esac
+  out=build/builds/$configuration
+  mkdir -p "$out"
+  began=$(date +%s)
+  verdict=ok
+  $(echo "$configuration" | tr - _) || { verdict=FAILED && failed="$failed $configuration"; }
+  printf 'build %s: %s, %d s\n' "$configuration" "$verdict" $(($(date +%s) - began))
+done
+[ -z "$failed" ]
