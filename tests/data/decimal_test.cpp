@@ -6,9 +6,7 @@
 
 #include <array>
 #include <bit>
-#include <clocale>
 #include <cmath>
-#include <concepts>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>

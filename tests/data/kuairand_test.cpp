@@ -49,7 +49,7 @@ struct small_copy : temporary_folder {
     write(log_name, log_header +
                         "7,12,20220422,0,1650600000000,1,0,0,0,0,0,1,61802,49866,0,0,0,0,1\n"
                         "40,900,20220425,2359,1650900000000,0,1,1,1,1,1,0,0,0,0,0,0,0,14\n"
-                        "40,5,20220501,1300,1651400000000,1,0,0,0,0,0,0,1500,9233,0,0,0,1,0\n");
+                        "40,5,20220501,1359,1651400000000,1,0,0,0,0,0,0,1500,9233,0,300,1,1,0\n");
   }
   std::string complaint(const funnel::kuairand_options& options = {}) const {
     const std::string text = format_error_of([&] { funnel::read_kuairand(path(), options); });
@@ -117,6 +117,10 @@ TEST_CASE("read_kuairand reads the official layout") {
   CHECK(first.position == 0);
   const funnel::exposure& second = log.exposures[1];
   CHECK((!second.click && second.like && second.follow && second.comment && second.forward));
+  CHECK((second.hate && !second.comment_section && !second.profile_entered));
+  CHECK((!first.hate && !first.comment_section && !first.profile_entered));
+  CHECK((!log.exposures[2].hate && log.exposures[2].comment_section &&
+         log.exposures[2].profile_entered));
   CHECK(second.hour == 23);
   CHECK(second.duration_s == 0);
   CHECK(log.exposures[2].random);
@@ -132,6 +136,13 @@ TEST_CASE("read_kuairand takes the data folder itself and keeps the days asked f
   CHECK(middle.exposures[0].hour == 23);
   CHECK(refuses([&] { funnel::read_kuairand(copy.path(), {.from = 20220502, .until = 20220501}); },
                 "funnel::read_kuairand", "until is 20220501, before from, 20220502"));
+  for (const std::int32_t date : {-5, 20220431, 2022, 20221301, 100000101}) {
+    const std::string is = " is " + std::to_string(date) + ", expected a date yyyymmdd, or 0";
+    CHECK(refuses([&] { funnel::read_kuairand(copy.path(), {.from = date}); },
+                  "funnel::read_kuairand", "from" + is));
+    CHECK(refuses([&] { funnel::read_kuairand(copy.path(), {.until = date}); },
+                  "funnel::read_kuairand", "until" + is));
+  }
 }
 
 TEST_CASE("read_kuairand reads the earlier log, the random log and histories where they are") {
@@ -190,6 +201,27 @@ TEST_CASE("read_kuairand names the place of what is wrong in a log") {
   CHECK(with("61802", "") == "3:45: play_time_ms: expected a number, got \"\"");
   CHECK(with("49866", "-1").starts_with("3:51: duration_ms: the number -1 is outside [0, "));
   CHECK(with(",1,0,0", ",2,0,0") == "3:31: is_click: expected 0 or 1, got \"2\"");
+  CHECK(with("61802", "1e300") == "3:45: play_time_ms: the number 1e300 is outside [0, 1e+12]");
+  CHECK(with("61802", "1e13").find("play_time_ms: the number 1e13 is outside") == 6);
+  CHECK(with("49866", "inf") == "3:51: duration_ms: expected a number, got \"inf\"");
+  CHECK(with("49866", "1000000000001").find("duration_ms: the number 1000000000001 is") == 6);
+  CHECK(with(",0,0,0,0,1\n", ",0,-1,0,0,1\n") ==
+        "3:59: comment_stay_time: the number -1 is outside [0, 1e+12]");
+  CHECK(with(",0,0,0,0,1\n", ",0,,0,0,1\n") ==
+        "3:59: comment_stay_time: expected a number, got \"\"");
+  CHECK(with(",0,0,0,0,1\n", ",0,0,3,0,1\n") ==
+        "3:61: is_profile_enter: expected 0 or 1, got \"3\"");
+  CHECK(with(",1,0,0,0,0,0,1,", ",1,0,0,0,0,x,1,") == "3:41: is_hate: expected 0 or 1, got \"x\"");
+  CHECK(with("1650600000000", "-5") ==
+        "3:17: time_ms: the number -5 is outside [0, 253402300799999]");
+  CHECK(with("1650600000000", "253402300800000").find("time_ms: the number 253402300800000 is") ==
+        6);
+  CHECK(with("22,0,", "22,-5,") == "3:15: hourmin: the number -5 is outside [0, 2359]");
+  CHECK(with("22,0,", "22,1275,") == "3:15: hourmin: 1275 is not a time hhmm");
+  CHECK(with("22,0,", "22,60,") == "3:15: hourmin: 60 is not a time hhmm");
+  CHECK(with("22,0,", "22,2360,") == "3:15: hourmin: the number 2360 is outside [0, 2359]");
+  CHECK(with("20220422", "-20220422") == "3:6: date: -20220422 is not a date yyyymmdd");
+  CHECK(with("7,12", "7,18446744073709551616").starts_with("3:3: video_id: the number 184467"));
   CHECK(with("22,0,", "22,2400,") == "3:15: hourmin: the number 2400 is outside [0, 2359]");
   CHECK(with(",0,0,0,0,1\n", ",0,0,0,0,70000\n") ==
         "3:65: tab: the number 70000 is outside [0, 65535]");
@@ -217,6 +249,16 @@ TEST_CASE("read_kuairand names the place of what is wrong in the tables") {
   CHECK(copy.complaint() == history + ":3:1: user_id: the id 41 comes twice");
   copy.write(history, columns + "42,92,1650541757927,12,,\n");
   CHECK(copy.complaint() == history + ":2:1: user_id: the id 42 is not in user_features_pure.csv");
+  copy.write(history, columns + "41,92,-1,12,,\n");
+  CHECK(copy.complaint() ==
+        history + ":2:7: last_time_ms: the number -1 is outside [0, 253402300799999]");
+  copy.write(history, columns + "41,1,0,12 12,,\n");
+  CHECK(copy.complaint() ==
+        history + ":2:4: history_len: the number 1 is below that of the 2 videos in watch_seq");
+  for (const char* list : {"12 ", " 12", "12  12", " "}) {
+    copy.write(history, columns + "41,92,0,12," + list + ",\n");
+    CHECK(copy.complaint() == history + ":2:12: like_seq: expected whole numbers, got \"\"");
+  }
 
   const std::string videos = "data/video_features_basic_pure.csv";
   const std::string row = "900,77,NORMAL,2022-04-10,Web,0.0,87433.0,720.0,1280.0,1,9.0,39\n";
@@ -232,16 +274,36 @@ TEST_CASE("read_kuairand names the place of what is wrong in the tables") {
   CHECK(copy.complaint().starts_with(videos + ":2:32: video_duration: the number -8 is outside"));
   copy.write(videos, videos_header + "1,77,N,,Web,0.0,8.0,720.0,1280.0,1,9.0,\"20,,39\"\n");
   CHECK(copy.complaint() == videos + ":2:40: tag: expected whole numbers, got \"\"");
+  for (const char* tags : {"12,7,", ",12,7", ",", "12,,7"}) {
+    copy.write(videos, videos_header + "1,77,N,,Web,0.0,8.0,720.0,1280.0,1,9.0,\"" + tags + "\"\n");
+    CHECK(copy.complaint() == videos + ":2:40: tag: expected whole numbers, got \"\"");
+  }
+  copy.write(videos,
+             videos_header + "1,77,N,,Web,0.0,8.0,720.0,1280.0,1,9.0,18446744073709551615\n");
+  CHECK(copy.complaint() == videos + ":2:40: tag: the id 18446744073709551615 stands for no tag");
+  copy.write(videos, videos_header + "1,77,N,,Web,0.0,1e300,720.0,1280.0,1,9.0,39\n");
+  CHECK(copy.complaint() ==
+        videos + ":2:17: video_duration: the number 1e300 is outside [0, 1e+12]");
+  copy.write(videos, videos_header + "1,77,N,,Web,0.0,8.0,-5,1280.0,1,9.0,39\n");
+  CHECK(
+      copy.complaint().starts_with(videos + ":2:21: server_width: the number -5 is outside [0, "));
 
   copy.write("data/user_features_pure.csv", users_header + user_row("1", "a", "many"));
   CHECK(copy.complaint() ==
         "data/user_features_pure.csv:2:11: follow_user_num: expected a number, got \"many\"");
+  for (const char* number : {"-5", "-0.5", "-1.0", "1e39"}) {
+    copy.write("data/user_features_pure.csv", users_header + user_row("1", "a", number));
+    CHECK(copy.complaint().starts_with(
+        std::string("data/user_features_pure.csv:2:11: follow_user_num: the number ") + number +
+        " is outside [0, 3.40282347e+38]"));
+  }
 }
 
 TEST_CASE("read_kuairand reads the whole cut of the real data") {
   const std::string file = data_file("kuairand_pure/data/log_standard_4_22_to_5_08_pure.csv");
   if (file.empty()) return;
   funnel::interaction_log log = funnel::read_kuairand(file.substr(0, file.rfind('/')));
+  const std::vector<funnel::exposure> all = log.exposures;
   CHECK(log.users.size() == 27285);
   CHECK(log.videos.size() == 7583);
   CHECK(log.authors.size() == 6510);
@@ -257,6 +319,10 @@ TEST_CASE("read_kuairand reads the whole cut of the real data") {
     return sum / static_cast<double>(test.size());
   };
   using funnel::exposure;
+  const auto count = [&](auto&& of) { return std::ranges::count_if(all, of); };
+  CHECK(count([](const exposure& e) { return e.comment_section; }) == 8062);
+  CHECK(count([](const exposure& e) { return e.profile_entered; }) == 3440);
+  CHECK(count([](const exposure& e) { return e.hate; }) == 157);
   CHECK(tolerance::within(mean([](const exposure& e) { return e.click; }), .4540,
                           tolerance::printed(4)));
   CHECK(tolerance::within(mean([](const exposure& e) { return e.long_view; }), .3203,

@@ -7,7 +7,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <limits>
+#include <string>
 #include <vector>
 
 using funnel::exposure;
@@ -258,6 +260,34 @@ TEST_CASE("simulator runs at the edges of its options") {
   }
 }
 
+TEST_CASE("simulator runs in the first and the last year it may") {
+  for (const std::int32_t date : {1000101, 98991231}) {
+    funnel::simulator_options options = small;
+    options.first_date = date;
+    options.history_days = 3650;
+    options.days = 3650;
+    options.users = options.slots = options.videos = 1;
+    options.new_videos = 1;
+    options.exposures_per_user_day = .1;
+    const funnel::interaction_log log = simulator(options).log();
+    REQUIRE_FALSE(log.exposures.empty());
+    for (const exposure& e : log.exposures) CHECK(funnel::is_date(e.date));
+    for (const funnel::video& v : log.videos) CHECK(funnel::is_date(v.upload_date));
+  }
+}
+
+TEST_CASE("simulator's reaction leaves nothing of an earlier one") {
+  const simulator feed(small);
+  funnel::random_generator bits(1), again(1);
+  exposure fresh{.user = 1, .item = 2, .position = 1}, used = fresh;
+  used.click = used.like = used.follow = used.comment = used.forward = used.long_view = true;
+  used.comment_section = used.profile_entered = used.hate = true;
+  used.play_s = 7;
+  feed.react(bits, fresh);
+  feed.react(again, used);
+  CHECK(fresh == used);
+}
+
 TEST_CASE("simulator refuses options and questions out of range") {
   const auto refused = [](auto change, const char* words) {
     funnel::simulator_options options = small;
@@ -280,6 +310,22 @@ TEST_CASE("simulator refuses options and questions out of range") {
   CHECK(refused([](options& o) { o.position_bias = -1; }, "position_bias"));
   CHECK(refused([](options& o) { o.new_videos = -.1; }, "new_videos in [0, 1]"));
   CHECK(refused([](options& o) { o.content_size = 0; }, "content_size >= 1"));
+  // Every number that is none, or far too large, is told before anything is drawn.
+  const double infinity = std::numeric_limits<double>::infinity();
+  for (double options::*member : {&options::exposures_per_user_day, &options::exploration,
+                                  &options::position_bias, &options::new_videos})
+    for (const double value : {nan, infinity, -infinity, -1., 1e300, 2e6})
+      CHECK(refused([&](options& o) { o.*member = value; }, ", got "));
+  for (std::size_t options::*member :
+       {&options::users, &options::videos, &options::authors, &options::categories, &options::days,
+        &options::history_days, &options::slots, &options::content_size})
+    for (const std::size_t value :
+         {std::numeric_limits<std::size_t>::max(), std::size_t{1} << 32, std::size_t{200'000'000}})
+      CHECK(refused([&](options& o) { o.*member = value; }, std::to_string(value).c_str()));
+  for (const std::int32_t date : {0, -1, 10101, 991231, 99000101, 99991231, 20220230,
+                                  std::numeric_limits<std::int32_t>::max()})
+    CHECK(
+        refused([&](options& o) { o.first_date = date; }, "first_date as yyyymmdd, of the years"));
 
   const simulator feed(small);
   CHECK(refuses([&] { feed.truth(200, 0, 1); }, "funnel::simulator", "user 200 of 200"));

@@ -39,6 +39,12 @@ struct exposure {
   bool follow = false;
   bool comment = false;
   bool forward = false;
+  /// Opened the comment section, whether or not they wrote one.
+  bool comment_section = false;
+  /// Went on to the author's profile.
+  bool profile_entered = false;
+  /// Asked to see no such videos.
+  bool hate = false;
   /// Watched long by the log's own rule.
   bool long_view = false;
   /// Seconds played, replays included; 0 or more, not clipped.

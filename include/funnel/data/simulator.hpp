@@ -114,7 +114,8 @@ class simulator {
   }
 
   /// Draws what the user does: fills click, the other actions, play_s and duration_s of `shown`
-  /// from its user, item, position, hour and tab.
+  /// from its user, item, position, hour and tab. These users open no comment section, enter no
+  /// profile and hate nothing.
   void react(RandomBits auto& bits, exposure& shown) const {
     const feed_truth t = truth(shown);
     const double duration = world_.videos[shown.item].duration_s;
@@ -128,6 +129,7 @@ class simulator {
     shown.follow = bernoulli(bits, t.follow_given_click) && shown.click;
     shown.comment = bernoulli(bits, t.comment_given_click) && shown.click;
     shown.forward = bernoulli(bits, t.forward_given_click) && shown.click;
+    shown.comment_section = shown.profile_entered = shown.hate = false;
   }
 
   /// Runs the feed: the tables, the histories, and the exposures of `days` days in order of time.

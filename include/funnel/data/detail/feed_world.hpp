@@ -19,27 +19,27 @@ namespace funnel {
 
 /// What the simulated feed is like.
 struct simulator_options {
-  /// How many there are of each, 1 or more; videos >= slots.
+  /// How many there are of each, 1 to 10^8; videos >= slots.
   std::size_t users = 2000;
   std::size_t videos = 3000;
   std::size_t authors = 400;
   std::size_t categories = 20;
-  /// Days of the log, 1 or more, and days before it that make up the users' histories.
+  /// Days of the log, 1 to 3650, and days before it that make up the users' histories, 0 to 3650.
   std::size_t days = 11;
   std::size_t history_days = 7;
-  /// First day of the log, yyyymmdd.
+  /// First day of the log, yyyymmdd, of the years 100 to 9899.
   std::int32_t first_date = 20220425;
-  /// Mean over users of the videos a user is shown in a day; > 0.
+  /// Mean over users of the videos a user is shown in a day, in (0, 10^6].
   double exposures_per_user_day = 6;
   /// Videos on a page, in [1, 100].
   std::size_t slots = 8;
   /// Share of slots that get a video at random, in [0, 1].
   double exploration = 0.1;
-  /// b >= 0 in the click's logit term -b*ln(position).
+  /// b in the click's logit term -b*ln(position), in [0, 100].
   double position_bias = 0.4;
   /// Share of the videos that are uploaded while the log runs, in [0, 1].
   double new_videos = 0.2;
-  /// Length of the content vectors, 1 or more.
+  /// Length of the content vectors, 1 to 10^6.
   std::size_t content_size = 16;
   std::uint64_t seed = 1;
 };
@@ -131,21 +131,29 @@ struct feed_world {
  private:
   void check() const {
     const simulator_options& o = options;
-    const auto require = [](bool holds, const char* what) {
-      if (!holds) fail("funnel::simulator: expected ", what);
+    const auto require = [](bool holds, const char* what, auto... got) {
+      if (!holds) fail("funnel::simulator: expected ", what, ", got ", got...);
     };
-    require(o.users > 0 && o.authors > 0 && o.categories > 0, "users, authors and categories >= 1");
-    require(o.slots >= 1 && o.slots <= 100, "slots in [1, 100]");
-    require(o.videos >= o.slots, "videos >= slots");
+    constexpr std::size_t most = 100'000'000;  // far below what an id can say
+    require(o.users >= 1 && o.authors >= 1 && o.categories >= 1,
+            "users, authors and categories >= 1", o.users, ", ", o.authors, ", ", o.categories);
+    require(o.users <= most && o.videos <= most && o.authors <= most && o.categories <= most,
+            "users, videos, authors and categories <= 100000000", o.users, ", ", o.videos, ", ",
+            o.authors, ", ", o.categories);
+    require(o.slots >= 1 && o.slots <= 100, "slots in [1, 100]", o.slots);
+    require(o.videos >= o.slots, "videos >= slots", o.videos, " and ", o.slots);
     require(o.days >= 1 && o.days <= 3650 && o.history_days <= 3650,
-            "days in [1, 3650], history_days <= 3650");
-    require(is_date(o.first_date), "first_date as yyyymmdd");
+            "days in [1, 3650], history_days <= 3650", o.days, " and ", o.history_days);
+    require(is_date(o.first_date) && o.first_date > 100'00'00 && o.first_date < 9900'00'00,
+            "first_date as yyyymmdd, of the years 100 to 9899", o.first_date);
     require(o.exposures_per_user_day > 0 && o.exposures_per_user_day <= 1e6,
-            "exposures_per_user_day in (0, 1e6]");
-    require(o.exploration >= 0 && o.exploration <= 1, "exploration in [0, 1]");
-    require(o.position_bias >= 0 && o.position_bias <= 100, "position_bias in [0, 100]");
-    require(o.new_videos >= 0 && o.new_videos <= 1, "new_videos in [0, 1]");
-    require(o.content_size >= 1, "content_size >= 1");
+            "exposures_per_user_day in (0, 1e6]", o.exposures_per_user_day);
+    require(o.exploration >= 0 && o.exploration <= 1, "exploration in [0, 1]", o.exploration);
+    require(o.position_bias >= 0 && o.position_bias <= 100, "position_bias in [0, 100]",
+            o.position_bias);
+    require(o.new_videos >= 0 && o.new_videos <= 1, "new_videos in [0, 1]", o.new_videos);
+    require(o.content_size >= 1 && o.content_size <= 1'000'000, "content_size >= 1 and <= 1000000",
+            o.content_size);
   }
 
   /// Makes the row a unit vector of a direction plus noise.
