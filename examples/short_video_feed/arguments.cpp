@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "arguments.hpp"
 
-#include <funnel/core/error.hpp>
+#include "error.hpp"
+
+#include <funnel/data/date.hpp>
 
 #include <charconv>
 #include <cstdio>
@@ -15,10 +17,15 @@ T number(std::string_view name, std::string_view text, T least) {
   T value{};
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || value < least) {
-    funnel::detail::fail("short_video_feed: ", name, " is \"", text, "\", expected a number of ",
-                         least, " or more");
+    fail(name, " is \"", text, "\", expected a number of ", least, " or more");
   }
   return value;
+}
+
+std::int32_t date(std::string_view name, std::string_view text) {
+  const auto day = number<std::int32_t>(name, text, 0);
+  if (!funnel::is_date(day)) fail(name, " is ", day, ", expected a date yyyymmdd");
+  return day;
 }
 
 constexpr const char* help =
@@ -48,18 +55,17 @@ std::optional<arguments> read_arguments(int argc, const char* const* argv) {
       continue;
     }
     const auto value = [&]() -> std::string_view {
-      if (i + 1 == argc) funnel::detail::fail("short_video_feed: ", name, " needs a value");
+      if (i + 1 == argc) fail(name, " needs a value");
       return argv[++i];
     };
-    constexpr std::int32_t earliest = 10000101;
     if (name == "--data") {
       given.data = value();
     } else if (name == "--train-until") {
-      given.train_until = number(name, value(), earliest);
+      given.train_until = date(name, value());
     } else if (name == "--test-from") {
-      given.test_from = number(name, value(), earliest);
+      given.test_from = date(name, value());
     } else if (name == "--test-until") {
-      given.test_until = number(name, value(), earliest);
+      given.test_until = date(name, value());
     } else if (name == "--seed") {
       given.seed = number<std::uint64_t>(name, value(), 0);
     } else if (name == "--threads") {
@@ -67,12 +73,11 @@ std::optional<arguments> read_arguments(int argc, const char* const* argv) {
     } else if (name == "--json") {
       given.json = value();
     } else {
-      funnel::detail::fail("short_video_feed: unknown argument \"", name, "\"; --help lists them");
+      fail("unknown argument \"", name, "\"; --help lists them");
     }
   }
   if (given.test_from <= given.train_until || given.test_until < given.test_from) {
-    funnel::detail::fail(
-        "short_video_feed: the days must be --train-until < --test-from <= --test-until");
+    fail("the days must be --train-until < --test-from <= --test-until");
   }
   return given;
 }

@@ -4,6 +4,7 @@
 // good each stage is.
 
 #include "arguments.hpp"
+#include "error.hpp"
 #include "evaluation.hpp"
 #include "report.hpp"
 #include "server.hpp"
@@ -102,9 +103,8 @@ report run(const arguments& given, Executor& executor) {
   rows test =
       make_rows(known, funnel::exposures_between(log.exposures, given.test_from, given.test_until));
   if (days.empty() || test.size() == 0) {
-    funnel::detail::fail("short_video_feed: the log has ", days.size(), " days until ",
-                         given.train_until, " and ", test.size(), " rows from ", given.test_from,
-                         " to ", given.test_until);
+    fail("the log has ", days.size(), " days until ", given.train_until, " and ", test.size(),
+         " rows from ", given.test_from, " to ", given.test_until);
   }
   rows training = join_rows(days);
   const scaler user_scale(training.user), item_scale(training.item), cross_scale(training.cross);
@@ -200,13 +200,13 @@ int main(int argc, char** argv) try {
     funnel::tbb_executor executor(given->threads);
     numbers = run(*given, executor);
 #else
-    funnel::detail::fail("short_video_feed: --threads needs oneTBB, which this build did not find");
+    fail("--threads needs oneTBB, which this build did not find");
 #endif
   }
   if (!given->json.empty()) {
     std::ofstream file(given->json);
     file << numbers.json();
-    if (!file.flush()) funnel::detail::fail("short_video_feed: cannot write ", given->json);
+    if (!file.flush()) fail("cannot write ", given->json);
   }
   return 0;
 } catch (const std::exception& error) {

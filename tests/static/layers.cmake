@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
-# cmake -D root=<include/funnel> -D optional=<headers left out of funnel.hpp> -P layers.cmake
+# cmake -D root=<include/funnel> -D optional=<headers left out of funnel.hpp> -D examples=<examples>
+#       -P layers.cmake
 #
 # Reads the include lines of every header and fails where one reaches up, sideways or into another
-# folder's detail/, names xsimd outside simd/, or is missing from funnel.hpp.
+# folder's detail/, names xsimd outside simd/, or is missing from funnel.hpp; and where an example
+# uses what is in detail.
 cmake_minimum_required(VERSION 3.25)
 
 # Each folder may include what stands in the rows above its own. One place to add a folder.
@@ -83,6 +85,15 @@ if(NOT listed STREQUAL public)
     mistake("funnel.hpp is not sorted, or names a header twice")
   endif()
 endif()
+
+# Examples show what users may use: public headers and public names.
+file(GLOB_RECURSE sources ${examples}/*.hpp ${examples}/*.cpp)
+foreach(source IN LISTS sources)
+  file(STRINGS ${source} inner REGEX "detail::|/detail/")
+  if(inner)
+    mistake("${source}: what is in detail is not for users (${inner})")
+  endif()
+endforeach()
 
 if(mistakes)
   list(JOIN mistakes "\n" text)
