@@ -23,6 +23,7 @@ begin() {
   warnings="-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror"
   third="-isystem /usr/include/eigen3"
   cat >"$out/build.ninja" <<EOF
+builddir = $out
 rule compile
   command = $compiler \$flags -MD -MF \$out.d -c \$in -o \$out
   depfile = \$out.d
@@ -101,6 +102,9 @@ examples() {
   for example in "$@"; do program "$example" "" "examples/$example/main.cpp"; done
 }
 
+# unlinked <source>: compiled, and that is all.
+unlinked() { compiled "$1" "$flags $warnings $third"; }
+
 finish() { ninja -f "$out/build.ninja" -j "$jobs" --quiet; }
 
 # The configurations.
@@ -167,8 +171,57 @@ scalar() {
   folders simd nn diversity retrieval preranking ranking serving
   finish
 }
-strict() { true; }
-refused() { true; }
+# Our headers under the flags of careful users. (-Weverything of clang++ warns of what C++20 code
+# cannot be without; the rest of it holds.)
+strict() {
+  ensure_packages clang
+  begin g++ "-O2"
+  warnings="$warnings -Wsign-conversion -Wuseless-cast -Wold-style-cast -Wcast-qual
+    -Wdouble-promotion -Wnull-dereference -Wformat=2 -Wundef -Wextra-semi -Wredundant-decls
+    -Wduplicated-cond -Wlogical-op -Wnon-virtual-dtor"
+  warnings=$(echo $warnings)
+  examples custom_ranker rerank_only
+  unlinked tests/builds/all_headers.cpp
+  finish || return 1
+  begin clang++ "-O1"
+  warnings="-Weverything -Werror -Wno-c++98-compat -Wno-c++98-compat-pedantic -Wno-padded
+    -Wno-float-equal -Wno-global-constructors -Wno-exit-time-destructors -Wno-weak-vtables
+    -Wno-switch-enum -Wno-covered-switch-default -Wno-unsafe-buffer-usage -Wno-ctad-maybe-unsupported
+    -Wno-shadow-uncaptured-local -Wno-shadow-field-in-constructor -Wno-unused-member-function
+    -Wno-missing-prototypes -Wno-missing-variable-declarations -Wno-unknown-warning-option"
+  warnings=$(echo $warnings)
+  unlinked tests/builds/all_headers.cpp
+  finish
+}
+# Each refused flag with each public header alone: the compiler's first error is our sentence.
+refused() {
+  ensure_packages clang
+  find include/funnel -name '*.hpp' ! -path '*/detail/*' | sort >"$out/headers"
+  everywhere="-ffast-math|-Ofast|-ffinite-math-only|-fno-exceptions"
+  by_gcc="-funsafe-math-optimizations|-freciprocal-math|-fassociative-math -fno-signed-zeros -fno-trapping-math"
+  IFS='|'
+  for flag in $everywhere $by_gcc; do
+    unset IFS
+    refuses g++ "$flag" || return 1
+  done
+  IFS='|'
+  for flag in $everywhere; do
+    unset IFS
+    refuses clang++ "$flag" || return 1
+  done
+  # What is not refused, so that the above cannot pass by itself.
+  ! refuses g++ "-O2" >/dev/null && ! refuses clang++ "-O2" >/dev/null
+}
+# refuses <compiler> <flags>
+refuses() {
+  xargs -P "$jobs" -n 1 sh -c '
+    said=$($0 -std=c++20 -E -Iinclude -isystem /usr/include/eigen3 -x c++ "$1" 2>&1 >/dev/null)
+    first=$(echo "$said" | grep "error:" | head -n 1)
+    case $first in
+      *"funnel does not support"*) ;;
+      *) echo "$0: $1 is not refused in words, but: $first" && exit 255 ;;
+    esac' "$1 $2" <"$out/headers"
+}
 
 failed=
 for configuration in ${*:-$all}; do

@@ -14,6 +14,12 @@ TEST_CASE("error texts: put together from texts and numbers") {
   CHECK(join_text("scores has ", std::size_t{3}, " of ", std::string("4")) == "scores has 3 of 4");
   CHECK(join_text(-1, ' ' - ' ', std::uint64_t{18446744073709551615u}) ==
         "-1018446744073709551615");
+  struct size_in_a_class {
+    operator std::size_t() const {
+      return 12'345'678'901;
+    }  // has more digits than text of a double
+  };
+  CHECK(join_text(size_in_a_class(), " rows") == "12345678901 rows");
   CHECK(join_text(.5f, " ", -1.25, " ", 1e300) == "0.5 -1.25 1e+300");
 }
 

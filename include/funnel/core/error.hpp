@@ -4,10 +4,12 @@
 #include <funnel/core/build.hpp>
 
 #include <concepts>
+#include <cstddef>
 #include <cstdio>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 /// Checks a precondition inside a kernel; off when NDEBUG is defined. Public entries throw instead.
 #ifdef NDEBUG
@@ -38,9 +40,19 @@ void append_text(std::string& text, T part) {
   text += std::to_string(part);
 }
 
-inline void append_text(std::string& text, double part) {
+/// A size that is kept in a class of its own.
+template <class T>
+requires(std::is_class_v<T>&& std::convertible_to<const T&, std::size_t> &&
+         !std::convertible_to<const T&, std::string_view>) void append_text(std::string& text,
+                                                                            const T& part) {
+  text += std::to_string(static_cast<std::size_t>(part));
+}
+
+template <class T>
+requires std::floating_point<T>
+void append_text(std::string& text, T part) {
   char digits[32];
-  std::snprintf(digits, sizeof digits, "%.9g", part);
+  std::snprintf(digits, sizeof digits, "%.9g", static_cast<double>(part));
   text += digits;
 }
 
