@@ -9,42 +9,28 @@
 
 namespace {
 
-/// `pick(data, picked, scratch)` for k of n items. What binds a greedy pick is reading every vector
-/// at every pick from the L2 cache; a lazy one reads less.
-template <class Pick>
-void add_slate(const std::string& name, std::size_t n, std::size_t k, Pick pick) {
-  bench::add(name, {.l2_bytes = 4.0 * 64 * static_cast<double>(n * k)}, [=]() -> bench::task {
-    const auto data = std::make_shared<const bench::slate_data>(n);
+/// Without a roofline: how few vectors a lazy pick may read depends on the data.
+void add_slate(const bench::slate_case& c) {
+  bench::add(c.name(), [=]() -> bench::task {
+    const auto data = std::make_shared<const bench::slate_data>(c.n, c.input);
     const auto scratch = std::make_shared<funnel::arena>();
-    return [=, picked = std::vector<std::size_t>(k)]() mutable {
+    return [=, picked = std::vector<std::size_t>(c.k)]() mutable {
       scratch->reset();
-      benchmark::DoNotOptimize(pick(*data, std::span(picked), *scratch));
+      if (c.by_volume) {
+        benchmark::DoNotOptimize(funnel::dpp(
+            data->relevance.flat(), data->vectors, picked,
+            {.relevance_weight = bench::dpp_relevance_weight, .window = c.window}, *scratch));
+      } else {
+        benchmark::DoNotOptimize(funnel::mmr(
+            data->relevance.flat(), data->vectors, picked,
+            {.relevance_weight = bench::mmr_relevance_weight, .window = c.window}, *scratch));
+      }
     };
   });
 }
 
-void add_mmr(std::size_t n, std::size_t k) {
-  add_slate("mmr/" + std::to_string(n) + "x64/k:" + std::to_string(k), n, k,
-            [](const bench::slate_data& data, auto picked, funnel::arena& scratch) {
-              return funnel::mmr(data.relevance.flat(), data.vectors, picked,
-                                 {.relevance_weight = bench::mmr_relevance_weight}, scratch);
-            });
-}
-
-void add_dpp(std::size_t n, std::size_t k, std::size_t window) {
-  std::string name = "dpp/" + std::to_string(n) + "x64/k:" + std::to_string(k);
-  if (window > 0) name += "/window:" + std::to_string(window);
-  add_slate(name, n, k, [=](const bench::slate_data& data, auto picked, funnel::arena& scratch) {
-    return funnel::dpp(data.relevance.flat(), data.vectors, picked,
-                       {.relevance_weight = bench::dpp_relevance_weight, .window = window},
-                       scratch);
-  });
-}
-
 const bool added = [] {
-  for (const std::size_t n : bench::size_list{1250, 2500, 5000, 10000}) add_mmr(n, 500);
-  for (const std::size_t n : bench::size_list{1250, 2500, 5000, 10000}) add_dpp(n, 500, 10);
-  for (const std::size_t n : bench::size_list{1250, 2500, 5000, 10000}) add_dpp(n, 60, 0);
+  for (const bench::slate_case& c : bench::slate_cases()) add_slate(c);
   return true;
 }();
 

@@ -7,9 +7,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <functional>
 #include <span>
+#include <stdexcept>
 #include <string>
 
 // How the benchmarks of funnel and of its peers are declared: same names, same loop, same output.
@@ -19,7 +19,7 @@ namespace bench {
 struct cost {
   double flops = 0;         ///< float operations, a multiply-add being two
   double memory_bytes = 0;  ///< read or written where no cache can hold them
-  double l2_bytes = 0;      ///< passing between registers and the L2 cache
+  double cached_bytes = 0;  ///< read or written, which the caches can hold
   int threads = 1;
 };
 
@@ -37,12 +37,19 @@ inline double least_seconds(const cost& c, const char*& limit) {
   };
   bind(c.flops, multiply_add_peak<>, "FLOPs");
   bind(c.memory_bytes, memory_bandwidth<>, "memory bytes");
-  bind(c.l2_bytes, l2_bandwidth<>, "L2 bytes");
+  bind(
+      c.cached_bytes, [&] { return cache_bandwidth<>(c.cached_bytes); }, "cached bytes");
   return seconds;
 }
 
+/// Results of a peer are not ours.
+struct mismatch : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 /// Declares a benchmark. `make()` sets the work up and gives the task; it runs once per case, and the
-/// task runs once, before anything is measured. One case's data is in memory at a time.
+/// task runs once, before anything is measured. One case's data is in memory at a time. A case whose
+/// `make()` throws is not measured: it ends with that error.
 ///
 /// The counter `roofline` is the fraction of the limit that binds the cost; the label says which.
 /// Limits are measured right before and right after, and the better of the two counts.
@@ -50,12 +57,21 @@ template <class Make>
 void add(const std::string& name, const cost& c, Make make) {
   const auto run_case = [=](benchmark::State& state) {
     static task work;
-    static std::string prepared;
+    static std::string prepared, error;
     if (prepared != name) {
       work = {};
-      work = make();
-      work();
+      error.clear();
       prepared = name;
+      try {
+        work = make();
+        work();
+      } catch (const std::exception& e) {
+        error = e.what();
+      }
+    }
+    if (!error.empty()) {
+      state.SkipWithError(error.c_str());
+      return;
     }
     const char* limit = "";
     const double before = least_seconds(c, limit);
@@ -74,17 +90,21 @@ void add(const std::string& name, Make make) {
   add(name, cost{}, make);
 }
 
-/// Tells where a peer's results are not ours: further away than `tolerance` of the largest of ours.
-inline void compare(const std::string& name, std::span<const float> ours,
-                    std::span<const float> theirs, double tolerance = 1e-4) {
-  double largest = 0, distance = ours.size() == theirs.size() ? 0 : INFINITY;
-  for (std::size_t i = 0; i < std::min(ours.size(), theirs.size()); ++i) {
+/// Throws where a peer's results are not ours: further away than `tolerance` of the largest of ours.
+inline void compare(std::span<const float> ours, std::span<const float> theirs,
+                    double tolerance = 1e-4) {
+  if (ours.size() != theirs.size() || ours.empty())
+    throw mismatch("results differ: " + std::to_string(theirs.size()) + " values where ours are " +
+                   std::to_string(ours.size()));
+  double largest = 0, distance = 0;
+  for (std::size_t i = 0; i < ours.size(); ++i) {
+    const double d = std::abs(double{ours[i]} - double{theirs[i]});
     largest = std::max(largest, std::abs(double{ours[i]}));
-    distance = std::max(distance, std::abs(double{ours[i]} - double{theirs[i]}));
+    if (!(d <= distance) && !std::isnan(distance)) distance = d;  // NaN stays
   }
   if (!(distance <= tolerance * largest))
-    std::fprintf(stderr, "%s: results differ by %g where the largest is %g\n", name.c_str(),
-                 distance, largest);
+    throw mismatch("results differ by " + std::to_string(distance) + " where the largest is " +
+                   std::to_string(largest));
 }
 
 }  // namespace bench

@@ -17,7 +17,7 @@ using bench::add;
 void add_dense(const bench::dense_shape& s) {
   const double n = static_cast<double>(s.n), in = static_cast<double>(s.in),
                out = static_cast<double>(s.out);
-  add(s.name(), {.flops = 2 * n * in * out, .l2_bytes = 4 * (n * in + in * out + n * out)},
+  add(s.name(), {.flops = 2 * n * in * out, .cached_bytes = 4 * (n * in + in * out + n * out)},
       [s]() -> bench::task {
         const auto data = std::make_shared<bench::dense_data>(s);
         const auto layer = std::make_shared<decltype(freeze(data->layer()))>(freeze(data->layer()));

@@ -31,7 +31,7 @@ struct server {
 
 void add_mmoe(std::size_t n) {
   add("mmoe/n:" + std::to_string(n),
-      {.flops = bench::mmoe_flops(double(n), double(n)), .l2_bytes = bench::mmoe_weight_bytes},
+      {.flops = bench::mmoe_flops(double(n), double(n)), .cached_bytes = bench::mmoe_weight_bytes},
       [n]() -> bench::task {
         const auto s = std::make_shared<server>(n);
         return [s] {
@@ -44,7 +44,7 @@ void add_mmoe(std::size_t n) {
 /// One user and n items: the user's 160 inputs are one row.
 void add_request(std::size_t n) {
   add("mmoe_request/n:" + std::to_string(n),
-      {.flops = bench::mmoe_flops(double(n), 1), .l2_bytes = bench::mmoe_weight_bytes},
+      {.flops = bench::mmoe_flops(double(n), 1), .cached_bytes = bench::mmoe_weight_bytes},
       [n]() -> bench::task {
         const auto s = std::make_shared<server>(n);
         const auto x = s->batch.x.view();
@@ -124,8 +124,8 @@ void add_training(std::size_t n, std::size_t threads) {
 }
 
 const bool added = [] {
-  for (const std::size_t n : bench::size_list{1, 16, 128, 512, 2048}) add_mmoe(n);
-  for (const std::size_t n : bench::size_list{1, 16, 128, 512, 2048}) add_request(n);
+  for (const std::size_t n : bench::mmoe_rows) add_mmoe(n);
+  for (const std::size_t n : bench::mmoe_rows) add_request(n);
   for (const std::size_t n : bench::size_list{256, 1024}) {
     add_training<funnel::serial>(n, 1);
 #ifdef FUNNEL_HAS_TBB

@@ -52,7 +52,22 @@ void add_search(std::size_t queries, int threads) {
              });
 }
 
+/// From the vectors to an index that can be searched; the last one is freed first.
+void add_build() {
+  bench::add("vector_index/1000000x64",
+             {.memory_bytes = 8.0 * search_data::items * search_data::dim}, []() -> bench::task {
+               const auto vectors =
+                   std::make_shared<const bench::matrix<float>>(search_data().vectors);
+               const auto index = std::make_shared<funnel::vector_index<>>();
+               return [=] {
+                 *index = funnel::vector_index<>();
+                 *index = funnel::vector_index<>(*vectors);
+               };
+             });
+}
+
 const bool added = [] {
+  add_build();
   add_search(1, 1);
   add_search(search_data::queries, 1);
 #ifdef FUNNEL_HAS_TBB

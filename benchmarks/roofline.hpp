@@ -45,9 +45,9 @@ double multiply_add_once() {
   return 2.0 * static_cast<double>(steps * sums * p::size) / seconds;
 }
 
-/// Bytes a second of one pass over [bytes] of floats, read as `runs` runs side by side.
-template <std::size_t runs, class Arch>
-double read_once(const float* values, std::size_t count) {
+/// Bytes a second of `passes` over the values, which are read as `runs` runs side by side.
+template <std::size_t runs, bool prefetched, class Arch>
+double read(const float* values, std::size_t count, std::size_t passes) {
   using p = funnel::detail::pack<Arch, float>;
   constexpr std::size_t line = 64 / sizeof(float);
   constexpr std::size_t loads = line / p::size;
@@ -57,17 +57,20 @@ double read_once(const float* values, std::size_t count) {
     for (p& s : of_run) s = p(0.0f);
   }
   const double begin = now();
-  for (std::size_t i = 0; i < length; i += line) {
-    for (std::size_t r = 0; r < runs; ++r) {
-      const float* from = values + r * length + i;
-      __builtin_prefetch(from + 16 * line);
-      for (std::size_t l = 0; l < loads; ++l)
-        sum[r][l] = sum[r][l] + p::load_unaligned(from + l * p::size);
+  for (std::size_t pass = 0; pass < passes; ++pass) {
+    for (std::size_t i = 0; i < length; i += line) {
+      for (std::size_t r = 0; r < runs; ++r) {
+        const float* from = values + r * length + i;
+        if constexpr (prefetched) __builtin_prefetch(from + 16 * line);
+        for (std::size_t l = 0; l < loads; ++l)
+          sum[r][l] = sum[r][l] + p::load_unaligned(from + l * p::size);
+      }
     }
+    asm volatile("" : : : "memory");  // else passes become one
   }
   const double seconds = now() - begin;
   keep(sum);
-  return static_cast<double>(runs * length * sizeof(float)) / seconds;
+  return static_cast<double>(passes * runs * length * sizeof(float)) / seconds;
 }
 
 }  // namespace detail
@@ -82,24 +85,30 @@ double multiply_add_peak() {
   return best;
 }
 
-/// Bytes a second from an array far larger than any cache: 256 MB of ordinary pages.
+/// Bytes a second from an array far larger than any cache: 256 MB.
 template <class Arch = funnel::default_arch>
 double memory_bandwidth() {
   static const funnel::detail::aligned_vector<float> values(std::size_t{64} << 20, 1.0f);
-  return std::max({detail::read_once<2, Arch>(values.data(), values.size()),
-                   detail::read_once<4, Arch>(values.data(), values.size()),
-                   detail::read_once<8, Arch>(values.data(), values.size())});
+  return std::max({detail::read<2, true, Arch>(values.data(), values.size(), 1),
+                   detail::read<4, true, Arch>(values.data(), values.size(), 1),
+                   detail::read<8, true, Arch>(values.data(), values.size(), 1)});
 }
 
-/// Bytes a second from 512 KB read again and again: more than any L1, less than any L2 cache of the
-/// processors this is for.
+/// Bytes a second from an array of this many bytes read again and again: from the cache that holds
+/// it, whichever that is.
 template <class Arch = funnel::default_arch>
-double l2_bandwidth() {
-  static const funnel::detail::aligned_vector<float> values(std::size_t{128} << 10, 1.0f);
+double cache_bandwidth(double bytes) {
+  static funnel::detail::aligned_vector<float> values;
+  const std::size_t count = std::max<std::size_t>(static_cast<std::size_t>(bytes / 4), 1024);
+  if (values.size() < count) values.assign(count, 1.0f);
+  constexpr std::size_t once = std::size_t{1} << 17;  // floats: some microseconds even from L1
+  const std::size_t passes = std::max<std::size_t>(1, once / count);
+  const std::size_t repeats = std::clamp<std::size_t>(32 * once / count, 3, 12);
   double best = 0;
-  for (int pass = 0; pass < 100; ++pass) {
-    best = std::max({best, detail::read_once<2, Arch>(values.data(), values.size()),
-                     detail::read_once<4, Arch>(values.data(), values.size())});
+  for (std::size_t i = 0; i < repeats; ++i) {
+    best = std::max({best, detail::read<2, false, Arch>(values.data(), count, passes),
+                     detail::read<4, false, Arch>(values.data(), count, passes),
+                     detail::read<8, false, Arch>(values.data(), count, passes)});
   }
   return best;
 }

@@ -4,28 +4,41 @@
 # docs/performance.md and its plots: benchmarks/run.sh [options]
 #
 #   --quick         one short round, to see that everything works
-#   --rounds N      rounds; 5 unless told
+#   --rounds N      rounds; 8 unless told, fewer are for a look only
+#   --min-time S    seconds a case and round, .03 unless told
 #   --filter REGEX  only workloads whose name matches
-#   --json FILE     also writes {"<workload>": {"funnel_us": .., "roofline": .., "<peer>_us": ..}}
 #   --out FILE      the page, docs/performance.md unless told; plots go beside it
+#   --results FILE  what was measured, build/benchmarks/results.json unless told; benchmarks/page.py
+#                   makes the page of it again
 #   --avx2          also funnel built for x86-64-v3 (AVX2 and FMA), in columns of its own
 #   --cpu-time      times of the processor, not of the wall: for a look on a busy machine
 #   --no-install    nothing is installed; what isn't there is left out
 #
-# Installs what it needs on Debian and Ubuntu, and the peers in Python below build/. A peer that can't
-# be installed is named and left out.
+# Installs what it needs on Debian and Ubuntu, and the peers in Python in build/peers (a Python
+# environment, which may also be moved or linked there from elsewhere). A peer that can't be installed
+# is named and left out. Ends with 1, after the page is written, where a peer's results differ.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 build=$root/build/benchmarks
 venv=$root/build/peers
+results=$build/results.json
+page=$root/docs/performance.md
 avx2=
 install=yes
-for option in "$@"; do  # the others are for report.py, which also refuses unknown ones
-  case $option in
-    --help) sed -n '3,16s/^# \{0,1\}//p' "$0" && exit ;;
+measure=
+while [ $# -gt 0 ]; do
+  case $1 in
+    --help) sed -n '3,20s/^# \{0,1\}//p' "$0" && exit ;;
     --avx2) avx2=yes ;;
     --no-install) install= ;;
+    --out) page=$2 && shift ;;
+    --results) results=$2 && shift ;;
+    --quick | --cpu-time) measure="$measure $1" ;;
+    --rounds | --min-time) measure="$measure $1 $2" && shift ;;
+    --filter) filter=$2 && shift ;;
+    *) echo "benchmarks/run.sh: no option $1; --help lists them" >&2 && exit 2 ;;
   esac
+  shift
 done
 
 (
@@ -33,21 +46,25 @@ done
   . cmake/ensure_packages.sh
   if [ "$install" ]; then
     ensure_packages $funnel_packages libbenchmark-dev python3
-    for package in libopenblas-dev libtorch-dev libdnnl-dev python3-venv; do
+    for package in libtorch-dev libxsmm-dev python3-venv; do
       (ensure_packages $package) || echo "benchmarks/run.sh: going on without $package" >&2
     done
-    [ -x "$venv/bin/pip" ] || python3 -m venv "$venv" || echo "benchmarks/run.sh: no Python peers" >&2
+    [ -x "$venv/bin/python" ] || python3 -m venv "$venv" || echo "benchmarks/run.sh: no Python peers" >&2
     # One by one: what one of them lacks is no reason to miss the others.
-    for package in numpy matplotlib onnx onnxruntime faiss-cpu usearch implicit pyversity \
-      onednn-devel-cpu-gomp; do
-      [ ! -x "$venv/bin/pip" ] || "$venv/bin/pip" -q install --disable-pip-version-check $package ||
+    for package in numpy scipy matplotlib onnx onnxruntime openvino faiss-cpu usearch implicit pyversity \
+      onednn-devel-cpu-gomp scipy-openblas32; do
+      [ ! -x "$venv/bin/python" ] ||
+        "$venv/bin/python" -m pip -q install --disable-pip-version-check $package ||
         echo "benchmarks/run.sh: going on without $package of PyPI" >&2
     done
+    # Debian's are older, and better than none.
+    [ -e "$venv/lib/libdnnl.so" ] || (ensure_packages libdnnl-dev) || true
+    [ -e "$(echo "$venv"/lib/python3*/site-packages/scipy_openblas32)" ] ||
+      (ensure_packages libopenblas-dev) || true
   fi
   ensure_cmake
-  # oneDNN of PyPI is newer than Debian's.
   cmake --preset release -B "$build" -DFUNNEL_BUILD_EXAMPLES=OFF -DFUNNEL_BUILD_PEERS=ON \
-    -Ddnnl_ROOT="$venv" | grep 'funnel:' || true
+    -DFUNNEL_PEERS="$venv" | grep 'funnel:' || true
   cmake --build "$build" --parallel "$(nproc)"
   if [ "$avx2" ]; then
     cmake --preset release -B "$build-avx2" -DFUNNEL_BUILD_EXAMPLES=OFF \
@@ -59,10 +76,13 @@ done
 )
 
 python=python3
-peers=
 if [ -x "$venv/bin/python" ] && "$venv/bin/python" -c 'import numpy' 2>/dev/null; then
   python=$venv/bin/python
-  peers="--python-peers"
+  measure="$measure --python-peers"
 fi
-exec "$python" "$root/benchmarks/report.py" --build "$build" --data "$build/data" $peers \
-  ${avx2:+--avx2-build "$build-avx2"} "$@"
+rm -f "$results"
+status=0
+"$python" "$root/benchmarks/measure.py" --build "$build" --data "$build/data" --results "$results" \
+  --filter "${filter:-.}" ${avx2:+--avx2-build "$build-avx2"} $measure || status=$?
+[ -e "$results" ] && "$python" "$root/benchmarks/page.py" "$results" --out "$page"
+exit $status

@@ -12,8 +12,10 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <span>
 #include <string>
@@ -115,6 +117,8 @@ struct mmoe_model {
   }
 };
 
+inline constexpr size_list mmoe_rows{1, 16, 20, 50, 100, 128, 512, 2048};
+
 /// Float operations of mmoe for n rows with `rows_of_user` of the user's part.
 inline double mmoe_flops(double n, double rows_of_user) {
   const double first = 4.0 * 128 + 4 * 4;  // outputs of what reads the input
@@ -187,22 +191,95 @@ struct search_data {
   matrix<float> query = uniform(queries, dim, 52);
 };
 
-// mmr/Nx64/k:K, dpp/Nx64/k:K: vectors scatter about 50 topics; relevance is uniform in [0, 1).
+// mmr/Nx64/k:K[/window:W][/INPUT], dpp the same: n vectors about 50 topics.
+
+/// What the relevance of the items, or their vectors, are like.
+enum class slate_input {
+  spread,   ///< relevance uniform in [0, 1), independent of the vectors
+  bunched,  ///< the n best of 10 n clicks sigmoid(z - 2), z normal
+  tied,     ///< all equally relevant
+  copies,   ///< 100 distinct vectors; relevance is spread
+  topics,   ///< relevance is mostly the topic's
+};
+
+struct slate_case {
+  bool by_volume;  ///< DPP, else MMR
+  std::size_t n, k, window;
+  slate_input input;
+
+  std::string name() const {
+    constexpr const char* inputs[] = {"", "/bunched", "/tied", "/copies", "/topics"};
+    std::string made =
+        (by_volume ? "dpp/" : "mmr/") + std::to_string(n) + "x64/k:" + std::to_string(k);
+    if (window > 0) made += "/window:" + std::to_string(window);
+    return made + inputs[static_cast<std::size_t>(input)];
+  }
+};
+
+inline std::vector<slate_case> slate_cases() {
+  using enum slate_input;
+  constexpr slate_input others[] = {bunched, tied, copies, topics};
+  std::vector<slate_case> cases;
+  for (const std::size_t n : size_list{1250, 2500, 5000, 10000})
+    cases.push_back({false, n, 500, 0, spread});
+  for (const std::size_t n : size_list{1250, 2500, 5000, 10000})
+    cases.push_back({true, n, 500, 10, spread});
+  for (const std::size_t n : size_list{1250, 2500, 5000, 10000})
+    cases.push_back({true, n, 60, 0, spread});
+  for (const bool by_volume : {false, true}) {
+    for (const std::size_t n : size_list{1250, 10000}) {
+      if (!by_volume) cases.push_back({by_volume, n, 60, 0, spread});
+      for (const slate_input input : others) cases.push_back({by_volume, n, 60, 0, input});
+    }
+    cases.push_back({by_volume, 10000, 60, 10, spread});
+    for (const slate_input input : others) cases.push_back({by_volume, 10000, 60, 10, input});
+  }
+  return cases;
+}
 
 struct slate_data {
   matrix<float> vectors, relevance;
 
-  explicit slate_data(std::size_t n) : vectors(n, 64), relevance(uniform(1, n, 61, 0, 1)) {
+  explicit slate_data(std::size_t n, slate_input input = slate_input::spread)
+      : vectors(n, 64), relevance(uniform(1, n, 61, 0, 1)) {
     const matrix<float> topics = uniform(50, 64, 62);
     const matrix<float> noise = uniform(n, 64, 63);
     const std::vector<std::uint32_t> topic = uniform_ids(n, topics.rows(), 64);
-    for (std::size_t i = 0; i < n; ++i)
-      for (std::size_t j = 0; j < 64; ++j) vectors(i, j) = topics(topic[i], j) + noise(i, j);
+    const std::vector<std::uint32_t> original = uniform_ids(n, 100, 65);
+    for (std::size_t i = 0; i < n; ++i) {
+      const std::size_t from = input == slate_input::copies ? original[i] : i;
+      for (std::size_t j = 0; j < 64; ++j) vectors(i, j) = topics(topic[from], j) + noise(from, j);
+    }
+    if (input == slate_input::bunched) relevance = best_clicks(n);
+    if (input == slate_input::tied) std::ranges::fill(relevance.flat(), .5f);
+    if (input == slate_input::topics) {
+      const matrix<float> of_topic = uniform(1, topics.rows(), 66, 0, .9);
+      for (std::size_t i = 0; i < n; ++i)
+        relevance(0, i) = of_topic(0, topic[i]) + .1f * relevance(0, i);
+    }
+  }
+
+ private:
+  /// In no order of size.
+  static matrix<float> best_clicks(std::size_t n) {
+    matrix<float> sums(1, 10 * n);
+    for (std::uint64_t seed = 0; seed < 12; ++seed) {  // 12 uniforms: a normal of variance 1
+      const matrix<float> u = uniform(1, 10 * n, 600 + seed, -.5, .5);
+      for (std::size_t i = 0; i < 10 * n; ++i) sums(0, i) += u(0, i);
+    }
+    std::vector<float> sorted(sums.flat().begin(), sums.flat().end());
+    std::ranges::nth_element(sorted, sorted.begin() + static_cast<std::ptrdiff_t>(n) - 1,
+                             std::greater());
+    matrix<float> clicks(1, n);
+    std::size_t filled = 0;
+    for (const float z : sums.flat())
+      if (z >= sorted[n - 1] && filled < n) clicks(0, filled++) = 1 / (1 + std::exp(2 - z));
+    return clicks;
   }
 };
 inline constexpr double mmr_relevance_weight = .7, dpp_relevance_weight = .5;
 
-// filter/1000000/...: histories of a million events, one after another, so that each is read from
+// filter/1000000/..., category_index/1000000/...: histories of a million events, one after another, so that each is read from
 // memory. Category and cluster c hold a share of 2^-c of them.
 
 struct history_data {
@@ -213,6 +290,14 @@ struct history_data {
 
   explicit history_data(std::size_t histories = many)
       : categories(halving_ids(histories, 71)), clusters(halving_ids(histories, 72)) {}
+
+  /// Histories where each of so many categories is as frequent.
+  static matrix<std::uint32_t> uniform_categories(std::uint32_t categories) {
+    matrix<std::uint32_t> ids(many, events);
+    std::ranges::transform(uniform_ids(many * events, categories, 73), ids.flat().begin(),
+                           [](std::uint32_t id) { return id + 1; });
+    return ids;
+  }
 
   static matrix<std::uint32_t> halving_ids(std::size_t rows, std::uint64_t seed) {
     funnel::random_generator bits(seed);

@@ -21,7 +21,7 @@ void add_dense_peer(Make make) {
       work();
       funnel::inference<float> context;
       const auto ours = freeze(data->layer())(context, data->x.view());
-      compare(s.name(), {ours.data(), ours.size()}, y->flat());
+      compare({ours.data(), ours.size()}, y->flat());
       return [data, y, work] { work(); };  // keeps what the work looks at
     });
   }

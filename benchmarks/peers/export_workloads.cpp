@@ -4,13 +4,14 @@
 #include <funnel/diversity/dpp.hpp>
 #include <funnel/diversity/mmr.hpp>
 #include <funnel/retrieval/vector_index.hpp>
+#include <funnel/sequence/filter.hpp>
 #include <funnel/sequence/target_attention.hpp>
 
 #include <cstdio>
 #include <fstream>
 
 // export_workloads FOLDER: writes the data of the workloads, and what funnel makes of it, as .npy
-// files for peers in Python.
+// files for peers in Python, and the names of cases that come in many sizes, a line each.
 
 namespace {
 
@@ -37,6 +38,12 @@ void write(const std::string& name, funnel::matrix_view<const T> m) {
 template <class T>
 void write(const std::string& name, const funnel::matrix<T>& m) {
   write(name, m.view());
+}
+
+std::string with_dots(std::string name) {
+  std::ranges::replace(name, '/', '.');
+  std::ranges::replace(name, ':', '-');
+  return name;
 }
 
 void write_picks(const std::string& name, const std::vector<std::size_t>& picks) {
@@ -109,22 +116,20 @@ void write_search() {
 }
 
 void write_slates() {
-  for (const std::size_t n : bench::size_list{1250, 2500, 5000, 10000}) {
-    const std::string name = "slate." + std::to_string(n);
-    const bench::slate_data data(n);
+  for (const bench::slate_case& c : bench::slate_cases()) {
+    const bench::slate_data data(c.n, c.input);
+    const std::string name = "slate." + with_dots(c.name());
     write(name + ".vectors", data.vectors);
     write(name + ".relevance", data.relevance);
-    std::vector<std::size_t> picks(500);
-    funnel::mmr(data.relevance.flat(), data.vectors, picks,
-                {.relevance_weight = bench::mmr_relevance_weight});
-    write_picks(name + ".mmr", picks);
-    funnel::dpp(data.relevance.flat(), data.vectors, picks,
-                {.relevance_weight = bench::dpp_relevance_weight, .window = 10});
-    write_picks(name + ".dpp_window", picks);
-    picks.resize(60);
-    funnel::dpp(data.relevance.flat(), data.vectors, picks,
-                {.relevance_weight = bench::dpp_relevance_weight});
-    write_picks(name + ".dpp", picks);
+    std::vector<std::size_t> picks(c.k);
+    if (c.by_volume) {
+      funnel::dpp(data.relevance.flat(), data.vectors, picks,
+                  {.relevance_weight = bench::dpp_relevance_weight, .window = c.window});
+    } else {
+      funnel::mmr(data.relevance.flat(), data.vectors, picks,
+                  {.relevance_weight = bench::mmr_relevance_weight, .window = c.window});
+    }
+    write_picks(name + ".picks", picks);
   }
 }
 
@@ -132,6 +137,24 @@ void write_histories() {
   const bench::history_data data;
   write("history.categories", data.categories);
   write("history.clusters", data.clusters);
+  using bench::history_data;
+  std::vector<std::uint32_t> found(1 << 16);
+  const auto write_found = [&](const std::string& name, std::size_t count) {
+    write(name, funnel::matrix_view<const std::uint32_t>(found.data(), 1, count));
+  };
+  const funnel::with_id category{data.categories.row(0), history_data::category};
+  write_found("history.category", funnel::hard_search(category, found));
+  write_found(
+      "history.union",
+      funnel::filter_union({category, {data.clusters.row(0), history_data::cluster}}, found));
+  write("history.uniform", bench::history_data::uniform_categories(5000));
+}
+
+void write_names() {
+  std::ofstream out(folder + "/cases.txt");
+  for (const std::size_t n : bench::mmoe_rows)
+    out << "mmoe/n:" << n << "\nmmoe_request/n:" << n << '\n';
+  for (const bench::slate_case& c : bench::slate_cases()) out << c.name() << '\n';
 }
 
 }  // namespace
@@ -142,6 +165,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   folder = argv[1];
+  write_names();
   write_mmoe();
   write_towers();
   write_attention();

@@ -4,6 +4,8 @@
 #include "harness.hpp"
 #include "workloads.hpp"
 
+#include <cmath>
+#include <memory>
 #include <span>
 #include <string>
 #include <torch/torch.h>
@@ -89,6 +91,30 @@ inline std::vector<constant> separate_constants(const mmoe_weights& w) {
   }
   return made;
 }
+
+/// One of the ways to do a case, and what it gave last.
+struct way {
+  task run;
+  std::shared_ptr<Tensor> result;
+};
+
+/// The fastest of several ways, after a warm-up of each that also checks it.
+inline task fastest(std::span<const float> ours, const std::vector<way>& ways) {
+  double least = INFINITY;
+  task best;
+  for (const way& w : ways) {
+    for (int i = 0; i < 10; ++i) w.run();  // the profiling executor compiles in its first runs
+    if (!ours.empty()) compare(ours, values(w.result->contiguous()), 1e-4);
+    int runs = 0;
+    const double begin = now();
+    while (now() - begin < .03 || runs < 3) w.run(), ++runs;
+    const double seconds = (now() - begin) / runs;
+    if (seconds < least) best = w.run;
+    least = std::min(least, seconds);
+  }
+  return best;
+}
+
 /// Logits of funnel's model, [4, n].
 template <class Model, class C>
 std::vector<float> logits_of(const Model& model, C& context, const auto& x) {

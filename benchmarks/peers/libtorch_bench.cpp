@@ -16,29 +16,6 @@ namespace {
 
 using namespace bench;
 
-/// One of the ways to do a case, and what it gave last.
-struct way {
-  task run;
-  std::shared_ptr<Tensor> result;
-};
-
-/// The fastest of several ways, after a warm-up of each that also checks it.
-task fastest(const std::string& name, std::span<const float> ours, const std::vector<way>& ways) {
-  double least = INFINITY;
-  task best;
-  for (const way& w : ways) {
-    for (int i = 0; i < 10; ++i) w.run();  // the profiling executor compiles in its first runs
-    if (!ours.empty()) compare(name, ours, values(w.result->contiguous()), 1e-3);
-    int runs = 0;
-    const double begin = now();
-    while (now() - begin < .03 || runs < 3) w.run(), ++runs;
-    const double seconds = (now() - begin) / runs;
-    if (seconds < least) best = w.run;
-    least = std::min(least, seconds);
-  }
-  return best;
-}
-
 /// A script with constants and arguments: as it is after freezing, and optimized for inference.
 void add_script(std::vector<way>& ways, const std::string& source,
                 const std::vector<constant>& constants, const std::vector<Tensor>& arguments) {
@@ -73,28 +50,56 @@ void add_eager(std::vector<way>& ways, Forward forward) {
 
 // mmoe
 
-const char* const joined_script = R"(
-def forward(self, x):
-    n = x.size(0)
-    h = torch.relu(torch.linear(x, self.w1, self.b1)).view(n, 4, 128).transpose(0, 1)
+// How a layer reads its input. `x` is one tensor; of a request, `user` (one row) and `items`: put side
+// by side, or the user's product is what the items' product is added to.
+enum class reading { rows, side_by_side, user_once };
+
+std::string head(reading how) {
+  switch (how) {
+  case reading::rows:
+    return "def forward(self, x):\n";
+  case reading::side_by_side:
+    return "def forward(self, user, items):\n"
+           "    x = torch.cat([user.expand(items.size(0), -1), items], 1)\n";
+  default:
+    return "def forward(self, user, items):\n";
+  }
+}
+
+/// The first product of a layer with the weights w and, where there is one, the bias b.
+std::string first(reading how, const std::string& w, const std::string& b) {
+  const std::string bias = b.empty() ? "" : ", self." + b;
+  if (how == reading::user_once)
+    return "torch.addmm(torch.linear(user, self." + w + "_user" + bias + "), items, self." + w +
+           "_items)";
+  return "torch.linear(x, self." + w + bias + ")";
+}
+
+/// Experts, gates and towers as batched products.
+std::string joined_script(reading how) {
+  return head(how) + "    a = torch.relu(" + first(how, "w1", "b1") + R"()
+    n = a.size(0)
+    h = a.view(n, 4, 128).transpose(0, 1)
     experts = torch.relu(torch.baddbmm(self.b2, h, self.w2)).transpose(0, 1)
-    g = torch.softmax(torch.linear(x, self.gates).view(n, 4, 4), 2)
+    g = torch.softmax()" +
+         first(how, "gates", "") + R"(.view(n, 4, 4), 2)
     mixed = torch.bmm(g, experts).transpose(0, 1)
     return torch.baddbmm(self.b4, torch.relu(torch.baddbmm(self.b3, mixed, self.w3)), self.w4)
 )";
+}
 
 /// Experts, gates and towers one by one: the model as it is usually written.
-std::string separate_script() {
-  std::string s = "def forward(self, x):\n";
+std::string separate_script(reading how) {
+  std::string s = head(how);
   for (const char k : std::string("0123")) {
-    s += std::string("    e") + k + " = torch.relu(torch.linear(x, self.w1_" + k + ", self.b1_" +
-         k + "))\n    e" + k + " = torch.relu(torch.linear(e" + k + ", self.w2_" + k +
-         ", self.b2_" + k + "))\n";
+    s += std::string("    e") + k + " = torch.relu(" +
+         first(how, std::string("w1_") + k, std::string("b1_") + k) + ")\n    e" + k +
+         " = torch.relu(torch.linear(e" + k + ", self.w2_" + k + ", self.b2_" + k + "))\n";
   }
   s += "    e = torch.stack([e0, e1, e2, e3], 1)\n";
   for (const char t : std::string("0123")) {
-    s += std::string("    g = torch.softmax(torch.linear(x, self.g_") + t +
-         "), 1)\n    m = torch.bmm(g.unsqueeze(1), e).squeeze(1)\n    h = "
+    s += "    g = torch.softmax(" + first(how, std::string("g_") + t, "") +
+         ", 1)\n    m = torch.bmm(g.unsqueeze(1), e).squeeze(1)\n    h = "
          "torch.relu(torch.linear(m, self.w3_" +
          t + ", self.b3_" + t + "))\n    y" + t + " = torch.linear(h, self.w4_" + t + ", self.b4_" +
          t + ")\n";
@@ -107,13 +112,17 @@ std::vector<constant> joined_constants(const mmoe_weights& w) {
           {"w3", w.w3}, {"b3", w.b3}, {"w4", w.w4}, {"b4", w.b4}};
 }
 
-/// The script of a request: the user's row is repeated and put beside the items.
-std::string request_of(std::string script) {
-  const std::string head = "def forward(self, x):\n";
-  script.replace(script.find(head), head.size(),
-                 "def forward(self, user, items):\n"
-                 "    x = torch.cat([user.expand(items.size(0), -1), items], 1)\n");
-  return script;
+/// Adds the user's and the items' part of the weights [out, in] that read the input.
+std::vector<constant> with_parts(std::vector<constant> constants) {
+  for (std::size_t i = 0, size = constants.size(); i < size; ++i) {
+    const auto [name, w] = constants[i];
+    if (w.dim() != 2 || w.size(1) != mmoe_model::in) continue;
+    constexpr long user_in = mmoe_model::user_in;
+    constants.push_back({name + "_user", w.narrow(1, 0, user_in).contiguous()});
+    constants.push_back(
+        {name + "_items", w.narrow(1, user_in, mmoe_model::in - user_in).t().contiguous()});
+  }
+  return constants;
 }
 
 /// The fastest script; `layers` is the model as it is usually written.
@@ -130,21 +139,21 @@ void add_mmoe(std::size_t n, bool request, bool layers) {
     funnel::inference<float> context;
     const std::vector<float> ours = logits_of(model, context, tensor_view(x));
     std::vector<way> ways;
-    const auto scripted = [&](const std::string& script, const std::vector<constant>& constants) {
-      if (request)
-        add_script(ways, request_of(script), constants, {user, items});
-      else
-        add_script(ways, script, constants, {x});
-    };
-    if (!layers) scripted(joined_script, joined_constants(w));
-    scripted(separate_script(), separate_constants(w));
-    return fastest(name, ours, ways);
+    const auto separate = with_parts(separate_constants(w)),
+               joined = with_parts(joined_constants(w));
+    using enum reading;
+    for (const reading how : request ? std::vector{side_by_side, user_once} : std::vector{rows}) {
+      const std::vector<Tensor> arguments = request ? std::vector{user, items} : std::vector{x};
+      if (!layers) add_script(ways, joined_script(how), joined, arguments);
+      add_script(ways, separate_script(how), separate, arguments);
+    }
+    return fastest(ours, ways);
   });
 }
 
 // embeddings
 
-task make_bag(const std::string& name) {
+task make_bag() {
   const auto data = std::make_shared<const bag_data>();
   const Tensor table = tensor(data->table);
   funnel::embedding_bag<float> layer(bag_data::rows, bag_data::dim);
@@ -164,15 +173,15 @@ task make_bag(const std::string& name) {
                                               false, mean, false, {}, true));
     };
     run(0);
-    compare(name, {ours.data(), ours.size()}, values(*result));
+    compare({ours.data(), ours.size()}, values(*result));
     ways.push_back({[=] { run((*batch)++ % static_cast<long>(bag_data::batches)); }, result});
   }
-  return fastest(name, {}, ways);
+  return fastest({}, ways);
 }
 
 // attention and towers
 
-task make_attention(const std::string& name) {
+task make_attention() {
   const attention_data data;
   const Tensor q = tensor(data.candidates), events = tensor(data.events);
   funnel::inference<float> context;
@@ -185,10 +194,10 @@ def forward(self, q, x):
 )",
              {}, {q, events});
   add_eager(ways, [=] { return at::mm(at::softmax(at::mm(q, events.t()).mul_(.125), 1), events); });
-  return fastest(name, {ours.data(), ours.size()}, ways);
+  return fastest({ours.data(), ours.size()}, ways);
 }
 
-task make_towers(const std::string& name) {
+task make_towers() {
   const tower_model model;
   const tower_data data;
   funnel::inference<float> context;
@@ -207,13 +216,27 @@ task make_towers(const std::string& name) {
     }
     return x;
   };
-  const std::string script =
-      "def forward(self, user, items, crosses):\n    u = " + layers("user", model.user, "user") +
-      ".expand(items.size(0), -1)\n    c = " + layers("cross", model.cross, "crosses") +
-      "\n    return " + layers("top", model.top, "torch.cat([u, items, c], 1)") + "\n";
+  const std::string user = layers("user", model.user, "user"),
+                    cross = layers("cross", model.cross, "crosses"),
+                    head = "def forward(self, user, items, crosses):\n    u = " + user;
   std::vector<way> ways;
-  add_script(ways, script, constants, {tensor(data.user), tensor(vectors), tensor(data.crosses)});
-  return fastest(name, {ours.data(), ours.size()}, ways);
+  const auto add_way = [&](const std::string& script) {
+    add_script(ways, script, constants, {tensor(data.user), tensor(vectors), tensor(data.crosses)});
+  };
+  std::string top = layers("top", model.top, "x");
+  add_way(head + ".expand(items.size(0), -1)\n    c = " + cross +
+          "\n    x = torch.cat([u, items, c], 1)\n    return " + top + "\n");
+  // The first layer of the top: the user's product is what the others' is added to.
+  const Tensor w = tensor(model.top.layers[0].weight.value);
+  const long users = model.user.layers.back().weight.value.cols();
+  constants.push_back({"w_top_user", w.narrow(0, 0, users).t().contiguous()});
+  constants.push_back({"w_top_items", w.narrow(0, users, w.size(0) - users).contiguous()});
+  const std::string whole = "torch.linear(x, self.w_top0, self.b_top0)";
+  top.replace(top.find(whole), whole.size(),
+              "torch.addmm(torch.linear(u, self.w_top_user, self.b_top0), x, self.w_top_items)");
+  add_way(head + "\n    c = " + cross + "\n    x = torch.cat([items, c], 1)\n    return " + top +
+          "\n");
+  return fastest({ours.data(), ours.size()}, ways);
 }
 
 const bool added = [] {
@@ -227,13 +250,10 @@ const bool added = [] {
   benchmark::AddCustomContext("peer", description);
   for (const bool request : {false, true})
     for (const bool layers : {false, true})
-      for (const std::size_t n : size_list{1, 16, 128, 512, 2048}) add_mmoe(n, request, layers);
-  const auto named = [](const std::string& name, auto make) {
-    add(name, [=] { return make(name); });
-  };
-  named("embedding_bag/1000000x64/bags:512/len:50", make_bag);
-  named("target_attention/500x200x64", make_attention);
-  named("three_tower/5000", make_towers);
+      for (const std::size_t n : mmoe_rows) add_mmoe(n, request, layers);
+  add("embedding_bag/1000000x64/bags:512/len:50", make_bag);
+  add("target_attention/500x200x64", make_attention);
+  add("three_tower/5000", make_towers);
   return true;
 }();
 
