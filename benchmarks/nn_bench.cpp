@@ -34,7 +34,8 @@ template <class Bag>
 void add_bags(const std::string& storage, std::size_t row_bytes) {
   using bags = bench::bag_data;
   add("embedding_bag/1000000x64/bags:512/len:50" + storage,
-      {.memory_bytes = static_cast<double>(bags::bags * bags::length * (row_bytes + 4))},
+      {.memory_bytes = static_cast<double>(bags::bags * bags::length * (row_bytes + 4)) *
+                       bench::uncached_share(static_cast<double>(bags::rows * row_bytes))},
       []() -> bench::task {
         const auto data = std::make_shared<bags>();
         funnel::embedding_bag<float> trained(bags::rows, bags::dim);
@@ -80,7 +81,8 @@ const bool added = [] {
   // Each id's row and its sum of squares are read and written.
   using sparse = bench::sparse_data;
   add("train_step_embeddings/batch:1024",
-      {.memory_bytes = double{sparse::batch * sparse::fields} * (2 * (4 * sparse::dim + 4) + 4)},
+      {.memory_bytes = double{sparse::batch * sparse::fields} * (2 * (4 * sparse::dim + 4) + 4) *
+                       bench::uncached_share(double{sparse::rows * 4 * (sparse::dim + 1)})},
       make_sparse_step);
   return true;
 }();

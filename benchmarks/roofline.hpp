@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <fstream>
 
 // What one core of this machine can do, measured with the instructions of the instruction set that
 // the program was built for. A measurement takes some milliseconds and is the best of its passes, so
@@ -92,6 +93,14 @@ double memory_bandwidth() {
   return std::max({detail::read<2, true, Arch>(values.data(), values.size(), 1),
                    detail::read<4, true, Arch>(values.data(), values.size(), 1),
                    detail::read<8, true, Arch>(values.data(), values.size(), 1)});
+}
+
+/// The share of what is read at random from an array of this many bytes that the last cache of the
+/// core cannot hold. 1 where Linux doesn't say how large that is.
+inline double uncached_share(double bytes) {
+  double kilobytes = 0;
+  std::ifstream("/sys/devices/system/cpu/cpu0/cache/index3/size") >> kilobytes;
+  return std::clamp(1 - 1024 * kilobytes / bytes, 0.0, 1.0);
 }
 
 /// Bytes a second from an array of this many bytes read again and again: from the cache that holds

@@ -35,6 +35,9 @@ list(TRANSFORM changed REPLACE " .*" "")
 list(REMOVE_DUPLICATES changed)
 list(SORT changed)
 
+# What earlier pages said stands there too, and is no longer claimed.
+string(REGEX REPLACE "\n## What changed [^#]*" "" page "${page}")
+
 # A time, a rate or a ratio: 1.21x, 896 µs, 117 GB/s, 2 times faster.
 set(figure "[0-9][0-9.,]*( ?(µs|us|ms|GB/s|GFLOP/s)|x| times (faster|slower|as))")
 file(GLOB others ${root}/README.md ${root}/docs/*.md)
