@@ -44,6 +44,17 @@ TEST_CASE("duration curve: plays of one length share a bin") {
   CHECK(curve.curve()(20) == 0);
 }
 
+TEST_CASE("duration curve: a length with many plays is not mixed with the shorter ones") {
+  // {5, 5} of mean 1 and {9, 9, 9, 9} of mean 0, not all six together.
+  const doubles lengths{9, 9, 5, 9, 5, 9}, completions{0, 0, 1, 0, 1, 0};
+  for (const std::size_t bins : {std::size_t{2}, std::numeric_limits<std::size_t>::max()}) {
+    const auto curve =
+        funnel::fit_duration_curve<double>(lengths, completions, {.bins = bins, .prior_plays = 0});
+    CHECK(curve.expected(5) == 1);
+    CHECK(curve.curve()(9) == 0);
+  }
+}
+
 TEST_CASE("duration curve: a right estimate is a lift of 1 in every bin") {
   funnel::random_generator bits(1);
   const std::size_t n = 20000;
@@ -97,5 +108,8 @@ TEST_CASE("duration curve: refuses what it cannot read") {
   CHECK(refuses(fit({1}, {1}, {.bins = 0}), "funnel::fit_duration_curve", "bins is 0"));
   CHECK(refuses(fit({1}, {1}, {.prior_plays = -1}), "funnel::fit_duration_curve",
                 "prior_plays is -1"));
+  const double infinity = std::numeric_limits<double>::infinity();
+  CHECK(refuses(fit({1}, {1}, {.prior_plays = infinity}), "funnel::fit_duration_curve",
+                "prior_plays is inf"));
   CHECK(refuses(fit({1}, {1}, {.floor = 0}), "funnel::duration_curve", "floor is 0"));
 }

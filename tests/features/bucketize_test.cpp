@@ -40,7 +40,7 @@ TEST_CASE("bucket_of: worked by hand") {
 TEST_CASE("quantile_boundaries: worked by hand") {
   CHECK(boundaries_of({4, 1, 3, 2}, 2) == floats{3});
   CHECK(boundaries_of({1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, 3) == floats{5, 8});
-  CHECK(boundaries_of({1, 1, 1, 1, 1, 7, 8, 9}, 4) == floats{8});  // 1 fills two buckets
+  CHECK(boundaries_of({1, 1, 1, 1, 1, 7, 8, 9}, 4) == floats{7, 8});  // 1 fills two buckets
   CHECK(boundaries_of({nan_value, 2, nan_value, 1}, 2) == floats{2});
   CHECK(boundaries_of({5, 5, 5}, 10).empty());
   CHECK(boundaries_of({5}, 10).empty());
@@ -48,6 +48,25 @@ TEST_CASE("quantile_boundaries: worked by hand") {
   CHECK(boundaries_of({nan_value}, 10).empty());
   CHECK(boundaries_of({2, 1}, 1).empty());
   CHECK(boundaries_of({2, 1, 3}, 50) == floats{2, 3});
+}
+
+TEST_CASE("quantile_boundaries: a value that fills several buckets gets one of its own") {
+  CHECK(boundaries_of({0, 0, 0, 0, 0, 0, 1, 1, 1, 1}, 2) == floats{1});
+  CHECK(boundaries_of({0, 0, 0, 0, 1, 1, 1, 1, 1, 1}, 2) == floats{1});
+  CHECK(boundaries_of({0, 1, 1, 1, 1, 1, 1, 2, 3, 4}, 5) == floats{1, 2, 3});
+  CHECK(boundaries_of({-infinity, -infinity, 3, infinity}, 2) == floats{3});
+  CHECK(boundaries_of({0, -0.f, 0, 5}, 2) == floats{5});
+  floats rare(1000, 0);  // what a count of a rare action is like
+  rare[3] = 1;
+  rare[500] = 2;
+  CHECK(boundaries_of(rare, 10) == floats{1});
+}
+
+TEST_CASE("quantile_boundaries: any number of buckets costs no more than the values") {
+  const std::size_t most = std::numeric_limits<std::size_t>::max();
+  CHECK(boundaries_of({7, 3}, most) == floats{7});
+  CHECK(boundaries_of({2, 2, 9, 4, 9}, most) == floats{4, 9});
+  CHECK(boundaries_of({}, most).empty());
 }
 
 TEST_CASE("quantile_boundaries make buckets of about equal frequency, none empty") {

@@ -45,6 +45,50 @@ TEST_CASE("completion_loss: the labels of both targets", "[loss]") {
   CHECK(finished.loss == expected(x, {0, 1, 0, 1, 0, 0}, {1, 1, 1, 1, 0, 0}).loss);
 }
 
+TEST_CASE("completion_loss: exactly 80 % is finished, in any unit, and a millisecond less is not",
+          "[loss]") {
+  // Lengths up to ten minutes, all whole numbers of milliseconds of which four fifths are whole too.
+  const auto finished = [](auto scalar, double per_unit, int less) {
+    using t = decltype(scalar);
+    std::vector<t> played, lengths;
+    for (int fifth = 1; fifth <= 120000; ++fifth) {
+      played.push_back(static_cast<t>((4 * fifth - less) / per_unit));
+      lengths.push_back(static_cast<t>(5 * fifth / per_unit));
+    }
+    const auto found = evaluate(funnel::matrix<t>(120000, 1), [&](auto& context, const auto& z) {
+      return funnel::completion_loss(context, z, played, lengths,
+                                     {.target = completion_target::finished});
+    });
+    return std::ranges::count_if(found.gradient.flat(), [](t slope) { return slope < 0; });
+  };
+  for (const double per_unit : {1., 1000., 60000.}) {  // milliseconds, seconds, minutes
+    CHECK(finished(float(), per_unit, 0) == 120000);
+    CHECK(finished(float(), per_unit, 1) == 0);
+    CHECK(finished(double(), per_unit, 0) == 120000);
+    CHECK(finished(double(), per_unit, 1) == 0);
+  }
+}
+
+TEST_CASE("completion_loss: other thresholds are as exact, and none overflows", "[loss]") {
+  const auto finishes = [](auto played, auto at, auto length) {
+    return funnel::detail::reaches(played, at, length);
+  };
+  for (int percent = 1; percent <= 150; ++percent)
+    for (int length = 1; length <= 3000; ++length) {
+      const auto exact = [&](auto scalar, int less) {
+        using t = decltype(scalar);
+        return finishes(static_cast<t>((percent * length - less) / 1000.),
+                        static_cast<t>(percent / 100.), static_cast<t>(length / 10.));
+      };
+      if (!exact(float(), 0) || exact(float(), 1) || !exact(double(), 0) || exact(double(), 1))
+        FAIL(percent << " % of " << length);
+    }
+  const double most = std::numeric_limits<double>::max();
+  CHECK(finishes(most, 1., most));
+  CHECK_FALSE(finishes(most, 2., most));
+  CHECK(finishes(0., .8, 0.));
+}
+
 TEST_CASE("completion_loss: exactly 80 % is finished, at any length", "[loss]") {
   const auto all_finished = [](auto scalar) {
     using t = decltype(scalar);

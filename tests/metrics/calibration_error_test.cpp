@@ -70,6 +70,43 @@ TEST_CASE("reliability table: equal mass keeps equal predictions together") {
   CHECK(table[2].upper == .9);
 }
 
+TEST_CASE("reliability table: equal mass does not add few small predictions to many equal ones") {
+  const doubles p{.9, .1, .9, .9, .1, .9}, y{1, 0, 1, 1, 0, 1};
+  const auto table =
+      funnel::reliability_table<double>(p, y, {.bins = 2, .binning = binning::equal_mass});
+  CHECK(table[0].count == 2);
+  CHECK(table[0].upper == .1);
+  CHECK(table[1].count == 4);
+  CHECK(table[1].lower == .9);
+}
+
+TEST_CASE("reliability table: a prediction lies between the bounds of its bin") {
+  const doubles none{0};
+  CHECK(funnel::reliability_table<double>(doubles{.58}, none, {.bins = 50})[29].count == 1);
+  const auto check = [&](auto scalar, double p, std::size_t bins) {
+    using t = decltype(scalar);
+    const std::vector<t> one{static_cast<t>(p)}, label{0};
+    const auto table = funnel::reliability_table<t>(one, label, {.bins = bins});
+    REQUIRE(table.front().lower == 0);
+    REQUIRE(table.back().upper == 1);
+    for (std::size_t b = 0; b < bins; ++b) {
+      const double value = static_cast<double>(one[0]);
+      const bool inside =
+          table[b].lower <= value && (value < table[b].upper || (value == 1 && b + 1 == bins));
+      if (b > 0) REQUIRE(table[b].lower == table[b - 1].upper);
+      REQUIRE(table[b].count == inside);
+    }
+  };
+  for (std::size_t bins = 1; bins <= 120; ++bins)
+    for (std::size_t k = 0; k <= bins; ++k) {
+      const double p = static_cast<double>(k) / static_cast<double>(bins);
+      for (const double near : {p, std::nextafter(p, 0.), std::nextafter(p, 1.)}) {
+        check(double(), near, bins);
+        check(float(), near, bins);
+      }
+    }
+}
+
 TEST_CASE("expected calibration error: equals the definition, in any order of rows") {
   funnel::random_generator bits(5);
   for (std::size_t n : {1u, 9u, 10u, 11u, 200u}) {

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <funnel/calibration/isotonic.hpp>
+#include <funnel/core/quantile.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <limits>
 #include <span>
@@ -63,14 +65,15 @@ class duration_curve {
 
 /// Fits the falling curve of average completion by length.
 ///
-/// Plays are cut into bins of equal mass by length, each bin's mean is drawn towards the overall
+/// Plays are cut into bins of about equal mass by length, each bin's mean is drawn towards the overall
 /// mean, the means are made to fall by `fit_isotonic`, and the curve is straight between the bins'
 /// median lengths and flat outside.
 ///
 /// Shapes      lengths [n], completions [n], a play each.
 /// Units       lengths above 0, in any unit; completions in [0, 1]: fractions played if estimates
 ///             are of fractions, 0 or 1 if they are of finishing. The same kind for both.
-/// Order       plays of one length share a bin; the order of the input matters to rounding only.
+/// Order       plays of one length share a bin: a cut that would split them goes to their nearer
+///             end; the order of the input matters to rounding only.
 /// Errors      std::invalid_argument if n is 0, the sizes differ, a value is outside its range or
 ///             an option is.
 /// Cost        O(n log n), a copy of the input.
@@ -88,9 +91,9 @@ duration_curve<T> fit_duration_curve(std::span<const std::type_identity_t<T>> le
   detail::require_unit_interval("fit_duration_curve", "completions", completions);
   if (n == 0) detail::fail("funnel::fit_duration_curve: lengths is empty");
   if (options.bins == 0) detail::fail("funnel::fit_duration_curve: bins is 0, expected 1 or more");
-  if (!(options.prior_plays >= 0))
+  if (!(options.prior_plays >= 0 && std::isfinite(options.prior_plays)))
     detail::fail("funnel::fit_duration_curve: prior_plays is ", options.prior_plays,
-                 ", expected 0 or more");
+                 ", expected a finite number of 0 or more");
 
   struct play {
     T length, completion;
@@ -106,18 +109,26 @@ duration_curve<T> fit_duration_curve(std::span<const std::type_identity_t<T>> le
             [](const play& a, const play& b) { return a.length < b.length; });
 
   std::vector<T> medians, means, weights;
-  for (std::size_t b = 0, i = 0; b < options.bins; ++b) {
-    const std::size_t begin = i, end = (b + 1) * n / options.bins;
+  std::size_t bin = 0;  // where it begins
+  const auto close_bin = [&](std::size_t end) {
+    if (end == bin) return;
     double sum = 0;
-    while (i < n && (i < end || (i > begin && plays[i].length == plays[i - 1].length)))
-      sum += static_cast<double>(plays[i++].completion);
-    if (i == begin) continue;
-    const double count = static_cast<double>(i - begin);
-    medians.push_back(plays[begin + (i - begin) / 2].length);
+    for (std::size_t i = bin; i < end; ++i) sum += static_cast<double>(plays[i].completion);
+    const double count = static_cast<double>(end - bin);
+    medians.push_back(plays[bin + (end - bin) / 2].length);
     means.push_back(
         static_cast<T>((sum + options.prior_plays * overall) / (count + options.prior_plays)));
     weights.push_back(static_cast<T>(count));
-  }
+    bin = end;
+  };
+  // More bins than plays cut at every length, as n bins do.
+  detail::for_each_quantile(
+      n, std::min(options.bins, n),
+      [&](std::size_t i, std::size_t j) { return plays[i].length == plays[j].length; },
+      [&](std::size_t begin, std::size_t rank, std::size_t end) {
+        close_bin(detail::nearer_cut(begin, rank, end));
+      });
+  close_bin(n);
   return {fit_isotonic<T>(medians, means, weights, {.direction = isotonic_direction::decreasing}),
           static_cast<T>(options.floor), static_cast<T>(options.cap)};
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/core/error.hpp>
+#include <funnel/core/quantile.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -18,12 +19,15 @@ namespace funnel {
 ///
 ///     b_j = the value at rank ceil(j n / buckets) from 0, j = 1 .. buckets - 1;  equal ones once
 ///
-/// NaN is left out. Fewer boundaries come out where values repeat; none where all are equal, since
-/// a boundary at the least value would leave the first bucket empty.
+/// A value that fills several buckets, so that two quantiles fall on it, gets one bucket: the later
+/// quantiles move up to the next larger value. The same where a quantile falls on the least value,
+/// below which there is nothing.
+///
+/// NaN is left out. Fewer boundaries come out where values repeat; none where all are equal. No
+/// bucket is empty.
 ///
 /// Errors      std::invalid_argument if buckets is 0.
-/// Cost        O(n log n), a copy of the values.
-/// Source      formulas item 20.
+/// Cost        O(n log n), a copy of the values, for any number of buckets.
 template <std::floating_point T = float>
 std::vector<T> quantile_boundaries(std::span<const std::type_identity_t<T>> values,
                                    std::size_t buckets) {
@@ -32,15 +36,18 @@ std::vector<T> quantile_boundaries(std::span<const std::type_identity_t<T>> valu
   for (const T value : values)
     if (!std::isnan(value)) sorted.push_back(value);
   std::ranges::sort(sorted);
-  std::vector<T> boundaries;
-  if (sorted.empty()) return boundaries;
   const std::size_t n = sorted.size();
-  for (std::size_t j = 1; j < buckets; ++j) {
-    const std::size_t rank = (j * n + buckets - 1) / buckets;
-    if (rank >= n) break;
-    const T last = boundaries.empty() ? sorted.front() : boundaries.back();
-    if (sorted[rank] > last) boundaries.push_back(sorted[rank]);
-  }
+  std::vector<T> boundaries;
+  // More buckets than values cut at every value, as n buckets do.
+  std::size_t landed = 0;  // where the values begin that the quantile before fell on
+  detail::for_each_quantile(
+      n, std::min(buckets, n), [&](std::size_t i, std::size_t j) { return sorted[i] == sorted[j]; },
+      [&](std::size_t begin, std::size_t, std::size_t end) {
+        const std::size_t cut = begin == landed ? end : begin;
+        landed = begin;
+        if (cut < n && (boundaries.empty() || sorted[cut] > boundaries.back()))
+          boundaries.push_back(sorted[cut]);
+      });
   return boundaries;
 }
 

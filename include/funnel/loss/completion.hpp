@@ -7,9 +7,26 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 #include <span>
 
 namespace funnel {
+namespace detail {
+
+/// Whether played >= fraction * length, where the three are numbers rounded to T: 2.4 of 3 are 80 %,
+/// though T(0.8) * T(3) is above T(2.4).
+///
+/// Each is half a unit in the last place off at most, together 1.5 epsilon. The rest is for the two
+/// products, in double.
+template <class T>
+bool reaches(T played, T fraction, T length) {
+  constexpr double slack = 1.5 * static_cast<double>(std::numeric_limits<T>::epsilon()) +
+                           std::numeric_limits<double>::epsilon();
+  return static_cast<double>(played) >=
+         (1 - slack) * (static_cast<double>(fraction) * static_cast<double>(length));
+}
+
+}  // namespace detail
 
 /// What a completion head estimates.
 enum class completion_target {
@@ -23,7 +40,7 @@ enum class completion_target {
 template <class T>
 struct completion_options {
   completion_target target = completion_target::fraction;
-  /// The fraction from which on a video counts as finished, itself included; above 0.
+  /// The fraction from which on a video counts as finished, itself included; finite, above 0.
   T finished_at = T(0.8);
   /// Weight of each row, not negative; none means 1 each, 0 leaves a row out.
   std::span<const T> weights = {};
@@ -40,7 +57,10 @@ struct completion_options {
 /// Errors      std::invalid_argument if logits has not one column, a size differs, a played time or
 ///             weight is negative or not finite, a length is not finite, or finished_at is not
 ///             above 0; nothing is recorded then.
-/// Numerics    as `bce_with_logits`. The least loss over fractions is above 0.
+/// Numerics    as `bce_with_logits`. The least loss over fractions is above 0. Exactly finished_at
+///             counts as finished, whatever the rounding of the three numbers: played need only
+///             reach (1 - 1.5 epsilon) of finished_at * length, with the epsilon of the scalar. In
+///             float and seconds that tells milliseconds apart up to 30 minutes played.
 /// Source      formulas items 16 and 17; that exactly finished_at counts as finished is our choice.
 template <Context C>
 value_of<C> completion_loss(C& context, const value_of<C>& logits,
@@ -59,7 +79,7 @@ value_of<C> completion_loss(C& context, const value_of<C>& logits,
     if (!(lengths[i] > 0)) return detail::logistic_row<t>{0, 0, 0};
     const t label = options.target == completion_target::fraction
                         ? std::min(played[i] / lengths[i], t(1))
-                        : t(played[i] >= options.finished_at * lengths[i] ? 1 : 0);
+                        : t(detail::reaches(played[i], options.finished_at, lengths[i]) ? 1 : 0);
     return detail::logistic_row<t>{label, 1 - label, detail::weight_of(options.weights, i)};
   });
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/core/inputs.hpp>
+#include <funnel/core/quantile.hpp>
 #include <funnel/metrics/regression.hpp>
 
 #include <algorithm>
@@ -15,9 +16,11 @@ namespace funnel {
 
 /// How predictions are put into bins.
 enum class binning {
-  /// Bin b holds [b / B, (b + 1) / B); 1 is in the last one.
+  /// Bin b holds [b / B, (b + 1) / B), of the quotients as `double` rounds them; 1 is in the last
+  /// one.
   equal_width,
-  /// Bins of n / B predictions, in rising order; equal predictions share a bin.
+  /// Bins of about n / B predictions, in rising order. Equal predictions share a bin: a cut that
+  /// would split them goes to their nearer end.
   equal_mass,
 };
 
@@ -48,7 +51,9 @@ struct reliability_bin {
 /// Errors      std::invalid_argument if the sizes differ, a value is outside [0, 1] (NaN is) or
 ///             bins is 0.
 /// Cost        O(n) for equal width, O(n log n) and a copy for equal mass.
-/// Numerics    equal predictions are never split, so some bins of equal mass may be empty.
+/// Numerics    lower <= p < upper by the bounds of the table for every prediction of a bin of equal
+///             width, except that 1 is in the last. Equal predictions are never split, so some bins
+///             of equal mass may be empty.
 /// Source      formulas item 104.
 template <class T = float>
 std::vector<reliability_bin>
@@ -73,14 +78,20 @@ reliability_table(std::span<const std::type_identity_t<T>> probabilities,
   std::vector<sums> totals(bins);
   std::vector<reliability_bin> table(bins);
   if (options.binning == binning::equal_width) {
-    const double width = 1.0 / static_cast<double>(bins);
+    // One rounding for the bounds and for who is between them: place is next to the bin at most.
+    const auto bound = [&](std::size_t b) {
+      return static_cast<double>(b) / static_cast<double>(bins);
+    };
     for (std::size_t i = 0; i < n; ++i) {
-      const double place = static_cast<double>(probabilities[i]) * static_cast<double>(bins);
-      totals[std::min(bins - 1, static_cast<std::size_t>(place))].add(probabilities[i], labels[i]);
+      const double p = static_cast<double>(probabilities[i]);
+      std::size_t b = std::min(bins - 1, static_cast<std::size_t>(p * static_cast<double>(bins)));
+      if (p < bound(b)) --b;
+      if (b + 1 < bins && p >= bound(b + 1)) ++b;
+      totals[b].add(probabilities[i], labels[i]);
     }
     for (std::size_t b = 0; b < bins; ++b) {
-      table[b].lower = static_cast<double>(b) * width;
-      table[b].upper = b + 1 == bins ? 1.0 : static_cast<double>(b + 1) * width;
+      table[b].lower = bound(b);
+      table[b].upper = bound(b + 1);
     }
   } else {
     struct row {
@@ -90,16 +101,23 @@ reliability_table(std::span<const std::type_identity_t<T>> probabilities,
     for (std::size_t i = 0; i < n; ++i) rows[i] = {probabilities[i], labels[i]};
     std::sort(rows.begin(), rows.end(),
               [](const row& a, const row& b) { return a.prediction < b.prediction; });
-    for (std::size_t b = 0, i = 0; b < bins; ++b) {
-      const std::size_t begin = i, end = (b + 1) * n / bins;
-      while (i < n && (i < end || (i > begin && rows[i].prediction == rows[i - 1].prediction))) {
-        totals[b].add(rows[i].prediction, rows[i].label);
-        ++i;
+    std::size_t bin = 0, from = 0;  // the bin that is being filled, and its first row
+    const auto close_bin = [&](std::size_t end) {
+      for (std::size_t i = from; i < end; ++i) totals[bin].add(rows[i].prediction, rows[i].label);
+      if (end > from) {
+        table[bin].lower = static_cast<double>(rows[from].prediction);
+        table[bin].upper = static_cast<double>(rows[end - 1].prediction);
       }
-      if (i == begin) continue;
-      table[b].lower = static_cast<double>(rows[begin].prediction);
-      table[b].upper = static_cast<double>(rows[i - 1].prediction);
-    }
+      from = end;
+      ++bin;
+    };
+    detail::for_each_quantile(
+        n, bins,
+        [&](std::size_t i, std::size_t j) { return rows[i].prediction == rows[j].prediction; },
+        [&](std::size_t begin, std::size_t rank, std::size_t end) {
+          close_bin(detail::nearer_cut(begin, rank, end));
+        });
+    close_bin(n);
   }
   for (std::size_t b = 0; b < bins; ++b) {
     const double count = static_cast<double>(totals[b].count);
