@@ -175,6 +175,67 @@ TEST_CASE("isotonic calibrator: NaN stays, infinities meet the ends") {
   CHECK(funnel::isotonic_calibrator<float>({0, tiny}, {0, 1})(0) == 0);
 }
 
+namespace {
+
+/// Most of the way to the end, and the next number at least.
+double closer(double score, double end) {
+  return std::max(std::nextafter(score, end), end - (end - score) / 8);
+}
+
+}  // namespace
+
+TEST_CASE("isotonic calibrator: rounding carries nothing past the next knot") {
+  funnel::random_generator bits(3);
+  for (int repeat = 0; repeat < 20000; ++repeat) {
+    const double scale = std::ldexp(1., static_cast<int>(funnel::uniform_below(bits, 40)));
+    double knots[2] = {scale * funnel::uniform01(bits), 0}, values[2];
+    knots[1] = knots[0] + 1;
+    for (double& value : values) value = funnel::uniform01(bits) - .5;
+    std::ranges::sort(values);
+    const funnel::isotonic_calibrator<double> curve({knots[0], knots[1]}, {values[0], values[1]});
+    double before = values[0];
+    for (double score = std::nextafter(knots[0], 2 * scale); score < knots[1];
+         score = closer(score, knots[1])) {
+      const double value = curve(score);
+      if (!(value >= before && value <= values[1])) FAIL(score << " in " << knots[0] << " + 1");
+      before = value;
+    }
+  }
+}
+
+TEST_CASE("isotonic calibrator: knots and values at the ends of the number line") {
+  const double most = std::numeric_limits<double>::max(), least = 5e-324;
+  const funnel::isotonic_calibrator<double> wide({-1.7e308, 1.7e308}, {0, 1});
+  CHECK(wide(0) == .5);
+  CHECK(wide(-1.7e308) == 0);
+  CHECK(wide(1.7e308) == 1);
+  CHECK(tolerance::within(wide(.85e308), .75, tolerance::elementwise<double>(.75)));
+  CHECK(wide(most) == 1);
+  const funnel::isotonic_calibrator<double> high({-most, 0, most}, {-most, 0, most});
+  for (const double score : {-most, -1e300, 0., 1e300, most})
+    CHECK(tolerance::within(high(score), score, tolerance::elementwise<double>(most)));
+  CHECK(high(most) == most);
+  const funnel::isotonic_calibrator<double> steep({0, 1}, {-most, most});
+  CHECK(steep(.5) == 0);
+  CHECK(tolerance::within(steep(.75), most / 2, tolerance::elementwise<double>(most / 2)));
+  CHECK(funnel::isotonic_calibrator<double>({0, 2 * least}, {0, 1})(least) == .5);
+}
+
+TEST_CASE("isotonic fit: labels and weights at the ends of the number line") {
+  const double most = std::numeric_limits<double>::max();
+  const auto values = [](const doubles& labels, const doubles& weights) {
+    const doubles scores{1, 2, 3, 3};
+    const auto fit = funnel::fit_isotonic<double>(scores, labels, weights);
+    return doubles{fit(1), fit(2), fit(3)};
+  };
+  CHECK(values({most, most, most, most}, {1, 1, 1, 1}) == doubles{most, most, most});
+  CHECK(values({-most, 0, most, most}, {most, most, most, most}) == doubles{-most, 0, most});
+  CHECK(values({most, -most, most, most}, {most, most, 1, 1}) == doubles{0, 0, most});
+  CHECK(values({0, 1, 4, 6}, {most, 1e-300, most, most}) == doubles{0, 1, 5});
+  const std::vector<float> scores{1, 2}, labels(2, std::numeric_limits<float>::max());
+  CHECK(funnel::fit_isotonic<float>(scores, labels, labels)(2) == labels[0]);
+}
+
 TEST_CASE("isotonic: refuses what it cannot read") {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   const auto fit = [](doubles s, doubles y, doubles w = {}) {

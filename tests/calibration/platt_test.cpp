@@ -182,6 +182,64 @@ TEST_CASE("fit_platt: far outliers, from which Newton's whole steps would leave"
   CHECK(funnel::fit_platt<double>(rows.logits, rows.labels).converged);
 }
 
+TEST_CASE("fits of Platt: a row that a model has masked changes nothing") {
+  const auto check = [](auto scalar, double scale, double shift) {
+    using t = decltype(scalar);
+    const auto rows = draw(1000, .65, -.3, 4);
+    std::vector<t> logits, labels(rows.labels.begin(), rows.labels.end());
+    for (const double z : rows.logits) logits.push_back(static_cast<t>(scale * z + shift));
+    const auto plain = funnel::fit_platt<t>(logits, labels);
+    const auto shifted = funnel::fit_bias<t>(logits, labels);
+    REQUIRE((plain.converged && shifted.converged));
+    const t most = std::numeric_limits<t>::max();
+    for (const t far : {most, most / 2, static_cast<t>(1e30), static_cast<t>(1e18)})
+      for (const std::size_t place : {0u, 500u, 1000u}) {
+        std::vector<t> z = logits, y = labels;
+        const auto at = static_cast<std::ptrdiff_t>(place);
+        z.insert(z.begin() + at, {-far, far, -far});  // never, surely, never
+        y.insert(y.begin() + at, {0, 1, 0});
+        const auto fit = funnel::fit_platt<t>(z, y);
+        CHECK(fit.converged);
+        CHECK(fit.iterations < 30);
+        // Fits to a gradient of 1e-10 agree to about that over the curvature.
+        CHECK(tolerance::within(fit.a, plain.a, tolerance::promised(1e-7, plain.a)));
+        CHECK(tolerance::within(fit.b, plain.b, tolerance::promised(1e-7, plain.b)));
+        const auto bias = funnel::fit_bias<t>(z, y);
+        CHECK(bias.converged);
+        CHECK(tolerance::within(bias.b, shifted.b, tolerance::promised(1e-7, 1)));
+      }
+  };
+  check(float(), 1, 0);
+  check(double(), 1, 0);
+  check(double(), 1, 20);
+}
+
+TEST_CASE("fit_platt: a far row with the other label is fitted too, and it says so") {
+  // The best slope is as good as 0 then: one row of a surely wrong logit costs more than all others.
+  const auto rows = draw(1000, .65, -.3, 4);
+  for (const double far : {1e5, 1e10, 1e30, 1e300})
+    for (const double label : {1., .5}) {
+      sample moved = rows;
+      moved.logits.push_back(-far);
+      moved.labels.push_back(label);
+      const auto fit = funnel::fit_platt<double>(moved.logits, moved.labels);
+      CHECK(fit.converged);
+      CHECK(std::abs(fit.a) < 1e-3);
+      const double rate = fit.probability(moved.logits[0]);
+      double mean = 0;
+      for (const double y : rows.labels) mean += y / 1000;
+      CHECK(tolerance::within(rate, mean, tolerance::promised(.01, 1)));
+    }
+}
+
+TEST_CASE("fit_platt: an infinite a is not returned") {
+  const double least = 5e-324;
+  const auto fit = funnel::fit_platt<double>(doubles{0, least, 0, least}, doubles{0, 1, 1, 1});
+  CHECK_FALSE(fit.converged);
+  CHECK(fit.a == 1);
+  CHECK(fit.b == 0);
+}
+
 TEST_CASE("fit_platt: last steps whose gain the rounding of the loss hides") {
   CHECK(funnel::fit_platt<double>(doubles{0, 1, -5, 4, 0, 0}, doubles{0, 0, 0, 1, 1, 1}).converged);
   CHECK(funnel::fit_platt<double>(doubles{94, -2, 1, -6}, doubles{1, 0, 1, 1}).converged);

@@ -26,6 +26,39 @@ matrix<double> columns(std::initializer_list<std::vector<double>> rows) {
 
 }  // namespace
 
+TEST_CASE("standardizer: any magnitude, down to denormal numbers and up to the largest") {
+  const double most = std::numeric_limits<double>::max();
+  for (const double unit : {5e-324, 1e-310, 1e-160, 1., 1e160, 8e307}) {
+    const matrix<double> values = columns({{0 * unit, unit}, {2 * unit, -unit}});
+    const standardizer<double> scale(values);
+    CHECK(scale.means()[0] == unit);
+    CHECK(scale.means()[1] == 0);
+    CHECK(scale.deviations()[0] == unit);
+    CHECK(scale.deviations()[1] == unit);
+    matrix<double> out(2, 2);
+    scale.apply(values, out);
+    CHECK((out(0, 0) == -1 && out(1, 0) == 1 && out(0, 1) == 1 && out(1, 1) == -1));
+  }
+  const matrix<double> ends = columns({{most}, {-most}});
+  const standardizer<double> widest(ends);
+  CHECK(widest.deviations()[0] == most);
+  matrix<double> out(2, 1);
+  widest.apply(ends, out);
+  CHECK((out(0, 0) == 1 && out(1, 0) == -1));
+  // What was not there when it was fitted: beyond T it is the largest T.
+  matrix<float> fitted(2, 1);
+  fitted(0, 0) = 1e-30f;
+  const standardizer<float> fine(fitted);
+  matrix<float> far(3, 1), scaled(3, 1);
+  far(0, 0) = 3e38f;
+  far(1, 0) = -3e38f;
+  far(2, 0) = std::numeric_limits<float>::infinity();
+  fine.apply(far, scaled);
+  CHECK(scaled(0, 0) == std::numeric_limits<float>::max());
+  CHECK(scaled(1, 0) == -std::numeric_limits<float>::max());
+  CHECK(scaled(2, 0) == std::numeric_limits<float>::infinity());
+}
+
 TEST_CASE("standardizer: worked by hand") {
   const matrix<double> values =
       columns({{1, 5, nan_value}, {nan_value, 5, nan_value}, {3, 5, nan_value}});

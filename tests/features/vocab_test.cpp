@@ -57,6 +57,41 @@ TEST_CASE("vocabulary does what a map would do") {
   for (const auto& [id, row] : expected) CHECK(again.find(id) == row);
 }
 
+namespace {
+
+/// The id whose hash is this: the inverse of mix_key.
+std::uint64_t unmix_key(std::uint64_t hash) {
+  const auto unshift = [](std::uint64_t x, int by) {
+    std::uint64_t y = x;
+    for (int done = by; done < 64; done += by) y = x ^ (y >> by);
+    return y;
+  };
+  hash = unshift(hash, 31) * 0x319642b2d24d8ec3ULL;
+  hash = unshift(hash, 27) * 0x96de1b173f119089ULL;
+  return unshift(hash, 30) - 0x9e3779b97f4a7c15ULL;
+}
+
+}  // namespace
+
+TEST_CASE("vocabulary: ids chosen to meet in the hash get their rows, and not in quadratic time") {
+  // All of them want slot 0 of every table up to 2^32 slots: by probing alone 300,000 take minutes.
+  constexpr std::uint64_t n = 300'000;
+  vocabulary words;
+  for (std::uint64_t i = 0; i < n; ++i) {
+    const std::uint64_t id = unmix_key((i + 1) << 32);
+    if (i == 5) REQUIRE(funnel::mix_key(id) == std::uint64_t{6} << 32);
+    if (words.add(id) != i + 1) FAIL("row of " << i);
+    if (words.add(id) != i + 1) FAIL("row of " << i << ", given again");
+  }
+  CHECK(words.rows() == n + 1);
+  const vocabulary copy = words;
+  for (std::uint64_t i = 0; i < n; ++i)
+    if (copy.find(unmix_key((i + 1) << 32)) != i + 1) FAIL("find " << i);
+  CHECK(copy.find(unmix_key((n + 1) << 32)) == 0);
+  CHECK(copy.find(17) == 0);
+  CHECK(words.add(17) == n + 1);
+}
+
 TEST_CASE("pair_key keeps pairs apart") {
   STATIC_REQUIRE(funnel::pair_key(1, 2) == 0x0000000100000002ULL);
   STATIC_REQUIRE(funnel::pair_key(2, 1) != funnel::pair_key(1, 2));

@@ -4,6 +4,7 @@
 #include <funnel/core/inputs.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <limits>
 #include <span>
@@ -68,14 +69,17 @@ class isotonic_calibrator {
     if (right == 0) return values_.front();
     if (right == knots_.size() || interpolation_ == isotonic_interpolation::step)
       return values_[right - 1];
-    const double left_knot = static_cast<double>(knots_[right - 1]);
-    const double part =
-        (static_cast<double>(score) - left_knot) / (static_cast<double>(knots_[right]) - left_knot);
-    const double from = static_cast<double>(values_[right - 1]);
-    const double to = static_cast<double>(values_[right]);
-    // Rounding must not carry it past the next knot's value.
-    const double value = from + part * (to - from);
-    return static_cast<T>(std::clamp(value, std::min(from, to), std::max(from, to)));
+    const double left = static_cast<double>(knots_[right - 1]);
+    const double to_score = static_cast<double>(score) - left;
+    const double to_knot = static_cast<double>(knots_[right]) - left;
+    // Of halves where the distance of two knots is beyond the largest number.
+    const double part = std::isfinite(to_knot)
+                            ? to_score / to_knot
+                            : (static_cast<double>(score) / 2 - left / 2) /
+                                  (static_cast<double>(knots_[right]) / 2 - left / 2);
+    // Not past the next knot's value, as from + part * (to - from) may be by rounding, and monotone.
+    return static_cast<T>(std::lerp(static_cast<double>(values_[right - 1]),
+                                    static_cast<double>(values_[right]), part));
   }
 
   /// The calibrated values of scores [n] in output [n], which may be the same span.
@@ -92,6 +96,19 @@ class isotonic_calibrator {
   std::vector<T> values_;
   isotonic_interpolation interpolation_;
 };
+
+namespace detail {
+
+/// A power of two that brings the largest magnitude below 2^470, 1 where it is: of two such numbers
+/// 2^80 products can be added up.
+template <class T>
+double unit_below(std::span<const T> values) {
+  double largest = 0;
+  for (const T value : values) largest = std::max(largest, std::abs(static_cast<double>(value)));
+  return largest < 0x1p470 ? 1 : 0x1p-554;
+}
+
+}  // namespace detail
 
 /// Finds the monotone function of the score that is nearest to the labels.
 ///
@@ -136,10 +153,17 @@ isotonic_calibrator<T> fit_isotonic(std::span<const std::type_identity_t<T>> sco
   };
   // A decreasing fit is an increasing one of negated labels.
   const double sign = options.direction == isotonic_direction::increasing ? 1 : -1;
+  // Powers of two that keep sums of products below the largest number; 1 for all usual sizes.
+  const double label_unit = detail::unit_below<T>(labels),
+               weight_unit = detail::unit_below<T>(weights);
   std::vector<block> rows(n);
   for (std::size_t i = 0; i < n; ++i) {
-    const double weight = weights.empty() ? 1.0 : static_cast<double>(weights[i]);
-    rows[i] = {scores[i], scores[i], weight, sign * weight * static_cast<double>(labels[i])};
+    const double weight = weights.empty()
+                              ? 1.0
+                              : std::max(weight_unit * static_cast<double>(weights[i]),
+                                         std::numeric_limits<double>::min());  // above 0 as it was
+    rows[i] = {scores[i], scores[i], weight,
+               sign * weight * (label_unit * static_cast<double>(labels[i]))};
   }
   std::sort(rows.begin(), rows.end(),
             [](const block& a, const block& b) { return a.first < b.first; });
@@ -155,9 +179,11 @@ isotonic_calibrator<T> fit_isotonic(std::span<const std::type_identity_t<T>> sco
     }
   }
 
+  // Rounding must not carry a mean past the labels.
+  const auto [lowest, highest] = std::ranges::minmax(labels);
   std::vector<T> knots, values;
   for (const block& b : blocks) {
-    const T value = static_cast<T>(sign * b.mean());
+    const T value = std::clamp(static_cast<T>(sign * b.mean() / label_unit), lowest, highest);
     knots.push_back(b.first);
     values.push_back(value);
     if (b.last == b.first) continue;

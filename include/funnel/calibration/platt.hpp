@@ -5,11 +5,15 @@
 #include <funnel/core/math.hpp>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <span>
+#include <string_view>
 #include <type_traits>
+#include <vector>
 
 namespace funnel {
 
@@ -17,7 +21,8 @@ namespace funnel {
 struct platt_scaling {
   double a = 1;
   double b = 0;
-  /// False if the best a or b is infinite or the steps ran out. The first leaves a = 1 and b = 0.
+  /// False if the best a or b is infinite, beyond `double`, or the steps ran out. The first two
+  /// leave a = 1 and b = 0.
   bool converged = false;
   std::size_t iterations = 0;
 
@@ -38,8 +43,10 @@ struct platt_scaling {
 struct platt_options {
   /// Newton steps at most.
   std::size_t max_iterations = 100;
-  /// Done when the mean of sigma(a z + b) - y, and that of its product with the standardised z, are
-  /// this close to 0.
+  /// Done when the mean of sigma(a z + b) - y is this close to 0, and for `fit_platt` that of its
+  /// product with (z - median z) / spread too, or as close as rounding allows. The spread is the
+  /// median distance from the median of the logits that are not equal to it: a few far outliers
+  /// don't change it.
   double tolerance = 1e-10;
   /// Draw labels towards 1/2 as if one more row of each class had been seen, which keeps a and b
   /// finite where the classes are separated. Platt's own targets, (n1 + 1)/(n1 + 2) and 1/(n0 + 2).
@@ -50,7 +57,7 @@ namespace detail {
 
 /// What the fits need to know of their rows, as one scan finds it.
 struct platt_rows {
-  double n = 0, label_sum = 0, mean = 0, deviation = 0;
+  double n = 0, label_sum = 0, mean = 0;
   double smallest = std::numeric_limits<double>::infinity(), largest = -smallest;
   // The ranges of z where there is some label above 0, and below 1.
   double smallest_positive = smallest, largest_positive = -smallest;
@@ -101,15 +108,20 @@ platt_rows scan_platt_rows(std::string_view function, std::span<const T> logits,
       rows.largest_negative = std::max(rows.largest_negative, z);
     }
   }
-  if (rows.smallest < rows.largest) {
-    double squares = 0;
-    for (const T value : logits) {
-      const double from_mean = static_cast<double>(value) - rows.mean;
-      squares += from_mean * from_mean;
-    }
-    rows.deviation = std::sqrt(squares / rows.n);
-  }
   return rows;
+}
+
+/// The number halfway between low and high, low < high, in the order of all `double`s: at most 64
+/// halvings find any of them, however far apart they are.
+inline double halfway(double low, double high) {
+  constexpr std::uint64_t sign = std::uint64_t{1} << 63;
+  // Bits rise with the number once those of negative ones are turned over.
+  const auto place = [](double x) {
+    const auto bits = std::bit_cast<std::uint64_t>(x);
+    return bits & sign ? ~bits : bits | sign;
+  };
+  const std::uint64_t from = place(low), middle = from + (place(high) - from) / 2;
+  return std::bit_cast<double>(middle & sign ? middle & ~sign : ~middle);
 }
 
 template <class T>
@@ -118,23 +130,92 @@ platt_scaling fit_bias(const platt_rows& rows, std::span<const T> logits,
   platt_scaling fit;
   if (rows.one_class()) return fit;
   // The sum of sigma(z + b) rises with b, and is on either side of its target at these two.
+  constexpr double most = std::numeric_limits<double>::max();
   const double target = std::log(rows.label_sum / (rows.n - rows.label_sum));
-  double low = target - rows.largest, high = target - rows.smallest;
-  for (fit.b = target - rows.mean; fit.iterations < options.max_iterations; ++fit.iterations) {
+  double low = std::max(target - rows.largest, -most);
+  double high = std::min(target - rows.smallest, most);
+  double b = target - rows.mean, before = std::numeric_limits<double>::infinity();
+  for (; fit.iterations < options.max_iterations; ++fit.iterations) {
     double excess = -rows.label_sum, slope = 0;
     for (const T z : logits) {
-      const double p = sigmoid(static_cast<double>(z) + fit.b);
+      const double p = sigmoid(static_cast<double>(z) + b);
       excess += p;
       slope += p * (1 - p);
     }
     fit.converged = std::abs(excess) <= options.tolerance * rows.n;
     if (fit.converged) break;
-    (excess > 0 ? high : low) = fit.b;
-    const double next = fit.b - excess / slope;
-    fit.b = next > low && next < high ? next : low + (high - low) / 2;
+    (excess > 0 ? high : low) = b;
+    // Newton's step while it makes the excess half as large; else half of what is left.
+    const double next = b - excess / slope;
+    const bool fast = 2 * std::abs(excess) <= before && next > low && next < high;
+    before = std::abs(excess);
+    b = fast ? next : halfway(low, high);
   }
+  fit.b = b;
   return fit;
 }
+
+/// Logits measured from their median, in median distances from it.
+struct platt_scale {
+  double median = 0, spread = 0;
+
+  /// Of two different logits or more.
+  template <class T>
+  explicit platt_scale(std::span<const T> logits) {
+    std::vector<double> values(logits.begin(), logits.end());
+    median = middle(values);
+    for (double& value : values) value = std::abs(value - median);
+    std::erase(values, 0.0);
+    spread = std::min(middle(values), std::numeric_limits<double>::max());
+  }
+
+  /// Distances past 1e15 count as that far: no number of rows then hides the others' slope in
+  /// rounding, and a row so far out has no say in it beyond its sign.
+  double operator()(double z) const { return std::clamp((z - median) / spread, -1e15, 1e15); }
+
+ private:
+  static double middle(std::vector<double>& values) {
+    const auto half = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+    std::nth_element(values.begin(), half, values.end());
+    return *half;
+  }
+};
+
+/// The mean cross-entropy of slope u + level and its derivatives.
+struct platt_point {
+  double slope = 0, level = 0, loss = 0;
+  double by_slope = 0, by_level = 0;              // first derivatives
+  double slope_size = 0;                          // mean of the magnitudes that by_slope adds up
+  double curve_s = 0, curve_sl = 0, curve_l = 0;  // second ones
+
+  template <class T>
+  platt_point(double a, double b, const platt_rows& rows, const platt_scale& scale,
+              std::span<const T> logits, std::span<const T> labels)
+      : slope(a), level(b) {
+    constexpr double most = std::numeric_limits<double>::max();
+    for (std::size_t i = 0; i < logits.size(); ++i) {
+      const double u = scale(static_cast<double>(logits[i])), y = rows.label(labels[i]);
+      const double z = std::clamp(slope * u + level, -most, most);
+      const double e = std::exp(-std::abs(z)), near = 1 / (1 + e), far = e / (1 + e);
+      const double p = z > 0 ? near : far, q = z > 0 ? far : near;
+      // Of labels 0 and 1 the error keeps all its digits, however small it is.
+      const double error = (1 - y) * p - y * q, curvature = p * q;
+      loss += ((z > 0 ? (1 - y) * z : -y * z) + std::log1p(e)) / rows.n;
+      by_slope += error * u / rows.n;
+      by_level += error / rows.n;
+      slope_size += std::abs(u) * ((1 - y) * p + y * q) / rows.n;
+      curve_s += curvature * u * u / rows.n;
+      curve_sl += curvature * u / rows.n;
+      curve_l += curvature / rows.n;
+    }
+  }
+
+  bool is_flat(double tolerance) const {
+    constexpr double rounding = 8 * std::numeric_limits<double>::epsilon();
+    return std::abs(by_slope) <= tolerance + rounding * slope_size &&
+           std::abs(by_level) <= tolerance;
+  }
+};
 
 }  // namespace detail
 
@@ -147,7 +228,8 @@ platt_scaling fit_bias(const platt_rows& rows, std::span<const T> logits,
 /// Errors      std::invalid_argument if n is 0, the sizes differ, a logit is not finite, a label is
 ///             outside [0, 1] or the tolerance is not above 0.
 /// Cost        O(n) a step, 3 to 8 steps; no copy.
-/// Numerics    Newton's method inside a bracket. Not converged, with b = 0, if all labels are 0 or
+/// Numerics    Newton's method inside a bracket, which is halved where Newton is slow: at most about
+///             100 steps for any finite logits. Not converged, with b = 0, if all labels are 0 or
 ///             all are 1.
 /// Source      formulas items 91 and 104 (PCOC = 1 is what it solves).
 template <class T = float>
@@ -167,66 +249,72 @@ platt_scaling fit_bias(std::span<const std::type_identity_t<T>> logits,
 ///             in [0, 1], soft ones too.
 /// Errors      std::invalid_argument if n is 0, the sizes differ, a logit is not finite, a label is
 ///             outside [0, 1] or the tolerance is not above 0.
-/// Cost        O(n) a step, 4 to 10 steps; no copy.
-/// Numerics    Newton's method on standardised logits, steps halved until the loss falls. If all
-///             logits are equal, a stays 1. If one threshold separates the classes the best a is
-///             infinite: not converged, unless options.smooth_labels.
-/// Source      Platt 1999; Lin, Lin and Weng, Machine Learning 2007; formulas item 91.
+/// Cost        O(n) a step, 4 to 10 steps; a copy of the logits in double.
+/// Numerics    Newton's method on logits that are measured from their median in units of their
+///             spread, with steps that are halved until the loss falls and doubled while it goes on
+///             falling. Logits further than 1e15 spreads from the median count as that far. A row
+///             that a model has masked by a huge logit changes nothing where its label is as masked. If all logits are equal, a stays 1. If one threshold separates the
+///             classes the best a is infinite: not converged, unless options.smooth_labels.
+/// Source      Platt 1999; Lin, Lin and Weng, Machine Learning 2007.
 template <class T = float>
 platt_scaling fit_platt(std::span<const std::type_identity_t<T>> logits,
                         std::span<const std::type_identity_t<T>> labels,
                         const platt_options& options = {}) {
   const detail::platt_rows rows = detail::scan_platt_rows("fit_platt", logits, labels, options);
-  if (rows.deviation == 0) return detail::fit_bias(rows, logits, options);
+  if (rows.smallest == rows.largest) return detail::fit_bias(rows, logits, options);
   platt_scaling fit;
-  if (rows.separated()) return fit;
+  if (rows.separated() || rows.one_class()) return fit;
 
-  // Of u = (z - mean) / deviation, the logit is slope u + level. It starts flat at the mean label,
-  // where the curvature is far from 0 whatever the logits are.
-  double slope = 0, level = std::log(rows.label_sum / (rows.n - rows.label_sum));
-  const auto standardised = [&](T z) {
-    return (static_cast<double>(z) - rows.mean) / rows.deviation;
+  const detail::platt_scale scale(logits);
+  const auto at = [&](double slope, double level) {
+    return detail::platt_point(slope, level, rows, scale, logits, labels);
   };
-  const auto mean_loss = [&](double s, double l) {
-    double sum = 0;
-    for (std::size_t i = 0; i < logits.size(); ++i) {
-      const double z = s * standardised(logits[i]) + l, y = rows.label(labels[i]);
-      sum += (z > 0 ? (1 - y) * z : -y * z) + std::log1p(std::exp(-std::abs(z)));
-    }
-    return sum / rows.n;
-  };
-  double loss = mean_loss(slope, level);
+  // It starts flat at the mean label, where the curvature is far from 0 whatever the logits are.
+  detail::platt_point here = at(0, std::log(rows.label_sum / (rows.n - rows.label_sum)));
   for (; fit.iterations < options.max_iterations; ++fit.iterations) {
-    double gradient_s = 0, gradient_l = 0, h_ss = 0, h_sl = 0, h_ll = 0;
-    for (std::size_t i = 0; i < logits.size(); ++i) {
-      const double u = standardised(logits[i]);
-      const double p = sigmoid(slope * u + level), curvature = p * (1 - p) / rows.n;
-      const double error = (p - rows.label(labels[i])) / rows.n;
-      gradient_s += error * u;
-      gradient_l += error;
-      h_ss += curvature * u * u;
-      h_sl += curvature * u;
-      h_ll += curvature;
-    }
-    fit.converged = std::max(std::abs(gradient_s), std::abs(gradient_l)) <= options.tolerance;
+    fit.converged = here.is_flat(options.tolerance);
     if (fit.converged) break;
-    const double determinant = h_ss * h_ll - h_sl * h_sl;
-    const double step_s = (h_ll * gradient_s - h_sl * gradient_l) / determinant;
-    const double step_l = (h_ss * gradient_l - h_sl * gradient_s) / determinant;
-    // The allowance is for the rounding of the loss, which hides the last steps' gain.
-    const double highest = loss * (1 + 1e-12);
-    double part = 1, next = mean_loss(slope - step_s, level - step_l);
-    while (!(next <= highest) && part > 1e-10) {
-      part /= 2;
-      next = mean_loss(slope - part * step_s, level - part * step_l);
+    const double determinant = here.curve_s * here.curve_l - here.curve_sl * here.curve_sl;
+    const double step_s =
+        (here.curve_l * here.by_slope - here.curve_sl * here.by_level) / determinant;
+    const double step_l =
+        (here.curve_s * here.by_level - here.curve_sl * here.by_slope) / determinant;
+    // How fast the loss falls along the step. The derivative sees gains that the rounding of the
+    // loss hides: those of an outlier far out on the tail of sigma, which comes before all else.
+    const auto fall = [&](const detail::platt_point& point) {
+      return step_s * point.by_slope + step_l * point.by_level;
+    };
+    if (!(fall(here) > 0 && std::isfinite(step_s) && std::isfinite(step_l))) break;
+    const auto along = [&](double part) {
+      return at(here.slope - part * step_s, here.level - part * step_l);
+    };
+    const auto good = [&](const detail::platt_point& point) {
+      return fall(point) >= 0 || point.loss <= here.loss * (1 + 1e-12);
+    };
+    double part = 1;
+    detail::platt_point next = along(part);
+    if (fall(next) > fall(here) / 4) {
+      while (part < 1e300) {
+        const detail::platt_point further = along(2 * part);
+        if (!(fall(further) >= 0)) break;
+        next = further;
+        part *= 2;
+      }
     }
-    if (!(next <= highest)) break;
-    slope -= part * step_s;
-    level -= part * step_l;
-    loss = next;
+    while (!good(next) && part > 1e-20) {
+      part /= 2;
+      next = along(part);
+    }
+    if (!good(next)) break;
+    here = next;
   }
-  fit.a = slope / rows.deviation;
-  fit.b = level - fit.a * rows.mean;
+  const double a = here.slope / scale.spread, b = here.level - a * scale.median;
+  if (!std::isfinite(a) || !std::isfinite(b)) {
+    fit.converged = false;
+    return fit;
+  }
+  fit.a = a;
+  fit.b = b;
   return fit;
 }
 

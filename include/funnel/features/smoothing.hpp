@@ -7,6 +7,7 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 #include <span>
 
 namespace funnel {
@@ -33,21 +34,37 @@ inline beta_prior beta_prior_of(double mean, double strength) {
   return {mean * strength, (1 - mean) * strength};
 }
 
+namespace detail {
+
+/// An amount of something that was counted: finite, 0 or more.
+inline void check_count_of(const char* function, const char* argument, double value) {
+  if (!(value >= 0 && std::isfinite(value)))
+    fail("funnel::", function, ": ", argument, " is ", value,
+         ", expected a finite number of 0 or more");
+}
+
+}  // namespace detail
+
 /// The mean of a rate after `count` successes in `exposures`.
 ///
 ///     r = (c + a) / (n + a + b),   c = min(count, n): a late event may come without its exposure
 ///
 /// Units       counts may be fractional (faded, or weighted).
-/// Errors      std::invalid_argument if a count or a prior's part is negative or not finite, or all
-///             are 0.
+/// Errors      std::invalid_argument if a count or a prior's part is negative or not finite, or
+///             exposures and prior are all 0.
 /// Source      X. Wang et al., "Click-through rate estimation for rare events in online
-///             advertising", 2011; formulas item 22.
+///             advertising", 2011.
 inline double smoothed_rate(double count, double exposures, const beta_prior& prior) {
-  const double n = exposures + prior.a + prior.b;
-  if (!(count >= 0 && exposures >= 0 && prior.a >= 0 && prior.b >= 0 && n > 0 && std::isfinite(n)))
-    detail::fail("funnel::smoothed_rate: count ", count, " of ", exposures, ", prior ", prior.a,
-                 ", ", prior.b, "; expected 0 or more, not all 0");
-  return (std::min(count, exposures) + prior.a) / n;
+  detail::check_count_of("smoothed_rate", "count", count);
+  detail::check_count_of("smoothed_rate", "exposures", exposures);
+  detail::check_count_of("smoothed_rate", "prior.a", prior.a);
+  detail::check_count_of("smoothed_rate", "prior.b", prior.b);
+  const double c = std::min(count, exposures), n = exposures + prior.a + prior.b;
+  if (n == 0)
+    detail::fail("funnel::smoothed_rate: exposures and prior are 0, expected one above 0");
+  // A quarter of each, where their sum is beyond the largest number.
+  if (std::isinf(n)) return (c / 4 + prior.a / 4) / (exposures / 4 + prior.a / 4 + prior.b / 4);
+  return (c + prior.a) / n;
 }
 
 /// The lower end of Wilson's interval for a rate: how good it is at least. For selecting items, not
@@ -57,16 +74,18 @@ inline double smoothed_rate(double count, double exposures, const beta_prior& pr
 ///
 /// Units       z standard errors: 1.96 leaves 2.5 % below. 0 without exposures.
 /// Errors      std::invalid_argument if a number is negative or not finite.
-/// Source      Wilson, "Probable inference", JASA 1927; formulas item 22.
+/// Numerics    in a form that takes no difference: never above p, 0 where p is.
+/// Source      Wilson, "Probable inference", JASA 1927.
 inline double wilson_lower_bound(double count, double exposures, double z = 1.96) {
-  if (!(count >= 0 && exposures >= 0 && z >= 0 && std::isfinite(exposures) && std::isfinite(z)))
-    detail::fail("funnel::wilson_lower_bound: count ", count, " of ", exposures, ", z ", z,
-                 "; expected 0 or more");
-  if (exposures == 0) return 0;
-  const double n = exposures;
-  const double p = std::min(count / n, 1.0);
-  const double low = p + z * z / (2 * n) - z * std::sqrt(p * (1 - p) / n + z * z / (4 * n * n));
-  return std::clamp(low / (1 + z * z / n), 0.0, p);  // at count 0 it may round to either side of 0
+  detail::check_count_of("wilson_lower_bound", "count", count);
+  detail::check_count_of("wilson_lower_bound", "exposures", exposures);
+  detail::check_count_of("wilson_lower_bound", "z", z);
+  const double c = std::min(count, exposures);
+  if (c == 0) return 0;
+  // The two ends multiply to (c^2/n) / (n + z^2): this is that over the upper one.
+  const double p = c / exposures, q = (exposures - c) / exposures;
+  const double above = z / 2 + std::hypot(std::sqrt(c * q), z / 2);
+  return p / (1 + z / c * above);
 }
 
 namespace detail {
@@ -78,34 +97,53 @@ inline void check_counts(const char* function, std::span<const double> counts,
          " exposures");
   bool any = false;
   for (std::size_t i = 0; i < counts.size(); ++i) {
-    if (!(counts[i] >= 0 && exposures[i] >= 0 && std::isfinite(exposures[i])))
+    if (!(counts[i] >= 0 && exposures[i] >= 0 && std::isfinite(counts[i]) &&
+          std::isfinite(exposures[i])))
       fail("funnel::", function, ": count ", counts[i], " of ", exposures[i], " at ", i,
-           "; expected 0 or more");
+           "; expected 0 or more and finite");
     any |= exposures[i] > 0;
   }
   if (!any) fail("funnel::", function, ": no exposures");
 }
 
-/// digamma(x) and trigamma(x), x > 0: the recurrence up to 10, then the asymptotic series, whose
-/// next terms are below 1e-14 there. Source: Abramowitz and Stegun 6.3.18, 6.4.12.
-struct polygamma {
+/// digamma(x + k) - digamma(x) and trigamma(x) - trigamma(x + k), x > 0, k >= 0; both are 0 or more.
+///
+/// The recurrence up to 16, then the asymptotic series, whose next terms are below rounding there.
+/// Differences are taken term by term: those of the functions would lose all digits where k is small
+/// against x.
+/// Source: Abramowitz and Stegun 6.3.18, 6.4.12.
+struct polygamma_difference {
   double first = 0, second = 0;
 
-  explicit polygamma(double x) {
-    for (; x < 10; ++x) {
-      first -= 1 / x;
-      second += 1 / (x * x);
-    }
-    const double y = 1 / (x * x);
-    first +=
-        std::log(x) - .5 / x - y * series(y, {1. / 12, 1. / 120, 1. / 252, 1. / 240, 1. / 132});
-    second += 1 / x + .5 * y + y / x * series(y, {1. / 6, 1. / 30, 1. / 42, 1. / 30, 5. / 66});
+  polygamma_difference(double x, double k) {
+    if (k == 0) return;
+    for (; x < 16; ++x) add(x, k, 1, 1);
+    first += std::log1p(k / x);
+    add(x, k, .5, 0);
+    const double inverse = 1 / (x + k);
+    second += k / (x + k) / x * (1 + .5 * (1 / x + inverse));
+    first += first_tail(1 / x) - first_tail(inverse);
+    second += second_tail(1 / x) - second_tail(inverse);
   }
 
  private:
+  /// f (1/x - 1/(x + k)) and s (1/x^2 - 1/(x + k)^2).
+  void add(double x, double k, double f, double s) {
+    const double difference = k / (x + k) / x;
+    first += f * difference;
+    second += s * difference * (1 / x + 1 / (x + k));
+  }
+  static double first_tail(double r) {
+    const double y = r * r;
+    return y * series(y, {1. / 12, 1. / 120, 1. / 252, 1. / 240, 1. / 132, 691. / 32760});
+  }
+  static double second_tail(double r) {
+    const double y = r * r;
+    return y * r * series(y, {1. / 6, 1. / 30, 1. / 42, 1. / 30, 5. / 66, 691. / 2730});
+  }
   /// c0 - c1 y + c2 y^2 - ...
-  static double series(double y, const std::array<double, 5>& c) {
-    return c[0] - y * (c[1] - y * (c[2] - y * (c[3] - y * c[4])));
+  static double series(double y, const std::array<double, 6>& c) {
+    return c[0] - y * (c[1] - y * (c[2] - y * (c[3] - y * (c[4] - y * c[5]))));
   }
 };
 
@@ -117,17 +155,21 @@ struct polygamma {
 ///     sigma^2 = (v - m (1 - m) h) / (1 - h)        what the counts' own noise leaves of v
 ///     s = m (1 - m) / sigma^2 - 1,  a = m s,  b = (1 - m) s
 ///
-/// Where the counts do not show that rates differ (sigma^2 <= 0, h = 1, fewer than two keys) or
+/// Where the counts do not show that rates differ (sigma^2 <= 0, h >= 1, fewer than two keys) or
 /// show nothing else (s <= 0), s is `fallback_strength`.
 ///
 /// Shapes      counts, exposures [n].
-/// Errors      std::invalid_argument if the sizes differ, a count is negative or not finite, or
-///             there are no exposures at all. Counts above their exposures are cut to them.
+/// Errors      std::invalid_argument if the sizes differ, a count is negative or not finite, there
+///             are no exposures at all, or fallback_strength is not finite and above 0. Counts above
+///             their exposures are cut to them.
 /// Source      formulas item 22, with the noise term exact.
 inline beta_prior fit_beta_moments(std::span<const double> counts,
                                    std::span<const double> exposures,
                                    double fallback_strength = 100) {
   detail::check_counts("fit_beta_moments", counts, exposures);
+  if (!(fallback_strength > 0 && std::isfinite(fallback_strength)))
+    detail::fail("funnel::fit_beta_moments: fallback_strength is ", fallback_strength,
+                 ", expected a finite number above 0");
   double keys = 0, rates = 0, inverses = 0;
   for (std::size_t i = 0; i < counts.size(); ++i) {
     if (exposures[i] == 0) continue;
@@ -146,7 +188,7 @@ inline beta_prior fit_beta_moments(std::span<const double> counts,
   if (keys > 1 && h < 1) {
     const double sigma2 = (squares / (keys - 1) - m * (1 - m) * h) / (1 - h);
     const double s = m * (1 - m) / sigma2 - 1;
-    if (sigma2 > 0 && s > 0) return beta_prior_of(m, s);
+    if (sigma2 > 0 && s > 0 && std::isfinite(s)) return beta_prior_of(m, s);
   }
   return beta_prior_of(m, fallback_strength);
 }
@@ -155,8 +197,9 @@ inline beta_prior fit_beta_moments(std::span<const double> counts,
 struct beta_fit {
   beta_prior prior;
   std::size_t iterations = 0;
-  /// False where the parts still moved after the last iteration. Rates that do not differ drive the
-  /// strength to infinity: it is given up at 1e6.
+  /// Whether the prior is where the likelihood is largest. False where the iterations ran out, and
+  /// where it is largest at no prior. Rates that do not differ drive the strength to infinity: it is
+  /// given up at 1e6. Keys that succeeded always or never drive it to 0: it is given up at 1e-6.
   bool converged = false;
 };
 
@@ -165,48 +208,58 @@ struct beta_fit {
 ///     ln L = sum ln B(c + a, n - c + b) - ln B(a, b),   B the beta function
 ///
 /// from the prior of `fit_beta_moments`, by Newton's steps in (ln a, ln b), each part's at most a
-/// factor e, until neither moves by more than 1e-10 of itself. Upward curvature is turned downward.
+/// factor e, until neither moves by more than 1e-10 of itself or the derivatives are 0 to rounding.
+/// Upward curvature is turned downward. Where the counts say nothing of the strength, as with one
+/// exposure a key, it stays that of `fit_beta_moments`.
+///
+/// A prior without converged is still a prior, but look at it before you use it: one of strength 1e6
+/// replaces every rate by the mean, one of 1e-6 changes no rate that was seen.
 ///
 /// Shapes, Errors  as of `fit_beta_moments`.
 /// Cost        O(n) an iteration, `iterations` at most, about 10 usual.
-/// Source      formulas item 22, whose fixed point (Minka, 2000) has the same end: on 400 keys it
-///             took 2,000 to 30,000 iterations and was up to three times off after 1,000.
+/// Source      the maximum of Minka's fixed point (2000): on 400 keys that took 2,000 to 30,000
+///             iterations and was up to three times off after 1,000.
 inline beta_fit fit_beta_likelihood(std::span<const double> counts,
                                     std::span<const double> exposures,
                                     std::size_t iterations = 100) {
-  using detail::polygamma;
+  using difference = detail::polygamma_difference;
+  constexpr double weakest = 1e-6, strongest = 1e6, smallest_part = 1e-100;
+  detail::check_counts("fit_beta_likelihood", counts, exposures);
   beta_fit fit{fit_beta_moments(counts, exposures)};
   auto& [a, b] = fit.prior;
-  if (a == 0 || b == 0) return fit;  // all or none succeeded: no finite maximum
-  while (fit.iterations < iterations && !fit.converged && a + b < 1e6) {
-    const polygamma at_a(a), at_b(b), at_sum(a + b);
+  while (fit.iterations < iterations && !fit.converged && a + b < strongest && a + b > weakest &&
+         std::min(a, b) > smallest_part) {
     double da = 0, db = 0, daa = 0, dbb = 0, dab = 0;  // derivatives of ln L
+    double size_a = 0, size_b = 0;                     // what da and db are the difference of
     for (std::size_t i = 0; i < counts.size(); ++i) {
       const double n = exposures[i], c = std::min(counts[i], n);
-      const polygamma successes(c + a), failures(n - c + b), trials(n + a + b);
-      const double common = trials.first - at_sum.first;
-      da += successes.first - at_a.first - common;
-      db += failures.first - at_b.first - common;
-      dab -= trials.second - at_sum.second;
-      daa += successes.second - at_a.second;
-      dbb += failures.second - at_b.second;
+      const difference successes(a, c), failures(b, n - c), trials(a + b, n);
+      da += successes.first - trials.first;
+      db += failures.first - trials.first;
+      size_a += successes.first + trials.first;
+      size_b += failures.first + trials.first;
+      daa -= successes.second;
+      dbb -= failures.second;
+      dab += trials.second;
     }
+    constexpr double rounding = 4 * std::numeric_limits<double>::epsilon();
+    const bool flat = std::abs(da) <= rounding * size_a && std::abs(db) <= rounding * size_b;
     const double gu = a * da, gv = b * db;
     const double huv = a * b * dab;
     double huu = a * a * (daa + dab) + gu, hvv = b * b * (dbb + dab) + gv;
     const double largest = (huu + hvv) / 2 + std::hypot((huu - hvv) / 2, huv);  // eigenvalue
     const double size = std::abs(huu + hvv);
-    if (size == 0) break;
     const double shift = largest < -1e-9 * size ? 0 : 2 * std::abs(largest) + 1e-6 * size;
     huu -= shift;
     hvv -= shift;
     const double determinant = huu * hvv - huv * huv;
     const double u = (huv * gv - hvv * gu) / determinant;
     const double v = (huv * gu - huu * gv) / determinant;
-    fit.converged = std::abs(u) <= 1e-10 && std::abs(v) <= 1e-10;
+    ++fit.iterations;
+    fit.converged = flat || (std::abs(u) <= 1e-10 && std::abs(v) <= 1e-10);
+    if (flat || !std::isfinite(u) || !std::isfinite(v)) break;
     a *= std::exp(std::clamp(u, -1.0, 1.0));
     b *= std::exp(std::clamp(v, -1.0, 1.0));
-    ++fit.iterations;
   }
   return fit;
 }

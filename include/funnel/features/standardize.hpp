@@ -4,9 +4,11 @@
 #include <funnel/core/error.hpp>
 #include <funnel/core/matrix.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <concepts>
 #include <cstddef>
+#include <limits>
 #include <span>
 #include <type_traits>
 #include <vector>
@@ -29,6 +31,10 @@ double coverage(std::span<const std::type_identity_t<T>> values) {
 ///
 /// of each column's present values; a column that never varies becomes 0.
 ///
+/// Numerics    in double, at any magnitude: squares are taken of values brought near 1 by a power of
+///             two. What is beyond the largest T becomes the largest T. One outlier decides a
+///             deviation: give a masked value as NaN, not as a huge number. An infinite value given
+///             to `apply` stays infinite.
 /// Source      formulas item 24.
 template <std::floating_point T = float>
 class standardizer {
@@ -37,22 +43,34 @@ class standardizer {
   explicit standardizer(matrix_view<const T> values)
       : means_(values.cols()), deviations_(values.cols()) {
     std::vector<std::size_t> counts(values.cols());
-    // Welford's update: one pass, and no difference of large sums.
+    std::vector<double> units(values.cols());  // the largest magnitude, then a power of two
     for (std::size_t i = 0; i < values.rows(); ++i) {
       for (std::size_t j = 0; j < values.cols(); ++j) {
-        const auto x = static_cast<double>(values(i, j));
-        if (std::isnan(x)) continue;
+        const auto x = std::abs(static_cast<double>(values(i, j)));
         if (std::isinf(x))
           detail::fail("funnel::standardizer: the value in row ", i, ", column ", j,
                        " is infinite");
+        if (x > units[j]) units[j] = x;  // not NaN
+      }
+    }
+    // Brought to [1, 2), or as near as a normal unit comes.
+    for (double& unit : units)
+      unit = unit > 0 ? std::ldexp(1., std::clamp(-std::ilogb(unit), -1020, 1020)) : 1;
+    // Welford's update: no difference of large sums.
+    for (std::size_t i = 0; i < values.rows(); ++i) {
+      for (std::size_t j = 0; j < values.cols(); ++j) {
+        const auto x = static_cast<double>(values(i, j)) * units[j];
+        if (std::isnan(x)) continue;
         const double off = x - means_[j];
         means_[j] += off / static_cast<double>(++counts[j]);
         deviations_[j] += off * (x - means_[j]);
       }
     }
-    for (std::size_t j = 0; j < counts.size(); ++j)
-      if (counts[j] > 0)
-        deviations_[j] = std::sqrt(deviations_[j] / static_cast<double>(counts[j]));
+    for (std::size_t j = 0; j < counts.size(); ++j) {
+      if (counts[j] == 0) continue;
+      means_[j] /= units[j];
+      deviations_[j] = std::sqrt(deviations_[j] / static_cast<double>(counts[j])) / units[j];
+    }
   }
 
   /// Columns.
@@ -71,12 +89,21 @@ class standardizer {
       for (std::size_t j = 0; j < size(); ++j) {
         const auto x = static_cast<double>(values(i, j));
         const bool useful = !std::isnan(x) && deviations_[j] > 0;
-        out(i, j) = useful ? static_cast<T>((x - means_[j]) / deviations_[j]) : T{0};
+        out(i, j) = useful ? standardised(x, means_[j], deviations_[j]) : T{0};
       }
     }
   }
 
  private:
+  static T standardised(double x, double mean, double deviation) {
+    constexpr double most = static_cast<double>(std::numeric_limits<T>::max());
+    if (std::isinf(x)) return static_cast<T>(x);
+    const double off = x - mean;
+    // By halves where the distance is beyond the largest number.
+    const double out = std::isfinite(off) ? off / deviation : (x / 2 - mean / 2) / deviation * 2;
+    return static_cast<T>(std::clamp(out, -most, most));
+  }
+
   std::vector<double> means_;
   std::vector<double> deviations_;
 };
