@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# tests/builds/run.sh [<configuration>...]
+# tests/builds/run.sh [<configuration>...], or --list, which names them
 #
 # The builds that users have and the presets lack: each configuration compiles at most 12 sources
 # into build/builds/<configuration>, runs what it made, and says in one line how that went. Without
@@ -12,6 +12,8 @@ cd "$(dirname "$0")/../.."
 root=$PWD
 jobs=${JOBS:-$(nproc)}
 all="debug no-rtti cxx23 libcxx generic v3 strict aarch64 mingw scalar refused"
+
+if [ "${1-}" = --list ]; then echo "$all" && exit; fi
 
 # begin <compiler> <flags>: starts the list of what is built. Warnings are errors.
 begin() {
