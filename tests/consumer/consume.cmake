@@ -33,8 +33,8 @@ function(configure source build)
 endfunction()
 # Installs what is built in a folder, then moves it: a package must not remember where it was put.
 function(install_moved build to)
-  run(${CMAKE_COMMAND} --install ${build} --prefix "${work}/installed" ${ARGN})
-  file(RENAME "${work}/installed" "${to}")
+  run(${CMAKE_COMMAND} --install ${build} --prefix "${work}/installed here" ${ARGN})
+  file(RENAME "${work}/installed here" "${to}")
 endfunction()
 
 include(${here}/${case}.cmake)

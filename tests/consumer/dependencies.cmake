@@ -45,6 +45,12 @@ add_library(xsimd INTERFACE)
 target_include_directories(xsimd INTERFACE $<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/include>
                                            $<INSTALL_INTERFACE:include>)
 ]])
+file(WRITE ${trees}/tbb/CMakeLists.txt [[
+project(TBB LANGUAGES CXX)
+add_library(tbb INTERFACE)
+add_library(TBB::tbb ALIAS tbb)
+target_compile_definitions(tbb INTERFACE BROUGHT_TBB)
+]])
 # Installed headers, and apart from them the files of packages.
 make_headers(${trees}/prefix/include/eigen3 ${trees}/prefix/include)
 file(WRITE ${trees}/packages/eigen/Eigen3Config.cmake [[
@@ -92,7 +98,7 @@ configuration(
   -DEXPECTED_EIGEN=${expected_eigen} -DEXPECTED_XSIMD=${expected_xsimd} ${arguments})
 if(expected_error)
   try(${command})
-  string(REGEX REPLACE "[ \n]+" " " said "${said}")
+  string(REGEX REPLACE "[ \n]+" " " said "${said}")  # CMake breaks lines
   if(NOT failed OR NOT said MATCHES "${expected_error}")
     message(FATAL_ERROR "expected: ${expected_error}\nsaid: ${said}")
   endif()

@@ -6,3 +6,6 @@
 
 static_assert(EIGEN_MINOR_VERSION == EXPECTED_EIGEN, "not the Eigen that the project brought");
 static_assert(XSIMD_VERSION_PATCH == EXPECTED_XSIMD, "not the xsimd that the project brought");
+#if defined(EXPECTED_TBB) && !defined(BROUGHT_TBB)
+#error "not the oneTBB that the project brought"
+#endif
