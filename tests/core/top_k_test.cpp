@@ -150,3 +150,43 @@ TEST_CASE("top_k: refuses a position type that cannot hold every position") {
   CHECK(refuses([&] { funnel::top_k<float, unsigned char>(scores, picked); }, "funnel::top_k",
                 "300 scores"));
 }
+
+TEST_CASE("top_k: as a stable sort on either side of each way it is done") {
+  funnel::random_generator bits(5);
+  const auto check = [&]<class T>(T, std::size_t different) {
+    for (const std::size_t n : std::initializer_list<std::size_t>{7, 8, 9, 31, 32, 33, 65, 200, 499,
+                                                                  1023, 1024, 1025, 1100}) {
+      std::vector<T> scores(n);
+      for (T& s : scores) {
+        s = static_cast<T>(funnel::uniform_below(bits, different));
+        if constexpr (std::is_signed_v<T>) s = static_cast<T>(s - static_cast<T>(different / 2));
+        if constexpr (std::is_floating_point_v<T>) {
+          if (s == 0 && funnel::bernoulli(bits, .5)) s = -s;
+          if (funnel::bernoulli(bits, .05)) s = std::numeric_limits<T>::quiet_NaN();
+          if (funnel::bernoulli(bits, .05)) s = -std::numeric_limits<T>::infinity();
+          if (funnel::bernoulli(bits, .05)) s = std::numeric_limits<T>::denorm_min();
+        }
+      }
+      positions order(n);
+      std::iota(order.begin(), order.end(), 0u);
+      std::ranges::sort(order, [&](std::uint32_t a, std::uint32_t b) {
+        return funnel::ranks_before(scores[a], a, scores[b], b);
+      });
+      for (const std::size_t k : {std::size_t{1}, std::size_t{2}, n / 3, n - 1, n}) {
+        positions picked(k);
+        funnel::top_k<T, std::uint32_t>(scores, picked);
+        if (!std::equal(picked.begin(), picked.end(), order.begin()))
+          FAIL(n << " scores of " << sizeof(T) << " bytes, " << different << " different, k " << k);
+      }
+    }
+  };
+  for (const std::size_t different : {std::size_t{1}, std::size_t{5}, std::size_t{100}}) {
+    check(float{}, different);
+    check(double{}, different);
+    check(std::int8_t{}, different);
+    check(std::uint16_t{}, different);
+    check(std::int32_t{}, different);
+    check(std::uint32_t{}, different);
+    check(std::int64_t{}, different);
+  }
+}

@@ -57,6 +57,11 @@ class isotonic_calibrator {
     }
     if (rises && falls) fail("values rise and fall, expected monotone ones");
   }
+  isotonic_calibrator(const isotonic_calibrator&) = default;
+  isotonic_calibrator(isotonic_calibrator&&) noexcept = default;
+  /// Copies all of it or, where memory runs out, nothing.
+  isotonic_calibrator& operator=(const isotonic_calibrator& other) { return *this = isotonic_calibrator(other); }
+  isotonic_calibrator& operator=(isotonic_calibrator&&) noexcept = default;
 
   std::span<const T> knots() const { return knots_; }
   std::span<const T> values() const { return values_; }

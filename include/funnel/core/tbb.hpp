@@ -20,7 +20,12 @@ class tbb_executor {
 
   /// Errors      std::invalid_argument if threads is 0 or above `most_threads`.
   explicit tbb_executor(std::size_t threads)
-      : threads_(checked(threads)), arena_(static_cast<int>(threads_)) {}
+      : threads_(checked(threads)), arena_(static_cast<int>(threads_)) {
+    // Else the first loop does it, and where memory runs out there, oneTBB's next one waits for ever.
+    arena_.initialize();
+  }
+  tbb_executor(const tbb_executor& other) : tbb_executor(other.threads_) {}
+  tbb_executor& operator=(const tbb_executor&) = delete;
 
   std::size_t concurrency() const { return threads_; }
 

@@ -8,6 +8,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <span>
 #include <type_traits>
@@ -90,6 +91,79 @@ T top_k_bound(std::span<const T> scores, std::size_t k) {
   return from_order_key<T>(low);
 }
 
+/// So many scores are sorted on the stack, in 8 KB at most.
+inline constexpr std::size_t few_scores = 1024;
+
+/// A number that is smaller for a score that ranks before; equal scores give equal ones, and NaN the
+/// largest. Without branches.
+template <class T>
+constexpr std::uint32_t rank_key(T score) {
+  if constexpr (std::floating_point<T>) {
+    const auto bits = std::bit_cast<std::uint32_t>(score);
+    const std::uint32_t size = bits & 0x7fffffffu;
+    const std::uint32_t negative = size == 0 ? 0u : bits >> 31;  // -0 is 0
+    const std::uint32_t key = (0x7fffffffu - size) ^ (0u - negative);
+    return size > 0x7f800000u ? 0xffffffffu : key;
+  } else {
+    return static_cast<std::uint32_t>(~std::uint32_t{order_key(score)});
+  }
+}
+
+/// The best position of at least one.
+template <class T, class Position>
+void top_one(std::span<const T> scores, Position& picked) {
+  std::size_t best = 0;
+  while (best + 1 < scores.size() && scores[best] != scores[best]) ++best;
+  if (scores[best] != scores[best]) best = 0;  // NaN alone
+  for (std::size_t i = best + 1; i < scores.size(); ++i)
+    if (scores[i] > scores[best]) best = i;
+  picked = static_cast<Position>(best);
+}
+
+/// Puts one position after the other where it belongs.
+template <class Position, class Before>
+void top_k_by_insertion(std::size_t n, std::span<Position> picked, const Before& before) {
+  for (std::size_t i = 0; i < n; ++i) {
+    const auto position = static_cast<Position>(i);
+    std::size_t at = std::min(i, picked.size());
+    if (at == picked.size() && !before(position, picked[--at])) continue;
+    for (; at > 0 && before(position, picked[at - 1]); --at) picked[at] = picked[at - 1];
+    picked[at] = position;
+  }
+}
+
+template <class T, class Position>
+void top_k_of_few(std::span<const T> scores, std::span<Position> picked) {
+  const std::size_t n = scores.size();
+  const std::size_t k = picked.size();
+  const auto sort_front = [&](auto* begin, auto before) {
+    if (k < n) std::nth_element(begin, begin + k, begin + n, before);
+    std::sort(begin, begin + k, before);
+  };
+  if constexpr (sizeof(T) <= 4) {
+    std::uint64_t keys[few_scores];
+    // Blocks of constant size become SIMD instructions, a step at a time.
+    constexpr std::size_t block = 32;
+    std::uint32_t of_block[block];
+    std::size_t i = 0;
+    for (; i + block <= n; i += block) {
+      for (std::size_t j = 0; j < block; ++j) of_block[j] = rank_key(scores[i + j]);
+      for (std::size_t j = 0; j < block; ++j) keys[i + j] = std::uint64_t{of_block[j]} << 32;
+      for (std::size_t j = 0; j < block; ++j) keys[i + j] |= i + j;
+    }
+    for (; i < n; ++i) keys[i] = std::uint64_t{rank_key(scores[i])} << 32 | i;
+    sort_front(keys, std::less<>());
+    for (i = 0; i < k; ++i) picked[i] = static_cast<Position>(keys[i] & 0xffffffffu);
+  } else {
+    std::uint32_t positions[few_scores];
+    for (std::uint32_t i = 0; i < n; ++i) positions[i] = i;
+    sort_front(positions, [&](std::uint32_t a, std::uint32_t b) {
+      return ranks_before(scores[a], a, scores[b], b);
+    });
+    for (std::size_t i = 0; i < k; ++i) picked[i] = static_cast<Position>(positions[i]);
+  }
+}
+
 /// The k largest of many more scores: a heap that few of them get into. False, and nothing useful
 /// picked, if too many do, as where scores rise.
 template <class T, class Position, class Before>
@@ -133,7 +207,8 @@ bool top_few(std::span<const T> scores, std::span<Position> picked, const Before
 /// Errors      std::invalid_argument if k > n, or n - 1 is no value of Position.
 /// Cost        a pass over the scores for each of their bits at most, without branches, and a sort
 ///             of k. Where k is below n / 64 and scores come in no order, one pass and about
-///             k log(n / k) changes of a heap. No scratch.
+///             k log(n / k) changes of a heap. Up to 1024 scores are sorted by nth_element, on 8
+///             KB of the stack at most. No scratch.
 template <class T, std::unsigned_integral Position>
 void top_k(std::span<const T> scores, std::span<Position> picked) {
   const std::size_t n = scores.size();
@@ -145,6 +220,9 @@ void top_k(std::span<const T> scores, std::span<Position> picked) {
   const auto before = [&](Position a, Position b) {
     return ranks_before(scores[a], a, scores[b], b);
   };
+  if (k == 1 && n <= detail::few_scores) return detail::top_one(scores, picked.front());
+  if (n <= 8) return detail::top_k_by_insertion(n, picked, before);
+  if (n <= detail::few_scores) return detail::top_k_of_few(scores, picked);
   if (n / k >= 64 && detail::top_few(scores, picked, before)) return;
   const T bound = detail::top_k_bound(scores, k);
   std::size_t equal_left = k - detail::count_above(scores, bound);

@@ -73,6 +73,12 @@ class standardizer {
     }
   }
 
+  standardizer(const standardizer&) = default;
+  standardizer(standardizer&&) noexcept = default;
+  /// Copies all of it or, where memory runs out, nothing.
+  standardizer& operator=(const standardizer& other) { return *this = standardizer(other); }
+  standardizer& operator=(standardizer&&) noexcept = default;
+
   /// Columns.
   std::size_t size() const { return means_.size(); }
   std::span<const double> means() const { return means_; }

@@ -61,6 +61,12 @@ class vocabulary {
       if (counts[row] >= min_count) add(every.id(row));
   }
 
+  vocabulary(const vocabulary&) = default;
+  vocabulary(vocabulary&&) noexcept = default;
+  /// Copies all of it or, where memory runs out, nothing.
+  vocabulary& operator=(const vocabulary& other) { return *this = vocabulary(other); }
+  vocabulary& operator=(vocabulary&&) noexcept = default;
+
   /// The id's row, a new one if it had none.
   std::uint32_t add(std::uint64_t id) {
     if (2 * (ids_.size() + 1) > slots_.size()) grow();

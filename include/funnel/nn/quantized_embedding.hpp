@@ -39,7 +39,8 @@ class quantized_table {
   explicit quantized_table(matrix_view<const float> values)
       : rows_(values.rows()), cols_(values.cols()) {
     check(values);
-    values_.resize(rows_ * stride());
+    values_.resize(
+        detail::array_size<Storage>("funnel::quantized_table: rows x stride", rows_, stride()));
     for (std::size_t i = 0; i < rows_; ++i) store(values.row(i), values_.data() + i * stride());
   }
 
@@ -116,9 +117,9 @@ class quantized_table {
     }
   }
 
-  std::size_t rows_ = 0;
-  std::size_t cols_ = 0;
-  detail::aligned_vector<Storage> values_;
+  detail::aligned_vector<Storage> values_;  // before its sizes: a copy that fails changes none
+  detail::owned_size rows_;
+  detail::owned_size cols_;
 };
 
 namespace detail {

@@ -68,8 +68,8 @@ class vector_index {
   /// Errors      std::invalid_argument if there is no such item, or `vector` has not d values.
   void copy_vector(item_id item, std::span<float> vector) const {
     if (item >= size_ || vector.size() != dim_) {
-      detail::fail("funnel::vector_index::copy_vector: item ", item, " of ", size_, ", vector has ",
-                   vector.size(), " values, expected ", dim_);
+      detail::fail("funnel::vector_index::copy_vector: item ", item, " of ", size(), ", vector has ",
+                   vector.size(), " values, expected ", dim());
     }
     for (std::size_t k = 0; k < dim_; ++k)
       vector[k] = panels_[packed_item_place<Arch, float>(item, k, dim_)];
@@ -149,7 +149,7 @@ class vector_index {
   void check(matrix_view<const float> queries, matrix_view<scored_item> found) const {
     if (queries.cols() != dim_) {
       detail::fail("funnel::vector_index::search: query has ", queries.cols(), " values, expected ",
-                   dim_);
+                   dim());
     }
     if (queries.rows() != found.rows()) {
       detail::fail("funnel::vector_index::search: found has ", found.rows(), " rows for ",
