@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <functional>
 #include <span>
 #include <stdexcept>
@@ -102,9 +103,12 @@ inline void compare(std::span<const float> ours, std::span<const float> theirs,
     largest = std::max(largest, std::abs(double{ours[i]}));
     if (!(d <= distance) && !std::isnan(distance)) distance = d;  // NaN stays
   }
-  if (!(distance <= tolerance * largest))
-    throw mismatch("results differ by " + std::to_string(distance) + " where the largest is " +
-                   std::to_string(largest));
+  if (!(distance <= tolerance * largest)) {
+    char text[128];
+    std::snprintf(text, sizeof text, "results differ by %g where the largest is %g", distance,
+                  largest);
+    throw mismatch(text);
+  }
 }
 
 }  // namespace bench
