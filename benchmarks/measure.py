@@ -60,7 +60,7 @@ class Program:
         cpus = sorted(os.sched_getaffinity(0))
         done = subprocess.run([*self.command, *arguments], env=environment, text=True,
                               capture_output=True, timeout=timeout, cwd=ROOT,
-                              preexec_fn=lambda: os.sched_setaffinity(0, cpus[:threads]))
+                              preexec_fn=lambda: os.sched_setaffinity(0, cpus[-threads:]))
         if done.returncode:
             raise RuntimeError(f"{self.peer}: ended with {done.returncode}\n{done.stderr[-2000:]}")
         return done.stdout
