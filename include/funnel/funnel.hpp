@@ -15,6 +15,7 @@
 #include <funnel/core/inputs.hpp>
 #include <funnel/core/math.hpp>
 #include <funnel/core/matrix.hpp>
+#include <funnel/core/mean.hpp>
 #include <funnel/core/quantile.hpp>
 #include <funnel/core/random.hpp>
 #include <funnel/core/sizes.hpp>

@@ -28,10 +28,10 @@ struct bce_options {
 /// Errors      std::invalid_argument if logits has not one column, a size differs, a label is
 ///             outside [0, 1] or NaN, or a weight is negative or not finite; nothing is recorded
 ///             then.
-/// Numerics    never forms ln(sigmoid(z)): finite for every finite logit. Weights that add up to 0,
-///             and n = 0, give 0 with a gradient of 0. A NaN logit makes the loss NaN unless its
-///             weight is 0.
-/// Source      formulas item 2.
+/// Numerics    never forms ln(sigmoid(z)): finite for every finite logit. An infinite logit costs 0
+///             where its label is that of its side (+infinity and 1, -infinity and 0). Weights that
+///             add up to 0, and n = 0, give 0 with a gradient of 0. A NaN logit makes the loss NaN
+///             unless its weight is 0.
 template <Context C>
 value_of<C> bce_with_logits(C& context, const value_of<C>& logits,
                             std::span<const scalar_of<C>> labels,

@@ -6,7 +6,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <span>
 
 namespace funnel {
@@ -48,7 +47,9 @@ struct in_batch_softmax_options {
 /// Cost        O(n m), a matrix [n, m] of scratch when training and one row else.
 /// Numerics    the largest negative is subtracted before exp, and the loss is softplus of a
 ///             difference: exact to rounding for sure positives too. A row without negatives, such
-///             as n = m = 1, has loss 0 and gradient 0. A NaN score makes the loss NaN.
+///             as n = m = 1, has loss 0 and gradient 0. A NaN score makes the loss NaN. Finite for
+///             all finite scores and any temperature: a loss or slope beyond the largest number is
+///             that number.
 /// Source      Yi et al., RecSys 2019, equations 3 and 4; formulas item 39. Libraries that compute
 ///             (score - ln p) / tau correct 1 / tau times too much.
 template <Context C>
@@ -74,17 +75,13 @@ value_of<C> in_batch_softmax(C& context, const value_of<C>& scores,
   }
   detail::check_weights(name, weights, n);
 
-  const auto fill = [&](std::size_t i, std::span<t> row) {
-    for (std::size_t j = 0; j < m; ++j) {
-      const bool same = !items.empty() && items[j] == items[i];
-      const bool out = !excluded.empty() && excluded(i, j) != 0;
-      row[j] = j != i && (same || out)
-                   ? -std::numeric_limits<t>::infinity()
-                   : view(scores)(i, j) / options.temperature - (log_q.empty() ? t(0) : log_q[j]);
-    }
-  };
   return detail::one_positive_mean(
-      context, scores, options.temperature, weights, [](std::size_t i) { return i; }, fill);
+      context, scores, options.temperature, weights, [](std::size_t i) { return i; },
+      [&](std::size_t) { return log_q; },
+      [&](std::size_t i, std::size_t j) {
+        const bool same = !items.empty() && items[j] == items[i];
+        return same || (!excluded.empty() && excluded(i, j) != 0);
+      });
 }
 
 }  // namespace funnel

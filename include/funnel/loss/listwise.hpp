@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/core/math.hpp>
+#include <funnel/core/mean.hpp>
 #include <funnel/loss/detail/inputs.hpp>
 #include <funnel/loss/detail/scalar_loss.hpp>
 
@@ -9,9 +9,32 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 
 namespace funnel {
+
+namespace detail {
+
+/// Turns finite logits into ln softmax(logits / temperature), finite too: what is beyond the lowest
+/// number is that number. NaN makes all of them NaN.
+inline void log_softmax(std::span<double> logits, double temperature) {
+  constexpr double lowest = std::numeric_limits<double>::lowest();
+  double largest = -std::numeric_limits<double>::infinity();
+  for (const double x : logits) largest = x > largest || x != x ? x : largest;
+  double sum = 0;
+  for (double& x : logits) {
+    const double whole = (x - largest) / temperature;
+    x = std::isinf(whole) && std::isfinite(largest)
+            ? std::max((x / 2 - largest / 2) / temperature * 2, lowest)
+            : whole;
+    sum += std::exp(x);
+  }
+  const double log_sum = std::log(sum);
+  for (double& x : logits) x = std::max(x - log_sum, lowest);
+}
+
+}  // namespace detail
 
 /// What a teacher's scores are.
 enum class teacher_scale { probability, logit };
@@ -21,8 +44,8 @@ template <class T>
 struct listwise_options {
   /// Logits of both models are divided by it, above 0; larger is flatter. T.
   T temperature = 1;
-  /// What `teacher` holds. Of probabilities the logits are taken, after clipping to
-  /// [smallest_probability, 1 - smallest_probability].
+  /// What `teacher` holds. Of probabilities the logits are taken, ln p - ln(1 - p), with both p and
+  /// 1 - p at least smallest_probability.
   teacher_scale scale = teacher_scale::probability;
   /// In (0, 0.5).
   T smallest_probability = T(1e-6);
@@ -43,7 +66,8 @@ struct listwise_options {
 ///             score is outside [0, 1] (or a logit not finite), the offsets fall or don't span the
 ///             rows, or an option is out of its range; nothing is recorded then.
 /// Numerics    computed in double with the largest logit subtracted. Equal teacher's scores make P
-///             uniform. A list of one, or no list, gives 0 with a gradient of 0.
+///             uniform. A list of one, or no list, gives 0 with a gradient of 0. Finite for all
+///             finite logits: a loss or slope beyond the largest number is that number.
 /// Source      Cao et al., ICML 2007; formulas item 33.
 template <Context C>
 value_of<C> listwise_distillation(C& context, const value_of<C>& logits,
@@ -74,25 +98,33 @@ value_of<C> listwise_distillation(C& context, const value_of<C>& logits,
     const double smallest = static_cast<double>(options.smallest_probability);
     for (std::size_t i = 0; i < n; ++i) {
       const double p = static_cast<double>(teacher[i]);
-      target[i] = (probabilities ? logit(std::clamp(p, smallest, 1 - smallest)) : p) / temperature;
-      own[i] = static_cast<double>(z(i, 0)) / temperature;
+      // Each side is clipped by itself: 1 - smallest may round to 1.
+      target[i] =
+          probabilities ? std::log(std::max(p, smallest)) - std::log(std::max(1 - p, smallest)) : p;
+      own[i] = static_cast<double>(z(i, 0));
     }
+    constexpr double most = std::numeric_limits<double>::max();
     const auto counts = [&](std::size_t g) { return offsets[g + 1] - offsets[g] > 1; };
-    double lists = 0, sum = 0;
+    double lists = 0;
     for (std::size_t g = 0; g + 1 < offsets.size(); ++g) lists += counts(g) ? 1 : 0;
+    detail::weighted_sum_of sum;
     for (std::size_t g = 0; g + 1 < offsets.size(); ++g) {
       if (!counts(g)) continue;
       const std::size_t begin = offsets[g], size = offsets[g + 1] - begin;
-      const double target_sum = log_sum_exp(std::span<const double>(target + begin, size));
-      const double own_sum = log_sum_exp(std::span<const double>(own + begin, size));
+      detail::log_softmax(std::span(target + begin, size), temperature);
+      detail::log_softmax(std::span(own + begin, size), temperature);
+      double loss = 0;
       for (std::size_t i = begin; i < begin + size; ++i) {
-        const double p = std::exp(target[i] - target_sum), log_q = own[i] - own_sum;
-        sum -= p * log_q;
-        if (slopes.data() != nullptr)
-          slopes(i, 0) = static_cast<t>((std::exp(log_q) - p) / (temperature * lists));
+        const double p = std::exp(target[i]);
+        loss -= p * own[i];
+        if (slopes.data() != nullptr) {
+          const double slope = (std::exp(own[i]) - p) / (temperature * lists);
+          slopes(i, 0) = detail::saturated<t>(std::clamp(slope, -most, most));
+        }
       }
+      sum.add(1, std::min(loss, most));
     }
-    return lists > 0 ? sum / lists : 0.0;
+    return sum.mean(lists);
   });
 }
 

@@ -4,8 +4,10 @@
 #include <funnel/core/math.hpp>
 #include <funnel/loss/detail/inputs.hpp>
 #include <funnel/loss/detail/scalar_loss.hpp>
+#include <funnel/loss/detail/softplus.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -22,7 +24,8 @@ enum class pair_weight {
 template <class T>
 struct pairwise_options {
   pair_weight weight = pair_weight::difference;
-  /// Only pairs whose teacher's scores differ by more than this count; not negative. delta.
+  /// Only pairs whose teacher's scores differ by more than this count, not those that differ by
+  /// just this; not negative. delta.
   T margin = 0;
   /// Factor of the difference of two logits, above 0. gamma.
   T sharpness = 1;
@@ -44,7 +47,8 @@ struct pairwise_options {
 ///             score is not finite, the offsets fall or don't span the rows, margin is negative or
 ///             sharpness not above 0; nothing is recorded then.
 /// Cost        O(k^2) for a list of k; sample the candidates where k is above some 50.
-/// Numerics    finite for every finite logit. No pair gives 0 with a gradient of 0.
+/// Numerics    finite for every finite logit and score: a loss beyond the largest number is that
+///             number. No pair gives 0 with a gradient of 0.
 /// Source      Burges et al., ICML 2005; formulas item 32.
 template <Context C>
 value_of<C> pairwise_distillation(C& context, const value_of<C>& logits,
@@ -60,13 +64,24 @@ value_of<C> pairwise_distillation(C& context, const value_of<C>& logits,
   detail::check_positive("pairwise_distillation", "sharpness", options.sharpness);
   detail::require_finite("pairwise_distillation", "teacher", teacher);
 
+  // Gaps are taken of scores brought near 1 by a power of two, which changes no digit: their sum is
+  // finite then.
+  double largest = 0;
+  for (const t score : teacher) largest = std::max(largest, std::abs(static_cast<double>(score)));
+  const double unit =
+      largest > 0 ? std::ldexp(1., std::clamp(-std::ilogb(largest), -1020, 1020)) : 1;
   const auto for_pairs = [&](auto&& visit) {
     for (std::size_t g = 0; g + 1 < offsets.size(); ++g) {
       for (std::size_t i = offsets[g]; i < offsets[g + 1]; ++i) {
         for (std::size_t j = offsets[g]; j < offsets[g + 1]; ++j) {
           const t gap = teacher[i] - teacher[j];
-          if (gap > options.margin)
-            visit(i, j, options.weight == pair_weight::difference ? static_cast<double>(gap) : 1.0);
+          if (!(gap > options.margin)) continue;
+          const bool by_gap = options.weight == pair_weight::difference;
+          visit(i, j,
+                !by_gap              ? 1.0
+                : std::isfinite(gap) ? unit * static_cast<double>(gap)
+                                     : unit * static_cast<double>(teacher[i]) -
+                                           unit * static_cast<double>(teacher[j]));
         }
       }
     }
@@ -75,17 +90,17 @@ value_of<C> pairwise_distillation(C& context, const value_of<C>& logits,
   for_pairs([&](std::size_t, std::size_t, double weight) { total += weight; });
   return detail::scalar_loss(context, logits, [&](matrix_view<const t> z, matrix_view<t> slopes) {
     if (slopes.data() != nullptr) std::fill_n(slopes.data(), n, t(0));
-    double sum = 0;
+    detail::weighted_sum_of sum;
     for_pairs([&](std::size_t i, std::size_t j, double weight) {
       const t lead = options.sharpness * (z(i, 0) - z(j, 0));
-      sum += weight * static_cast<double>(softplus(-lead));
+      sum.add(weight, detail::softplus_of_difference(options.sharpness, z(j, 0), z(i, 0)));
       if (slopes.data() != nullptr) {
         const t pull = static_cast<t>(weight / total) * options.sharpness * sigmoid(-lead);
         slopes(i, 0) -= pull;
         slopes(j, 0) += pull;
       }
     });
-    return total > 0 ? sum / total : 0.0;
+    return sum.mean(total);
   });
 }
 

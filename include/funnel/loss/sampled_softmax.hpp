@@ -49,14 +49,11 @@ value_of<C> sampled_softmax(C& context, const value_of<C>& scores,
     detail::require_finite(name, "log_q", log_q.row(i));
   detail::check_weights(name, options.weights, n);
 
-  const auto fill = [&](std::size_t i, std::span<t> row) {
-    for (std::size_t j = 0; j < m; ++j) {
-      row[j] = view(scores)(i, j) / options.temperature - (log_q.empty() ? t(0) : log_q(i, j));
-    }
-  };
   return detail::one_positive_mean(
       context, scores, options.temperature, options.weights,
-      [](std::size_t) { return std::size_t{0}; }, fill);
+      [](std::size_t) { return std::size_t{0}; },
+      [&](std::size_t i) { return log_q.empty() ? std::span<const t>() : log_q.row(i); },
+      [](std::size_t, std::size_t) { return false; });
 }
 
 }  // namespace funnel

@@ -18,7 +18,8 @@ namespace funnel {
 /// Shapes      losses: k values [1, 1]; weights [k], or none for 1 each; the sum [1, 1].
 /// Errors      std::invalid_argument if there is no loss, one is not [1, 1], the sizes differ, or a
 ///             weight is not finite; nothing is recorded then.
-/// Numerics    a loss of weight 0 is switched off: it is not looked at, even where it is NaN.
+/// Numerics    a loss of weight 0 is switched off: it is not looked at, even where it is NaN. Summed
+///             in double; a sum beyond the largest number is that number.
 /// Source      formulas items 2 and 42.
 template <Context C>
 value_of<C> total_loss(C& context, std::span<const value_of<C>> losses,
@@ -36,12 +37,14 @@ value_of<C> total_loss(C& context, std::span<const value_of<C>> losses,
     detail::require_finite("total_loss", "weights", weights);
   }
   const auto sum = context.make(1, 1);
-  t value = 0;
+  detail::weighted_sum_of value;
   for (std::size_t k = 0; k < losses.size(); ++k) {
     const t weight = detail::weight_of(weights, k);
-    if (weight != 0) value += weight * view(losses[k])(0, 0);
+    if (weight == 0) continue;
+    const double loss = static_cast<double>(view(losses[k])(0, 0));
+    value.add(1, detail::scaled(static_cast<double>(weight), loss));
   }
-  writable(sum)(0, 0) = value;
+  writable(sum)(0, 0) = detail::saturated<t>(value.mean(1));
   if constexpr (C::is_training) {
     for (std::size_t k = 0; k < losses.size(); ++k) {
       const t weight = detail::weight_of(weights, k);

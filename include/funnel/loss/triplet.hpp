@@ -3,10 +3,13 @@
 
 #include <funnel/core/math.hpp>
 #include <funnel/loss/detail/inputs.hpp>
+#include <funnel/loss/detail/softplus.hpp>
 #include <funnel/nn/context.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
+#include <limits>
 #include <span>
 
 namespace funnel {
@@ -37,10 +40,11 @@ struct triplet_options {
 /// Shapes      positives [n, 1]; negatives [n, k], the row's own; weights [n]; the loss [1, 1].
 /// Units       both on one scale, such as cosines.
 /// Errors      std::invalid_argument if positives has not one column, the numbers of rows differ, a
-///             size differs, margin is negative, sharpness is not above 0, or a weight is negative
+///             size differs, margin is negative or not finite, sharpness is not above 0, or a weight is negative
 ///             or not finite; nothing is recorded then.
 /// Numerics    the slope of the hinge at its corner is 0. Nothing to average (n or k is 0, weights
-///             that add up to 0) gives 0 with a gradient of 0.
+///             that add up to 0) gives 0 with a gradient of 0. Finite for all finite scores: a loss
+///             beyond the largest number is that number.
 /// Source      Huang et al., KDD 2020; formulas item 36.
 template <Context C>
 value_of<C> triplet_loss(C& context, const value_of<C>& positives, const value_of<C>& negatives,
@@ -52,35 +56,44 @@ value_of<C> triplet_loss(C& context, const value_of<C>& positives, const value_o
                  "] and negatives [", negatives.rows(), ", ", k,
                  "], expected one positive a row and as many rows");
   }
-  detail::check_option("triplet_loss", "margin", options.margin, options.margin >= 0, "0 or more");
+  detail::check_option("triplet_loss", "margin", options.margin,
+                       options.margin >= 0 && std::isfinite(options.margin),
+                       "a finite number of 0 or more");
   detail::check_positive("triplet_loss", "sharpness", options.sharpness);
   detail::check_weights("triplet_loss", options.weights, n);
 
-  const double total = detail::sum_of_weights(options.weights, n) * static_cast<double>(k);
+  const detail::weight_total weights = detail::total_of(options.weights, n);
+  const double total = weights.total * static_cast<double>(k);
   const auto loss = context.make(1, 1);
   matrix_view<t> slopes;  // with respect to the excess
   if constexpr (C::is_training) slopes = {context.scratch().template allocate<t>(n * k), n, k};
-  double sum = 0;
+  detail::weighted_sum_of sum;
   for (std::size_t i = 0; i < n; ++i) {
-    const t weight = detail::weight_of(options.weights, i);
+    const double weight = weights(detail::weight_of(options.weights, i));
     for (std::size_t j = 0; j < k; ++j) {
-      const t excess = view(negatives)(i, j) - view(positives)(i, 0);
-      t value = 0, slope = 0;
+      const t negative = view(negatives)(i, j), positive = view(positives)(i, 0);
+      const t excess = negative - positive;
+      double value = 0;
+      t slope = 0;
       if (options.form == triplet_form::logistic) {
-        value = softplus(options.sharpness * excess);
+        value = detail::softplus_of_difference(options.sharpness, negative, positive);
         slope = options.sharpness * sigmoid(options.sharpness * excess);
       } else if (!(excess + options.margin <= 0)) {  // NaN comes here
-        value = excess + options.margin;
+        const t missing = excess + options.margin;
+        value = std::isinf(missing)
+                    ? std::min(detail::scaled_difference(1, static_cast<double>(negative),
+                                                         static_cast<double>(positive)) +
+                                   static_cast<double>(options.margin),
+                               std::numeric_limits<double>::max())
+                    : static_cast<double>(missing);
         slope = 1;
       }
-      if (weight > 0) sum += static_cast<double>(weight) * static_cast<double>(value);
-      if constexpr (C::is_training) {
-        slopes(i, j) =
-            weight > 0 ? slope * static_cast<t>(static_cast<double>(weight) / total) : t(0);
-      }
+      if (weight > 0) sum.add(weight, value);
+      if constexpr (C::is_training)
+        slopes(i, j) = weight > 0 ? slope * static_cast<t>(weight / total) : t(0);
     }
   }
-  writable(loss)(0, 0) = total > 0 ? static_cast<t>(sum / total) : t(0);
+  writable(loss)(0, 0) = detail::saturated<t>(sum.mean(total));
   if constexpr (C::is_training) {
     context.record([positives, negatives, loss, slopes] {
       if (loss.gradient(0, 0) == 0) return;  // switched off, even where its slopes are NaN

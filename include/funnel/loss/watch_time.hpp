@@ -55,9 +55,10 @@ struct watch_time_options {
 /// Errors      std::invalid_argument if logits has not one column, a size differs, a time or weight
 ///             is negative or not finite, or unit or longest is not above 0; nothing is recorded
 ///             then.
-/// Numerics    a sum of terms that are not negative, finite for every finite logit. Long times are
-///             large weights: clip them by `longest`. Weights that add up to 0, and n = 0, give 0
-///             with a gradient of 0.
+/// Numerics    a sum of terms that are not negative, finite for every finite logit: a loss beyond the
+///             largest number, as of z = -1e38 and t = 1000 in float, is that number, and so is t.
+///             Long times are large weights: clip them by `longest`. Weights that add up to 0, and
+///             n = 0, give 0 with a gradient of 0.
 /// Source      formulas item 15; weighted_clicks is Covington, Adams and Sargin, RecSys 2016,
 ///             section 4.2.
 template <Context C>
@@ -72,7 +73,8 @@ value_of<C> watch_time_loss(C& context, const value_of<C>& logits,
   detail::check_positive("watch_time_loss", "longest", options.longest);
   detail::check_not_negative("watch_time_loss", "times", times);
   return detail::logistic_mean(context, logits, [&](std::size_t i) {
-    const t time = std::min(times[i], options.longest) / options.unit;
+    const t time =
+        std::min(std::min(times[i], options.longest) / options.unit, std::numeric_limits<t>::max());
     detail::logistic_row<t> row{time, 1, detail::weight_of(options.weights, i)};
     if (options.target == watch_time_target::odds_of_fraction) {
       row.positive = time / (1 + time);
@@ -89,7 +91,12 @@ value_of<C> watch_time_loss(C& context, const value_of<C>& logits,
 /// Numerics    does not overflow: at most `longest`. A NaN stays a NaN.
 template <std::floating_point T>
 T predicted_watch_time(T logit, const watch_time_options<T>& options = {}) {
-  return std::min(options.unit * std::exp(logit), options.longest);
+  const T factor = std::exp(logit);
+  // By halves where e^z alone is infinite or 0: a small or large unit may bring it back.
+  const T half = std::exp(logit / 2);
+  const T time =
+      factor > 0 && std::isfinite(factor) ? options.unit * factor : options.unit * half * half;
+  return std::min(time, options.longest);
 }
 
 }  // namespace funnel

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/core/inputs.hpp>
+#include <funnel/core/mean.hpp>
 
 #include <cmath>
 #include <cstddef>
@@ -65,12 +66,10 @@ T weight_of(std::span<const T> weights, std::size_t i) {
   return weights.empty() ? T(1) : weights[i];
 }
 
+/// The weights of n rows in total.
 template <class T>
-double sum_of_weights(std::span<const T> weights, std::size_t n) {
-  if (weights.empty()) return static_cast<double>(n);
-  double sum = 0;
-  for (const T weight : weights) sum += static_cast<double>(weight);
-  return sum;
+weight_total total_of(std::span<const T> weights, std::size_t n) {
+  return {n, [&](std::size_t i) { return weight_of(weights, i); }};
 }
 
 /// Offsets of lists over n rows: from 0 to n, not falling.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/core/math.hpp>
+#include <funnel/core/mean.hpp>
 #include <funnel/loss/detail/scalar_loss.hpp>
 
 #include <algorithm>
@@ -25,27 +26,30 @@ struct logistic_row {
 template <Context C, class Row>
 value_of<C> logistic_mean(C& context, const value_of<C>& logits, Row row) {
   using t = scalar_of<C>;
-  double total = 0;
-  for (std::size_t i = 0; i < logits.rows(); ++i) total += static_cast<double>(row(i).weight);
+  const weight_total total(logits.rows(), [&](std::size_t i) { return row(i).weight; });
   return scalar_loss(context, logits, [&](matrix_view<const t> z, matrix_view<t> slopes) {
-    double sum = 0;
+    weighted_sum_of sum;
     for (std::size_t i = 0; i < z.rows(); ++i) {
       const logistic_row<t> r = row(i);
       const t x = z(i, 0);
       if (slopes.data() != nullptr) {
         slopes(i, 0) = r.weight > 0
                            ? (r.negative * funnel::sigmoid(x) - r.positive * funnel::sigmoid(-x)) *
-                                 static_cast<t>(static_cast<double>(r.weight) / total)
+                                 static_cast<t>(total(r.weight) / total.total)
                            : t(0);
       }
       if (r.weight > 0) {
         const t tail = std::log1p(std::exp(-std::abs(x)));  // of softplus(x) and softplus(-x)
-        const t loss =
-            r.positive * (std::max(-x, t(0)) + tail) + r.negative * (std::max(x, t(0)) + tail);
-        sum += static_cast<double>(r.weight) * static_cast<double>(loss);
+        // What does not pull is not there: 0 times an infinite softplus would be NaN.
+        const auto part = [&](t pull, t side) {
+          return pull == 0 ? 0.0
+                           : scaled(static_cast<double>(pull),
+                                    static_cast<double>(std::max(side, t(0)) + tail));
+        };
+        sum.add(total(r.weight), part(r.positive, -x) + part(r.negative, x));
       }
     }
-    return total > 0 ? sum / total : 0.0;
+    return sum.mean(total.total);
   });
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/core/math.hpp>
+#include <funnel/core/mean.hpp>
 #include <funnel/loss/detail/inputs.hpp>
 #include <funnel/loss/detail/scalar_loss.hpp>
 #include <funnel/simd/reduce.hpp>
@@ -23,56 +24,119 @@ struct one_positive_result {
 ///
 ///     -ln(e^positive / (e^positive + sum_j e^x_j)) = softplus(ln sum_j e^x_j - positive)
 ///
-/// `x` are the negatives, -infinity where there is none, and become their probabilities: the slopes
-/// of the loss with respect to them. Written so, neither the loss of a sure positive nor its slope
-/// is a difference of numbers close to 1.
+/// `x` are the negatives less `largest`, -infinity where there is none, and become their
+/// probabilities: the slopes of the loss with respect to them; `lead` is the largest less the
+/// positive. Written so, neither the loss of a sure positive nor its slope is a difference of
+/// numbers close to 1.
 template <class Arch, class T>
-one_positive_result one_positive_row(Arch arch, T positive, std::span<T> x) {
-  const T largest = max_kernel(arch, x.data(), x.size());
-  if (largest == -std::numeric_limits<T>::infinity()) {
-    std::ranges::fill(x, T(0));
-    return {std::isnan(positive) ? static_cast<double>(positive) : 0.0, 0.0};
-  }
+one_positive_result one_positive_row(Arch arch, double lead, T largest, std::span<T> x) {
   const double sum = exp_sum_kernel(arch, x.data(), largest, x.data(), x.size());
-  const double excess =
-      static_cast<double>(largest) - static_cast<double>(positive) + std::log(sum);
+  const double excess = lead + std::log(sum);
   const double miss = funnel::sigmoid(excess);
   scale_kernel(arch, static_cast<T>(miss / sum), x.data(), x.data(), x.size());
   return {funnel::softplus(excess), -miss};
 }
 
+/// Scores of one row, each scores[j] / temperature - log_q[j], where they or their differences are
+/// beyond the largest T: known by differences alone, in double.
+template <class T>
+struct far_row {
+  std::span<const T> scores, log_q;  // log_q may be empty
+  double temperature;
+
+  /// How far i is above j; the largest number where it is further.
+  double lead(std::size_t i, std::size_t j) const {
+    constexpr double most = std::numeric_limits<double>::max();
+    const double a = static_cast<double>(scores[i]), b = static_cast<double>(scores[j]);
+    const double p = log_q.empty() ? 0 : static_cast<double>(log_q[i]);
+    const double q = log_q.empty() ? 0 : static_cast<double>(log_q[j]);
+    const double correction = std::clamp(p - q, -most, most);
+    const double apart = (a - b) / temperature;
+    if (!std::isfinite(a) || !std::isfinite(b)) return apart;
+    return std::clamp((std::isfinite(apart) ? apart : (a / 2 - b / 2) / temperature * 2) -
+                          correction,
+                      -most, most);
+  }
+
+  /// As the other, with the negatives where `x` is above -infinity or `absent` does not hold.
+  template <class Arch, class Absent>
+  one_positive_result loss(Arch arch, std::size_t positive, Absent absent, std::span<T> x) const {
+    constexpr T none = -std::numeric_limits<T>::infinity();
+    constexpr std::size_t nothing = std::numeric_limits<std::size_t>::max();
+    const auto counts = [&](std::size_t j) {
+      return j != positive && !absent(j) && scores[j] != none;
+    };
+    std::size_t top = nothing;
+    for (std::size_t j = 0; j < x.size(); ++j) {
+      if (counts(j) && (top == nothing || lead(j, top) > 0)) top = j;
+    }
+    if (top == nothing) {
+      std::ranges::fill(x, T(0));
+      const T own = scores[positive];
+      return {std::isnan(own) ? static_cast<double>(own) : 0.0, 0.0};
+    }
+    for (std::size_t j = 0; j < x.size(); ++j)
+      x[j] = counts(j) ? static_cast<T>(std::max(lead(j, top), lowest)) : none;
+    return one_positive_row(arch, lead(top, positive), T(0), x);
+  }
+
+ private:
+  // e to it is 0 in double too, and it is a float.
+  static constexpr double lowest = -1e4;
+};
+
 /// The weighted mean of the losses of rows with one positive each, in column `positive_of(i)`.
 ///
-/// `fill(i, row)` writes the logits of row i: scores divided by the temperature and corrected,
-/// -infinity where there is no negative.
-template <Context C, class PositiveOf, class Fill>
+/// Scores are divided by the temperature and corrected by `log_q_of(i)`, a row of them or none;
+/// `absent(i, j)` says where there is no negative.
+template <Context C, class PositiveOf, class LogQOf, class Absent>
 value_of<C> one_positive_mean(C& context, const value_of<C>& scores, scalar_of<C> temperature,
                               std::span<const scalar_of<C>> weights, PositiveOf positive_of,
-                              Fill fill) {
+                              LogQOf log_q_of, Absent absent) {
   using t = scalar_of<C>;
   const std::size_t m = scores.cols();
   t* room = context.scratch().template allocate<t>(m);
   return scalar_loss(context, scores, [&](matrix_view<const t> s, matrix_view<t> slopes) {
-    const double total = sum_of_weights(weights, s.rows());
-    double sum = 0;
+    constexpr t none = -std::numeric_limits<t>::infinity();
+    const typename C::arch arch{};
+    const weight_total total = total_of(weights, s.rows());
+    const double divisor = static_cast<double>(temperature);
+    weighted_sum_of sum;
     for (std::size_t i = 0; i < s.rows(); ++i) {
       const std::span<t> row = slopes.data() != nullptr ? slopes.row(i) : std::span(room, m);
-      const double weight = static_cast<double>(weight_of(weights, i));
+      const double weight = total(weight_of(weights, i));
       if (weight == 0) {
         std::ranges::fill(row, t(0));
         continue;
       }
-      fill(i, row);
-      t& own = row[positive_of(i)];
-      const t positive = own;
-      own = -std::numeric_limits<t>::infinity();
-      const auto [loss, slope] = one_positive_row(typename C::arch{}, positive, row);
-      sum += weight * loss;
-      const double scale = weight / (total * static_cast<double>(temperature));
-      for (t& value : row) value *= static_cast<t>(scale);
-      own = static_cast<t>(slope * scale);
+      const std::size_t own = positive_of(i);
+      const std::span<const t> given = s.row(i), log_q = log_q_of(i);
+      const auto out = [&](std::size_t j) { return absent(i, j); };
+      for (std::size_t j = 0; j < m; ++j) {
+        row[j] =
+            j != own && out(j) ? none : given[j] / temperature - (log_q.empty() ? t(0) : log_q[j]);
+      }
+      const t positive = row[own];
+      row[own] = none;
+      const t largest = max_kernel(arch, row.data(), m);
+      const double lead = static_cast<double>(largest) - static_cast<double>(positive);
+      const auto [loss, slope] = std::isfinite(lead)
+                                     ? one_positive_row(arch, lead, largest, row)
+                                     : far_row<t>{given, log_q, divisor}.loss(arch, own, out, row);
+      sum.add(weight, loss);
+      constexpr double most = std::numeric_limits<double>::max();
+      const double scale = weight / (total.total * divisor);
+      row[own] = static_cast<t>(slope);
+      if (scale <= static_cast<double>(std::numeric_limits<t>::max())) {
+        for (t& value : row) value *= static_cast<t>(scale);
+        row[own] = static_cast<t>(slope * scale);
+      } else {
+        for (t& value : row)
+          value = saturated<t>(std::clamp(
+              static_cast<double>(value) * (weight / total.total) / divisor, -most, most));
+      }
     }
-    return total > 0 ? sum / total : 0.0;
+    return sum.mean(total.total);
   });
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/mean.hpp>
 #include <funnel/nn/context.hpp>
 
 #include <cstddef>
@@ -9,6 +10,9 @@ namespace funnel::detail {
 
 /// A loss [1, 1] of the value x. `compute(x, slopes)` gives the loss and, where `slopes` has data,
 /// fills in its derivatives, of the shape of x.
+///
+/// A loss beyond the largest number of the scalar is that number; only an infinite x may give an
+/// infinite one.
 ///
 /// The derivatives are found on the way forward: the labels a loss reads are not looked at again.
 template <Context C, class Compute>
@@ -21,7 +25,7 @@ value_of<C> scalar_loss(C& context, const value_of<C>& x, Compute compute) {
     }
   }
   const auto loss = context.make(1, 1);
-  writable(loss)(0, 0) = static_cast<t>(compute(matrix_view<const t>(view(x)), slopes));
+  writable(loss)(0, 0) = saturated<t>(compute(matrix_view<const t>(view(x)), slopes));
   if constexpr (C::is_training) {
     if (x.learns()) {
       context.record([x, loss, slopes] {

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+
+// Means and differences that are right where their parts are beyond the largest number.
+namespace funnel::detail {
+
+/// x as a T. A number beyond the largest T is the largest T; infinity and NaN stay.
+template <class T>
+T saturated(double x) {
+  constexpr double most = static_cast<double>(std::numeric_limits<T>::max());
+  return static_cast<T>(std::isinf(x) ? x : std::clamp(x, -most, most));
+}
+
+/// scale * x, the largest number of its sign where finite ones are beyond.
+inline double scaled(double scale, double x) {
+  const double product = scale * x;
+  return std::isinf(product) && std::isfinite(x)
+             ? std::copysign(std::numeric_limits<double>::max(), product)
+             : product;
+}
+
+/// scale * (a - b) of finite numbers, the largest number where it is beyond. `scale` is above 0.
+inline double scaled_difference(double scale, double a, double b) {
+  constexpr double most = std::numeric_limits<double>::max();
+  const double whole = scale * (a - b);
+  if (!std::isinf(whole) || !std::isfinite(a) || !std::isfinite(b)) return whole;
+  return std::clamp(scale * (a / 2 - b / 2) * 2, -most, most);  // a - b alone may overflow
+}
+
+/// A sum of weights, and the power of two that each is multiplied by so that the sum is neither
+/// infinite nor without digits. The power is 1 for all usual weights.
+struct weight_total {
+  double unit = 1;
+  double total = 0;
+
+  weight_total() = default;
+  /// Of n weights, finite and 0 or more, by position.
+  template <class WeightOf>
+  weight_total(std::size_t n, WeightOf weight_of) {
+    add(n, weight_of);
+    if (total == 0 || (total > 1e-100 && total < 1e20)) return;
+    double largest = 0;
+    for (std::size_t i = 0; i < n; ++i)
+      largest = std::max(largest, static_cast<double>(weight_of(i)));
+    unit = std::ldexp(1., std::clamp(-std::ilogb(largest), -1020, 1020));
+    add(n, weight_of);
+  }
+
+  template <class T>
+  double operator()(T weight) const {
+    return unit * static_cast<double>(weight);
+  }
+
+ private:
+  template <class WeightOf>
+  void add(std::size_t n, WeightOf weight_of) {
+    total = 0;
+    for (std::size_t i = 0; i < n; ++i) total += (*this)(weight_of(i));
+  }
+};
+
+/// Adds up weighted values. Their mean is a number if the values are, also where the sum is beyond
+/// the largest one.
+class weighted_sum_of {
+ public:
+  void add(double weight, double value) {
+    sum_ += weight * value;
+    small_ += weight * (value * 0x1p-80);
+  }
+  /// The sum over the total weight, 0 where that is 0.
+  double mean(double total) const {
+    constexpr double most = std::numeric_limits<double>::max();
+    if (!(total > 0)) return 0;
+    if (std::isfinite(sum_)) return sum_ / total;
+    if (!std::isfinite(small_)) return small_;  // a value was infinite or NaN
+    return std::clamp(small_ / total * 0x1p80, -most, most);
+  }
+
+ private:
+  double sum_ = 0;
+  double small_ = 0;
+};
+
+}  // namespace funnel::detail
