@@ -20,6 +20,14 @@ constexpr double infinity = std::numeric_limits<double>::infinity();
 
 }  // namespace
 
+TEST_CASE("logloss of logits: a mean whose sum is beyond the largest number") {
+  const double most = std::numeric_limits<double>::max();
+  const std::vector<double> logits{most, most, -most, 0}, labels{0, 0, 1, .5};
+  const double exact = .75 * most;
+  CHECK(tolerance::within(funnel::logloss_from_logits<double>(logits, labels), exact,
+                          tolerance::elementwise<double>(exact)));
+}
+
 TEST_CASE("logloss: worked by hand") {
   const double expected = -(std::log(.8) + std::log(1 - .4)) / 2;
   CHECK(tolerance::within(funnel::logloss<double>(doubles{.8, .4}, doubles{1, 0}), expected,

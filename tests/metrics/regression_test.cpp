@@ -8,6 +8,7 @@
 #include <funnel/core/random.hpp>
 
 #include <cmath>
+#include <limits>
 #include <vector>
 
 namespace {
@@ -15,6 +16,15 @@ namespace {
 using floats = std::vector<float>;
 
 }  // namespace
+
+TEST_CASE("regression metrics: numbers whose sums are beyond the largest one") {
+  const double most = std::numeric_limits<double>::max();
+  const std::vector<double> up{most, most, most}, down{-most, most, most}, half(3, most / 2);
+  CHECK(funnel::mean_absolute_error<double>(up, half) == most / 2);
+  CHECK(funnel::mean_absolute_error<double>(up, down) == most / 3);
+  CHECK(funnel::pcoc<double>(up, half) == 2);
+  CHECK(funnel::pcoc<double>(half, up) == .5);
+}
 
 TEST_CASE("regression metrics: worked by hand") {
   CHECK(funnel::mean_absolute_error<float>(floats{10, 20, 30}, floats{12, 20, 24}) == 8. / 3);

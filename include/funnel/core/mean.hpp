@@ -72,6 +72,8 @@ class weighted_sum_of {
     sum_ += weight * value;
     small_ += weight * (value * 0x1p-80);
   }
+  /// As it is, infinite where it is beyond the largest number.
+  double sum() const { return sum_; }
   /// The sum over the total weight, 0 where that is 0.
   double mean(double total) const {
     constexpr double most = std::numeric_limits<double>::max();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/core/inputs.hpp>
+#include <funnel/core/mean.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -71,14 +72,15 @@ double logloss_from_logits(std::span<const std::type_identity_t<T>> logits,
   detail::require_size("logloss_from_logits", "labels", labels.size(), "logits", logits.size());
   detail::require_finite("logloss_from_logits", "logits", logits);
   detail::require_unit_interval("logloss_from_logits", "labels", labels);
-  double sum = 0;
+  if (labels.empty()) return std::numeric_limits<double>::quiet_NaN();
+  detail::weighted_sum_of sum;
   for (std::size_t i = 0; i < labels.size(); ++i) {
     const double z = static_cast<double>(logits[i]);
     // z splits by its sign, so that y = 1 at a large z leaves exp(-z) and not a difference.
     const double y = static_cast<double>(labels[i]);
-    sum += (z > 0 ? (1 - y) * z : -y * z) + std::log1p(std::exp(-std::abs(z)));
+    sum.add(1, (z > 0 ? (1 - y) * z : -y * z) + std::log1p(std::exp(-std::abs(z))));
   }
-  return sum / static_cast<double>(labels.size());
+  return sum.mean(static_cast<double>(labels.size()));
 }
 
 /// `logloss` over the entropy of the mean label: below 1 the predictions beat the base rate.
