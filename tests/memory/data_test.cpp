@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+#include "data/files.hpp"
+#include "support/catch.hpp"
+#include "support/failing_allocator.hpp"
+
+#include <funnel/data/csv.hpp>
+#include <funnel/data/kuairand.hpp>
+#include <funnel/data/simulator.hpp>
+
+#include <cstddef>
+#include <filesystem>
+#include <iterator>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <vector>
+
+using failing_allocator::check_every_failure;
+
+namespace {
+
+/// How many files the process has open; 0 where the system does not say.
+std::ptrdiff_t open_files() {
+  const char* const folder = "/proc/self/fd";
+  if (!std::filesystem::exists(folder)) return 0;
+  return std::distance(std::filesystem::directory_iterator(folder), {});
+}
+
+using whole_log =
+    std::tuple<std::vector<funnel::user_profile>, std::vector<funnel::video>,
+               std::vector<funnel::user_history>, std::vector<funnel::exposure>,
+               std::vector<funnel::categorical_field>, std::vector<std::string>,
+               std::vector<funnel::categorical_field>, std::vector<std::string>,
+               std::vector<std::uint64_t>, std::vector<std::uint64_t>, std::vector<float>>;
+
+whole_log everything(const funnel::interaction_log& log) {
+  const auto content = log.content.flat();
+  return {log.users,
+          log.videos,
+          log.histories,
+          log.exposures,
+          log.user_fields,
+          log.user_numbers,
+          log.video_fields,
+          log.video_numbers,
+          log.authors,
+          log.categories,
+          {content.begin(), content.end()}};
+}
+
+}  // namespace
+
+TEST_CASE("csv_reader survives every failed allocation") {
+  const temporary_folder folder;
+  const std::string file =
+      folder.write("t.csv", "a,b\n1,\"" + std::string(3000, 'x') + "\"\"" + "\"\n5,6\n");
+  const std::ptrdiff_t open = open_files();
+  check_every_failure(
+      "opening", [] { return std::optional<funnel::csv_reader>(); },
+      [&](auto& csv) { csv.emplace(file, 16); },
+      [](const auto& csv) { return csv ? csv->column("b") : 7; });
+  CHECK(open_files() == open);
+  check_every_failure(
+      "next", [&] { return funnel::csv_reader(file, 16); },
+      [](funnel::csv_reader& csv) { csv.next(); },
+      [](const funnel::csv_reader& csv) {
+        std::string field;
+        try {
+          field = csv.text(1);
+        } catch (const std::invalid_argument&) {
+          field = "no record";
+        }
+        return std::pair(field, csv.line());
+      });
+  CHECK(open_files() == open);
+}
+
+TEST_CASE("read_kuairand survives every failed allocation") {
+  const temporary_folder folder;
+  std::string names = "user_id";
+  for (const char* name :
+       {"user_active_degree", "is_lowactive_period", "is_live_streamer", "is_video_author",
+        "follow_user_num", "follow_user_num_range", "fans_user_num", "fans_user_num_range",
+        "friend_user_num", "friend_user_num_range", "register_days", "register_days_range"})
+    names += std::string(",") + name;
+  std::string row = "7,a,0,1,0,5,\"(0,10]\",3,x,2,y,799,730+";
+  for (int i = 0; i < 18; ++i) {
+    names += ",onehot_feat" + std::to_string(i);
+    row += ",a feature of more letters than a string holds " + std::to_string(i);
+  }
+  folder.write("user_features_pure.csv", names + "\n" + row + "\n");
+  folder.write("video_features_basic_pure.csv",
+               "video_id,author_id,video_type,upload_dt,upload_type,visible_status,video_duration,"
+               "server_width,server_height,music_id,music_type,tag\n"
+               "12,77,NORMAL,2022-04-09,Web,0.0,9233.0,720.0,1280.0,1,4.0,\"20,39,67\"\n");
+  folder.write("log_standard_4_22_to_5_08_pure.csv",
+               "user_id,video_id,date,hourmin,time_ms,is_click,is_like,is_follow,is_comment,"
+               "is_forward,is_hate,long_view,play_time_ms,duration_ms,profile_stay_time,"
+               "comment_stay_time,is_profile_enter,is_rand,tab\n"
+               "7,12,20220422,0,1650600000000,1,0,0,0,0,0,1,61802,49866,0,0,0,0,1\n");
+  folder.write("user_history_until_4_24_pure.csv",
+               "user_id,history_len,last_time_ms,watch_seq,like_seq,long_watch_seq\n"
+               "7,92,1650541757927,12 12,12,12\n");
+  const std::ptrdiff_t open = open_files();
+  check_every_failure(
+      "reading", [] { return funnel::interaction_log(); },
+      [&](funnel::interaction_log& log) { log = funnel::read_kuairand(folder.path()); },
+      everything);
+  CHECK(open_files() == open);
+}
+
+TEST_CASE("a simulated feed and what is done to a log survive every failed allocation") {
+  const funnel::simulator_options options = {.users = 3,
+                                             .videos = 9,
+                                             .authors = 2,
+                                             .categories = 2,
+                                             .days = 1,
+                                             .history_days = 1,
+                                             .exposures_per_user_day = 16,
+                                             .content_size = 3};
+  const whole_log nothing = everything({});
+  const whole_log expected = everything(funnel::simulator(options).log());
+  // Its stable sorts do without memory where there is none: not every failure is an error.
+  for (long served = 0; served == 0 || failing_allocator::failures > 0; ++served) {
+    funnel::interaction_log log;
+    const bool thrown =
+        failing_allocator::runs_out(served, true, [&] { log = funnel::simulator(options).log(); });
+    if (everything(log) != (thrown ? nothing : expected)) FAIL(served << " requests are served");
+  }
+  std::vector<funnel::exposure> shown = funnel::simulator(options).log().exposures;
+  REQUIRE(shown.size() > 8);
+  shown.insert(shown.end(), shown.begin(), shown.begin() + 5);
+  const auto all = [](const std::vector<funnel::exposure>& exposures) { return exposures; };
+  check_every_failure(
+      "remove_repeats", [&] { return shown; },
+      [](std::vector<funnel::exposure>& exposures) { funnel::remove_repeats(exposures); }, all);
+}
