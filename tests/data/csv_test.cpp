@@ -376,6 +376,12 @@ TEST_CASE("csv_reader rounds a number that is too small, and refuses one that is
   CHECK(format_error_of([&] { value(0.0f); }) ==
         csv.file() + ":5:1: x: the number 1e39 is outside [-3.40282347e+38, 3.40282347e+38]");
   CHECK(csv.number<double>(0) == 1e39);
+  // Not even where the range would hold infinity, and never in a range of NaN.
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  CHECK(format_error_of([&] { csv.number<float>(0, 0, infinity); }) ==
+        csv.file() + ":5:1: x: the number 1e39 is outside [0, inf]");
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  CHECK_FALSE(format_error_of([&] { csv.number<double>(0, nan, nan); }).empty());
   CHECK(format_error_of([&] { value(0.0); }).find("the number -1e309 is outside [") !=
         std::string::npos);
   CHECK(value(0.0) == .5);

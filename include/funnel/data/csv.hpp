@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <cstdio>
@@ -28,7 +29,7 @@ namespace funnel {
 /// Fields may be quoted; a quoted field may hold commas, line ends and doubled quotes. Lines end in
 /// LF, CRLF or CR, the last one need not; empty lines are skipped, and so is a byte order mark of
 /// UTF-8. Other bytes are taken as they are, in whatever encoding, but for NUL: that is no text. The
-/// file is read in blocks: memory is that of the longest record, and 40 bytes a column.
+/// file is read in blocks: memory is that of the longest record, and about 100 bytes a column.
 ///
 /// Errors      format_error, "<file>:<line>:<column>: ...", with lines and bytes of a line counted
 ///             from 1: no file, an empty file, one that is something else (compressed, UTF-16, HTML,
@@ -129,6 +130,7 @@ class csv_reader {
       detail::decimal decimal;
       is_number = detail::parse_decimal(digits, decimal);
       if (is_number) value = detail::nearest<T>(decimal);
+      fits = std::isfinite(value);
     }
     if (!is_number)
       fail(column, "expected a ", std::integral<T> ? "whole " : "", "number, got \"",
@@ -206,8 +208,7 @@ class csv_reader {
             "\" is named twice");
   }
 
-  /// A line of names that has more of another separator than commas, outside of quotes, has no
-  /// commas.
+  /// Refuses names with more of another separator than commas, outside of quotes.
   void check_separator(const record& names) const {
     for (const char other : {'\t', ';', '|'}) {
       std::ptrdiff_t found = 0;
@@ -240,11 +241,11 @@ class csv_reader {
     const std::size_t block = std::max(block_, end_);
     if (buffer_.size() < end_ + block) buffer_.resize(end_ + block);
     const std::size_t got = std::fread(buffer_.data() + end_, 1, block, file_.get());
+    end_ += got;
     if (got < block) {
       if (std::ferror(file_.get())) fail_at(line_, 1, "the file can't be read");
       last_block_ = true;
     }
-    end_ += got;
   }
 
   /// Goes past empty lines; false at the end of the file.
