@@ -217,7 +217,7 @@ refused() {
 # refuses <compiler> <flags>
 refuses() {
   xargs -P "$jobs" -n 1 sh -c '
-    said=$($0 -std=c++20 -E -Iinclude -isystem /usr/include/eigen3 -x c++ "$1" 2>&1 >/dev/null)
+    said=$($0 -std=c++20 -E -Wfatal-errors -Iinclude -isystem /usr/include/eigen3 -x c++ "$1" 2>&1 >/dev/null)
     first=$(echo "$said" | grep "error:" | head -n 1)
     case $first in
       *"funnel does not support"*) ;;
