@@ -199,22 +199,25 @@ strict() {
 refused() {
   ensure_packages clang
   find include/funnel -name '*.hpp' ! -path '*/detail/*' | sort >"$out/headers"
+  echo include/funnel/funnel.hpp >"$out/one_header"
   everywhere="-ffast-math|-Ofast|-ffinite-math-only|-fno-exceptions"
   by_gcc="-funsafe-math-optimizations|-freciprocal-math|-fassociative-math -fno-signed-zeros -fno-trapping-math"
   IFS='|'
   for flag in $everywhere $by_gcc; do
     unset IFS
-    refuses g++ "$flag" || return 1
+    refuses g++ "$flag" "$out/headers" || return 1
   done
   IFS='|'
   for flag in $everywhere; do
     unset IFS
-    refuses clang++ "$flag" || return 1
+    refuses clang++ "$flag" "$out/one_header" || return 1
   done
   # What is not refused, so that the above cannot pass by itself.
-  ! refuses g++ "-O2" >/dev/null && ! refuses clang++ "-O2" >/dev/null
+  for compiler in g++ clang++; do
+    ! refuses $compiler "-O2 -fno-rtti" "$out/one_header" >/dev/null 2>&1 || return 1
+  done
 }
-# refuses <compiler> <flags>
+# refuses <compiler> <flags> <file with names of headers>
 refuses() {
   xargs -P "$jobs" -n 1 sh -c '
     said=$($0 -std=c++20 -E -Wfatal-errors -Iinclude -isystem /usr/include/eigen3 -x c++ "$1" 2>&1 >/dev/null)
@@ -222,7 +225,7 @@ refuses() {
     case $first in
       *"funnel does not support"*) ;;
       *) echo "$0: $1 is not refused in words, but: $first" && exit 255 ;;
-    esac' "$1 $2" <"$out/headers"
+    esac' "$1 $2" <"$3"
 }
 
 failed=
