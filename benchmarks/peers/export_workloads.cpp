@@ -82,7 +82,6 @@ void write_towers() {
   const bench::tower_data data;
   write_parameters("tower", model);
   write("tower.user_inputs", data.user);
-  write("tower.item_inputs", data.items);
   write("tower.cross_inputs", data.crosses);
   funnel::inference<float> context;
   const auto vectors = model.item(context, data.items.view());

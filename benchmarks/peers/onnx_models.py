@@ -116,15 +116,12 @@ def mmoe(run, n, request, split, joined, multiply, tolerance):
     return checked(run, g, g("Concat", *y, axis=1), ours, tolerance)
 
 
-def towers(run, whole, split, tolerance):
-    """three_tower/5000 with the item vectors given, as a cache beside the session would, or the whole
-    network with the item tower in it. split: the user's product is made once."""
+def towers(run, split, tolerance):
+    """three_tower/5000 with the item vectors given, as a cache beside the session would. split: the
+    user's product is made once."""
     g = Graph()
     user = g.mlp(g.input("user", data("tower.user_inputs")), layers("tower.user", 3))
-    if whole:
-        items = g.mlp(g.input("items", data("tower.item_inputs")), layers("tower.item", 2))
-    else:
-        items = g.input("items", data("tower.item_vectors"))
+    items = g.input("items", data("tower.item_vectors"))
     cross = g.mlp(g.input("crosses", data("tower.cross_inputs")), layers("tower.cross", 1))
     top = layers("tower.top", 3)
     if split:
@@ -167,8 +164,7 @@ def cases(run, suffix="", tolerance=1e-4):
     for name in exported("mmoe"):
         kind, n = name.split("/n:")
         made[name + suffix] = make_mmoe(int(n), kind == "mmoe_request")
-    for whole in both:
-        made["three_tower/5000@" + "_".join(filter(None, (suffix[1:], "whole" if whole else "")))] = \
-            lambda whole=whole: fastest([towers(run, whole, split, tolerance) for split in both])
+    made["three_tower/5000" + suffix] = lambda: fastest(
+        [towers(run, split, tolerance) for split in both])
     made["target_attention/500x200x64" + suffix] = lambda: attention(run, tolerance)
-    return {name.removesuffix("@"): make for name, make in made.items()}
+    return made
