@@ -62,6 +62,7 @@
 #include <funnel/metrics/regression.hpp>
 #include <funnel/metrics/xauc.hpp>
 #include <funnel/nn/activation.hpp>
+#include <funnel/nn/clip_gradients.hpp>
 #include <funnel/nn/concat.hpp>
 #include <funnel/nn/context.hpp>
 #include <funnel/nn/dense.hpp>
@@ -75,6 +76,7 @@
 #include <funnel/nn/normalization.hpp>
 #include <funnel/nn/optimizer.hpp>
 #include <funnel/nn/parameter.hpp>
+#include <funnel/nn/parameter_gradient.hpp>
 #include <funnel/nn/quantized_embedding.hpp>
 #include <funnel/nn/schedule.hpp>
 #include <funnel/nn/similarity.hpp>

@@ -189,3 +189,24 @@ TEST_CASE("embedding_bag: gradients, also on a table that another layer owns") {
                 });
   }
 }
+
+TEST_CASE("embedding: a table that was replaced since the forward step is refused") {
+  const ids batch{7, 3, 7};
+  const ids offsets{0, 3};
+  const auto replaced = [&](std::size_t rows, std::size_t dim, bool bag) {
+    embedding<double> layer(100, 2);
+    double_training context;
+    const auto y = bag ? funnel::embedding_bag<double>::pooled(
+                             context, layer.table, {batch, offsets}, funnel::pooling::sum)
+                       : layer(context, batch);
+    const auto loss = weighted_sum(context, y);
+    layer.table.value.assign(rows, dim);
+    context.backward(loss);
+  };
+  for (const bool bag : {false, true}) {
+    CHECK(refuses([&] { replaced(5, 2, bag); }, "funnel::", "ids[0] is 7, expected below 5"));
+    CHECK(refuses([&] { replaced(100, 3, bag); }, "funnel::", "expected"));
+    CHECK(refuses([&] { replaced(100, 1, bag); }, "funnel::", "expected"));
+    replaced(200, 2, bag);  // one that grew has the rows still
+  }
+}

@@ -8,7 +8,10 @@
 #include "support/matrices.hpp"
 #include "support/tolerance.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
+#include <limits>
 #include <numeric>
 
 using funnel::batch_norm;
@@ -66,10 +69,8 @@ TEST_CASE("layer_norm: rows against the definition, each alone") {
       for (std::size_t j = 0; j < d; ++j) {
         const auto scale = static_cast<double>(layer.scale.value(0, j));
         const double expected = scale * unit[j] + static_cast<double>(layer.shift.value(0, j));
-        // The mean, about 100, is rounded to float before it is subtracted.
-        const double bound = tolerance::iterative<float>(1, 1 + 100 * std::abs(scale));
         CHECK(tolerance::within(static_cast<double>(y(i, j)), expected,
-                                d == 1 ? bound / std::sqrt(1e-5) : bound));
+                                tolerance::iterative<float>(1, 2 + std::abs(scale))));
       }
       CHECK(same_bits(layer(context, x.view().middle_rows(i, 1)), y.middle_rows(i, 1)));
     }
@@ -86,6 +87,63 @@ TEST_CASE("layer_norm: equal values give the shift; a NaN its row") {
   CHECK(y(0, 0) == 0);
   CHECK(y(0, 1) == 7);
   for (std::size_t j = 0; j < 3; ++j) CHECK(std::isnan(y(1, j)));
+}
+
+TEMPLATE_TEST_CASE("layer_norm: far from 0 nothing is lost; equal values give the shift", "", float,
+                   double) {
+  using real = TestType;
+  const double far = 1 / static_cast<double>(std::numeric_limits<real>::epsilon());
+  layer_norm<real> pair(2);
+  funnel::inference<real> context;
+  for (const double scale : {1., 2., -4., 1024.}) {
+    matrix<real> x(1, 2);
+    x(0, 0) = static_cast<real>(2 * far * scale);
+    x(0, 1) = static_cast<real>((2 * far + 2) * scale);  // one unit in the last place more
+    const auto y = pair(context, x.view());
+    const double expected = std::abs(scale) / std::sqrt(scale * scale + 1e-5);
+    for (const std::size_t j : size_list{0, 1}) {
+      const double sign = (j == 0) == (scale > 0) ? -1 : 1;
+      CHECK(tolerance::within(static_cast<double>(y(0, j)), sign * expected,
+                              tolerance::elementwise<real>(1)));
+    }
+  }
+  const real largest = std::numeric_limits<real>::max();
+  const real smallest = std::numeric_limits<real>::denorm_min();
+  for (const std::size_t d : size_list{1, 2, 3, 7, 100}) {
+    layer_norm<real> layer(d);
+    layer.shift.value = random_matrix<real>(1, d, 1);
+    for (const real epsilon : {real(1e-5), real(0)}) {
+      layer.epsilon = epsilon;
+      for (const real value : {real(0.1), real(-1e-3), real(1e8), largest, -largest, smallest}) {
+        const matrix<real> x(1, d, value);
+        CHECK(same_bits(layer(context, x.view()), layer.shift.value));
+      }
+    }
+  }
+}
+
+TEMPLATE_TEST_CASE("layer_norm: values at the ends of the numbers", "", float, double) {
+  using real = TestType;
+  layer_norm<real> layer(4);
+  funnel::inference<real> context;
+  const real largest = std::numeric_limits<real>::max();
+  matrix<real> x(1, 4);
+  for (const real size : {largest, largest / 4, std::sqrt(largest) * 4, real(100)}) {
+    for (std::size_t j = 0; j < 4; ++j) x(0, j) = j % 2 == 0 ? size : -size;
+    const auto y = layer(context, x.view());
+    for (std::size_t j = 0; j < 4; ++j) {
+      CHECK(tolerance::within(static_cast<double>(y(0, j)), j % 2 == 0 ? 1 : -1,
+                              tolerance::promised(1e-6, 1)));
+    }
+  }
+  x(0, 2) = std::numeric_limits<real>::infinity();
+  for (std::size_t j = 0; j < 4; ++j) CHECK(std::isnan(layer(context, x.view())(0, j)));
+  CHECK(layer_norm<real>(0)(context, matrix<real>(3, 0).view()).rows() == 3);
+  layer.epsilon = real(-1);
+  CHECK(refuses([&] { layer(context, x.view()); }, "funnel::layer_norm", "epsilon is -1"));
+  layer.epsilon = real(1);
+  layer.shift.value.assign(1, 2);
+  CHECK(refuses([&] { layer(context, x.view()); }, "funnel::layer_norm: shift", "[1, 4]"));
 }
 
 TEST_CASE("layer_norm: gradients, and other numbers of columns refused") {
@@ -164,6 +222,124 @@ TEST_CASE("batch_norm: one row, and equal rows, are their own mean") {
   const auto y = layer(context, context.input(x));
   CHECK(y.values(0, 0) == 0);
   CHECK(y.values(0, 1) == 3);
+}
+
+TEMPLATE_TEST_CASE("batch_norm: far from 0 nothing is lost", "", float, double) {
+  using real = TestType;
+  const double far = 2 / static_cast<double>(std::numeric_limits<real>::epsilon());
+  batch_norm<real> layer(1);
+  matrix<real> x(2, 1);
+  x(0, 0) = static_cast<real>(far);
+  x(1, 0) = static_cast<real>(far + 2);
+  funnel::training<real> tape;
+  const auto y = layer(tape, tape.input(x));
+  for (const std::size_t i : size_list{0, 1}) {
+    CHECK(tolerance::within(static_cast<double>(y.values(i, 0)),
+                            (i == 0 ? -1 : 1) / std::sqrt(1 + 1e-5),
+                            tolerance::elementwise<real>(1)));
+  }
+  // Served by what was learned of the same rows.
+  layer.momentum = 1;
+  tape.clear();
+  layer(tape, tape.input(x));
+  funnel::sgd<real> optimizer;
+  optimizer.step(layer, tape);
+  CHECK(layer.running_variance.value(0, 0) == 1);
+  const real largest = std::numeric_limits<real>::max();
+  for (const real value : {real(0.1), largest, -largest, std::numeric_limits<real>::denorm_min()}) {
+    layer.shift.value(0, 0) = 3;
+    const auto equal = layer(tape, tape.input(matrix<real>(3, 1, value)));
+    for (const std::size_t i : size_list{0, 1, 2}) CHECK(equal.values(i, 0) == 3);
+  }
+  x(0, 0) = largest;
+  x(1, 0) = -largest;
+  tape.clear();
+  const auto ends = layer(tape, tape.input(x));
+  CHECK(tolerance::within(static_cast<double>(ends.values(0, 0)), 4, tolerance::promised(1e-6, 4)));
+  optimizer.step(layer, tape);
+  CHECK(std::isfinite(layer.running_variance.value(0, 0)));
+  CHECK(std::isfinite(layer.running_mean.value(0, 0)));
+}
+
+TEMPLATE_TEST_CASE("batch_norm: a step in parts moves the statistics as the whole batch does", "",
+                   float, double) {
+  using real = TestType;
+  constexpr std::size_t rows = 1024;
+  constexpr std::size_t d = 3;
+  batch_norm<real> whole(d);
+  batch_norm<real> parts(d);
+  batch_norm<real> contexts(d);
+  funnel::adam<real> optimizers[3];
+  funnel::training<real> tape;
+  funnel::training<real> other;
+  for (std::uint64_t step = 0; step < 30; ++step) {
+    const matrix<real> x = random_matrix<real>(rows, d, step + 1, real(90), real(110));
+    whole(tape, tape.input(x));
+    optimizers[0].step(whole, tape);
+    tape.clear();
+    for (std::size_t begin = 0; begin < rows; begin += 48) {
+      const std::size_t count = std::min<std::size_t>(48, rows - begin);
+      parts(tape, tape.input(x.view().middle_rows(begin, count)));
+      tape.next_micro_batch();
+      // The same parts in two contexts, the second one the smaller.
+      auto& context = begin < 700 ? tape : other;
+      contexts(context, context.input(x.view().middle_rows(begin, count)));
+      context.next_micro_batch();
+    }
+    optimizers[1].step(parts, tape);
+    add_gradients(contexts, tape, other, real(0.25));
+    optimizers[2].step(contexts, tape);
+    tape.clear();
+    other.clear();
+    for (std::size_t j = 0; j < d; ++j) {
+      for (const auto* found : {&parts, &contexts}) {
+        const double mean = static_cast<double>(whole.running_mean.value(0, j));
+        const double variance = static_cast<double>(whole.running_variance.value(0, j));
+        CHECK(tolerance::within(static_cast<double>(found->running_mean.value(0, j)), mean,
+                                tolerance::iterative<real>(step, mean)));
+        CHECK(tolerance::within(static_cast<double>(found->running_variance.value(0, j)), variance,
+                                tolerance::iterative<real>(step, variance)));
+      }
+    }
+  }
+  // Uniform in a range of 20: after 30 steps of a tenth they are nearly there.
+  CHECK(tolerance::within(static_cast<double>(parts.running_mean.value(0, 0)), 100,
+                          tolerance::promised(0.05, 100)));
+  CHECK(tolerance::within(static_cast<double>(parts.running_variance.value(0, 0)), 100. / 3,
+                          tolerance::promised(0.1, 100. / 3)));
+}
+
+TEST_CASE("batch_norm: parts whose means differ have the variance of all their rows") {
+  batch_norm<double> layer(1);
+  layer.momentum = 1;
+  double_training context;
+  matrix<double> x(3, 1);
+  x(0, 0) = 1;
+  x(1, 0) = 5;
+  x(2, 0) = 9;
+  layer(context, context.input(x.view().middle_rows(0, 2)));
+  context.next_micro_batch();
+  layer(context, context.input(x.view().middle_rows(2, 1)));
+  funnel::sgd<double> optimizer;
+  optimizer.step(layer, context);
+  CHECK(tolerance::within(layer.running_mean.value(0, 0), 5, tolerance::elementwise<double>(5)));
+  CHECK(tolerance::within(layer.running_variance.value(0, 0), 32. / 3,
+                          tolerance::elementwise<double>(32. / 3)));
+}
+
+TEST_CASE("batch_norm: what a layer cannot work with is refused") {
+  batch_norm<double> layer(2);
+  double_training context;
+  const matrix<double> x(4, 2, 1.);
+  layer.momentum = 1.5;
+  CHECK(refuses([&] { layer(context, context.input(x)); }, "funnel::batch_norm", "momentum"));
+  layer.momentum = 0.1;
+  layer.epsilon = std::nan("");
+  CHECK(refuses([&] { layer(context, context.input(x)); }, "funnel::batch_norm", "epsilon"));
+  layer.epsilon = 1e-5;
+  layer.running_mean.value.assign(1, 1);
+  CHECK(refuses([&] { layer(context, context.input(x)); }, "funnel::batch_norm: running_mean",
+                "[1, 2]"));
 }
 
 TEST_CASE("batch_norm: gradients, also into the statistics of the batch") {

@@ -10,6 +10,8 @@
 #include <cstdint>
 #include <limits>
 #include <span>
+#include <string>
+#include <type_traits>
 #include <vector>
 
 using funnel::adagrad;
@@ -42,12 +44,30 @@ struct model {
   }
 };
 
+struct many_weights {
+  std::vector<parameter<double>> weights{2, parameter<double>(1, 2)};
+
+  void visit_parameters(auto&& visit) { visit("weights", weights); }
+};
+
 struct one_table {
   parameter<double> table;
 
   one_table(std::size_t rows, std::size_t dim)
       : table(rows, dim, funnel::initial_values::normal, parameter_kind::rows) {}
   void visit_parameters(auto&& visit) { visit("table", table); }
+};
+
+/// One weight and one row of a table, both of one value.
+template <class T>
+struct one_weight {
+  parameter<T> weight{1, 1};
+  parameter<T> table{1, 1, funnel::initial_values::zeros, parameter_kind::rows};
+
+  void visit_parameters(auto&& visit) {
+    visit("weight", weight);
+    visit("table", table);
+  }
 };
 
 void set(std::span<double> to, const doubles& values) {
@@ -243,24 +263,209 @@ TEST_CASE("optimizers: a schedule may change the rate between steps") {
   CHECK(near(step_weight(optimizer, m, 1), 0.4));
 }
 
-TEST_CASE("optimizers: a table that grew is refused") {
+TEMPLATE_TEST_CASE("optimizers: a parameter that changed is refused before anything moves", "",
+                   sgd<double>, adagrad<double>, adam<double>) {
+  // The weight comes before the table, and the statistic after it.
+  const auto change = GENERATE(0, 1, 2, 3, 4, 5);
+  const bool before_first_step = GENERATE(true, false);
+  auto options = TestType().options;
+  if constexpr (std::is_same_v<TestType, sgd<double>>) options.momentum = 0.5;
+  TestType optimizer(options);
   model m;
-  sgd<double> optimizer;
-  step_row(optimizer, m, 1, {1, 1});
-  m.table.value.assign(6, 2);
-  CHECK(refuses([&] { step_row(optimizer, m, 5, {1, 1}); }, "funnel::optimizer", "table"));
+  tape context;
+  const auto fill = [&] {
+    context.clear();
+    set(context.gradient(m.weight).values().row(0), {1, 1});
+    set(context.gradient(m.table).row(3), {1, 1});
+    context.gradient(m.mean).observe(2, doubles{5}, 0.5);
+  };
+  fill();
+  if (!before_first_step) optimizer.step(m, context);
+  const model kept = m;
+  TestType twin = optimizer;
+  if (change == 0) m.table.value.assign(2, 2);  // smaller: row 3 would be written past the end
+  if (change == 1) m.table.value.assign(6, 2);
+  if (change == 2) m.table.kind = parameter_kind::dense;
+  if (change == 3) m.mean.value.assign(1, 3);
+  if (change == 4) m.mean.kind = parameter_kind::dense;
+  if (change == 5) m.table.value.assign(2, 4);
+  const std::string name = change == 3 || change == 4 ? "parameter mean" : "parameter table";
+  CHECK(refuses([&] { optimizer.step(m, context); }, "funnel::optimizer", name));
+  CHECK(refuses([&] { clip_gradients(m, context, 1e-3); }, "funnel::clip_gradients", name));
+  tape other;
+  CHECK(refuses([&] { add_gradients(m, other, context, 1.); }, "funnel::add_gradients", name));
+  CHECK(other.find_gradient(m.weight) == nullptr);
+  CHECK(context.gradient(m.weight).values()(0, 0) == 1);
+  CHECK(same_bits(m.weight.value, kept.weight.value));
+
+  // What failed has left no trace: the next step is that of an optimizer that never saw it.
+  m.table = kept.table;
+  m.mean = kept.mean;
+  optimizer.step(m, context);
+  const model found = m;
+  m.weight = kept.weight;
+  m.table = kept.table;
+  m.mean = kept.mean;
+  twin.step(m, context);
+  CHECK(same_bits(found.weight.value, m.weight.value));
+  CHECK(same_bits(found.table.value, m.table.value));
+  CHECK(same_bits(found.mean.value, m.mean.value));
+  CHECK_FALSE(same_bits(found.weight.value, kept.weight.value));
 }
 
-TEST_CASE("optimizers: a dense parameter that changed its shape is refused too, by its name") {
+TEST_CASE("add_gradients: what is added to must fit too") {
   model m;
+  tape to;
+  tape from;
+  set(to.gradient(m.weight).values().row(0), {1, 1});
+  set(to.gradient(m.table).row(3), {1, 1});
+  m.table.value.assign(2, 2);
+  set(from.gradient(m.weight).values().row(0), {1, 1});
+  set(from.gradient(m.table).row(1), {1, 1});
+  CHECK(refuses([&] { add_gradients(m, to, from, 1.); }, "funnel::add_gradients", "table"));
+  CHECK(to.gradient(m.weight).values()(0, 0) == 1);
+}
+
+TEST_CASE("optimizers: a model that got another number of parameters is refused") {
+  many_weights m;
+  m.weights.reserve(3);  // the parameters stay where they are
   adam<double> optimizer;
-  step_weight(optimizer, m, 1);
-  m.weight.value.assign(2, 1);
   const auto step = [&] {
     tape context;
+    for (auto& w : m.weights) set(context.gradient(w).values().row(0), {1, 1});
     optimizer.step(m, context);
   };
-  CHECK(refuses(step, "funnel::optimizer", "parameter weight changed its shape"));
+  step();
+  const double before = m.weights[0].value(0, 0);
+  m.weights.emplace_back(1, 2);
+  CHECK(refuses(step, "funnel::optimizer", "3 parameters, expected 2"));
+  m.weights.resize(1);
+  CHECK(refuses(step, "funnel::optimizer", "1 parameters, expected 2"));
+  CHECK(m.weights[0].value(0, 0) == before);
+}
+
+TEMPLATE_TEST_CASE("optimizers: options are checked again in every step", "", sgd<float>,
+                   adagrad<float>, adam<float>) {
+  one_weight<float> m;
+  m.weight.value(0, 0) = 1;
+  funnel::training<float> context;
+  context.gradient(m.weight).values()(0, 0) = 1;
+  for (const double rate : {-1., std::nan(""), 1e60, std::numeric_limits<double>::infinity()}) {
+    TestType optimizer;
+    optimizer.options.learning_rate = rate;
+    CHECK(refuses([&] { optimizer.step(m, context); }, "funnel::", "learning_rate is"));
+    TestType decay;
+    decay.options.weight_decay = rate;
+    CHECK(refuses([&] { decay.step(m, context); }, "funnel::", "weight_decay is"));
+  }
+  TestType both;
+  both.options.learning_rate = both.options.weight_decay = 1e30;
+  CHECK(refuses([&] { both.step(m, context); }, "funnel::", "learning_rate * weight_decay is"));
+  CHECK(m.weight.value(0, 0) == 1);
+  TestType none;
+  none.options.learning_rate = 0;  // the end of a schedule
+  none.step(m, context);
+  CHECK(m.weight.value(0, 0) == 1);
+}
+
+TEST_CASE("optimizers: options that are something else in float") {
+  CHECK(refuses([] { sgd<float>({.momentum = 1 - 1e-9}); }, "funnel::sgd", "momentum"));
+  CHECK(refuses([] { adagrad<float>({.initial_accumulator = 1e60}); }, "funnel::adagrad",
+                "initial_accumulator"));
+  CHECK(refuses([] { adam<float>({.epsilon = 1e60}); }, "funnel::adam", "epsilon"));
+  CHECK(refuses([] { adam<float>({.learning_rate = 1e38, .first_decay = 0.99}); }, "funnel::adam",
+                "learning_rate / (1 - first_decay)"));
+  // Too small for float: 0 / 0 would be NaN, and it counts as the smallest that is safe.
+  const auto check = [](auto optimizer) {
+    one_weight<float> m;
+    for (const float g : {0.f, 1e-30f, 0.5f, 0.f}) {
+      funnel::training<float> context;
+      context.gradient(m.weight).values()(0, 0) = g;
+      const float before = m.weight.value(0, 0);
+      optimizer.step(m, context);
+      CHECK(std::abs(m.weight.value(0, 0) - before) <= 0.2f);
+    }
+    CHECK(m.weight.value(0, 0) < -0.05f);
+  };
+  check(adam<float>({.learning_rate = 0.1, .epsilon = 1e-60}));
+  check(adagrad<float>({.learning_rate = 0.1, .initial_accumulator = 0, .epsilon = 1e-60}));
+  check(adagrad<float>({.learning_rate = 0.1, .initial_accumulator = 1e-60, .epsilon = 1e-60}));
+}
+
+TEST_CASE("adam: nothing cancels, whatever is kept of the means") {
+  // Large gradients, and then small ones that a difference of means would lose.
+  for (const double first : {0., 0.1, 0.5, 0.9}) {
+    for (const double second : {0., 0.01, 0.3, 0.9, 0.999}) {
+      one_weight<float> m;
+      adam<float> optimizer({.learning_rate = 0.01, .first_decay = first, .second_decay = second});
+      double mean = 0;
+      double square = 0;
+      int t = 0;
+      for (const float g : {1.f, 1e-4f, 1e-4f, -1e-5f, 3.f, 1e-4f}) {
+        const double wide = static_cast<double>(g);
+        ++t;
+        mean = first * mean + (1 - first) * wide;
+        square = second * square + (1 - second) * wide * wide;
+        const double move = -0.01 * (mean / (1 - std::pow(first, t))) /
+                            (std::sqrt(square / (1 - std::pow(second, t))) + 1e-8);
+        m.weight.value(0, 0) = 0;
+        funnel::training<float> context;
+        context.gradient(m.weight).values()(0, 0) = g;
+        optimizer.step(m, context);
+        CHECK(tolerance::within(static_cast<double>(m.weight.value(0, 0)), move,
+                                tolerance::promised(1e-3, move)));
+      }
+    }
+  }
+}
+
+TEMPLATE_TEST_CASE("optimizers: gradients at the ends of float leave weights finite", "",
+                   sgd<float>, adagrad<float>, adam<float>) {
+  auto options = TestType().options;
+  options.learning_rate = 1e-3;
+  options.weight_decay = 1e-3;
+  if constexpr (std::is_same_v<TestType, sgd<float>>) options.momentum = 0.9;
+  const float largest = std::numeric_limits<float>::max();
+  for (const float g : {2e19f, -2e19f, 1e30f, largest, -largest, 1e-30f, 1e-45f}) {
+    TestType optimizer(options);
+    one_weight<float> m;
+    for (int step = 0; step < 200; ++step) {
+      funnel::training<float> context;
+      context.gradient(m.weight).values()(0, 0) = step < 20 ? g : 0.1f;
+      context.gradient(m.table).row(0)[0] = step < 20 ? g : 0.1f;
+      optimizer.step(m, context);
+      if (step == 0 && std::abs(g) > 1 && !std::is_same_v<TestType, sgd<float>>) {
+        // One step of about the rate, as for every gradient that is alone.
+        for (const float value : {m.weight.value(0, 0), m.table.value(0, 0)}) {
+          CHECK(tolerance::within(static_cast<double>(value), g > 0 ? -1e-3 : 1e-3,
+                                  tolerance::promised(1e-3, 1e-3)));
+        }
+      }
+      REQUIRE(std::isfinite(m.weight.value(0, 0)));
+      REQUIRE(std::isfinite(m.table.value(0, 0)));
+    }
+  }
+}
+
+TEST_CASE("adagrad: sums of rows are in double") {
+  const auto sum_after = [&]<class T>(T) {
+    one_weight<T> w;
+    adagrad<T> optimizer({.learning_rate = 1, .initial_accumulator = 1});
+    for (int i = 0; i < 200000; ++i) {
+      funnel::training<T> context;
+      context.gradient(w.table).row(0)[0] = i % 2 == 0 ? T(1e-4) : T(-1e-4);
+      optimizer.step(w, context);
+    }
+    // 1 / the root of the sum is how far a gradient of 1e-3 moves.
+    w.table.value(0, 0) = 0;
+    funnel::training<T> context;
+    context.gradient(w.table).row(0)[0] = T(1e-3);
+    optimizer.step(w, context);
+    const double move = static_cast<double>(w.table.value(0, 0)) / 1e-3;
+    return 1 / (move * move);
+  };
+  CHECK(tolerance::within(sum_after(float{}), 1.002001, tolerance::promised(1e-5, 1)));
+  CHECK(tolerance::within(sum_after(double{}), 1.002001, tolerance::promised(1e-9, 1)));
 }
 
 TEST_CASE("optimizers: options outside their ranges are refused") {
@@ -325,4 +530,68 @@ TEST_CASE("add_gradients: weighted sums of dense values, rows and statistics") {
   CHECK(a.gradient(m.table).touched().size() == 2);
   CHECK(a.gradient(m.mean).values()(0, 0) == 3);
   CHECK(b.gradient(m.weight).values()(0, 1) == 20);
+}
+
+TEMPLATE_TEST_CASE("optimizers: a statistic moves once, towards the mean over all rows", "",
+                   sgd<double>, adagrad<double>, adam<double>) {
+  model m;
+  m.mean.value(0, 0) = 4;
+  TestType optimizer;
+  tape a;
+  tape b;
+  a.gradient(m.mean).observe(3, doubles{10}, 0.5);
+  a.next_micro_batch();
+  a.gradient(m.mean).observe(1, doubles{2}, 0.5);
+  b.gradient(m.mean).observe(4, doubles{20}, 0.5);
+  add_gradients(m, a, b, 0.125);  // the factor is for gradients
+  optimizer.step(m, a);
+  CHECK(m.mean.value(0, 0) == 9);  // towards (30 + 2 + 80) / 8 = 14, half of the way
+  a.clear();
+  optimizer.step(m, a);
+  CHECK(m.mean.value(0, 0) == 9);
+  CHECK(refuses(
+      [&] {
+        a.gradient(m.mean).observe(1, doubles{1, 2}, 0.5);
+      },
+      "funnel::parameter_gradient::observe", "2 values"));
+  CHECK(refuses(
+      [&] {
+        a.gradient(m.weight).observe(1, doubles{1, 2}, 0.5);
+      },
+      "funnel::parameter_gradient::observe", "running statistic"));
+}
+
+TEMPLATE_TEST_CASE("clip_gradients: lengths at the ends of the numbers", "", float, double) {
+  using real = TestType;
+  const double largest = static_cast<double>(std::numeric_limits<real>::max());
+  const double smallest = static_cast<double>(std::numeric_limits<real>::min());
+  for (const double size :
+       {largest / 8, std::sqrt(largest) * 8, 1., std::sqrt(smallest) / 64, smallest}) {
+    one_weight<real> m;
+    funnel::training<real> context;
+    const auto fill = [&] {
+      context.gradient(m.weight).values()(0, 0) = static_cast<real>(3 * size);
+      context.gradient(m.table).row(0)[0] = static_cast<real>(4 * size);
+    };
+    fill();
+    const double norm = clip_gradients(m, context, 2 * size);
+    CHECK(tolerance::within(norm, 5 * size, tolerance::elementwise<real>(5 * size)));
+    const double first = static_cast<double>(context.gradient(m.weight).values()(0, 0));
+    CHECK(tolerance::within(first, 1.2 * size, tolerance::elementwise<real>(1.2 * size)));
+    if (size < 1) continue;
+    fill();
+    clip_gradients(m, context, 1e-3);  // the factor has no exact number where size is the largest
+    const double second = static_cast<double>(context.gradient(m.table).row(0)[0]);
+    CHECK(tolerance::within(second, 0.8e-3, tolerance::elementwise<real>(0.8e-3)));
+  }
+}
+
+TEST_CASE("clip_gradients: an infinite gradient is reported, and nothing is clipped") {
+  model m;
+  tape context;
+  set(context.gradient(m.weight).values().row(0), {3, std::numeric_limits<double>::infinity()});
+  set(context.gradient(m.table).row(2), {0, 4});
+  CHECK(clip_gradients(m, context, 1) == std::numeric_limits<double>::infinity());
+  CHECK(context.gradient(m.weight).values()(0, 0) == 3);
+  CHECK(context.gradient(m.table).row(2)[1] == 4);
 }

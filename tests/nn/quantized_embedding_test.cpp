@@ -219,3 +219,28 @@ TEST_CASE("quantized_embedding: a field of a model that freezes and counts nothi
   CHECK(empty.rows() == 0);
   CHECK(empty.bytes() == 0);
 }
+
+TEST_CASE("quantized_table: rows of denormal range keep their values in std::int8_t") {
+  const float unit = std::numeric_limits<float>::denorm_min();
+  funnel::inference<float> context;
+  for (const float width :
+       {1.f, 7.f, 127.f, 128.f, 255.f, 256.f, 300.f, 382.f, 383.f, 1000.f, 70000.f}) {
+    for (const float lowest : {0.f, -1.f, 50.f, -70000.f}) {
+      funnel::embedding<float> layer(1, 5);
+      const float parts[] = {0, 1, .5f, .25f, .7f};
+      for (std::size_t j = 0; j < 5; ++j)
+        layer.table.value(0, j) = (lowest + std::round(parts[j] * width)) * unit;
+      const funnel::quantized_embedding<std::int8_t> stored(layer);
+      const std::vector<std::uint32_t> id{0};
+      const auto read = stored(context, id);
+      for (std::size_t j = 0; j < 5; ++j) {
+        // Half a step, where a step has whole units; and one for the rounding of what is read.
+        const double bound =
+            (std::ceil(static_cast<double>(width) / 255) / 2 + 1) * static_cast<double>(unit);
+        CHECK(tolerance::within(static_cast<double>(read(0, j)),
+                                static_cast<double>(layer.table.value(0, j)), bound));
+        if (width <= 255) CHECK(read(0, j) == layer.table.value(0, j));
+      }
+    }
+  }
+}

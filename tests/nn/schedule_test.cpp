@@ -2,6 +2,7 @@
 #include <funnel/nn/schedule.hpp>
 
 #include "support/catch.hpp"
+#include "support/errors.hpp"
 #include "support/tolerance.hpp"
 
 #include <vector>
@@ -59,4 +60,19 @@ TEST_CASE("step_schedule: halves every interval") {
   for (std::size_t step = 0; step < expected.size(); ++step)
     CHECK(schedule(step) == expected[step]);
   CHECK(close(step_schedule{.peak = 1, .interval = 1, .factor = 0.1}(3), 0.001));
+}
+
+TEST_CASE("schedules: the first step has its share of the peak, the ends are exact") {
+  const double last = 0.1;
+  for (const std::size_t warmup : {std::size_t{1}, std::size_t{3}, std::size_t{10}}) {
+    const linear_schedule linear{.peak = 0.7, .steps = 20, .warmup = warmup, .last_fraction = last};
+    const cosine_schedule cosine{.peak = 0.7, .steps = 20, .warmup = warmup, .last_fraction = last};
+    CHECK(close(linear(0), 0.7 / static_cast<double>(warmup)));
+    CHECK(cosine(0) == linear(0));
+    CHECK(linear(warmup - 1) == 0.7);
+    CHECK(linear(20) == 0.7 * last);
+    CHECK(cosine(20) == 0.7 * last);
+  }
+  CHECK(refuses([] { step_schedule{.peak = 1, .interval = 0}(3); }, "funnel::step_schedule",
+                "interval is 0"));
 }

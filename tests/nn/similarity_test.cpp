@@ -7,7 +7,9 @@
 #include "support/matrices.hpp"
 #include "support/tolerance.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 
 using funnel::cosine;
 using funnel::l2_normalize;
@@ -135,4 +137,40 @@ TEST_CASE("l2_normalize: a row of zeros has no gradient") {
   const auto x = value_of_parameter(context, p);
   context.backward(weighted_sum(context, l2_normalize(context, x)));
   for (std::size_t j = 0; j < 3; ++j) CHECK(x.gradient(0, j) == 0);
+}
+
+TEMPLATE_TEST_CASE("l2_normalize, cosine: vectors of any length", "", float, double) {
+  using real = TestType;
+  const real largest = std::numeric_limits<real>::max();
+  funnel::inference<real> context;
+  funnel::training<real> tape;
+  for (const std::size_t d : size_list{2, 3, 17, 64}) {
+    const matrix<real> direction = random_matrix<real>(2, d, d, real(-1), real(1));
+    const auto usual = l2_normalize(context, direction.view());
+    const real angle = cosine(context, direction.view(), direction.view().middle_rows(1, 1))(0, 0);
+    for (const real size : {largest, largest / 16, std::sqrt(largest), std::sqrt(largest) / 16}) {
+      matrix<real> x(direction.view());
+      for (real& value : x.flat()) value *= size;
+      const auto found = l2_normalize(context, x.view());
+      for (std::size_t j = 0; j < d; ++j) {
+        CHECK(tolerance::within(static_cast<double>(found(0, j)), static_cast<double>(usual(0, j)),
+                                tolerance::iterative<real>(d, 1)));
+      }
+      CHECK(tolerance::within(
+          static_cast<double>(cosine(context, x.view(), x.view().middle_rows(1, 1))(0, 0)),
+          static_cast<double>(angle), tolerance::iterative<real>(d, 1)));
+      // And a gradient that is as small as the vector is long.
+      const auto input = tape.make(2, d);
+      std::ranges::copy(x.flat(), input.values.data());
+      const auto y = l2_normalize(tape, input);
+      const auto loss = tape.make(1, 1);
+      tape.record([y, loss] { y.gradient(0, 0) += loss.gradient(0, 0); });
+      tape.backward(loss);
+      for (std::size_t j = 0; j < d; ++j) CHECK(std::isfinite(input.gradient(0, j)));
+      tape.clear();
+    }
+  }
+  matrix<real> x(1, 2, std::numeric_limits<real>::infinity());
+  CHECK(std::isnan(l2_normalize(context, x.view())(0, 0)));
+  CHECK(l2_normalize(context, matrix<real>(3, 0).view()).rows() == 3);
 }

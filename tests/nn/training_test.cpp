@@ -13,6 +13,7 @@
 
 #include <cstdint>
 #include <span>
+#include <stdexcept>
 #include <vector>
 
 using funnel::matrix;
@@ -234,4 +235,26 @@ TEST_CASE("training: a second backward on the same tape is refused, one on a new
   context.record([] {});
   context.backward(loss);
   context.clear();
+
+  // A new micro-batch, and a new step, may again have a loss that nothing was recorded for.
+  const matrix<double> one(1, 1, 3);
+  context.backward(context.input(one));
+  CHECK(refuses([&] { context.backward(context.input(one)); }, "funnel::training", "nothing was"));
+  context.next_micro_batch();
+  context.backward(context.input(one));
+  context.clear();
+  context.backward(context.input(one));
+}
+
+TEST_CASE("training: a backward step that throws does not run twice") {
+  funnel::training<double> context;
+  const auto loss = context.make(1, 1);
+  static int runs = 0;
+  context.record([] { ++runs; });
+  context.record([] { throw std::invalid_argument("a parameter was replaced"); });
+  CHECK_THROWS_AS(context.backward(loss), std::invalid_argument);
+  CHECK(runs == 0);
+  context.backward(loss);  // what is left of the tape
+  CHECK(runs == 1);
+  CHECK(refuses([&] { context.backward(loss); }, "funnel::training::backward", "nothing was"));
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/nn/context.hpp>
+#include <funnel/nn/detail/check_ids.hpp>
 #include <funnel/nn/parameter.hpp>
 #include <funnel/nn/training.hpp>
 #include <funnel/simd/embedding.hpp>
@@ -13,17 +14,6 @@
 
 namespace funnel {
 namespace detail {
-
-/// `first` is the position of ids[0] among all that the caller gave.
-/// Errors      std::invalid_argument if an id is not a row of the table.
-template <class Arch>
-void check_ids(Arch arch, const char* function, std::span<const std::uint32_t> ids,
-               std::size_t rows, std::size_t first = 0) {
-  if (ids.empty() || largest_id_kernel(arch, ids.data(), ids.size()) < rows) return;
-  const std::size_t i = static_cast<std::size_t>(
-      std::ranges::find_if(ids, [rows](std::uint32_t id) { return id >= rows; }) - ids.begin());
-  fail(function, ": ids[", first + i, "] is ", ids[i], ", expected below ", rows);
-}
 
 /// Calls `run(ids, first)` for pieces of ids that lie side by side: all of them, or row by row.
 template <class Run>
@@ -77,6 +67,10 @@ struct embedding {
     });
     if constexpr (C::is_training) {
       context.record([this, &context, ids, y] {
+        if (y.cols() != ids.cols() * dim()) {
+          detail::fail("funnel::embedding: the table has ", dim(),
+                       " columns, expected as many as in the forward step");
+        }
         parameter_gradient<T>& gradient = context.gradient(table);
         detail::for_each_run(ids, [&](std::span<const std::uint32_t> run, std::size_t first) {
           const T* from = y.gradient.data() + first * dim();

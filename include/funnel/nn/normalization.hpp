@@ -5,15 +5,74 @@
 #include <funnel/nn/parameter.hpp>
 #include <funnel/nn/training.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <limits>
+#include <span>
 
 namespace funnel {
+
+namespace detail {
+
+/// Mean and variance of some values, in double. Distances are taken from the first value, so that
+/// they lose nothing where all values are far from 0, and equal values have none.
+struct moments {
+  double shrink = 1;    ///< what values are taken times: below 1 where squares leave the range
+  double pivot = 0;     ///< the first value
+  double mean = 0;      ///< of the distances from it
+  double variance = 0;  ///< of the values as they are taken
+
+  /// Of value(0) .. value(n - 1). Where one is not finite, neither is the variance.
+  template <class Value>
+  static moments of(std::size_t n, const Value& value) {
+    moments found = taken(n, value, 1);
+    if (!std::isfinite(found.variance)) found = taken(n, value, 0x1p-600);
+    return found;
+  }
+
+  /// (x - mean) / sqrt(variance + epsilon) is what this gives, times `inverse(epsilon)`.
+  double distance(double x) const { return (x * shrink - pivot) - mean; }
+  double inverse(double epsilon) const {
+    const double sum = variance + epsilon * shrink * shrink;
+    return sum > 0 || std::isnan(sum) ? 1 / std::sqrt(sum) : 0;
+  }
+
+ private:
+  template <class Value>
+  static moments taken(std::size_t n, const Value& value, double shrink) {
+    moments found{.shrink = shrink};
+    if (n == 0) return found;
+    const double count = static_cast<double>(n);
+    found.pivot = value(0) * shrink;
+    double sum = 0;
+    for (std::size_t i = 0; i < n; ++i) sum += value(i) * shrink - found.pivot;
+    found.mean = sum / count;
+    double squares = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+      const double distance = found.distance(value(i));
+      squares += distance * distance;
+    }
+    found.variance = squares / count;
+    return found;
+  }
+};
+
+template <class T>
+void check_epsilon(const char* name, T epsilon) {
+  if (!(epsilon >= T(0)))
+    fail(name, ": epsilon is ", static_cast<double>(epsilon), ", expected 0 or more");
+}
+
+}  // namespace detail
 
 /// y = scale * (x - mean(x)) / sqrt(variance(x) + epsilon) + shift, over the columns of each row.
 ///
 /// Shapes      [n, d] -> [n, d]; scale and shift [1, d].
-/// Errors      std::invalid_argument if x has another number of columns.
+/// Errors      std::invalid_argument if x has another number of columns, a parameter another shape, or
+///             epsilon is below 0.
+/// Numerics    The mean is subtracted in double and the quotient rounded once. A row of equal values
+///             gives the shift exactly. A value that is not finite makes its row NaN.
 /// Source      Ba, Kiros and Hinton, "Layer normalization", 2016, equation 3.
 template <class T>
 struct layer_norm {
@@ -29,28 +88,27 @@ struct layer_norm {
     const std::size_t d = scale.cols();
     if (x.cols() != d)
       detail::fail("funnel::layer_norm: x has ", x.cols(), " columns, expected ", d);
+    check_parameters(d);
+    detail::check_epsilon("funnel::layer_norm", epsilon);
     const auto y = context.make(x.rows(), d);
     // What the backward step needs: the normalised values and 1 / deviation.
     const matrix_view<T> unit(context.scratch().template allocate<T>(x.rows() * d), x.rows(), d);
     T* inverse = context.scratch().template allocate<T>(x.rows());
     for (std::size_t i = 0; i < x.rows(); ++i) {
       const auto from = view(x).row(i);
-      double sum = 0;
-      for (const T v : from) sum += static_cast<double>(v);
-      const double mean = sum / static_cast<double>(d);
-      double squares = 0;
-      for (const T v : from)
-        squares += (static_cast<double>(v) - mean) * (static_cast<double>(v) - mean);
-      inverse[i] = static_cast<T>(
-          1 / std::sqrt(squares / static_cast<double>(d) + static_cast<double>(epsilon)));
+      const auto value = [&](std::size_t j) { return static_cast<double>(from[j]); };
+      const auto row = detail::moments::of(d, value);
+      const double factor = row.inverse(static_cast<double>(epsilon));
+      inverse[i] = static_cast<T>(factor * row.shrink);
       for (std::size_t j = 0; j < d; ++j) {
-        unit(i, j) = (from[j] - static_cast<T>(mean)) * inverse[i];
+        unit(i, j) = static_cast<T>(row.distance(value(j)) * factor);
         writable(y)(i, j) = scale.value(0, j) * unit(i, j) + shift.value(0, j);
       }
     }
     if constexpr (C::is_training) {
       context.record([this, &context, x, y, unit, inverse] {
         const std::size_t cols = unit.cols();
+        check_parameters(cols);  // they may have been replaced since
         const matrix_view<T> scale_gradient = context.gradient(scale).values();
         const matrix_view<T> shift_gradient = context.gradient(shift).values();
         for (std::size_t i = 0; i < unit.rows(); ++i) {
@@ -79,16 +137,27 @@ struct layer_norm {
     visit("scale", scale);
     visit("shift", shift);
   }
+
+ private:
+  void check_parameters(std::size_t d) const {
+    detail::check_shape("funnel::layer_norm: scale", scale, 1, d);
+    detail::check_shape("funnel::layer_norm: shift", shift, 1, d);
+  }
 };
 
 /// y = scale * (x - mean) / sqrt(variance + epsilon) + shift, over the rows of each column: of the
 /// batch while training, of the running statistics while serving, so that a score does not depend
 /// on its batch.
 ///
-/// The running statistics move by `momentum` towards the batch's in every step of an optimizer.
+/// In every step of an optimizer the running statistics move once, by `momentum`, towards the mean and
+/// variance of all rows of the step: of its micro-batches, and of the contexts that `add_gradients`
+/// brought together. The values of a part are normalised by the part's own.
 ///
 /// Shapes      [n, d] -> [n, d]; all parameters [1, d].
-/// Errors      std::invalid_argument if x has another number of columns, or no rows while training.
+/// Errors      std::invalid_argument if x has another number of columns, or no rows while training; a
+///             parameter has another shape, epsilon is below 0 or momentum outside [0, 1].
+/// Numerics    As `layer_norm`; what is not finite makes its column NaN while training, and the running
+///             statistics with the step. A statistic is never beyond the range of T.
 /// Source      Ioffe and Szegedy, ICML 2015, algorithms 1 and 2 (biased variance in both).
 template <class T>
 struct batch_norm {
@@ -112,38 +181,21 @@ struct batch_norm {
       detail::fail("funnel::batch_norm: x has ", x.cols(), " columns, expected ", d);
     if (C::is_training && x.rows() == 0)
       detail::fail("funnel::batch_norm: x has 0 rows, expected 1 or more");
+    check_parameters(d);
+    detail::check_epsilon("funnel::batch_norm", epsilon);
     const auto y = context.make(x.rows(), d);
-    T* mean = context.scratch().template allocate<T>(d);
-    T* inverse = context.scratch().template allocate<T>(d);
-    for (std::size_t j = 0; j < d; ++j) {
-      double m = static_cast<double>(running_mean.value(0, j));
-      double v = static_cast<double>(running_variance.value(0, j));
-      if constexpr (C::is_training) {
-        const double n = static_cast<double>(x.rows());
-        m = v = 0;
-        for (std::size_t i = 0; i < x.rows(); ++i) m += static_cast<double>(view(x)(i, j)) / n;
-        for (std::size_t i = 0; i < x.rows(); ++i) {
-          const double distance = static_cast<double>(view(x)(i, j)) - m;
-          v += distance * distance / n;
-        }
-        // An optimizer subtracts the gradient of a statistic as it is.
-        context.gradient(running_mean).values()(0, j) +=
-            momentum * (running_mean.value(0, j) - static_cast<T>(m));
-        context.gradient(running_variance).values()(0, j) +=
-            momentum * (running_variance.value(0, j) - static_cast<T>(v));
-      }
-      mean[j] = static_cast<T>(m);
-      inverse[j] = static_cast<T>(1 / std::sqrt(v + static_cast<double>(epsilon)));
-    }
-    for (std::size_t i = 0; i < x.rows(); ++i) {
-      for (std::size_t j = 0; j < d; ++j) {
-        writable(y)(i, j) =
-            scale.value(0, j) * ((view(x)(i, j) - mean[j]) * inverse[j]) + shift.value(0, j);
-      }
-    }
     if constexpr (C::is_training) {
-      context.record(
-          [this, &context, x, y, mean, inverse] { backward(context, x, y, mean, inverse); });
+      train(context, x, y);
+    } else {
+      for (std::size_t j = 0; j < d; ++j) {
+        const detail::moments seen{.pivot = static_cast<double>(running_mean.value(0, j)),
+                                   .variance = static_cast<double>(running_variance.value(0, j))};
+        const double factor = seen.inverse(static_cast<double>(epsilon));
+        for (std::size_t i = 0; i < x.rows(); ++i) {
+          const T unit = static_cast<T>(seen.distance(static_cast<double>(x(i, j))) * factor);
+          y(i, j) = scale.value(0, j) * unit + shift.value(0, j);
+        }
+      }
     }
     return y;
   }
@@ -156,9 +208,50 @@ struct batch_norm {
   }
 
  private:
+  void check_parameters(std::size_t d) const {
+    detail::check_shape("funnel::batch_norm: scale", scale, 1, d);
+    detail::check_shape("funnel::batch_norm: shift", shift, 1, d);
+    detail::check_shape("funnel::batch_norm: running_mean", running_mean, 1, d);
+    detail::check_shape("funnel::batch_norm: running_variance", running_variance, 1, d);
+  }
+
   template <class C>
-  void backward(C& context, const variable<T>& x, const variable<T>& y, const T* mean,
+  void train(C& context, const variable<T>& x, const variable<T>& y) const {
+    if (!(momentum >= T(0) && momentum <= T(1))) {
+      detail::fail("funnel::batch_norm: momentum is ", static_cast<double>(momentum),
+                   ", expected in [0, 1]");
+    }
+    const std::size_t d = x.cols();
+    arena& scratch = context.scratch();
+    // What the backward step needs: the normalised values and 1 / deviation.
+    const matrix_view<T> unit(scratch.allocate<T>(x.rows() * d), x.rows(), d);
+    T* inverse = scratch.allocate<T>(d);
+    const std::span<double> means(scratch.allocate<double>(d), d);
+    const std::span<double> variances(scratch.allocate<double>(d), d);
+    for (std::size_t j = 0; j < d; ++j) {
+      const auto value = [&](std::size_t i) { return static_cast<double>(x.values(i, j)); };
+      const auto column = detail::moments::of(x.rows(), value);
+      const double factor = column.inverse(static_cast<double>(epsilon));
+      inverse[j] = static_cast<T>(factor * column.shrink);
+      means[j] = (column.pivot + column.mean) / column.shrink;
+      variances[j] = std::min(column.variance / column.shrink / column.shrink,
+                              std::numeric_limits<double>::max());
+      for (std::size_t i = 0; i < x.rows(); ++i) {
+        unit(i, j) = static_cast<T>(column.distance(value(i)) * factor);
+        y.values(i, j) = scale.value(0, j) * unit(i, j) + shift.value(0, j);
+      }
+    }
+    const double share = static_cast<double>(momentum);
+    context.gradient(running_mean).observe(x.rows(), means, share);
+    context.gradient(running_variance).observe(x.rows(), variances, share, means);
+    context.record(
+        [this, &context, x, y, unit, inverse] { backward(context, x, y, unit, inverse); });
+  }
+
+  template <class C>
+  void backward(C& context, const variable<T>& x, const variable<T>& y, matrix_view<const T> unit,
                 const T* inverse) const {
+    check_parameters(unit.cols());  // they may have been replaced since
     const matrix_view<T> scale_gradient = context.gradient(scale).values();
     const matrix_view<T> shift_gradient = context.gradient(shift).values();
     const T n = static_cast<T>(x.rows());
@@ -167,15 +260,14 @@ struct batch_norm {
       T along = 0;
       for (std::size_t i = 0; i < x.rows(); ++i) {
         sum += y.gradient(i, j);
-        along += y.gradient(i, j) * (x.values(i, j) - mean[j]) * inverse[j];
+        along += y.gradient(i, j) * unit(i, j);
       }
       scale_gradient(0, j) += along;
       shift_gradient(0, j) += sum;
       if (!x.learns()) continue;
       for (std::size_t i = 0; i < x.rows(); ++i) {
-        const T unit = (x.values(i, j) - mean[j]) * inverse[j];
         x.gradient(i, j) +=
-            scale.value(0, j) * inverse[j] * (y.gradient(i, j) - sum / n - unit * along / n);
+            scale.value(0, j) * inverse[j] * (y.gradient(i, j) - sum / n - unit(i, j) * along / n);
       }
     }
   }

@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <span>
 
 namespace funnel {
@@ -24,7 +25,7 @@ namespace funnel {
 /// Numerics    What is read differs from what was given by at most, for `float16` 2^-11 of it, or
 ///             2^-25 where it is below 2^-14; for `bfloat16` 2^-8 of it, or 2^-134 where it is below
 ///             2^-126; for `std::int8_t` half a step, (largest - smallest of the row) / 510, and some
-///             roundings of the largest magnitude.
+///             roundings of the largest magnitude, each 2^-149 where it is denormal.
 template <class Storage>
 class quantized_table {
   static_assert(std::same_as<Storage, float16> || std::same_as<Storage, bfloat16> ||
@@ -99,8 +100,11 @@ class quantized_table {
   static void store(std::span<const float> row, Storage* to) {
     if constexpr (std::same_as<Storage, std::int8_t>) {
       const auto [smallest, largest] = range(row);
-      const float scale =
-          static_cast<float>((static_cast<double>(largest) - static_cast<double>(smallest)) / 255);
+      const double width = static_cast<double>(largest) - static_cast<double>(smallest);
+      float scale = static_cast<float>(width / 255);
+      // A denormal scale has few digits, or none: rounded down, 255 steps would not reach the largest.
+      if (scale < std::numeric_limits<float>::min() && 255 * static_cast<double>(scale) < width)
+        scale = std::nextafter(scale, 1.f);
       const float offset =
           static_cast<float>(static_cast<double>(smallest) + 128 * static_cast<double>(scale));
       const float header[2] = {scale, offset};

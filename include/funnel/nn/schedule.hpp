@@ -10,8 +10,11 @@
 
 namespace funnel {
 
-/// A learning rate that rises linearly from 0 over `warmup` steps, then falls in a straight line to
+/// A learning rate that rises in a straight line over the first `warmup` steps, then falls in one to
 /// `last_fraction * peak` at step `steps`, and stays there.
+///
+/// The first step has peak / warmup and the last of the warm-up has the peak: no step is taken at a
+/// rate of 0, where it would move nothing.
 ///
 /// Use         optimizer.options.learning_rate = schedule(step), steps from 0.
 struct linear_schedule {
@@ -21,8 +24,8 @@ struct linear_schedule {
   double last_fraction = 0;
 
   double operator()(std::size_t step) const {
-    if (step < warmup) return peak * static_cast<double>(step + 1) / static_cast<double>(warmup);
-    return peak * (1 - (1 - last_fraction) * progress(step));
+    if (step < warmup) return peak * (static_cast<double>(step + 1) / static_cast<double>(warmup));
+    return peak * std::lerp(1., last_fraction, progress(step));
   }
   /// How much of the way after the warm-up is done, in [0, 1].
   double progress(std::size_t step) const {
@@ -48,14 +51,16 @@ struct cosine_schedule {
   }
 };
 
-/// A learning rate that is multiplied by `factor` every `interval` > 0 steps.
+/// A learning rate that is multiplied by `factor` every `interval` steps.
+///
+/// Errors      std::invalid_argument if interval is 0.
 struct step_schedule {
   double peak;
   std::size_t interval;
   double factor = 0.5;
 
   double operator()(std::size_t step) const {
-    FUNNEL_ASSERT(interval > 0);
+    if (interval == 0) detail::fail("funnel::step_schedule: interval is 0, expected 1 or more");
     const std::size_t times = step / interval;
     return peak * std::pow(factor, static_cast<double>(times));
   }

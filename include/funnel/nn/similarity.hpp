@@ -21,18 +21,26 @@ inline constexpr T smallest_norm = T(1e-12);
 /// y = x / |x|, or zeros where |x| is below `smallest_norm`; gives 1 / |x|, or 0.
 template <class Arch, class T>
 T normalize_row(Arch arch, const T* x, T* y, std::size_t n) {
-  const T norm = std::sqrt(dot_kernel(arch, x, x, n));
+  T squares = dot_kernel(arch, x, x, n);
+  T shrink = 1;
+  if (std::isinf(squares)) {  // the squares of a long vector, not the vector
+    shrink = sizeof(T) == sizeof(float) ? T(0x1p-80) : T(0x1p-540);
+    scale_kernel(arch, shrink, x, y, n);
+    x = y;
+    squares = dot_kernel(arch, x, x, n);
+  }
+  const T norm = std::sqrt(squares);
   const T inverse = norm < smallest_norm<T> ? T(0) : T(1) / norm;
   scale_kernel(arch, inverse, x, y, n);
-  return inverse;
+  return inverse * shrink;
 }
 
 }  // namespace detail
 
 /// Every row divided by its length, so that inner products are cosines.
 ///
-/// Shapes      [n, d] -> [n, d]. A row of zeros stays zero (its score is 0, its gradient 0). NaN
-///             stays NaN.
+/// Shapes      [n, d] -> [n, d]. A row shorter than 1e-12 becomes zeros (its score is 0, its gradient
+///             0); there is no upper limit. NaN stays NaN, and an infinite value becomes NaN.
 /// Source      formulas item 34.
 template <Context C>
 value_of<C> l2_normalize(C& context, const value_of<C>& x) {

@@ -4,9 +4,11 @@
 #include <funnel/simd/pack.hpp>
 #include <funnel/simd/reduce.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <concepts>
 #include <cstddef>
+#include <limits>
 
 namespace funnel {
 namespace detail {
@@ -35,7 +37,14 @@ template <class Arch, class T, class Body>
 void for_each_register(std::size_t n, const Body& body) {
   constexpr std::size_t width = lanes<Arch, T>;
   std::size_t i = 0;
-  for (; i + width <= n; i += width) body(whole_register<Arch, T>{i});
+  for (; i + 2 * width <= n; i += 2 * width) {
+    body(whole_register<Arch, T>{i});
+    body(whole_register<Arch, T>{i + width});
+  }
+  if (i + width <= n) {
+    body(whole_register<Arch, T>{i});
+    i += width;
+  }
   if (i < n) body(part_of_register<Arch, T>{i, n - i});
 }
 
@@ -80,6 +89,27 @@ double squares_kernel(Arch, const T* x, std::size_t n) noexcept {
   return detail::sum_lanes((sum[0] + sum[1]) + (sum[2] + sum[3])) + rest;
 }
 
+/// As much as a gradient counts for where it is squared: 2^63 in float, 2^511 in double. What is
+/// further out, infinity too, counts as that, so that a square and the means of squares are finite.
+/// NaN stays NaN.
+template <class T>
+inline constexpr T largest_gradient = sizeof(T) == sizeof(float) ? T(0x1p63) : T(0x1p511);
+
+/// The smallest epsilon that steps are taken with: the root of the smallest normal number. Below it
+/// the squares of gradients are lost, and nothing would keep a quotient from being 0/0.
+template <class T>
+inline constexpr T smallest_epsilon = sizeof(T) == sizeof(float) ? T(0x1p-63) : T(0x1p-511);
+
+namespace detail {
+
+/// No larger than the limit, and no smaller than its negative; NaN stays NaN.
+template <class Pack, class T>
+Pack within(const Pack& x, T limit) {
+  return at_most(at_least(x, Pack(-limit)), Pack(limit));
+}
+
+}  // namespace detail
+
 /// A step of gradient descent with momentum; the numbers of one step.
 template <class T>
 struct sgd_step {
@@ -88,21 +118,23 @@ struct sgd_step {
   T decay;     ///< fraction of a value taken off per unit of rate
 };
 
-/// v <- momentum v + g, p <- p - rate (v + decay p) for i < n; without a v, g stands for it.
+/// v <- momentum v + g, p <- p - rate (v + decay p) for i < n; without a v, g stands for it. A v
+/// beyond the range of T is the largest number.
 template <class Arch, class T>
 void sgd_kernel(Arch, const sgd_step<T>& step, const T* g, T* v, T* p, std::size_t n) noexcept {
   using register_type = detail::pack<Arch, T>;
-  const register_type rate(step.rate);
+  const register_type back(-step.rate);
   const register_type momentum(step.momentum);
-  const register_type decay(step.decay);
+  const register_type decay(-step.rate * step.decay);
   detail::for_each_register<Arch, T>(n, [&](const auto at) {
     register_type move = at.load(g);
     if (v != nullptr) {
-      move = fma(momentum, at.load(v), move);
+      move = detail::within(register_type(fma(momentum, at.load(v), move)),
+                            std::numeric_limits<T>::max());
       at.store(move, v);
     }
     const register_type value = at.load(p);
-    at.store(value - rate * fma(decay, value, move), p);
+    at.store(fma(back, move, fma(decay, value, value)), p);
   });
 }
 
@@ -110,40 +142,67 @@ void sgd_kernel(Arch, const sgd_step<T>& step, const T* g, T* v, T* p, std::size
 template <class T>
 struct adagrad_step {
   T rate;     ///< size of the step
-  T epsilon;  ///< added to the root
+  T epsilon;  ///< added to the root, `smallest_epsilon` or more
   T decay;    ///< fraction of a value taken off per unit of rate
 };
 
 /// s <- s + g^2, p <- p - rate (g / (sqrt(s) + epsilon) + decay p) for i < n.
+///
+/// Numerics    A gradient counts as `largest_gradient` at most, and a sum beyond the range of T as the
+///             largest number.
 template <class Arch, class T>
 void adagrad_kernel(Arch, const adagrad_step<T>& step, const T* g, T* s, T* p,
                     std::size_t n) noexcept {
   using register_type = detail::pack<Arch, T>;
-  const register_type rate(step.rate);
+  const register_type back(-step.rate);
   const register_type epsilon(step.epsilon);
-  const register_type decay(step.decay);
+  const register_type decay(-step.rate * step.decay);
+  const register_type largest(std::numeric_limits<T>::max());
   detail::for_each_register<Arch, T>(n, [&](const auto at) {
-    const register_type gradient = at.load(g);
-    const register_type sum = fma(gradient, gradient, at.load(s));
+    const register_type gradient = detail::within(at.load(g), largest_gradient<T>);
+    const register_type sum =
+        detail::at_most(register_type(fma(gradient, gradient, at.load(s))), largest);
     at.store(sum, s);
     const register_type value = at.load(p);
     const register_type move = detail::quotient(gradient, detail::square_root(sum) + epsilon);
-    at.store(value - rate * fma(decay, value, move), p);
+    at.store(fma(back, move, fma(decay, value, value)), p);
   });
 }
 
-/// The same for a row with one sum: s <- s + mean(g^2).
-template <class Arch, class T>
-void row_adagrad_kernel(Arch arch, const adagrad_step<T>& step, const T* g, T& s, T* p,
+/// The same for a row with one sum: s <- s + mean(g^2), in double where s is one.
+template <class Arch, class T, class Sum>
+void row_adagrad_kernel(Arch arch, const adagrad_step<T>& step, const T* g, Sum& s, T* p,
                         std::size_t n) noexcept {
   using register_type = detail::pack<Arch, T>;
-  s += dot_kernel(arch, g, g, n) / static_cast<T>(n);
-  const register_type factor(step.rate / (std::sqrt(s) + step.epsilon));
-  const register_type decay(step.rate * step.decay);
-  detail::for_each_register<Arch, T>(n, [&](const auto at) {
-    const register_type value = at.load(p);
-    at.store(value - fma(factor, at.load(g), decay * value), p);
-  });
+  constexpr double limit = static_cast<double>(largest_gradient<T>);
+  constexpr double largest = static_cast<double>(std::numeric_limits<Sum>::max());
+  if (n == 0) return;
+  const double count = static_cast<double>(n);
+  const T squares = dot_kernel(arch, g, g, n);
+  const bool usual = squares < largest_gradient<T> * largest_gradient<T>;  // and so is each of them
+  double mean = static_cast<double>(squares) / count;
+  if (!usual) {
+    mean = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+      const double value = std::clamp(static_cast<double>(g[i]), -limit, limit);
+      mean += value * value / count;
+    }
+  }
+  const double sum = std::min(static_cast<double>(s) + mean, largest);
+  s = static_cast<Sum>(sum);
+  const T factor = static_cast<T>(static_cast<double>(step.rate) /
+                                  (std::sqrt(sum) + static_cast<double>(step.epsilon)));
+  const T decay = step.rate * step.decay;
+  if (usual) {
+    detail::for_each_register<Arch, T>(n, [&](const auto at) {
+      const register_type value = at.load(p);
+      const register_type kept = fma(register_type(-decay), value, value);
+      at.store(fma(register_type(-factor), at.load(g), kept), p);
+    });
+  } else {
+    for (std::size_t i = 0; i < n; ++i)
+      p[i] -= decay * p[i] + factor * std::clamp(g[i], -largest_gradient<T>, largest_gradient<T>);
+  }
 }
 
 /// A step of Adam; the numbers of one step.
@@ -153,34 +212,39 @@ struct adam_step {
   T second;   ///< 1 - beta_2
   T rate;     ///< size of the step / (1 - beta_1^t)
   T unbias;   ///< 1 / (1 - beta_2^t)
-  T epsilon;  ///< added to the root
+  T epsilon;  ///< added to the root, `smallest_epsilon` or more
   T decay;    ///< fraction of a value taken off
 };
 
-/// m <- m + first (g - m), v <- v + second (g^2 - v),
+/// m <- beta_1 m + first g, v <- beta_2 v + second g^2,
 /// p <- p - rate m / (sqrt(unbias v) + epsilon) - decay p for i < n.
+///
+/// Numerics    beta m is m - first m, rounded once, so that nothing cancels whatever first is. A
+///             gradient counts as `largest_gradient` at most.
 template <class Arch, class T>
 void adam_kernel(Arch, const adam_step<T>& step, const T* g, T* m, T* v, T* p,
                  std::size_t n) noexcept {
   using register_type = detail::pack<Arch, T>;
   const register_type first(step.first);
+  const register_type forget_first(-step.first);
   const register_type second(step.second);
-  const register_type rate(step.rate);
+  const register_type forget_second(-step.second);
+  const register_type back(-step.rate);
   const register_type unbias(step.unbias);
   const register_type epsilon(step.epsilon);
-  const register_type decay(step.decay);
+  const register_type decay(-step.decay);
   detail::for_each_register<Arch, T>(n, [&](const auto at) {
-    const register_type gradient = at.load(g);
+    const register_type gradient = detail::within(at.load(g), largest_gradient<T>);
     register_type mean = at.load(m);
-    mean = fma(first, gradient - mean, mean);
+    mean = fma(first, gradient, fma(forget_first, mean, mean));
     at.store(mean, m);
     register_type square = at.load(v);
-    square = fma(second, gradient * gradient - square, square);
+    square = fma(second, gradient * gradient, fma(forget_second, square, square));
     at.store(square, v);
     const register_type value = at.load(p);
     const register_type move =
-        detail::quotient(rate * mean, detail::square_root(square * unbias) + epsilon);
-    at.store(value - fma(decay, value, move), p);
+        detail::quotient(mean, detail::square_root(square * unbias) + epsilon);
+    at.store(fma(back, move, fma(decay, value, value)), p);
   });
 }
 
