@@ -45,7 +45,7 @@ endfunction()
 # funnel_dependency(<name> PACKAGE <p> TARGETS <t>... HEADER <h> SUFFIXES <s>...
 #                   VERSION_HEADERS <v>... VERSION_PREFIX <macro> VERSION_PARTS <part>...
 #                   MINIMUM <version> DEBIAN <package>)
-# makes funnel::<name>, or sets funnel_missing. funnel_<name>_found says what was taken.
+# makes funnel::<name>, or adds a sentence to funnel_missing. funnel_<name>_found says what was taken.
 function(funnel_dependency name)
   if(TARGET funnel::${name})
     return()
@@ -54,6 +54,13 @@ function(funnel_dependency name)
     arg "" "PACKAGE;HEADER;VERSION_PREFIX;MINIMUM;DEBIAN"
     "TARGETS;SUFFIXES;VERSION_HEADERS;VERSION_PARTS" ${ARGN})
   set(package ${arg_PACKAGE})
+
+  macro(funnel_fail sentence)
+    if(funnel_missing)
+      string(APPEND funnel_missing "; ")
+    endif()
+    set(funnel_missing "${funnel_missing}${sentence}" PARENT_SCOPE)
+  endmacro()
 
   set(target "")
   unset(directories)
@@ -69,8 +76,7 @@ function(funnel_dependency name)
   if(NOT target AND ${package}_INCLUDE_DIR)
     set(directories "${${package}_INCLUDE_DIR}")
     if(NOT EXISTS "${directories}/${arg_HEADER}")
-      set(funnel_missing "${package}_INCLUDE_DIR is ${directories}, which has no ${arg_HEADER}"
-          PARENT_SCOPE)
+      funnel_fail("${package}_INCLUDE_DIR is ${directories}, which has no ${arg_HEADER}")
       return()
     endif()
   endif()
@@ -100,11 +106,9 @@ function(funnel_dependency name)
                       "${arg_VERSION_PARTS}")
 
   if(NOT target AND NOT directories)
-    set(funnel_missing "${package} ${arg_MINIMUM} or newer was not found (Debian and Ubuntu: ${arg_DEBIAN})"
-        PARENT_SCOPE)
+    funnel_fail("${package} ${arg_MINIMUM} or newer was not found (Debian and Ubuntu: ${arg_DEBIAN})")
   elseif(version AND version VERSION_LESS arg_MINIMUM)
-    set(funnel_missing "${package} ${arg_MINIMUM} or newer is needed, ${version} was found: ${place}"
-        PARENT_SCOPE)
+    funnel_fail("${package} ${arg_MINIMUM} or newer is needed, ${version} was found: ${place}")
   else()
     add_library(funnel::${name} INTERFACE IMPORTED GLOBAL)
     set(imported FALSE)
