@@ -60,7 +60,10 @@ class isotonic_calibrator {
   isotonic_calibrator(const isotonic_calibrator&) = default;
   isotonic_calibrator(isotonic_calibrator&&) noexcept = default;
   /// Copies all of it or, where memory runs out, nothing.
-  isotonic_calibrator& operator=(const isotonic_calibrator& other) { return *this = isotonic_calibrator(other); }
+  isotonic_calibrator& operator=(const isotonic_calibrator& other) {
+    *this = isotonic_calibrator(other);
+    return *this;
+  }
   isotonic_calibrator& operator=(isotonic_calibrator&&) noexcept = default;
 
   std::span<const T> knots() const { return knots_; }

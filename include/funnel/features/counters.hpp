@@ -55,7 +55,10 @@ class rate_counters {
   rate_counters(const rate_counters&) = default;
   rate_counters(rate_counters&&) noexcept = default;
   /// Copies all of it or, where memory runs out, nothing.
-  rate_counters& operator=(const rate_counters& other) { return *this = rate_counters(other); }
+  rate_counters& operator=(const rate_counters& other) {
+    *this = rate_counters(other);
+    return *this;
+  }
   rate_counters& operator=(rate_counters&&) noexcept = default;
 
   std::size_t actions() const { return width_ - 1; }
@@ -175,7 +178,10 @@ class rate_features {
   rate_features(const rate_features&) = default;
   rate_features(rate_features&&) noexcept = default;
   /// Copies all of it or, where memory runs out, nothing.
-  rate_features& operator=(const rate_features& other) { return *this = rate_features(other); }
+  rate_features& operator=(const rate_features& other) {
+    *this = rate_features(other);
+    return *this;
+  }
   rate_features& operator=(rate_features&&) noexcept = default;
 
   std::size_t families() const { return families_.size(); }

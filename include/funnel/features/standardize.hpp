@@ -76,7 +76,10 @@ class standardizer {
   standardizer(const standardizer&) = default;
   standardizer(standardizer&&) noexcept = default;
   /// Copies all of it or, where memory runs out, nothing.
-  standardizer& operator=(const standardizer& other) { return *this = standardizer(other); }
+  standardizer& operator=(const standardizer& other) {
+    *this = standardizer(other);
+    return *this;
+  }
   standardizer& operator=(standardizer&&) noexcept = default;
 
   /// Columns.

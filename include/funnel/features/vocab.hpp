@@ -64,7 +64,10 @@ class vocabulary {
   vocabulary(const vocabulary&) = default;
   vocabulary(vocabulary&&) noexcept = default;
   /// Copies all of it or, where memory runs out, nothing.
-  vocabulary& operator=(const vocabulary& other) { return *this = vocabulary(other); }
+  vocabulary& operator=(const vocabulary& other) {
+    *this = vocabulary(other);
+    return *this;
+  }
   vocabulary& operator=(vocabulary&&) noexcept = default;
 
   /// The id's row, a new one if it had none.

@@ -53,7 +53,8 @@ class window_counters {
   window_counters(window_counters&&) noexcept = default;
   /// Copies all of it or, where memory runs out, nothing.
   window_counters& operator=(const window_counters& other) {
-    return *this = window_counters(other);
+    *this = window_counters(other);
+    return *this;
   }
   window_counters& operator=(window_counters&&) noexcept = default;
 

@@ -47,7 +47,8 @@ class item_tower_cache {
   item_tower_cache(item_tower_cache&&) noexcept = default;
   /// Copies all of it or, where memory runs out, nothing.
   item_tower_cache& operator=(const item_tower_cache& other) {
-    return *this = item_tower_cache(other);
+    *this = item_tower_cache(other);
+    return *this;
   }
   item_tower_cache& operator=(item_tower_cache&&) noexcept = default;
 

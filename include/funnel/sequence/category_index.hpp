@@ -37,7 +37,10 @@ class category_index {
   category_index(const category_index&) = default;
   category_index(category_index&&) noexcept = default;
   /// Copies all of it or, where memory runs out, nothing.
-  category_index& operator=(const category_index& other) { return *this = category_index(other); }
+  category_index& operator=(const category_index& other) {
+    *this = category_index(other);
+    return *this;
+  }
   category_index& operator=(category_index&&) noexcept = default;
 
   /// Replaces the history.
