@@ -4,6 +4,7 @@
 // What a build must offer. Every public header includes this one, so that a build which would
 // compute something else, or cannot compile, is refused in one sentence.
 
+// clang-format off: a sentence stays on one line
 #if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
 #error "funnel does not support -ffast-math, -Ofast or -ffinite-math-only: NaN and infinity are part of its results. Compile without them."
 #endif
@@ -13,3 +14,4 @@
 #if !defined(__cpp_exceptions) && !defined(_CPPUNWIND)
 #error "funnel does not support -fno-exceptions: bad input is reported by exceptions. Compile with exceptions."
 #endif
+// clang-format on

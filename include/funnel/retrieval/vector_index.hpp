@@ -68,8 +68,8 @@ class vector_index {
   /// Errors      std::invalid_argument if there is no such item, or `vector` has not d values.
   void copy_vector(item_id item, std::span<float> vector) const {
     if (item >= size_ || vector.size() != dim_) {
-      detail::fail("funnel::vector_index::copy_vector: item ", item, " of ", size(), ", vector has ",
-                   vector.size(), " values, expected ", dim());
+      detail::fail("funnel::vector_index::copy_vector: item ", item, " of ", size(),
+                   ", vector has ", vector.size(), " values, expected ", dim());
     }
     for (std::size_t k = 0; k < dim_; ++k)
       vector[k] = panels_[packed_item_place<Arch, float>(item, k, dim_)];
