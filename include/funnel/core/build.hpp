@@ -4,7 +4,8 @@
 // What a build must offer. Every public header includes this one, so that a build which would
 // compute something else, or cannot compile, is refused in one sentence.
 
-// clang-format off: a sentence stays on one line
+// A sentence stays on one line.
+// clang-format off
 #if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
 #error "funnel does not support -ffast-math, -Ofast or -ffinite-math-only: NaN and infinity are part of its results. Compile without them."
 #endif
