@@ -15,8 +15,8 @@ constexpr double infinity = std::numeric_limits<double>::infinity();
 constexpr double least = std::numeric_limits<double>::denorm_min();
 
 double mean(const std::vector<double>& values, const std::vector<double>& weights) {
-  const funnel::detail::weight_total total(weights.size(),
-                                           [&](std::size_t i) { return weights[i]; });
+  const auto total =
+      funnel::detail::weight_total::of(weights.size(), [&](std::size_t i) { return weights[i]; });
   funnel::detail::weighted_sum_of sum;
   for (std::size_t i = 0; i < values.size(); ++i) sum.add(total(weights[i]), values[i]);
   return sum.mean(total.total);

@@ -176,6 +176,15 @@ TEMPLATE_TEST_CASE("losses: the values of far logits", "[loss]", float, double) 
   CHECK(tolerance::within(gap.loss, std::log(2.), bound));
   CHECK(gap.gradient(1, 0) == t(-.5));
 
+  // A large score alone in its list does not make the gaps of another vanish.
+  const std::vector<t> lone = {most<t>, 0, std::numeric_limits<t>::min()};
+  const std::vector<std::uint32_t> two_lists = {0, 1, 3};
+  const auto small = evaluate(column<t>({0, 0, 0}), [&](auto& context, const auto& z) {
+    return funnel::pairwise_distillation(context, z, lone, two_lists);
+  });
+  CHECK(tolerance::within(small.loss, std::log(2.), bound));
+  CHECK(small.gradient(2, 0) == t(-.5));
+
   const auto list = evaluate(column<t>({most<t>, most<t>}), [&](auto& context, const auto& z) {
     return funnel::listwise_distillation(context, z, apart, one_list,
                                          {.scale = funnel::teacher_scale::logit});

@@ -38,29 +38,31 @@ struct weight_total {
   double unit = 1;
   double total = 0;
 
-  weight_total() = default;
   /// Of n weights, finite and 0 or more, by position.
   template <class WeightOf>
-  weight_total(std::size_t n, WeightOf weight_of) {
-    add(n, weight_of);
-    if (total == 0 || (total > 1e-100 && total < 1e20)) return;
+  static weight_total of(std::size_t n, WeightOf weight_of) {
+    return of([&](auto&& add) {
+      for (std::size_t i = 0; i < n; ++i) add(static_cast<double>(weight_of(i)));
+    });
+  }
+  /// Of the weights that `visit(add)` gives to add, the same ones each time.
+  template <class Visit>
+  static weight_total of(Visit visit) {
+    weight_total result;
     double largest = 0;
-    for (std::size_t i = 0; i < n; ++i)
-      largest = std::max(largest, static_cast<double>(weight_of(i)));
-    unit = std::ldexp(1., std::clamp(-std::ilogb(largest), -1020, 1020));
-    add(n, weight_of);
+    visit([&](double weight) {
+      result.total += weight;
+      largest = std::max(largest, weight);
+    });
+    if (result.total == 0 || (result.total > 1e-100 && result.total < 1e20)) return result;
+    result = {std::ldexp(1., std::clamp(-std::ilogb(largest), -1020, 1020)), 0};
+    visit([&](double weight) { result.total += result(weight); });
+    return result;
   }
 
   template <class T>
   double operator()(T weight) const {
     return unit * static_cast<double>(weight);
-  }
-
- private:
-  template <class WeightOf>
-  void add(std::size_t n, WeightOf weight_of) {
-    total = 0;
-    for (std::size_t i = 0; i < n; ++i) total += (*this)(weight_of(i));
   }
 };
 

@@ -64,12 +64,6 @@ value_of<C> pairwise_distillation(C& context, const value_of<C>& logits,
   detail::check_positive("pairwise_distillation", "sharpness", options.sharpness);
   detail::require_finite("pairwise_distillation", "teacher", teacher);
 
-  // Gaps are taken of scores brought near 1 by a power of two, which changes no digit: their sum is
-  // finite then.
-  double largest = 0;
-  for (const t score : teacher) largest = std::max(largest, std::abs(static_cast<double>(score)));
-  const double unit =
-      largest > 0 ? std::ldexp(1., std::clamp(-std::ilogb(largest), -1020, 1020)) : 1;
   const auto for_pairs = [&](auto&& visit) {
     for (std::size_t g = 0; g + 1 < offsets.size(); ++g) {
       for (std::size_t i = offsets[g]; i < offsets[g + 1]; ++i) {
@@ -79,28 +73,30 @@ value_of<C> pairwise_distillation(C& context, const value_of<C>& logits,
           const bool by_gap = options.weight == pair_weight::difference;
           visit(i, j,
                 !by_gap              ? 1.0
-                : std::isfinite(gap) ? unit * static_cast<double>(gap)
-                                     : unit * static_cast<double>(teacher[i]) -
-                                           unit * static_cast<double>(teacher[j]));
+                : std::isfinite(gap) ? static_cast<double>(gap)
+                                     : detail::scaled_difference(1, static_cast<double>(teacher[i]),
+                                                                 static_cast<double>(teacher[j])));
         }
       }
     }
   };
-  double total = 0;
-  for_pairs([&](std::size_t, std::size_t, double weight) { total += weight; });
+  const auto total = detail::weight_total::of([&](auto&& add) {
+    for_pairs([&](std::size_t, std::size_t, double weight) { add(weight); });
+  });
   return detail::scalar_loss(context, logits, [&](matrix_view<const t> z, matrix_view<t> slopes) {
     if (slopes.data() != nullptr) std::fill_n(slopes.data(), n, t(0));
     detail::weighted_sum_of sum;
     for_pairs([&](std::size_t i, std::size_t j, double weight) {
       const t lead = options.sharpness * (z(i, 0) - z(j, 0));
-      sum.add(weight, detail::softplus_of_difference(options.sharpness, z(j, 0), z(i, 0)));
+      sum.add(total(weight), detail::softplus_of_difference(options.sharpness, z(j, 0), z(i, 0)));
       if (slopes.data() != nullptr) {
-        const t pull = static_cast<t>(weight / total) * options.sharpness * sigmoid(-lead);
+        const t pull =
+            static_cast<t>(total(weight) / total.total) * options.sharpness * sigmoid(-lead);
         slopes(i, 0) -= pull;
         slopes(j, 0) += pull;
       }
     });
-    return sum.mean(total);
+    return sum.mean(total.total);
   });
 }
 

@@ -69,7 +69,7 @@ T weight_of(std::span<const T> weights, std::size_t i) {
 /// The weights of n rows in total.
 template <class T>
 weight_total total_of(std::span<const T> weights, std::size_t n) {
-  return {n, [&](std::size_t i) { return weight_of(weights, i); }};
+  return weight_total::of(n, [&](std::size_t i) { return weight_of(weights, i); });
 }
 
 /// Offsets of lists over n rows: from 0 to n, not falling.

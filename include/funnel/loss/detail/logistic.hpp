@@ -26,7 +26,7 @@ struct logistic_row {
 template <Context C, class Row>
 value_of<C> logistic_mean(C& context, const value_of<C>& logits, Row row) {
   using t = scalar_of<C>;
-  const weight_total total(logits.rows(), [&](std::size_t i) { return row(i).weight; });
+  const auto total = weight_total::of(logits.rows(), [&](std::size_t i) { return row(i).weight; });
   return scalar_loss(context, logits, [&](matrix_view<const t> z, matrix_view<t> slopes) {
     weighted_sum_of sum;
     for (std::size_t i = 0; i < z.rows(); ++i) {

@@ -76,7 +76,7 @@ struct far_row {
       return {std::isnan(own) ? static_cast<double>(own) : 0.0, 0.0};
     }
     for (std::size_t j = 0; j < x.size(); ++j)
-      x[j] = counts(j) ? static_cast<T>(std::max(lead(j, top), lowest)) : none;
+      x[j] = counts(j) ? static_cast<T>(std::clamp(lead(j, top), lowest, 0.)) : none;
     return one_positive_row(arch, lead(top, positive), T(0), x);
   }
 
