@@ -57,6 +57,29 @@ std::string nudged(std::string exact, int direction) {
   return exact + std::string(40, '9');
 }
 
+/// All digits of the number midway between two.
+template <class T>
+std::string midway(T low, T high) {
+  std::string sum = exactly(low), other = exactly(high);
+  sum.insert(0, other.size() - sum.size(), '0');
+  int carry = 0;
+  for (std::size_t i = sum.size(); i-- > 0;) {
+    if (sum[i] == '.') continue;
+    const int digits = (sum[i] - '0') + (other[i] - '0') + carry;
+    sum[i] = static_cast<char>('0' + digits % 10);
+    carry = digits / 10;
+  }
+  if (carry != 0) sum.insert(0, 1, '1');
+  int rest = 0;
+  for (char& digit : sum) {
+    if (digit == '.') continue;
+    const int twice = 10 * rest + (digit - '0');
+    digit = static_cast<char>('0' + twice / 2);
+    rest = twice % 2;
+  }
+  return sum;
+}
+
 template <class T>
 void check_between(T value) {  // value > 0, and its neighbour above
   const T above = std::nextafter(value, std::numeric_limits<T>::infinity());
@@ -64,13 +87,11 @@ void check_between(T value) {  // value > 0, and its neighbour above
   CHECK(read<T>("-" + exactly(value)) == -value);
   CHECK(read<T>(nudged(exactly(value), 1)) == value);
   CHECK(read<T>(nudged(exactly(value), -1)) == value);
-  if constexpr (sizeof(T) == 4) {  // double holds the midpoint
-    const double midpoint = (double{value} + double{above}) / 2;
-    const bool even = std::bit_cast<std::uint32_t>(value) % 2 == 0;
-    CHECK(read<T>(exactly(midpoint)) == (even ? value : above));
-    CHECK(read<T>(nudged(exactly(midpoint), 1)) == above);
-    CHECK(read<T>(nudged(exactly(midpoint), -1)) == value);
-  }
+  const std::string midpoint = midway(value, above);
+  const bool even = std::bit_cast<bits_of<T>>(value) % 2 == 0;
+  CHECK(read<T>(midpoint) == (even ? value : above));
+  CHECK(read<T>(nudged(midpoint, 1)) == above);
+  CHECK(read<T>(nudged(midpoint, -1)) == value);
 }
 
 }  // namespace
@@ -102,6 +123,10 @@ TEST_CASE("decimal gives the nearest float and double") {
   // Rounded to double first, it lands on a midpoint of floats, and then goes down.
   CHECK(read<float>("1.00000005960464477540") == 0x1.000002p0f);
   CHECK(read<float>("1.00000005960464477539") == 1);
+  // The same with digits so few that double holds them, and their power of ten.
+  CHECK(read<float>("537959980898118e12") == 0x1.bcfd76p+88f);
+  CHECK(read<float>("230123611592501e17") == 0x1.2274f2p+104f);
+  CHECK(read<float>("612097519117333e12") == 0x1.fa50b2p+88f);
   CHECK(std::signbit(read<double>("-0")));
   CHECK(std::signbit(read<float>("-0.0e7")));
   CHECK_FALSE(std::signbit(read<float>("0")));
@@ -145,6 +170,11 @@ TEST_CASE("decimal rounds right at and beside every kind of midpoint") {
   for (const float value :
        {std::numeric_limits<float>::denorm_min(), 0x1.fffffcp-127f,
         std::numeric_limits<float>::min(), 1.0f, 0x1.fffffep0f, 0x1.fffffep24f, 0x1.fffffcp127f})
+    check_between(value);
+  // These midpoints have the most digits there are: 767 and 768.
+  for (const double value :
+       {std::numeric_limits<double>::denorm_min(), 0x1.ffffffffffffep-1022, 0x0.fffffffffffffp-1022,
+        0x1.fffffffffffffp-1022, 1.0, 0x1.fffffffffffffp52, 0x1.ffffffffffffep1023})
     check_between(value);
 }
 

@@ -146,10 +146,9 @@ T nearest_by_division(const decimal& number) {
     rest.shift_left(1);
     --binary;
   }
-  // Bits that T has for it; fewer where it is subnormal, none or -1, ... where it may round to 0.
+  // Bits that T has for it; fewer where it is subnormal, none where only rounding makes it one.
   const std::int64_t kept =
       limits::digits - std::max<std::int64_t>(0, limits::min_exponent - 1 - binary);
-  if (kept < 0) return T(0);
   std::uint64_t mantissa = 0;
   bool bit = false;
   for (std::int64_t i = 0; i <= kept; ++i) {  // one more decides how to round
@@ -169,7 +168,7 @@ T nearest_by_division(const decimal& number) {
 template <std::floating_point T>
 requires(std::same_as<T, float> || std::same_as<T, double>) T nearest(const decimal& number) {
   const auto with_sign = [&](T magnitude) { return number.negative ? -magnitude : magnitude; };
-#if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD == 0
+#if defined(FLT_EVAL_METHOD) && (FLT_EVAL_METHOD == 0 || FLT_EVAL_METHOD == 16)
   // Up to 15 digits and 10^22 are exact in double, so that one operation rounds once.
   const std::int64_t exponent = number.point - static_cast<std::int64_t>(number.size);
   if (number.size <= 15 && exponent >= -22 && exponent <= 22) {
