@@ -427,10 +427,13 @@ def draw(cases, out):
             axes.plot(x, y, "o-", label=column_title(column), linewidth=2.2 if ours else 1.2,
                       markersize=4, zorder=3 if ours else 2)
         axes.set(xscale="log", yscale="log", title=title, xlabel=unit, ylabel="µs")
-        axes.set_xticks(sorted({x for points in lines.values() for x, _ in points}))
+        ticks = []
+        for x in sorted({x for points in lines.values() for x, _ in points}):
+            if not ticks or x > 1.5 * ticks[-1]:  # else their numbers overlap
+                ticks.append(x)
+        axes.set_xticks(ticks)
         axes.xaxis.set_major_formatter("{x:.0f}")
         axes.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
-        axes.tick_params(axis="x", labelrotation=45)
         axes.grid(True, which="major", alpha=.3)
         axes.legend(fontsize=8)
         folder.mkdir(exist_ok=True)
