@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+#include <funnel/core/executor.hpp>
+#ifdef FUNNEL_HAS_TBB
+#include <funnel/core/tbb.hpp>
+#endif
 #include <funnel/retrieval/vector_index.hpp>
 
 #include "support/catch.hpp"
@@ -11,6 +15,7 @@
 #include <cmath>
 #include <limits>
 #include <set>
+#include <stdexcept>
 #include <vector>
 
 using funnel::item_id;
@@ -314,4 +319,31 @@ TEST_CASE("vector_index: empty when moved from") {
   CHECK(taken.size() == 9);
   CHECK(index.size() == 0);  // NOLINT(bugprone-use-after-move): what this is about
   CHECK(index.dim() == 0);
+}
+
+TEST_CASE("vector_index: what a predicate throws on a thread reaches the caller, and the index "
+          "works on") {
+  const vector_index<> index(random_matrix<float>(500, 4, 8));
+  const matrix<float> queries = random_matrix<float>(3, 4, 9);
+  const auto search_all = [&](auto& executor, const auto& admit) {
+    matrix<scored_item> found(3, 6);
+    funnel::arena scratch;
+    CHECK(index.search(queries, found, admit, executor, scratch) == 6);
+    return std::vector<scored_item>(found.flat().begin(), found.flat().end());
+  };
+  funnel::serial one;
+  const auto expected = search_all(one, funnel::any_item{});
+  const auto check = [&](auto executor) {
+    const auto throws = [](item_id i) -> bool {
+      if (i > 300) throw std::runtime_error("a predicate's");
+      return true;
+    };
+    CHECK_THROWS_AS(search_all(executor, throws), std::runtime_error);
+    const auto found = search_all(executor, funnel::any_item{});
+    CHECK(same_bits(found.data(), expected.data(), expected.size()));
+  };
+  check(funnel::serial{});
+#ifdef FUNNEL_HAS_TBB
+  check(funnel::tbb_executor(2));
+#endif
 }
