@@ -56,18 +56,6 @@ TEST_CASE("out of memory: a page is picked whole or left as it is") {
     check_every_failure(
         "dpp", new_page, [&](auto& p) { funnel::dpp(relevance, alike, p->picked, dpp); }, observe);
   }
-  const auto make = [&] {
-    return funnel::cosine_similarity<float>(vectors.view().middle_rows(0, 3));
-  };
-  const auto likeness = [](const auto& s) {
-    std::vector<float> all;
-    for (std::size_t i = 0; i < 3; ++i)
-      for (std::size_t j = 0; j < 3; ++j) all.push_back(static_cast<float>(s(i, j)));
-    return all;
-  };
-  const funnel::cosine_similarity<float> other(vectors.view().middle_rows(7, 30));
-  check_every_failure(
-      "copy", make, [&](auto& s) { s = other; }, likeness);
 }
 
 TEST_CASE("out of memory: fusion and metrics write all or nothing") {

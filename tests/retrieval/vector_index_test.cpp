@@ -328,7 +328,7 @@ TEST_CASE("vector_index: what a predicate throws on a thread reaches the caller,
   const auto search_all = [&](auto& executor, const auto& admit) {
     matrix<scored_item> found(3, 6);
     funnel::arena scratch;
-    CHECK(index.search(queries, found, admit, executor, scratch) == 6);
+    index.search(queries, found, admit, executor, scratch);
     return std::vector<scored_item>(found.flat().begin(), found.flat().end());
   };
   funnel::serial one;

@@ -78,3 +78,41 @@ TEST_CASE("category_index: a smaller history takes the room of a larger one") {
   CHECK(index.find(3).data() >= room);
   CHECK(index.find(3).data() < room + 100);
 }
+
+TEST_CASE("category_index: ids chosen against its hash are found like others") {
+  // Ids whose product with the first multiplier starts with the same bits: all begin to probe at one
+  // slot. 20 000 of them would take 2 * 10^8 steps one after the other, and 40 000 four times that.
+  std::vector<category_id> categories;
+  for (std::uint64_t id = 1; categories.size() < 40000 && id < (1ull << 32); ++id)
+    if (id * 0x9e3779b97f4a7c15ULL >> 57 == 5) categories.push_back(static_cast<category_id>(id));
+  REQUIRE(categories.size() == 40000);
+  std::vector<category_id> twice = categories;
+  twice.insert(twice.end(), categories.begin(), categories.end());
+  const category_index index(twice);
+  std::size_t wrong = 0;
+  for (std::uint32_t i = 0; i < 40000; ++i)
+    wrong += found(index, categories[i]) == positions{i + 40000, i} ? 0u : 1u;
+  CHECK(wrong == 0);
+  CHECK(found(index, 3).empty() == (std::ranges::find(categories, 3u) == categories.end()));
+}
+
+TEST_CASE("category_index: kinds of any number, in one part of the counts or four") {
+  category_index index;
+  for (const std::size_t n : {1u, 3u, 4u, 5u, 7u, 8u, 63u, 64u, 65u, 1000u}) {
+    for (const std::size_t kinds : {1u, 2u, 3u, 16u, 250u, 1000u}) {
+      for (const category_id factor : {1u, 0x10001u, 0xfffffff1u}) {
+        std::vector<category_id> categories(n);
+        for (std::size_t i = 0; i < n; ++i)
+          categories[i] = static_cast<category_id>(1 + i * i % kinds) * factor;
+        index.assign(categories, 2 * factor);
+        std::size_t wrong = 0;
+        for (category_id c = 0; c < kinds + 2; ++c) {
+          const positions expected = c == 2 ? positions() : naive(categories, c * factor);
+          wrong += found(index, c * factor) == expected ? 0u : 1u;
+        }
+        CAPTURE(n, kinds, factor);
+        CHECK(wrong == 0);
+      }
+    }
+  }
+}

@@ -36,6 +36,14 @@ class gate_diagnostics {
     for (auto& task : sums_) task.assign(experts, 0);
   }
 
+  gate_diagnostics(const gate_diagnostics&) = default;
+  gate_diagnostics(gate_diagnostics&&) noexcept = default;
+  /// Copies all of it or, where memory runs out, nothing.
+  gate_diagnostics& operator=(const gate_diagnostics& other) {
+    return *this = gate_diagnostics(other);
+  }
+  gate_diagnostics& operator=(gate_diagnostics&&) noexcept = default;
+
   /// Adds gate weights, [n, experts] for each task, as `mmoe::gate_weights` gives them.
   /// Errors      std::invalid_argument if a task has another number of experts or the tasks' rows
   ///             differ.
