@@ -188,7 +188,7 @@ TEST_CASE("read_kuairand names the place of what is wrong in a log") {
     REQUIRE(text.starts_with(log_name + ":"));
     return text.substr(log_name.size() + 1);
   };
-  const auto with = [&](std::string from, const std::string& to) {
+  const auto with = [&](const std::string& from, const std::string& to) {
     std::string row = good;
     return complaint(log_header + good + row.replace(row.find(from), from.size(), to));
   };
