@@ -53,7 +53,7 @@ struct with_id {
 /// Order       the K newest, each once, oldest first as in the history.
 /// Errors      std::invalid_argument if the conditions have other numbers of ids, or n >= 2^32;
 ///             nothing is written then.
-/// Cost        reads the ids from the newest on until K are found, at the speed of memory.
+/// Cost        reads the ids from the newest on until K are found.
 /// Source      Pi et al., CIKM 2020; formulas items 68, 70.
 template <std::size_t Conditions, class Arch = default_arch>
 std::size_t filter_union(const with_id (&conditions)[Conditions],
