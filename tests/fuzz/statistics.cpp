@@ -361,10 +361,12 @@ void check_loss(input& in, std::size_t rows, std::size_t cols, Loss loss) {
   const bool bad = in.below(8) == 0 && x.size() > 0;
   if (bad) x.flat()[0] = number<T>(in);
   const bool sound = !bad || std::isfinite(x.flat()[0]);
-  funnel::training<T> context;
+  static funnel::training<T> context;  // making one takes longer than all that is done in it
+  static funnel::inference<T> serving;
+  context.clear();
+  serving.reset();
   const auto value = context.make(rows, cols);
   std::ranges::copy(x.flat(), value.values.data());
-  funnel::inference<T> serving;
   T found = 0;
   if (refused([&] {
         const auto result = loss(context, value);

@@ -24,10 +24,10 @@ struct one_positive_result {
 ///
 ///     -ln(e^positive / (e^positive + sum_j e^x_j)) = softplus(ln sum_j e^x_j - positive)
 ///
-/// `x` are the negatives less `largest`, -infinity where there is none, and become their
-/// probabilities: the slopes of the loss with respect to them; `lead` is the largest less the
-/// positive. Written so, neither the loss of a sure positive nor its slope is a difference of
-/// numbers close to 1.
+/// `x` are the negatives, -infinity where there is none, and become their probabilities: the slopes
+/// of the loss with respect to them. `largest` is the largest of them, and `lead` by how much it is
+/// above the positive. Written so, neither the loss of a sure positive nor its slope is a difference
+/// of numbers close to 1.
 template <class Arch, class T>
 one_positive_result one_positive_row(Arch arch, double lead, T largest, std::span<T> x) {
   const double sum = exp_sum_kernel(arch, x.data(), largest, x.data(), x.size());
@@ -58,7 +58,7 @@ struct far_row {
                       -most, most);
   }
 
-  /// As the other, with the negatives where `x` is above -infinity or `absent` does not hold.
+  /// The loss of the row, with its slopes in x; `absent(j)` says where there is no negative.
   template <class Arch, class Absent>
   one_positive_result loss(Arch arch, std::size_t positive, Absent absent, std::span<T> x) const {
     constexpr T none = -std::numeric_limits<T>::infinity();
