@@ -105,7 +105,7 @@ constexpr std::uint32_t rank_key(T score) {
     const std::uint32_t key = (0x7fffffffu - size) ^ (0u - negative);
     return size > 0x7f800000u ? 0xffffffffu : key;
   } else {
-    return static_cast<std::uint32_t>(~std::uint32_t{order_key(score)});
+    return ~std::uint32_t{order_key(score)};
   }
 }
 

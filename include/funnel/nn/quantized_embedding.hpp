@@ -112,8 +112,8 @@ class quantized_table {
       to += sizeof header;
       for (const float value : row) {
         // Against the scale and offset as they were rounded, which may ask for a code past the last.
-        const double code =
-            scale > 0 ? std::round((static_cast<double>(value) - offset) / scale) : 0;
+        const double above = static_cast<double>(value) - static_cast<double>(offset);
+        const double code = scale > 0 ? std::round(above / static_cast<double>(scale)) : 0;
         *to++ = static_cast<std::int8_t>(std::clamp(code, -128., 127.));
       }
     } else {

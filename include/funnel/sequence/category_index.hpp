@@ -108,7 +108,7 @@ class category_index {
 
   /// The slot where the probing for a category starts.
   std::size_t home_of(category_id category) const {
-    return static_cast<std::size_t>(category * multiplier_ >> shift_);
+    return category * multiplier_ >> shift_;
   }
   /// Where the category is, or the free slot where it would go.
   std::size_t find_slot(category_id category) const {

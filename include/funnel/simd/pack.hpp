@@ -10,7 +10,21 @@
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
+
+// g++ 12 takes the undefined lanes of its own AVX-512 intrinsics for a mistake, thousands of times.
+// It asks at the place where an intrinsic is defined, or one of its callers is.
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
 #include <xsimd/xsimd.hpp>
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
+#pragma GCC diagnostic pop
+#endif
 
 namespace funnel {
 
