@@ -126,12 +126,12 @@ TEST_CASE("window_counters: one event far ahead takes nothing from the days that
   }
 }
 
-TEST_CASE("window_counters: a first event far ahead costs one right event") {
+TEST_CASE("window_counters: a first event far ahead costs three right events") {
   const float click[] = {1};
   window_counters counters(1, 7);
   CHECK(counters.add(5, 3650, click));
-  CHECK_FALSE(counters.add(5, 1, click));
-  for (std::int64_t day = 2; day <= 100; ++day) {
+  for (std::int64_t day = 1; day <= 3; ++day) CHECK_FALSE(counters.add(5, day, click));
+  for (std::int64_t day = 4; day <= 100; ++day) {
     CHECK(counters.add(5, day, click));
     CHECK(sums(counters, 5, day + 1, 1) == numbers{1, 1});
   }
@@ -155,7 +155,10 @@ TEST_CASE("window_counters: what is older than the ring is not counted, and add 
   for (const std::int64_t now : {0, 100, -100}) {
     window_counters counters(1, 7);
     CHECK(counters.add(5, now, click));
-    CHECK_FALSE(counters.add(5, now - 8, click));  // one late event moves nothing
+    for (const std::int64_t back : {8, 9, 12})  // a few late events move nothing
+      CHECK_FALSE(counters.add(5, now - back, click));
+    for (const std::int64_t back : {20, 3650, 50, 4000, 100, 500})
+      CHECK_FALSE(counters.add(5, now - back, click));
     CHECK(counters.add(5, now - 7, click));
     for (std::int64_t day = now + 1; day <= now + 20; ++day) CHECK(counters.add(5, day, click));
     for (std::int64_t day = now - 8; day < now + 13; ++day)

@@ -25,11 +25,12 @@ namespace funnel {
 ///  - Events of a period more than `periods` ahead of the ring are counted in a bucket beside it.
 ///    The ring moves there when an event comes that is near them, but not of the same period.
 ///  - An event more than `periods` behind is late and not counted: `add` is false. Where more late
-///    events, near one another, come in a row than the ring has counted since it last jumped, the
-///    ring was wrong, and goes back to them. The bucket beside it gives way in the same manner. A
-///    log that is counted a second time is not long enough for that.
+///    events, near one another, come in a row than the ring has counted since it last jumped, and
+///    more than three, the ring was wrong and goes back to them. The bucket beside it gives way in
+///    the same manner. A log that is counted a second time is not long enough for that.
 ///
-/// So a single event with a wrong clock costs its key one right event at most.
+/// So a single event with a wrong clock costs its key three right events at most, and none while
+/// others of the key keep coming.
 ///
 /// Units       a period is a whole number that grows with time, such as time_ms / 86400000; of at
 ///             most 2^52 either side of 0.
@@ -80,12 +81,12 @@ class window_counters {
       const std::int64_t ahead = starts_[beside];
       const auto events = ahead == never ? 0 : static_cast<std::uint64_t>(sums_[beside * width_]);
       if (period < ahead - reach) {
-        if (late_in_a_row(s, period) <= events) return false;
+        if (is_late(s, period, events)) return false;
       } else if (ahead != never && period != ahead && (events > 1 || period <= ahead + reach)) {
         move_ring_beside(row);
       }
     } else if (period < s.newest - reach) {
-      if (late_in_a_row(s, period) <= s.counted) return false;
+      if (is_late(s, period, s.counted)) return false;
       s.newest = period;
       s.counted = 0;
     }
@@ -158,11 +159,14 @@ class window_counters {
     return keys_.add(key) - 1;
   }
 
-  std::uint64_t late_in_a_row(state& s, std::int64_t period) const noexcept {
+  /// Whether an event behind `counted` others is late, or shows together with those before it that
+  /// the others were wrong.
+  bool is_late(state& s, std::int64_t period, std::uint64_t counted) const noexcept {
     const auto reach = static_cast<std::int64_t>(periods());
     const bool near = period >= s.last_late - reach && period <= s.last_late + reach;
     s.last_late = period;
-    return s.late = near ? s.late + 1 : 1;
+    s.late = near ? s.late + 1 : 1;
+    return s.late <= std::max<std::uint64_t>(counted, 3);
   }
 
   /// The sums of a bucket, zeros where it held another period before.
