@@ -8,6 +8,7 @@
 #include <funnel/calibration/platt.hpp>
 #include <funnel/core/arena.hpp>
 #include <funnel/core/build.hpp>
+#include <funnel/core/cosine.hpp>
 #include <funnel/core/eigen.hpp>
 #include <funnel/core/error.hpp>
 #include <funnel/core/executor.hpp>

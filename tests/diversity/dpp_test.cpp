@@ -203,6 +203,103 @@ TEST_CASE("dpp: a pick without volume changes nothing for the others") {
   }
 }
 
+TEST_CASE("dpp: vectors that are almost one count as one, in whichever way they are given") {
+  // Of the three given the last two have d^2 of 5e-11, less than epsilon.
+  funnel::matrix<float> vectors(6, 2);
+  const float values[6][2] = {{1, 0}, {1, 7e-6f}, {1, -7e-6f}, {1, 1}, {1, .001f}, {1, .002f}};
+  for (std::size_t i = 0; i < 6; ++i)
+    for (std::size_t f = 0; f < 2; ++f) vectors(i, f) = values[i][f];
+  const std::vector<float> relevance{0, 0, 0, .5f, .6f, .55f};
+  const auto table = cosines(vectors);
+  const pick_list start{0, 1, 2, 9, 9}, right{0, 1, 2, 3, 4};
+  for (const double epsilon : {1e-10, 1e-9}) {
+    const funnel::dpp_options options{
+        .relevance_weight = .5, .window = 3, .given = 3, .epsilon = epsilon};
+    pick_list picked = start;
+    dpp(relevance, vectors, picked, options);
+    CHECK(picked == right);
+    picked = start;
+    dpp(relevance, funnel::cosine_similarity(vectors), picked, options);
+    CHECK(picked == right);
+    picked = start;
+    dpp(relevance, look_up(table), picked, options);
+    CHECK(picked == right);
+  }
+}
+
+TEST_CASE("dpp: a pick of a window that has no more than epsilon left changes nothing") {
+  // Pick 1 has .36 left beside pick 0. If it counts, item 2 has less left than item 3.
+  constexpr double s[4][4] = {{1, .8, 0, .5}, {.8, 1, .5, .4}, {0, .5, 1, 0}, {.5, .4, 0, 1}};
+  const auto similarity = [&](std::size_t i, std::size_t j) { return s[i][j]; };
+  const std::vector<float> relevance(4, .5f);
+  const auto third = [&](double epsilon, std::size_t window) {
+    pick_list picked{0, 1, 9};
+    dpp(relevance, similarity, picked, {.window = window, .given = 2, .epsilon = epsilon});
+    return picked[2];
+  };
+  // k = 3 picks: a window of 2 is all that the last can see, one of 3 in a list of 4 slides.
+  const auto third_of_four = [&](double epsilon) {
+    pick_list picked{0, 1, 9, 9};
+    dpp(relevance, similarity, picked, {.window = 2, .given = 2, .epsilon = epsilon});
+    return picked[2];
+  };
+  CHECK(third(.3, 0) == 3);
+  CHECK(third_of_four(.3) == 3);
+  CHECK(third(.37, 0) == 2);
+  CHECK(third_of_four(.37) == 2);
+}
+
+TEST_CASE("dpp: scaled copies tie, and the position decides") {
+  funnel::random_generator bits(9);
+  for (int round = 0; round < 50; ++round) {
+    // Items 1 and 2, in either order, are one direction close to that of the first pick.
+    const double noise = std::pow(10., -static_cast<double>(round % 5));
+    auto vectors = random_vectors<float>(bits, 3, 8, 1, noise);
+    for (std::size_t f = 0; f < 8; ++f) {
+      vectors(1, f) = std::round(1024 * vectors(1, f));
+      vectors(2, f) = 3 * vectors(1, f);
+    }
+    if (round % 2 == 0)
+      std::swap_ranges(vectors.row(1).begin(), vectors.row(1).end(), vectors.row(2).begin());
+    const std::vector<float> relevance{1, .5f, .5f};
+    const auto table = cosines(vectors);
+    pick_list picked(2);
+    CAPTURE(round, noise);
+    for (const std::size_t window : {std::size_t{0}, std::size_t{1}}) {
+      dpp(relevance, vectors, picked, {.window = window});
+      CHECK(picked == pick_list{0, 1});
+      dpp(relevance, look_up(table), picked, {.window = window});
+      CHECK(picked == pick_list{0, 1});
+    }
+  }
+}
+
+TEST_CASE("dpp: vectors of double at the ends of the number line have their direction") {
+  for (const double size : {1e160, 1e-200, 5e-324, 1e308}) {
+    CAPTURE(size);
+    funnel::matrix<double> vectors(3, 2);
+    vectors(0, 0) = size;
+    vectors(1, 0) = 1;
+    vectors(2, 1) = size;
+    pick_list picked(3);
+    dpp<double>(std::vector<double>{1, .9, .2}, vectors, picked, {.relevance_weight = .5});
+    CHECK(picked == pick_list{0, 2, 1});
+  }
+}
+
+TEST_CASE("dpp: a similarity that knows fewer items is refused, and nothing is written") {
+  const std::vector<float> relevance(50, .5f);
+  const funnel::matrix<float> vectors(5, 3, 1.f);
+  const funnel::matrix<funnel::category_id> tags(5, 1, funnel::category_id{1});
+  const std::vector<float> weights{1};
+  pick_list picked(3, 77);
+  CHECK(refuses([&] { dpp(relevance, funnel::cosine_similarity(vectors), picked); },
+                "funnel::dpp: ", "similarity knows 5 items, expected 50"));
+  CHECK(refuses([&] { dpp(relevance, funnel::tag_similarity(tags, weights), picked); },
+                "funnel::dpp: ", "similarity knows 5 items, expected 50"));
+  CHECK(picked == pick_list(3, 77));
+}
+
 TEST_CASE("dpp: jitter keeps some volume in every item") {
   // A twin loses 1/11 of its 11, which its relevance outweighs.
   funnel::matrix<float> vectors(3, 2);

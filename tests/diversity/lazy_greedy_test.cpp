@@ -9,97 +9,37 @@
 
 #include <cmath>
 #include <limits>
+#include <span>
 #include <type_traits>
 
 namespace {
 
-/// What `pick_lazily` promises, by holding every item against every pick at every pick.
-template <class Arch, class T, class Options, class Bound>
-std::size_t pick_eagerly(std::span<const T> relevance, std::span<std::size_t> picked,
-                         const Options& options, bool* taken, funnel::arena& scratch,
-                         funnel::detail::ranked_units<Arch, T, typename Bound::value>& items,
-                         Bound& bound) {
-  using S = typename Bound::value;
-  using pack = funnel::detail::pack<Arch, S>;
-  constexpr std::size_t width = funnel::detail::lanes<Arch, S>;
-  funnel::detail::slate page(options.rules, relevance.size(), picked.size(), scratch);
-  S* products = scratch.allocate<S>((funnel::direction_block + funnel::direction_slack) * width);
-  for (std::size_t g = 0; g < items.groups(); ++g) items.make(g);
-  for (std::size_t t = 0; t < options.given; ++t) bound.show(picked[t]);
-  for (std::size_t t = options.given; t < picked.size(); ++t) {
-    const bool* admitted = page.admit(picked.first(t), taken);
-    if (admitted == nullptr) return t;
-    std::vector<double> scores(items.size(), -std::numeric_limits<double>::infinity());
-    double best = scores.empty() ? 0 : scores[0];
-    for (std::size_t g = 0; g < items.groups(); ++g) {
-      pack state = bound.start();
-      for (std::size_t s = 0; s < bound.count(); ++s) {
-        const std::size_t block = s / funnel::direction_block * funnel::direction_block;
-        funnel::lane_products_kernel(Arch{}, items.group(g),
-                                     bound.directions() + block * items.cols(), items.cols(),
-                                     s - block, s - block + 1, products);
-        state = bound.fold(state, pack::load_unaligned(products + (s - block) * width), s);
-      }
-      S states[width];
-      state.store_unaligned(states);
-      for (std::size_t lane = 0; lane < width && g * width + lane < items.size(); ++lane) {
-        const std::size_t p = g * width + lane;
-        const double base =
-            options.relevance_weight * static_cast<double>(relevance[items.item(p)]);
-        if (!admitted[items.item(p)]) continue;
-        scores[p] = bound.count() == 0 ? base : bound.score(p, states[lane], base);
-        best = std::max(best, scores[p]);
-      }
-    }
-    std::size_t item = relevance.size();
-    for (std::size_t p = items.size(); p-- > 0;)
-      if (std::isfinite(best) && scores[p] >= best - 1e-12 * std::max(1., std::abs(best)))
-        item = items.item(p);
-    if (item == relevance.size())
-      item = static_cast<std::size_t>(std::find(admitted, admitted + item, true) - admitted);
-    picked[t] = item;
-    taken[item] = true;
-    bound.show(item);
-  }
-  return picked.size();
+using funnel::detail::scan;
+
+/// `mmr` and `dpp` from vectors, items looked at lazily, eagerly or as it comes.
+template <class Arch, class T>
+std::size_t pick(scan how, const std::vector<T>& values, const funnel::matrix<T>& vectors,
+                 pick_list& picked, const funnel::mmr_options& options) {
+  funnel::arena scratch;
+  bool* taken = funnel::detail::check_mmr(values.size(), picked, options, scratch);
+  return funnel::detail::mmr_of_vectors<Arch>(std::span<const T>(values),
+                                              funnel::matrix_view<const T>(vectors),
+                                              std::span(picked), options, taken, scratch, how);
+}
+template <class Arch, class T>
+std::size_t pick(scan how, const std::vector<T>& values, const funnel::matrix<T>& vectors,
+                 pick_list& picked, const funnel::dpp_options& options) {
+  funnel::arena scratch;
+  bool* taken = funnel::detail::check_dpp(values.size(), picked, options, scratch);
+  return funnel::detail::dpp_of_vectors<Arch>(std::span<const T>(values),
+                                              funnel::matrix_view<const T>(vectors),
+                                              std::span(picked), options, taken, scratch, how);
 }
 
-template <bool Lazy, class Arch, class T, class Options, class Bound>
-std::size_t pick(std::span<const T> relevance, std::span<std::size_t> picked,
-                 const Options& options, bool* taken, funnel::arena& scratch,
-                 funnel::detail::ranked_units<Arch, T, typename Bound::value>& items,
-                 Bound& bound) {
-  if constexpr (Lazy)
-    return funnel::detail::pick_lazily(relevance, picked, options, taken, scratch, items, bound);
-  else
-    return pick_eagerly(relevance, picked, options, taken, scratch, items, bound);
-}
-
-/// `mmr` and `dpp` from vectors, lazily or not.
-template <bool Lazy, class Arch, class T>
-std::size_t pick(const std::vector<T>& values, const funnel::matrix<T>& vectors, pick_list& picked,
-                 const funnel::mmr_options& options) {
-  funnel::arena scratch;
-  const std::span<const T> relevance(values);
-  const std::size_t window = funnel::detail::sliding_window(options.window, picked.size());
-  bool* taken = funnel::detail::mark_given("funnel::mmr", values.size(), picked, options, scratch);
-  funnel::detail::ranked_units<Arch, T, T> items(relevance, vectors, scratch);
-  funnel::detail::likeness_bound<Arch, T> bound(items, options.relevance_weight, options.range,
-                                                window > 0, window > 0 ? window : picked.size(),
-                                                scratch);
-  return pick<Lazy>(relevance, picked, options, taken, scratch, items, bound);
-}
-template <bool Lazy, class Arch, class T>
-std::size_t pick(const std::vector<T>& values, const funnel::matrix<T>& vectors, pick_list& picked,
-                 const funnel::dpp_options& options) {
-  funnel::arena scratch;
-  const std::span<const T> relevance(values);
-  const std::size_t window = funnel::detail::sliding_window(options.window, picked.size());
-  bool* taken = funnel::detail::mark_given("funnel::dpp", values.size(), picked, options, scratch);
-  funnel::detail::ranked_units<Arch, T, float> items(relevance, vectors, scratch);
-  funnel::detail::volume_bound<Arch, T> bound(items, options, window > 0,
-                                              window > 0 ? window : picked.size(), scratch);
-  return pick<Lazy>(relevance, picked, options, taken, scratch, items, bound);
+/// The likeness of two rows, as a function that nobody can look into.
+template <class T>
+auto as_function(const funnel::cosine_similarity<T>& similarity) {
+  return [&similarity](std::size_t i, std::size_t j) { return similarity(i, j); };
 }
 
 template <class T>
@@ -164,7 +104,7 @@ problem<T> random_problem(funnel::random_generator& bits, std::size_t n, std::si
 /// Picks made lazily and not, in `rounds` random problems.
 template <class Arch, class T, class Options>
 void check_against_eager(std::size_t rounds, std::uint64_t seed) {
-  constexpr std::size_t width = funnel::detail::lanes<Arch, T>;
+  constexpr std::size_t width = funnel::detail::lanes<Arch, float>;
   funnel::random_generator bits(seed);
   for (std::size_t round = 0; round < rounds; ++round) {
     const std::size_t n = 1 + funnel::uniform_below(bits, 120);
@@ -184,11 +124,19 @@ void check_against_eager(std::size_t rounds, std::uint64_t seed) {
       options.epsilon = epsilons[funnel::uniform_below(bits, 5)];
     }
     pick_list lazy = x.picked;
-    pick_list eager = x.picked;
     CAPTURE(width, seed, round, n, options.window, options.given, options.relevance_weight);
-    const std::size_t made = pick<true, Arch>(x.relevance, x.vectors, lazy, options);
-    CHECK(made == pick<false, Arch>(x.relevance, x.vectors, eager, options));
-    CHECK(lazy == eager);
+    const std::size_t made = pick<Arch>(scan::lazy, x.relevance, x.vectors, lazy, options);
+    for (const scan how : {scan::eager, scan::adaptive}) {
+      pick_list other = x.picked;
+      CHECK(made == pick<Arch>(how, x.relevance, x.vectors, other, options));
+      CHECK(lazy == other);
+    }
+    if constexpr (std::is_same_v<Options, funnel::mmr_options>) {
+      const funnel::cosine_similarity<T> similarity(x.vectors, options.range);
+      pick_list by_function = x.picked;
+      CHECK(made == funnel::mmr<T>(x.relevance, as_function(similarity), by_function, options));
+      CHECK(lazy == by_function);
+    }
   }
 }
 
@@ -213,8 +161,8 @@ TEST_CASE("lazy picks: the same on a register more or less of items") {
       const auto vectors = random_vectors<float>(bits, n, 9, n, 0);
       const auto check = [&](const auto& options) {
         pick_list lazy(n), eager(n);
-        pick<true, funnel::default_arch>(relevance, vectors, lazy, options);
-        pick<false, funnel::default_arch>(relevance, vectors, eager, options);
+        pick<funnel::default_arch>(scan::lazy, relevance, vectors, lazy, options);
+        pick<funnel::default_arch>(scan::eager, relevance, vectors, eager, options);
         CHECK(lazy == eager);
       };
       check(funnel::mmr_options{.window = window});
@@ -254,9 +202,13 @@ TEST_CASE("lazy picks: vectors and their cosines as a function agree, duplicates
     const double weight = .1 * (round % 10);
     pick_list picked(100), by_function(100);
     funnel::dpp(relevance, vectors, picked, {.relevance_weight = weight, .window = window});
-    funnel::dpp(relevance, funnel::cosine_similarity(vectors), by_function,
+    const auto table = cosines(vectors);
+    funnel::dpp(relevance, [&](std::size_t i, std::size_t j) { return table(i, j); }, by_function,
                 {.relevance_weight = weight, .window = window});
     CAPTURE(round, window, weight);
+    CHECK(picked == by_function);
+    funnel::dpp(relevance, funnel::cosine_similarity(vectors), by_function,
+                {.relevance_weight = weight, .window = window});
     CHECK(picked == by_function);
   }
 }
@@ -265,23 +217,74 @@ TEST_CASE("ranked items: by relevance, then by position; what is not finite is l
   const double nan = std::numeric_limits<double>::quiet_NaN();
   const double inf = std::numeric_limits<double>::infinity();
   const std::vector<double> odd{-0., -1, nan, 3e300, 0, inf, 3e300, -1e-300, 5e-324, -inf, 2};
-  pick_list order(odd.size()), spare(odd.size());
-  std::size_t* ranked = order.data();
-  const std::size_t count =
-      funnel::detail::rank_by_relevance(std::span<const double>(odd), ranked, spare.data());
-  CHECK(pick_list(ranked, ranked + count) == pick_list{3, 6, 10, 8, 0, 4, 7, 1});
+  const auto ranked = [](const auto& relevance) {
+    using R = std::decay_t<decltype(relevance[0])>;
+    std::vector<funnel::detail::ranked_item<R>> order(relevance.size() + 1), spare(order);
+    auto* sorted = order.data();
+    const std::size_t count =
+        funnel::detail::rank_by_relevance(std::span<const R>(relevance), sorted, spare.data());
+    pick_list items;
+    for (std::size_t p = 0; p < count; ++p) items.push_back(sorted[p].item);
+    return items;
+  };
+  CHECK(ranked(odd) == pick_list{3, 6, 10, 8, 0, 4, 7, 1});
 
   funnel::random_generator bits(8);
   for (const std::size_t n : size_list{0, 1, 2, 255, 256, 257, 3000}) {
     auto relevance = random_relevance<float>(bits, n);
     for (std::size_t i = 0; i < n; i += 3) relevance[i] = -relevance[i / 2];
-    pick_list expected(n), a(n), b(n);
+    pick_list expected(n);
     for (std::size_t i = 0; i < n; ++i) expected[i] = i;
     std::ranges::stable_sort(
         expected, [&](std::size_t i, std::size_t j) { return relevance[i] > relevance[j]; });
-    ranked = a.data();
-    CHECK(funnel::detail::rank_by_relevance(std::span<const float>(relevance), ranked, b.data()) ==
-          n);
-    CHECK(pick_list(ranked, ranked + n) == expected);
+    CHECK(ranked(relevance) == expected);
+  }
+}
+
+namespace {
+
+/// Items as re-ranking gets them: `kind` 0 has uniform relevance, 1 has it equal, 2 bunched near 1, 3
+/// copies of few vectors, 4 one vector, 5 copies and equal relevance.
+problem<float> usual_problem(int kind, std::size_t n) {
+  constexpr std::size_t d = 24, topics = 12;
+  funnel::random_generator bits(static_cast<std::uint64_t>(100 + kind));
+  problem<float> x{random_relevance<float>(bits, n), funnel::matrix<float>(n, d)};
+  const auto centres = random_vectors<float>(bits, topics, d, topics, 0);
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::size_t topic = kind == 4 ? 0 : funnel::uniform_below(bits, topics);
+    for (std::size_t f = 0; f < d; ++f)
+      x.vectors(i, f) =
+          centres(topic, f) + (kind < 3 ? static_cast<float>(funnel::standard_normal(bits)) : 0.f);
+    if (kind == 1 || kind == 5) x.relevance[i] = .5f;
+    if (kind == 2) x.relevance[i] = 1 / (1 + std::exp(-12 - 4 * x.relevance[i]));
+  }
+  return x;
+}
+
+}  // namespace
+
+TEST_CASE("lazy picks: on the data of re-ranking, past the switch to holding all items at once") {
+  for (int kind = 0; kind < 6; ++kind) {
+    const auto x = usual_problem(kind, 2000);
+    const funnel::cosine_similarity<float> similarity(x.vectors);
+    for (const std::size_t window : size_list{0, 10}) {
+      CAPTURE(kind, window);
+      const auto check = [&](const auto& options, const auto& eager_page) {
+        for (const scan how : {scan::lazy, scan::eager, scan::adaptive}) {
+          pick_list picked(40);
+          pick<funnel::default_arch>(how, x.relevance, x.vectors, picked, options);
+          CHECK(picked == eager_page);
+        }
+      };
+      pick_list page(40);
+      const funnel::mmr_options mmr{.window = window};
+      funnel::mmr(x.relevance, as_function(similarity), page, mmr);
+      check(mmr, page);
+      const funnel::dpp_options dpp{.window = window};
+      const auto table = cosines(x.vectors);
+      funnel::dpp(
+          x.relevance, [&](std::size_t i, std::size_t j) { return table(i, j); }, page, dpp);
+      check(dpp, page);
+    }
   }
 }

@@ -174,6 +174,52 @@ TEST_CASE("mmr: vectors that are zero, huge, tiny or not finite") {
   CHECK(picked == pick_list{4, 3, 2, 1, 0});
 }
 
+TEST_CASE("mmr: scaled copies tie, and the position decides") {
+  funnel::matrix<float> vectors(3, 3);
+  for (std::size_t f = 0; f < 3; ++f) {
+    vectors(0, f) = vectors(2, f) = static_cast<float>(f + 1);
+    vectors(1, f) = 3 * static_cast<float>(f + 1);
+  }
+  const std::vector<float> relevance{1, .5f, .5f};
+  pick_list picked(3);
+  for (const std::size_t window : {std::size_t{0}, std::size_t{1}}) {
+    mmr(relevance, vectors, picked, {.relevance_weight = .7, .window = window});
+    CHECK(picked == pick_list{0, 1, 2});
+    mmr(relevance, funnel::cosine_similarity(vectors), picked,
+        {.relevance_weight = .7, .window = window});
+    CHECK(picked == pick_list{0, 1, 2});
+  }
+}
+
+TEST_CASE("mmr: vectors of double at the ends of the number line have their direction") {
+  for (const double size : {1e160, 1e-200, 5e-324, 1e308}) {
+    CAPTURE(size);
+    funnel::matrix<double> vectors(3, 2);
+    vectors(0, 0) = size;
+    vectors(1, 0) = 1;
+    vectors(2, 1) = size;
+    pick_list picked(3);
+    mmr<double>(std::vector<double>{1, .9, .8}, vectors, picked, {.relevance_weight = .5});
+    CHECK(picked == pick_list{0, 2, 1});
+  }
+}
+
+TEST_CASE("mmr: a similarity that knows fewer items is refused, and nothing is written") {
+  const std::vector<float> relevance(50, .5f);
+  const funnel::matrix<float> vectors(5, 3, 1.f);
+  const funnel::matrix<funnel::category_id> tags(5, 1, funnel::category_id{1});
+  const std::vector<float> weights{1};
+  pick_list picked(3, 77);
+  CHECK(refuses([&] { mmr(relevance, funnel::cosine_similarity(vectors), picked); },
+                "funnel::mmr: ", "similarity knows 5 items, expected 50"));
+  CHECK(refuses([&] { mmr(relevance, funnel::tag_similarity(tags, weights), picked); },
+                "funnel::mmr: ", "similarity knows 5 items, expected 50"));
+  CHECK(picked == pick_list(3, 77));
+  // One of more items is asked for the first.
+  mmr(std::vector<float>{1, 3, 2}, funnel::cosine_similarity(vectors), picked);
+  CHECK(picked == pick_list{1, 2, 0});
+}
+
 TEST_CASE("mmr: picks are a subset, not the old order again") {
   // Of 40 items in four tight groups, four picks are one of each: most of the input is left out.
   funnel::random_generator bits(3);

@@ -27,6 +27,9 @@ struct as_text {
 static_assert(funnel::PairSimilarity<smallest_similarity>);
 static_assert(funnel::PairSimilarity<cosine_similarity<float>>);
 static_assert(funnel::PairSimilarity<tag_similarity>);
+static_assert(!funnel::SizedSimilarity<smallest_similarity>);
+static_assert(funnel::SizedSimilarity<cosine_similarity<float>>);
+static_assert(funnel::SizedSimilarity<tag_similarity>);
 static_assert(!funnel::PairSimilarity<of_one_item>);
 static_assert(!funnel::PairSimilarity<as_text>);
 static_assert(!funnel::PairSimilarity<funnel::matrix<float>>);
@@ -39,12 +42,12 @@ TEST_CASE("cosine_similarity: worked example") {
   vectors(1, 1) = 4;
   vectors(2, 0) = -5;
   const cosine_similarity plain(vectors);
-  CHECK(tolerance::within(plain(0, 1), .6, tolerance::elementwise<double>(.6)));
+  CHECK(plain(0, 1) == static_cast<double>(.6f));  // rounded once to float
   CHECK(plain(0, 2) == -1);
   CHECK(plain(0, 3) == 0);
   CHECK(plain(3, 3) == 1);
   const cosine_similarity mapped(vectors.view(), funnel::cosine_range::zero_to_one);
-  CHECK(tolerance::within(mapped(0, 1), .8, tolerance::elementwise<double>(.8)));
+  CHECK(mapped(0, 1) == (1 + static_cast<double>(.6f)) / 2);
   CHECK(mapped(0, 2) == 0);
   CHECK(mapped(0, 3) == .5);
   CHECK(mapped(3, 3) == 1);
@@ -61,9 +64,8 @@ TEMPLATE_TEST_CASE(
     const cosine_similarity<T> similarity(vectors);
     for (std::size_t i = 0; i < 6; ++i)
       for (std::size_t j = 0; j < 6; ++j) {
-        CHECK(tolerance::within(similarity(i, j), table(i, j), tolerance::reduction<double>(d, 4)));
-        CHECK(tolerance::within(similarity(i, j), similarity(j, i),
-                                tolerance::reduction<double>(d, 4)));
+        CHECK(similarity(i, j) == static_cast<double>(static_cast<float>(table(i, j))));
+        CHECK(similarity(i, j) == similarity(j, i));
       }
     const double before = similarity(0, 1);
     for (T& value : vectors.row(0)) value *= 1024;
@@ -80,10 +82,63 @@ TEST_CASE(
   vectors(2, 0) = std::numeric_limits<float>::infinity();
   vectors(3, 1) = std::numeric_limits<float>::quiet_NaN();
   const cosine_similarity similarity(vectors);
-  CHECK(tolerance::within(similarity(0, 1), std::sqrt(.5), tolerance::iterative<double>(1, 1)));
+  CHECK(similarity(0, 1) == static_cast<double>(std::sqrt(.5f)));
   for (std::size_t i = 0; i < 2; ++i)
     for (std::size_t j = 2; j < 4; ++j) CHECK(similarity(i, j) == 0);
   CHECK(similarity(2, 3) == 0);
+}
+
+TEST_CASE("cosine_similarity: vectors at the ends of the number line") {
+  // Lengths from 5e-324 to 1e308: all of one direction, but for the last two, at right angles to all
+  // others and turned by 45 degrees.
+  const std::vector<double> sizes{1, 1e160, -1e160, 1e-200, 5e-324, 1e-310, 1.7e308, 1e140, 1e-140};
+  const std::size_t n = sizes.size();
+  funnel::matrix<double> vectors(n + 2, 2);
+  for (std::size_t i = 0; i < n; ++i) vectors(i, 0) = sizes[i];
+  vectors(n, 1) = 1e200;
+  vectors(n + 1, 0) = vectors(n + 1, 1) = 3e-300;
+  const cosine_similarity<double> similarity(vectors);
+  for (std::size_t i = 0; i < n; ++i) {
+    CAPTURE(sizes[i]);
+    for (std::size_t j = 0; j < n; ++j)
+      CHECK(similarity(i, j) == ((sizes[i] > 0) == (sizes[j] > 0) ? 1 : -1));
+    CHECK(similarity(i, n) == 0);
+    CHECK(similarity(i, n + 1) == (sizes[i] > 0 ? 1 : -1) * static_cast<double>(std::sqrt(.5f)));
+  }
+  // Huge and tiny values in one vector.
+  funnel::matrix<double> mixed(3, 2);
+  mixed(0, 0) = 1e200;
+  mixed(0, 1) = 1e-200;
+  mixed(1, 1) = 4;
+  mixed(2, 0) = 1e-250;
+  const cosine_similarity<double> of_mixed(mixed);
+  CHECK(of_mixed(0, 1) == 0);  // 1e-400
+  CHECK(of_mixed(0, 2) == 1);
+
+  funnel::matrix<float> small(3, 2);
+  small(0, 0) = std::numeric_limits<float>::denorm_min();
+  small(1, 0) = std::numeric_limits<float>::max();
+  small(2, 0) = small(2, 1) = -std::numeric_limits<float>::denorm_min();
+  const cosine_similarity<float> of_small(small);
+  CHECK(of_small(0, 1) == 1);
+  CHECK(of_small(1, 2) == -static_cast<double>(std::sqrt(.5f)));
+}
+
+TEST_CASE("cosine_similarity: scaled copies are equally alike to any other, to the bit") {
+  funnel::random_generator bits(3);
+  for (int round = 0; round < 200; ++round) {
+    const std::size_t d = 1 + funnel::uniform_below(bits, 70);
+    auto vectors = random_vectors<float>(bits, 4, d, 4, 0);
+    for (std::size_t f = 0; f < d; ++f) {
+      vectors(0, f) = static_cast<float>(static_cast<int>(100 * vectors(0, f)));
+      vectors(1, f) = 3 * vectors(0, f);
+      vectors(2, f) = -7 * vectors(0, f);
+    }
+    const cosine_similarity<float> similarity(vectors);
+    if (!(similarity(0, 1) == 1)) continue;  // no direction
+    CHECK(similarity(0, 3) == similarity(1, 3));
+    CHECK(similarity(0, 3) == -similarity(2, 3));
+  }
 }
 
 TEST_CASE("tag_similarity: worked example") {

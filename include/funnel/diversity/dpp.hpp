@@ -59,16 +59,51 @@ template <class T, class Volume>
 std::size_t pick_by_volume(std::span<const T> relevance, std::span<std::size_t> picked,
                            const dpp_options& options, bool* taken, arena& scratch,
                            Volume&& volume) {
-  constexpr double log_of_none = -1e9;  // so low that it loses, so high that relevance still orders
   const double weight = options.relevance_weight;
   return pick_greedily(
       relevance, picked, options, taken, scratch,
       [&](std::size_t i) {
-        const double left = volume[i];
-        return weight * static_cast<double>(relevance[i]) +
-               (1 - weight) * (left > options.epsilon ? std::log(left) : log_of_none);
+        return volume_score(weight * static_cast<double>(relevance[i]), 1 - weight, volume[i],
+                            options.epsilon);
       },
       [&](std::size_t j, const bool* before) { volume.add(j, before); });
+}
+
+/// `dpp` by the rows of a matrix.
+template <class Arch, class R, class T>
+std::size_t dpp_of_vectors(std::span<const R> relevance, matrix_view<const T> vectors,
+                           std::span<std::size_t> picked, const dpp_options& options, bool* taken,
+                           arena& scratch, scan how = scan::adaptive) {
+  if (options.relevance_weight == 1)
+    return pick_by_relevance(relevance, picked, options, taken, scratch);
+  const std::size_t k = picked.size();
+  const std::size_t window = sliding_window(options.window, k);
+  ranked_units<Arch, R, T> items(relevance, vectors, scratch);
+  volume_bound<Arch, R, T> bound(items, options, window > 0, window > 0 ? window : k, scratch);
+  return pick_lazily<Arch>(relevance, picked, options, taken, scratch, items, bound, how);
+}
+
+/// `dpp` by any similarity.
+template <class R, class Similarity>
+std::size_t dpp_of_pairs(std::span<const R> relevance, const Similarity& similarity,
+                         std::span<std::size_t> picked, const dpp_options& options, bool* taken,
+                         arena& scratch) {
+  if (options.relevance_weight == 1)
+    return pick_by_relevance(relevance, picked, options, taken, scratch);
+  const std::size_t n = relevance.size();
+  const std::size_t k = picked.size();
+  double* diagonal = scratch.allocate<double>(n);
+  for (std::size_t i = 0; i < n; ++i)
+    diagonal[i] = finite_or_zero(static_cast<double>(similarity(i, i))) + options.jitter;
+  const auto fill_row = [&](std::size_t j, const bool* before, double* row) {
+    fill_similarities(similarity, j, before, n, row);
+  };
+  const std::size_t window = sliding_window(options.window, k);
+  if (window == 0)
+    return pick_by_volume(relevance, picked, options, taken, scratch,
+                          cholesky_volume(n, fill_row, diagonal, k, options.epsilon, scratch));
+  return pick_by_volume(relevance, picked, options, taken, scratch,
+                        window_volume(n, fill_row, diagonal, window, options.epsilon, scratch));
 }
 
 }  // namespace detail
@@ -102,26 +137,17 @@ std::size_t pick_by_volume(std::span<const T> relevance, std::span<std::size_t> 
 template <class T = float, PairSimilarity Similarity>
 std::size_t dpp(std::span<const std::type_identity_t<T>> relevance, const Similarity& similarity,
                 std::span<std::size_t> picked, const dpp_options& options, arena& scratch) {
-  const std::size_t n = relevance.size();
-  const std::size_t k = picked.size();
   const std::span<const T> values = relevance;
-  bool* taken = detail::check_dpp(n, picked, options, scratch);
-  if (options.relevance_weight == 1)
-    return detail::pick_by_relevance(values, picked, options, taken, scratch);
-  double* diagonal = scratch.allocate<double>(n);
-  for (std::size_t i = 0; i < n; ++i)
-    diagonal[i] = detail::finite_or_zero(static_cast<double>(similarity(i, i))) + options.jitter;
-  const auto fill_row = [&](std::size_t j, const bool* before, double* row) {
-    detail::fill_similarities(similarity, j, before, n, row);
-  };
-  const std::size_t window = detail::sliding_window(options.window, k);
-  if (window == 0)
-    return detail::pick_by_volume(
-        values, picked, options, taken, scratch,
-        detail::cholesky_volume(n, fill_row, diagonal, k, options.epsilon, scratch));
-  return detail::pick_by_volume(
-      values, picked, options, taken, scratch,
-      detail::window_volume(n, fill_row, diagonal, window, options.epsilon, scratch));
+  bool* taken = detail::check_dpp(relevance.size(), picked, options, scratch);
+  detail::check_similarity("funnel::dpp", relevance.size(), similarity);
+  if constexpr (detail::is_cosine_similarity<Similarity>) {
+    dpp_options by_vectors = options;
+    by_vectors.range = similarity.range();
+    return detail::dpp_of_vectors<default_arch>(values, similarity.vectors(), picked, by_vectors,
+                                                taken, scratch);
+  } else {
+    return detail::dpp_of_pairs(values, similarity, picked, options, taken, scratch);
+  }
 }
 
 template <class T = float, PairSimilarity Similarity>
@@ -148,18 +174,12 @@ template <class T = float, class Arch = default_arch>
 std::size_t dpp(std::span<const std::type_identity_t<T>> relevance,
                 matrix_view<const std::type_identity_t<T>> vectors, std::span<std::size_t> picked,
                 const dpp_options& options, arena& scratch) {
-  const std::size_t n = relevance.size();
-  const std::size_t k = picked.size();
   const std::span<const T> values = relevance;
-  bool* taken = detail::check_dpp(n, picked, options, scratch);
-  if (vectors.rows() != n)
-    detail::fail("funnel::dpp: vectors has ", vectors.rows(), " rows for ", n, " items");
-  if (options.relevance_weight == 1)
-    return detail::pick_by_relevance(values, picked, options, taken, scratch);
-  const std::size_t window = detail::sliding_window(options.window, k);
-  detail::ranked_units<Arch, T, float> items(values, vectors, scratch);
-  detail::volume_bound<Arch, T> bound(items, options, window > 0, window > 0 ? window : k, scratch);
-  return detail::pick_lazily<Arch>(values, picked, options, taken, scratch, items, bound);
+  bool* taken = detail::check_dpp(relevance.size(), picked, options, scratch);
+  if (vectors.rows() != relevance.size())
+    detail::fail("funnel::dpp: vectors has ", vectors.rows(), " rows for ", relevance.size(),
+                 " items");
+  return detail::dpp_of_vectors<Arch>(values, vectors, picked, options, taken, scratch);
 }
 
 template <class T = float, class Arch = default_arch>

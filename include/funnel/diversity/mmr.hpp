@@ -36,21 +36,41 @@ struct mmr_options {
 
 namespace detail {
 
-template <class T, class Sum, class FillRow>
-std::size_t mmr(std::span<const T> relevance, std::span<std::size_t> picked,
-                const mmr_options& options, bool* taken, arena& scratch, const FillRow& fill_row) {
+inline bool* check_mmr(std::size_t n, std::span<const std::size_t> picked,
+                       const mmr_options& options, arena& scratch) {
+  return mark_given("funnel::mmr", n, picked, options, scratch);
+}
+
+/// `mmr` by the rows of a matrix.
+template <class Arch, class R, class T>
+std::size_t mmr_of_vectors(std::span<const R> relevance, matrix_view<const T> vectors,
+                           std::span<std::size_t> picked, const mmr_options& options, bool* taken,
+                           arena& scratch, scan how = scan::adaptive) {
   const double weight = options.relevance_weight;
   if (weight == 1) return pick_by_relevance(relevance, picked, options, taken, scratch);
-  shown_maxima<Sum> likeness(relevance.size(), sliding_window(options.window, picked.size()),
-                             scratch);
+  const std::size_t window = sliding_window(options.window, picked.size());
+  ranked_units<Arch, R, T> items(relevance, vectors, scratch);
+  likeness_bound<Arch, R, T> bound(items, weight, options.range, window > 0,
+                                   window > 0 ? window : picked.size(), scratch);
+  return pick_lazily<Arch>(relevance, picked, options, taken, scratch, items, bound, how);
+}
+
+/// `mmr` by any similarity.
+template <class R, class Similarity>
+std::size_t mmr_of_pairs(std::span<const R> relevance, const Similarity& similarity,
+                         std::span<std::size_t> picked, const mmr_options& options, bool* taken,
+                         arena& scratch) {
+  const double weight = options.relevance_weight;
+  if (weight == 1) return pick_by_relevance(relevance, picked, options, taken, scratch);
+  const std::size_t n = relevance.size();
+  shown_maxima<double> likeness(n, sliding_window(options.window, picked.size()), scratch);
   return pick_greedily(
       relevance, picked, options, taken, scratch,
       [&](std::size_t i) {
-        return weight * static_cast<double>(relevance[i]) -
-               (1 - weight) * static_cast<double>(likeness[i]);
+        return estimate{weight * static_cast<double>(relevance[i]) - (1 - weight) * likeness[i]};
       },
       [&](std::size_t j, const bool* before) {
-        fill_row(j, before, likeness.next_row());
+        fill_similarities(similarity, j, before, n, likeness.next_row());
         likeness.add();
       });
 }
@@ -81,12 +101,17 @@ std::size_t mmr(std::span<const T> relevance, std::span<std::size_t> picked,
 template <class T = float, PairSimilarity Similarity>
 std::size_t mmr(std::span<const std::type_identity_t<T>> relevance, const Similarity& similarity,
                 std::span<std::size_t> picked, const mmr_options& options, arena& scratch) {
-  bool* taken = detail::mark_given("funnel::mmr", relevance.size(), picked, options, scratch);
-  return detail::mmr<T, double>(relevance, picked, options, taken, scratch,
-                                [&](std::size_t j, const bool* before, double* row) {
-                                  detail::fill_similarities(similarity, j, before, relevance.size(),
-                                                            row);
-                                });
+  const std::span<const T> values = relevance;
+  bool* taken = detail::check_mmr(relevance.size(), picked, options, scratch);
+  detail::check_similarity("funnel::mmr", relevance.size(), similarity);
+  if constexpr (detail::is_cosine_similarity<Similarity>) {
+    mmr_options by_vectors = options;
+    by_vectors.range = similarity.range();
+    return detail::mmr_of_vectors<default_arch>(values, similarity.vectors(), picked, by_vectors,
+                                                taken, scratch);
+  } else {
+    return detail::mmr_of_pairs(values, similarity, picked, options, taken, scratch);
+  }
 }
 
 template <class T = float, PairSimilarity Similarity>
@@ -111,18 +136,12 @@ template <class T = float, class Arch = default_arch>
 std::size_t mmr(std::span<const std::type_identity_t<T>> relevance,
                 matrix_view<const std::type_identity_t<T>> vectors, std::span<std::size_t> picked,
                 const mmr_options& options, arena& scratch) {
-  bool* taken = detail::mark_given("funnel::mmr", relevance.size(), picked, options, scratch);
+  const std::span<const T> values = relevance;
+  bool* taken = detail::check_mmr(relevance.size(), picked, options, scratch);
   if (vectors.rows() != relevance.size())
     detail::fail("funnel::mmr: vectors has ", vectors.rows(), " rows for ", relevance.size(),
                  " items");
-  const std::span<const T> values = relevance;
-  const double weight = options.relevance_weight;
-  if (weight == 1) return detail::pick_by_relevance(values, picked, options, taken, scratch);
-  const std::size_t window = detail::sliding_window(options.window, picked.size());
-  detail::ranked_units<Arch, T, T> items(values, vectors, scratch);
-  detail::likeness_bound<Arch, T> bound(items, weight, options.range, window > 0,
-                                        window > 0 ? window : picked.size(), scratch);
-  return detail::pick_lazily<Arch>(values, picked, options, taken, scratch, items, bound);
+  return detail::mmr_of_vectors<Arch>(values, vectors, picked, options, taken, scratch);
 }
 
 template <class T = float, class Arch = default_arch>

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/cosine.hpp>
+#include <funnel/core/error.hpp>
 #include <funnel/core/ids.hpp>
 #include <funnel/core/matrix.hpp>
 
-#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <limits>
 #include <span>
+#include <string_view>
 #include <type_traits>
 #include <vector>
 
@@ -20,41 +22,6 @@ concept MatrixLike = requires(const M& values) {
   values.rows();
   values.cols();
 };
-
-/// The sum of N values, a power of 2, by halves.
-template <std::size_t N>
-double sum_of(const double* values) {
-  if constexpr (N == 1) {
-    return values[0];
-  } else {
-    double sums[N / 2];
-    for (std::size_t i = 0; i < N / 2; ++i) sums[i] = values[i] + values[i + N / 2];
-    return sum_of<N / 2>(sums);
-  }
-}
-
-/// The sum of squares in double, added up in an order that depends on the size alone.
-template <class T>
-double sum_of_squares(std::span<const T> row) {
-  constexpr std::size_t width = 16;  // independent sums, which a compiler turns into SIMD lanes
-  double lanes[width] = {};
-  std::size_t f = 0;
-  for (; f + width <= row.size(); f += width)
-    for (std::size_t lane = 0; lane < width; ++lane) {
-      const double value = static_cast<double>(row[f + lane]);
-      lanes[lane] += value * value;
-    }
-  double rest = 0;
-  for (; f < row.size(); ++f) rest += static_cast<double>(row[f]) * static_cast<double>(row[f]);
-  return sum_of<width>(lanes) + rest;
-}
-
-/// 1 / |row|; 0 where the row is zero or not finite.
-template <class T>
-double inverse_norm(std::span<const T> row) {
-  const double inverse = 1 / std::sqrt(sum_of_squares(row));
-  return std::isfinite(inverse) ? inverse : 0;
-}
 
 }  // namespace detail
 
@@ -69,6 +36,26 @@ concept PairSimilarity =
   { similarity(i, j) } -> std::convertible_to<double>;
 };
 
+/// A similarity that says how many items it knows: `size()` of them, at positions below that. Optional:
+/// `mmr` and `dpp` ask it, and refuse one that knows fewer items than they have to rank.
+template <class F>
+concept SizedSimilarity = PairSimilarity<F> && requires(const F& similarity) {
+  { similarity.size() } -> std::convertible_to<std::size_t>;
+};
+
+namespace detail {
+
+/// Throws where a similarity that knows its size would be asked for items it does not have.
+template <class Similarity>
+void check_similarity(std::string_view function, std::size_t n, const Similarity& similarity) {
+  if constexpr (SizedSimilarity<Similarity>)
+    if (static_cast<std::size_t>(similarity.size()) < n)
+      fail(function, ": similarity knows ", static_cast<std::size_t>(similarity.size()),
+           " items, expected ", n, " as in relevance");
+}
+
+}  // namespace detail
+
 /// Where a cosine is put: as it is, or mapped to (1 + cosine) / 2.
 enum class cosine_range { minus_one_to_one, zero_to_one };
 
@@ -76,40 +63,45 @@ enum class cosine_range { minus_one_to_one, zero_to_one };
 ///
 ///     similarity(i, j) = <v_i, v_j> / (|v_i| |v_j|),  similarity(i, i) = 1
 ///
-/// Shapes      vectors [n, d]; they are looked at, not copied, and must outlive this object.
+/// `mmr` and `dpp` look at the vectors of one that they are given, and so pick the same items as with
+/// the vectors themselves, at the same cost.
+///
+/// Shapes      vectors [n, d], of any length; they are looked at, not copied, and must outlive this
+///             object. i and j below size(), which is n.
 /// Units       `range` chooses [-1, 1], or [0, 1] by (1 + cosine) / 2; both give positive
 ///             semi-definite matrices. Content vectors suit, those of two-tower retrieval do not.
-/// Cost        O(n d) once, n doubles; a call is O(d).
-/// Numerics    sums in double. A vector that is zero, or has a value that is not finite, has
-///             cosine 0 with every other.
-/// Source      formulas item 75.
+/// Cost        O(n d) once, 2 n doubles; a call is O(d).
+/// Numerics    the cosine is computed in double and rounded once to float, so that vectors of one
+///             direction are equally alike to any other; the same for (i, j) and (j, i), and with
+///             float vectors the same bits on every instruction set. A vector that is zero, or has a
+///             value that is not finite, has cosine 0 with every other.
+/// Source      Salton and McGill 1983.
 template <class T>
 class cosine_similarity {
  public:
   explicit cosine_similarity(matrix_view<const T> vectors,
                              cosine_range range = cosine_range::minus_one_to_one)
-      : vectors_(vectors), range_(range), inverse_norms_(vectors.rows()) {
+      : vectors_(vectors), range_(range), scales_(vectors.rows()) {
     for (std::size_t i = 0; i < vectors.rows(); ++i)
-      inverse_norms_[i] = detail::inverse_norm(vectors.row(i));
+      scales_[i] = detail::unit_scale_of(vectors.row(i));
   }
 
   double operator()(std::size_t i, std::size_t j) const {
     if (i == j) return 1;
-    double cosine = 0;
-    if (inverse_norms_[i] > 0 && inverse_norms_[j] > 0) {
-      const std::span<const T> a = vectors_.row(i);
-      const std::span<const T> b = vectors_.row(j);
-      for (std::size_t f = 0; f < a.size(); ++f)
-        cosine += static_cast<double>(a[f]) * inverse_norms_[i] * static_cast<double>(b[f]);
-      cosine *= inverse_norms_[j];
-    }
+    const double cosine = static_cast<double>(
+        detail::likeness(vectors_.row(i), scales_[i], vectors_.row(j), scales_[j]));
     return range_ == cosine_range::zero_to_one ? (1 + cosine) / 2 : cosine;
   }
+
+  /// How many items there are.
+  std::size_t size() const { return vectors_.rows(); }
+  matrix_view<const T> vectors() const { return vectors_; }
+  cosine_range range() const { return range_; }
 
  private:
   matrix_view<const T> vectors_;
   cosine_range range_;
-  std::vector<double> inverse_norms_;
+  std::vector<detail::unit_scale> scales_;
 };
 
 template <class T, class... Range>
@@ -117,12 +109,21 @@ cosine_similarity(matrix_view<T>, Range...) -> cosine_similarity<std::remove_con
 template <class T, class... Range>
 cosine_similarity(const matrix<T>&, Range...) -> cosine_similarity<T>;
 
+namespace detail {
+
+template <class F>
+inline constexpr bool is_cosine_similarity = false;
+template <class T>
+inline constexpr bool is_cosine_similarity<cosine_similarity<T>> = true;
+
+}  // namespace detail
+
 /// Likeness by tags: the weights of the levels at which two items carry the same tag.
 ///
 ///     similarity(i, j) = sum_l weights[l] * [tags(i, l) = tags(j, l)]
 ///
 /// Shapes      tags [n, L], say level-1 category, level-2 category and brand; weights [L]. Both are
-///             looked at, not copied, and must outlive this object.
+///             looked at, not copied, and must outlive this object. i and j below size(), which is n.
 /// Units       weights that sum to 1 give a similarity in [0, 1].
 /// Errors      std::invalid_argument if the weights are not L finite numbers >= 0.
 /// Cost        a call is O(L).
@@ -153,6 +154,9 @@ class tag_similarity {
         shared += static_cast<double>(weights_[level]);
     return shared;
   }
+
+  /// How many items there are.
+  std::size_t size() const { return tags_.rows(); }
 
  private:
   matrix_view<const category_id> tags_;

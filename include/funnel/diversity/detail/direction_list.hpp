@@ -10,29 +10,35 @@
 namespace funnel::detail {
 
 /// Directions in the blocks `lane_products_kernel` reads.
-template <class Arch, class S>
+template <class Arch>
 class direction_list {
  public:
   direction_list(std::size_t d, std::size_t capacity, arena& scratch) : d_(d), capacity_(capacity) {
     const std::size_t blocks = (capacity + direction_block - 1) / direction_block;
-    data_ = scratch.allocate<S>(blocks * direction_block * d + direction_slack);
-    rows_ = scratch.allocate<S>(direction_block * d);
+    data_ = scratch.allocate<float>(blocks * direction_block * d + direction_slack);
+    rows_ = scratch.allocate<float>(direction_block * d);
     std::fill_n(data_, blocks * direction_block * d + direction_slack,
-                S(0));  // the kernel may read past the last
-    std::fill_n(rows_, direction_block * d, S(0));
+                0.f);  // the kernel may read past the last
+    std::fill_n(rows_, direction_block * d, 0.f);
   }
 
   std::size_t size() const { return size_; }
   std::size_t capacity() const { return capacity_; }
-  const S* data() const { return data_; }
+  const float* data() const { return data_; }
 
   /// Adds factor * values, [d].
   template <class Value>
   void add(const Value* values, Value factor = 1) {
-    S* to = data_ + size_ / direction_block * direction_block * d_ + size_ % direction_block;
+    float* to = data_ + size_ / direction_block * direction_block * d_ + size_ % direction_block;
     for (std::size_t f = 0; f < d_; ++f)
-      to[f * direction_block] = static_cast<S>(values[f] * factor);
+      to[f * direction_block] = static_cast<float>(values[f] * factor);
     ++size_;
+  }
+
+  /// Writes direction s, [d].
+  void read(std::size_t s, float* values) const {
+    const float* from = data_ + s / direction_block * direction_block * d_ + s % direction_block;
+    for (std::size_t f = 0; f < d_; ++f) values[f] = from[f * direction_block];
   }
 
   /// Makes it `count` directions, factor * values(s) each.
@@ -41,8 +47,8 @@ class direction_list {
     for (std::size_t begin = 0; begin < count; begin += direction_block) {
       for (std::size_t s = begin; s < std::min(count, begin + direction_block); ++s) {
         const Value* from = values(s);
-        S* row = rows_ + (s - begin) * d_;
-        for (std::size_t f = 0; f < d_; ++f) row[f] = static_cast<S>(from[f] * factor);
+        float* row = rows_ + (s - begin) * d_;
+        for (std::size_t f = 0; f < d_; ++f) row[f] = static_cast<float>(from[f] * factor);
       }
       turn_rows_kernel<direction_block>(Arch{}, rows_, d_, data_ + begin * d_);
     }
@@ -52,8 +58,8 @@ class direction_list {
  private:
   std::size_t d_;
   std::size_t capacity_;
-  S* data_;
-  S* rows_;  // one block before it is turned
+  float* data_;
+  float* rows_;  // one block before it is turned
   std::size_t size_ = 0;
 };
 

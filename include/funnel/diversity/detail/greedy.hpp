@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <span>
 #include <string_view>
@@ -20,6 +21,9 @@ template <class Options>
 bool* mark_given(std::string_view function, std::size_t n, std::span<const std::size_t> picked,
                  const Options& options, arena& scratch) {
   const std::size_t given = options.given;
+  if constexpr (sizeof(std::size_t) > 4)
+    if (n > std::numeric_limits<std::uint32_t>::max())
+      fail(function, ": relevance has ", n, " values, expected fewer than 2^32");
   if (picked.size() > n) fail(function, ": picked has ", picked.size(), " slots for ", n, " items");
   if (!(options.relevance_weight >= 0 && options.relevance_weight <= 1))
     fail(function, ": relevance_weight should be in [0, 1], got ", options.relevance_weight);
@@ -37,8 +41,28 @@ bool* mark_given(std::string_view function, std::size_t n, std::span<const std::
   return taken;
 }
 
-/// Scores are equal that differ by less than this, relative to the larger of 1 and the best.
-inline constexpr double score_tie = 1e-12;
+/// A score and how far from it the true one may be.
+struct estimate {
+  double score;
+  double slack = 0;
+
+  /// Scores that differ by less than this, relative to 1 or to a larger score, are equal.
+  static constexpr double tie = 1e-12;
+  /// What another must reach to be equal to this one or better.
+  double low() const {
+    return score - slack - tie * std::clamp(std::abs(score), 1., 1e300);  // of infinity, infinity
+  }
+  double high() const { return score + slack; }
+};
+
+/// What a d^2 scores in `dpp`: ln d^2, or -1e9 where it counts as none. So little of it can be
+/// rounding: then items whose scores differ by less are equal.
+inline estimate volume_score(double base, double weight, double left, double epsilon) {
+  constexpr double log_of_none = -1e9;  // so low that it loses, so high that relevance still orders
+  constexpr double rounding = 1e-14;
+  if (!(left > epsilon)) return {base + weight * log_of_none};
+  return {base + weight * std::log(left), weight * std::min(rounding / left, .5)};
+}
 
 /// The window, or 0 where it reaches back over everything that k picks can look back at.
 inline std::size_t sliding_window(std::size_t window, std::size_t k) {
@@ -49,8 +73,9 @@ inline std::size_t sliding_window(std::size_t window, std::size_t k) {
 /// `show(j, taken)` tells of a pick that later scores depend on. Returns how many slots are filled:
 /// all, unless a hard rule forbids every item that is left.
 ///
-/// Scores that differ by less than rounding are equal: those within 1e-12 of the best go by
-/// relevance, then by position. Items whose relevance is not finite come last, by position.
+/// `score` gives an `estimate`. Scores that differ by less than rounding are equal: those that reach
+/// the low() of the best go by relevance, then by position. Items whose relevance is not finite come
+/// last, by position.
 template <class T, class Options, class Score, class Show>
 std::size_t pick_greedily(std::span<const T> relevance, std::span<std::size_t> picked,
                           const Options& options, bool* taken, arena& scratch, const Score& score,
@@ -66,20 +91,24 @@ std::size_t pick_greedily(std::span<const T> relevance, std::span<std::size_t> p
     show(picked[t], taken);
   }
   slate page(options.rules, n, k, scratch);
-  double* scores = scratch.allocate<double>(n);
+  double* high = scratch.allocate<double>(n);
   for (std::size_t t = options.given; t < k; ++t) {
     const bool* admitted = page.admit(picked.first(t), taken);
     if (admitted == nullptr) return t;
-    double best = none;
+    double enough = none;
+    bool found = false;
     for (std::size_t i = 0; i < n; ++i) {
-      scores[i] = admitted[i] && std::isfinite(relevance[i]) ? score(i) : none;
-      best = std::max(best, scores[i]);
+      high[i] = none;
+      if (!admitted[i] || !std::isfinite(relevance[i])) continue;
+      const estimate of_item = score(i);
+      high[i] = of_item.high();
+      enough = std::max(enough, of_item.low());
+      found = true;
     }
     std::size_t pick = n;
-    if (std::isfinite(best)) {
-      const double enough = best - score_tie * std::max(1.0, std::abs(best));
+    if (found) {
       for (std::size_t i = 0; i < n; ++i)
-        if (scores[i] >= enough && (pick == n || relevance[i] > relevance[pick])) pick = i;
+        if (high[i] >= enough && (pick == n || relevance[i] > relevance[pick])) pick = i;
     } else {
       pick = static_cast<std::size_t>(std::find(admitted, admitted + n, true) - admitted);
     }
@@ -97,7 +126,7 @@ std::size_t pick_by_relevance(std::span<const T> relevance, std::span<std::size_
   if (!options.rules.empty())
     return pick_greedily(
         relevance, picked, options, taken, scratch,
-        [&](std::size_t i) { return static_cast<double>(relevance[i]); },
+        [&](std::size_t i) { return estimate{static_cast<double>(relevance[i])}; },
         [](std::size_t, const bool*) {});
   const std::size_t n = relevance.size();
   std::size_t* left = scratch.allocate<std::size_t>(n);

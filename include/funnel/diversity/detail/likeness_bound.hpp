@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/core/arena.hpp>
+#include <funnel/core/cosine.hpp>
 #include <funnel/diversity/detail/direction_list.hpp>
 #include <funnel/diversity/detail/ranked_units.hpp>
 #include <funnel/diversity/similarity.hpp>
@@ -9,73 +10,124 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <limits>
 
 namespace funnel::detail {
 
 /// What `mmr` may score an item, for `lazy_greedy`: the directions are the picks, the state is
-/// the largest cosine, negated.
-template <class Arch, class T>
+/// the largest cosine, negated, in float.
+template <class Arch, class R, class T>
 class likeness_bound {
  public:
-  using value = T;
-  using units = ranked_units<Arch, T, T>;
+  using units = ranked_units<Arch, R, T>;
+  using p = pack<Arch, float>;
 
   /// `capacity` is the window, or without one the number of picks.
   likeness_bound(const units& items, double weight, cosine_range range, bool sliding,
                  std::size_t capacity, arena& scratch)
       : units_(items), list_(items.cols(), capacity, scratch), sliding_(sliding),
-        unit_(scratch.allocate<T>(items.cols())), of_likeness_(1 - weight), range_(range) {
-    constexpr double eps = static_cast<double>(std::numeric_limits<T>::epsilon());
+        recent_(scratch.allocate<float>((sliding ? capacity : 1) * items.cols())),
+        shown_items_(scratch.allocate<shown_item>(capacity)), of_likeness_(1 - weight),
+        range_(range), doubt_(product_doubt(items.cols())) {
     const double slope = range == cosine_range::zero_to_one ? of_likeness_ / 2 : of_likeness_;
-    slope_ = static_cast<T>(slope);
-    shift_ = static_cast<T>(slope - of_likeness_ + 16 * eps);
-    least_ = static_cast<T>(-1 - eps * static_cast<double>(items.cols() + 8));
-    if (sliding) recent_ = scratch.allocate<T>(capacity * items.cols());
+    slope_ = static_cast<float>(slope);
+    slack_ = slope * doubt_ * 1.001;
+    shift_ = static_cast<float>(slope - of_likeness_ + slack_ + 16 * float_epsilon);
+    most_ = static_cast<float>(1 + doubt_);
+    if (!sliding) {
+      likeness_ = scratch.allocate<float>(items.groups() * units::width);
+      counted_ = scratch.allocate<std::size_t>(items.groups() * units::width);
+    }
   }
 
-  using p = pack<Arch, T>;
   std::size_t count() const { return list_.size(); }
-  const T* directions() const { return list_.data(); }
+  const direction_list<Arch>& directions() const { return list_; }
   bool nested() const { return true; }
+  bool steep() const { return false; }
   bool spanned() const { return false; }
   bool exhausted(std::size_t) const { return false; }
+  void begin(std::size_t g) {
+    if (!sliding_) std::fill_n(counted_ + g * units::width, units::width, std::size_t{0});
+  }
 
-  p start() const { return p(-least_); }
+  p start() const { return p(most_); }
   p fold(const p& state, const p& product, std::size_t) const { return min(state, -product); }
+  /// The states of `Groups` groups from the cosines with the picks in view, [Groups][stride].
+  template <std::size_t Groups>
+  void fold_cosines(const float* cosines, std::size_t stride, std::size_t in_view,
+                    p* states) const {
+    std::fill_n(states, Groups, start());
+    for (std::size_t u = 0; u < in_view; ++u)
+      for (std::size_t g = 0; g < Groups; ++g)
+        states[g] = min(states[g], -p::load_unaligned(cosines + g * stride + u * p::size));
+  }
+  /// For a group about as many operations as these.
+  static constexpr std::size_t cost_of_bound = 8;
+  std::size_t cost_of_folding(std::size_t in_view) const { return 2 * in_view; }
   p bound(const p& base, const p& state) const { return (base + p(shift_)) + p(slope_) * state; }
-  double score(std::size_t, T least, double base) const {
-    const double cosine = -static_cast<double>(least);
-    return base - of_likeness_ * (range_ == cosine_range::zero_to_one ? (1 + cosine) / 2 : cosine);
+
+  static constexpr bool exact = false;
+  estimate score(std::size_t, float least, double base) const {
+    return {of(base, -static_cast<double>(least)), slack_};
+  }
+  double exact_score(std::size_t place, double base) {
+    const std::size_t count = sliding_ ? std::min(shown_, list_.capacity()) : shown_;
+    std::size_t s = sliding_ ? 0 : counted_[place];
+    float largest = s == 0 ? -1 : likeness_[place];
+    for (; s < count; ++s)
+      largest =
+          std::max(largest, units_.likeness_to(place, shown_items_[s].item, shown_items_[s].scale));
+    if (!sliding_) {
+      likeness_[place] = largest;
+      counted_[place] = count;
+    }
+    return of(base, static_cast<double>(largest));
   }
 
   void show(std::size_t item) {
-    if (!sliding_) {
-      units_.read(item, unit_);
-      list_.add(unit_);
-      return;
-    }
     const std::size_t d = units_.cols();
     const std::size_t capacity = list_.capacity();
-    units_.read(item, recent_ + shown_ % capacity * d);
+    const std::size_t slot = sliding_ ? shown_ % capacity : 0;
+    units_.read(item, recent_ + slot * d);
+    shown_items_[shown_ % capacity] = {item, units_.scale_of(item)};
     ++shown_;
-    list_.template assign<T>(std::min(shown_, capacity), [&](std::size_t s) {
-      return recent_ + (shown_ - 1 - s) % capacity * d;
-    });
+    if (!sliding_)
+      list_.add(recent_);
+    else
+      list_.template assign<float>(std::min(shown_, capacity), [&](std::size_t s) {
+        return recent_ + (shown_ - 1 - s) % capacity * d;
+      });
   }
 
+  /// With a window: how many picks were shown, and the unit vector of pick t among the last.
+  std::size_t shown() const { return shown_; }
+  const float* unit(std::size_t t) const { return recent_ + t % list_.capacity() * units_.cols(); }
+  void in_order_of_picks() {}
+
  private:
+  struct shown_item {
+    std::size_t item;
+    unit_scale scale;
+  };
+
+  double of(double base, double cosine) const {
+    return base - of_likeness_ * (range_ == cosine_range::zero_to_one ? (1 + cosine) / 2 : cosine);
+  }
+
   const units& units_;
-  direction_list<Arch, T> list_;
+  direction_list<Arch> list_;
   bool sliding_;
-  T* unit_;
-  T* recent_ = nullptr;  // the window's picks
+  float* recent_;  // unit vectors of the window's picks, or of the last pick
+  shown_item* shown_items_;
   std::size_t shown_ = 0;
   double of_likeness_;
   cosine_range range_;
-  T slope_;
-  T shift_;
-  T least_;  // less than any cosine, rounded as it may be
+  double doubt_;  // how wrong a cosine in float may be
+  double slack_ = 0;
+  float slope_ = 0;
+  float shift_ = 0;
+  float most_ = 0;
+  float* likeness_ = nullptr;       // without a window: the largest likeness of the item at a place
+  std::size_t* counted_ = nullptr;  // to as many picks
 };
 
 }  // namespace funnel::detail

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <funnel/core/arena.hpp>
+#include <funnel/core/cosine.hpp>
 #include <funnel/core/matrix.hpp>
-#include <funnel/diversity/similarity.hpp>
 #include <funnel/simd/lane_products.hpp>
 #include <funnel/simd/pack.hpp>
 #include <funnel/simd/prefetch.hpp>
@@ -13,62 +13,80 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
+#include <limits>
 #include <numeric>
 #include <span>
 #include <type_traits>
 
 namespace funnel::detail {
 
+/// An item and a word in the opposite order of its relevance.
+template <class R>
+struct ranked_item {
+  bits_of<R> word;
+  std::uint32_t item;
+};
+
 /// The items of finite relevance, the most relevant first, then by position: a radix sort, whose
-/// time is linear in n. Returns their number; `order` and `spare` hold n.
-template <class T>
-std::size_t rank_by_relevance(std::span<const T> relevance, std::size_t*& order,
-                              std::size_t* spare) {
-  using word = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
+/// time is linear in n. Returns their number; `order`, which then holds them, and `spare` hold n.
+template <class R>
+std::size_t rank_by_relevance(std::span<const R> relevance, ranked_item<R>*& order,
+                              ranked_item<R>* spare) {
+  using word = bits_of<R>;
   constexpr std::size_t digits = sizeof(word);
   constexpr word sign = word(1) << (8 * sizeof(word) - 1);
-  // Words in the opposite order of the numbers; adding 0 makes one number of the two zeros.
-  const auto word_of = [&](std::size_t i) {
-    const word bits = std::bit_cast<word>(relevance[i] + T(0));
-    return (bits & sign) != 0 ? bits : static_cast<word>(~bits & ~sign);
-  };
-  std::size_t starts[digits][257] = {};
+  std::uint32_t starts[digits][256] = {};
   std::size_t count = 0;
   for (std::size_t i = 0; i < relevance.size(); ++i) {
     if (!std::isfinite(relevance[i])) continue;
-    order[count++] = i;
-    const word w = word_of(i);
-    for (std::size_t digit = 0; digit < digits; ++digit)
-      ++starts[digit][((w >> (8 * digit)) & 255) + 1];
+    // Adding 0 makes one number of the two zeros.
+    const word bits = std::bit_cast<word>(relevance[i] + R(0));
+    const word w = (bits & sign) != 0 ? bits : static_cast<word>(~bits & ~sign);
+    order[count++] = {w, static_cast<std::uint32_t>(i)};
+    for (std::size_t digit = 0; digit < digits; ++digit) ++starts[digit][(w >> (8 * digit)) & 255];
   }
-  for (std::size_t digit = 0; digit < digits; ++digit) {
-    std::size_t* start = starts[digit];
-    if (std::find(start + 1, start + 257, count) != start + 257) continue;  // one digit for all
-    std::partial_sum(start, start + 257, start);
-    for (std::size_t p = 0; p < count; ++p)
-      spare[start[(word_of(order[p]) >> (8 * digit)) & 255]++] = order[p];
+  for (std::size_t digit = 0; digit < digits && count > 0; ++digit) {
+    std::uint32_t* start = starts[digit];
+    const auto of = [&](const ranked_item<R>& r) { return (r.word >> (8 * digit)) & 255; };
+    if (start[of(order[0])] == count) continue;  // one digit for all
+    std::exclusive_scan(start, start + 256, start, std::uint32_t{0});
+    for (std::size_t p = 0; p < count; ++p) spare[start[of(order[p])]++] = order[p];
     std::swap(order, spare);
   }
   return count;
 }
 
-/// Vectors as unit vectors, the most relevant item first, in groups of as many as a register has
-/// lanes: value f of the items of a group side by side. A group is made when it is first asked for.
+inline constexpr double float_epsilon = static_cast<double>(std::numeric_limits<float>::epsilon());
+
+/// How far the inner product in float of two unit vectors of d values may be from their likeness: a
+/// rounding for each term, some for the vectors, and one for the likeness.
+inline double product_doubt(std::size_t d) {
+  const double of_terms = static_cast<double>(d) * float_epsilon / 2;
+  return of_terms < .1 ? 1.1 * of_terms + 8 * float_epsilon : 4;
+}
+
+/// Vectors as unit vectors in float, the most relevant item first, in groups of as many as a register
+/// has lanes: value f of the items of a group side by side. A group is made when it is first asked
+/// for.
 ///
 /// Rows that are zero or not finite count as u = 0.
-///
-/// `S` is the type of the groups' values.
-template <class Arch, class T, class S>
+template <class Arch, class R, class T>
 class ranked_units {
  public:
-  static constexpr std::size_t width = lanes<Arch, S>;
+  static constexpr std::size_t width = lanes<Arch, float>;
 
-  ranked_units(std::span<const T> relevance, matrix_view<const T> vectors, arena& scratch)
-      : vectors_(vectors), order_(scratch.allocate<std::size_t>(relevance.size())),
-        rows_(scratch.allocate<S>(width * vectors.cols())) {
-    count_ = rank_by_relevance(relevance, order_, scratch.allocate<std::size_t>(relevance.size()));
-    scales_ = scratch.allocate<double>(groups() * width);
-    values_ = scratch.allocate<S>(groups() * width * vectors.cols());
+  ranked_units(std::span<const R> relevance, matrix_view<const T> vectors, arena& scratch)
+      : vectors_(vectors), order_(scratch.allocate<ranked_item<R>>(relevance.size())),
+        rows_(scratch.allocate<float>(width * vectors.cols())),
+        key_weights_(scratch.allocate<std::uint32_t>(vectors.cols())) {
+    count_ =
+        rank_by_relevance(relevance, order_, scratch.allocate<ranked_item<R>>(relevance.size()));
+    scales_ = scratch.allocate<unit_scale>(groups() * width);
+    values_ = scratch.allocate<float>(groups() * width * vectors.cols());
+    std::uint32_t bits = 1;
+    for (std::size_t f = 0; f < vectors.cols(); ++f)
+      key_weights_[f] = (bits = bits * 1664525u + 1013904223u) | 1u;
   }
 
   /// Items of finite relevance.
@@ -76,61 +94,90 @@ class ranked_units {
   std::size_t groups() const { return (count_ + width - 1) / width; }
   std::size_t cols() const { return vectors_.cols(); }
   /// The item at place p.
-  std::size_t item(std::size_t p) const { return order_[p]; }
+  std::size_t item(std::size_t p) const { return order_[p].item; }
 
   /// Makes group g; once.
   void make(std::size_t g) {
     const std::size_t d = cols();
     const std::size_t count = std::min(width, count_ - g * width);
-    std::fill(rows_ + count * d, rows_ + width * d, S(0));
+    std::fill(rows_ + count * d, rows_ + width * d, 0.f);
     const std::size_t ahead = rows_ahead(d * sizeof(T)).near;
     for (std::size_t lane = 0; lane < count; ++lane) {
-      const std::span<const T> row = vectors_.row(order_[g * width + lane]);
+      const std::span<const T> row = vectors_.row(item(g * width + lane));
       // Rows stand in any order, and the next group is mostly made soon.
       const std::size_t later = std::min(g * width + lane + ahead, count_ - 1);
-      prefetch_bytes<false>(vectors_.row(order_[later]).data(), d * sizeof(T));
-      scales_[g * width + lane] = inverse_norm(row);
+      prefetch_bytes<false>(vectors_.row(item(later)).data(), d * sizeof(T));
+      scales_[g * width + lane] = unit_scale_of(row);
       scale(row, scales_[g * width + lane], rows_ + lane * d);
     }
     turn_rows_kernel<width>(Arch{}, rows_, d, values_ + g * width * d);
   }
 
-  /// Group g, [cols()][width], that has been made.
-  const S* group(std::size_t g) const { return values_ + g * width * cols(); }
+  /// Group g, [cols()][width], that has been made; the next follows.
+  const float* group(std::size_t g) const { return values_ + g * width * cols(); }
 
   /// False if the vector at place p, of a group that has been made, counts as 0.
-  bool has_direction(std::size_t p) const { return scales_[p] != 0; }
+  bool has_direction(std::size_t p) const { return scales_[p].has_direction(); }
 
-  /// The unit vector of any item, [cols()]; in S the same bits as in its group.
+  /// A number that is the same for vectors that are, and hardly ever for others.
+  std::uint32_t key(std::size_t p) const {
+    if (!has_direction(p)) return 0;
+    const std::span<const T> row = vectors_.row(item(p));
+    std::uint32_t sum = 0;
+    for (std::size_t f = 0; f < row.size(); ++f) {
+      const auto bits = std::bit_cast<bits_of<T>>(row[f]);
+      if constexpr (sizeof(T) == 8)
+        sum += static_cast<std::uint32_t>(bits ^ (bits >> 32)) * key_weights_[f];
+      else
+        sum += bits * key_weights_[f];
+    }
+    return sum;
+  }
+
+  /// True if the vectors at two places, of groups that have been made, are one to the bit, or both
+  /// count as 0.
+  bool same(std::size_t p, std::size_t q) const {
+    if (!has_direction(p) || !has_direction(q)) return has_direction(p) == has_direction(q);
+    return std::memcmp(vectors_.row(item(p)).data(), vectors_.row(item(q)).data(),
+                       cols() * sizeof(T)) == 0;
+  }
+
+  /// The likeness of the item at place p, of a group that has been made, and any other.
+  float likeness_to(std::size_t p, std::size_t other, const unit_scale& scale_of_other) const {
+    return likeness(vectors_.row(item(p)), scales_[p], vectors_.row(other), scale_of_other);
+  }
+  unit_scale scale_of(std::size_t item) const { return unit_scale_of(vectors_.row(item)); }
+
+  /// The unit vector of any item, [cols()]; in float the same bits as in its group.
   template <class Value>
   void read(std::size_t item, Value* unit) const {
-    scale(vectors_.row(item), inverse_norm(vectors_.row(item)), unit);
+    scale(vectors_.row(item), scale_of(item), unit);
   }
   /// The same of the item at place p of a group that has been made.
   template <class Value>
   void read_made(std::size_t p, Value* unit) const {
-    scale(vectors_.row(order_[p]), scales_[p], unit);
+    scale(vectors_.row(item(p)), scales_[p], unit);
   }
 
  private:
   template <class Value>
-  static void scale(std::span<const T> row, double factor, Value* unit) {
-    const Value in_value = static_cast<Value>(factor);
-    if (factor == 0)  // the row may hold infinities
+  static void scale(std::span<const T> row, const unit_scale& factor, Value* unit) {
+    const Value in_value = static_cast<Value>(factor.inverse);
+    if (!factor.has_direction())  // the row may hold infinities
       std::fill_n(unit, row.size(), Value(0));
-    else if (std::is_same_v<T, Value> && std::isnormal(in_value))
+    else if (std::is_same_v<T, Value> && factor.lift == 1 && std::isnormal(in_value))
       for (std::size_t f = 0; f < row.size(); ++f) unit[f] = static_cast<Value>(row[f]) * in_value;
     else
-      for (std::size_t f = 0; f < row.size(); ++f)
-        unit[f] = static_cast<Value>(static_cast<double>(row[f]) * factor);
+      for (std::size_t f = 0; f < row.size(); ++f) unit[f] = static_cast<Value>(factor(row[f]));
   }
 
   matrix_view<const T> vectors_;
-  std::size_t* order_;
+  ranked_item<R>* order_;
   std::size_t count_ = 0;
-  S* rows_;  // one group before it is turned
-  double* scales_ = nullptr;
-  S* values_ = nullptr;
+  float* rows_;  // one group before it is turned
+  std::uint32_t* key_weights_;
+  unit_scale* scales_ = nullptr;
+  float* values_ = nullptr;
 };
 
 }  // namespace funnel::detail

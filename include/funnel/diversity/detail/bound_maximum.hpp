@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/core/arena.hpp>
+#include <funnel/simd/pack.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+
+namespace funnel::detail {
+
+/// `value`, or a little more in float.
+inline float rounded_up(double value) {
+  constexpr double ulps = 8 * static_cast<double>(std::numeric_limits<float>::epsilon());
+  constexpr double most = static_cast<double>(std::numeric_limits<float>::max());
+  const double more = value + ulps * std::abs(value);
+  return more > most ? std::numeric_limits<float>::infinity()
+                     : static_cast<float>(std::max(more, -most));
+}
+
+/// The largest of many bounds that change one at a time: a tree in which each node is the largest of
+/// 16 below it.
+template <class Arch>
+class bound_maximum {
+ public:
+  static constexpr float none = -std::numeric_limits<float>::infinity();
+
+  bound_maximum(std::size_t count, arena& scratch) {
+    do {
+      count = (count / block + 1) * block;
+      levels_[height_] = scratch.allocate<float>(count);
+      std::fill_n(levels_[height_++], count, none);
+      count /= block;
+    } while (count > 1);
+  }
+
+  float operator[](std::size_t i) const { return levels_[0][i]; }
+
+  void set(std::size_t i, float bound) {
+    levels_[0][i] = bound;
+    for (std::size_t level = 1; level < height_; ++level) {
+      i /= block;
+      const float largest = largest_of<Arch, block>(levels_[level - 1] + i * block);
+      if (levels_[level][i] == largest) return;
+      levels_[level][i] = largest;
+    }
+  }
+
+  /// Sets bound i to `bound(i)`, for i < count.
+  template <class F>
+  void assign(std::size_t count, const F& bound) {
+    for (std::size_t i = 0; i < count; ++i) levels_[0][i] = bound(i);
+    for (std::size_t level = 1; level < height_; ++level) {
+      count = (count + block - 1) / block;
+      for (std::size_t i = 0; i < count; ++i)
+        levels_[level][i] = largest_of<Arch, block>(levels_[level - 1] + i * block);
+    }
+  }
+
+  /// The place of the largest, the first of equals.
+  std::size_t find() const {
+    std::size_t i = 0;
+    const float largest = largest_of<Arch, block>(levels_[height_ - 1]);
+    for (std::size_t level = height_; level-- > 0;) {
+      i *= block;
+      while (levels_[level][i] != largest) ++i;
+    }
+    return i;
+  }
+
+ private:
+  static constexpr std::size_t block = 16;
+
+  float* levels_[16] = {};  // 16^16 bounds are more than there can be
+  std::size_t height_ = 0;
+};
+
+}  // namespace funnel::detail

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/core/arena.hpp>
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+
+namespace funnel::detail {
+
+/// Chains of places that hold the same vector. One is at least as good as those behind it in its
+/// chain, whatever was picked, so that they need not be looked at before it is taken.
+///
+/// A hash table with open addressing, which leaves out what it does not find room for nearby: a
+/// place without a chain is looked at, no more.
+class twin_chains {
+ public:
+  /// Room for places below n.
+  twin_chains(std::size_t n, arena& scratch)
+      : slots_(std::bit_ceil(2 * n + 1)), heads_(scratch.allocate<std::uint32_t>(slots_)),
+        keys_(scratch.allocate<std::uint32_t>(n)), tails_(scratch.allocate<std::uint32_t>(n)),
+        next_(scratch.allocate<std::uint32_t>(n)) {}
+
+  /// To be called before the first place is added.
+  void clear() { std::fill_n(heads_, slots_, none); }
+
+  /// The place of the same vector that p goes behind; p itself if there is none. Equal vectors have
+  /// equal keys; `same(q)` compares with place q.
+  template <class Same>
+  std::size_t add(std::size_t p, std::uint32_t key, const Same& same) {
+    const auto place = static_cast<std::uint32_t>(p);
+    next_[p] = none;
+    keys_[p] = key;
+    std::size_t slot = slot_of(key);
+    for (int tries = 0; tries < most_tries; ++tries, slot = (slot + 1) & (slots_ - 1)) {
+      const std::uint32_t head = heads_[slot];
+      if (head == none) {
+        heads_[slot] = tails_[p] = place;
+        return p;
+      }
+      if (keys_[head] == key && same(static_cast<std::size_t>(head))) {
+        const std::uint32_t before = tails_[head];
+        next_[before] = tails_[head] = place;
+        return before;
+      }
+    }
+    return p;
+  }
+
+  /// The place behind p in its chain, p itself if it is the last.
+  std::size_t next(std::size_t p) const { return next_[p] == none ? p : next_[p]; }
+
+ private:
+  static constexpr std::uint32_t none = 0xfffffffe;
+  static constexpr int most_tries = 8;
+
+  std::size_t slot_of(std::uint32_t key) const {
+    return static_cast<std::size_t>((key * 0x9e3779b97f4a7c15ULL) >> 32) & (slots_ - 1);
+  }
+
+  std::size_t slots_;
+  std::uint32_t* heads_;  // the first of a chain
+  std::uint32_t* keys_;   // of a place
+  std::uint32_t* tails_;  // the last of the chain that begins at a place
+  std::uint32_t* next_;
+};
+
+}  // namespace funnel::detail
