@@ -9,6 +9,7 @@
 
 #include <cmath>
 #include <limits>
+#include <stdexcept>
 #include <vector>
 
 namespace {
@@ -84,6 +85,28 @@ TEST_CASE("intra-list diversity: a view of rows further apart, zero vectors and 
         1);
   wide(0, 0) = std::numeric_limits<float>::quiet_NaN();
   CHECK(std::isnan(funnel::intra_list_diversity<float>(wide)));
+}
+
+TEST_CASE("intra-list diversity: vectors at the ends of the number line have their direction") {
+  for (const double size : {1e160, 1e-200, 5e-324, 1.7e308}) {
+    funnel::matrix<double> vectors(2, 2);
+    vectors(0, 0) = size;
+    vectors(1, 0) = -1;
+    CHECK(tolerance::within(funnel::intra_list_diversity<double>(vectors), 2,
+                            tolerance::reduction<double>(2, 1)));
+    vectors(1, 0) = size;
+    CHECK(tolerance::within(funnel::intra_list_diversity<double>(vectors), 0,
+                            tolerance::reduction<double>(2, 1)));
+  }
+}
+
+TEST_CASE("intra-list diversity: refuses a position that the similarity does not know") {
+  struct of_three {
+    double operator()(std::size_t, std::size_t) const { return 1; }
+    std::size_t size() const { return 3; }
+  };
+  CHECK(funnel::intra_list_diversity(positions{0, 2}, of_three()) == 0);
+  CHECK_THROWS_AS(funnel::intra_list_diversity(positions{0, 3}, of_three()), std::invalid_argument);
 }
 
 TEST_CASE("intra-list diversity: fewer than two items have none") {

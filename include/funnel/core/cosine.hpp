@@ -85,15 +85,20 @@ unit_scale unit_scale_of(std::span<const T> row) {
   return {lift, std::isfinite(inverse) ? inverse : 0};
 }
 
-/// The likeness of two vectors: their cosine in double, rounded once to float, the same for (b, a);
-/// 0 where one has no direction. Vectors of the same direction have likeness 1, whatever their
-/// lengths, and those that differ by less than float shows are alike to the bit.
+/// The cosine of two vectors in double, the same for (b, a); 0 where one has no direction.
+template <class T>
+double cosine_of(std::span<const T> a, const unit_scale& scale_a, std::span<const T> b,
+                 const unit_scale& scale_b) {
+  if (!scale_a.has_direction() || !scale_b.has_direction()) return 0;
+  return inner_product(a, b, scale_a.lift, scale_b.lift) * (scale_a.inverse * scale_b.inverse);
+}
+
+/// The likeness of two vectors: their cosine, rounded once to float. Vectors of one direction are
+/// equally alike to any other, whatever their lengths.
 template <class T>
 float likeness(std::span<const T> a, const unit_scale& scale_a, std::span<const T> b,
                const unit_scale& scale_b) {
-  if (!scale_a.has_direction() || !scale_b.has_direction()) return 0;
-  return static_cast<float>(inner_product(a, b, scale_a.lift, scale_b.lift) *
-                            (scale_a.inverse * scale_b.inverse));
+  return static_cast<float>(cosine_of(a, scale_a, b, scale_b));
 }
 
 }  // namespace funnel::detail

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/cosine.hpp>
+#include <funnel/core/error.hpp>
 #include <funnel/core/ids.hpp>
 #include <funnel/core/inputs.hpp>
 #include <funnel/core/matrix.hpp>
@@ -30,6 +32,7 @@ struct intra_list_diversity_options {
 ///
 /// Shapes      page [k], in the order shown; similarity(a, b) of two entries of page, symmetric.
 /// Units       1 for the same item; 1 - similarity is the distance.
+/// Errors      std::invalid_argument if similarity has a size() and an entry of page is not below it.
 /// Cost        k (k - 1) / 2 calls of similarity, or about k w with a window.
 /// Numerics    NaN if k < 2.
 /// Source      Ziegler et al., WWW 2005; formulas item 107.
@@ -38,6 +41,12 @@ requires std::invocable<const Similarity&, Position, Position>
 double intra_list_diversity(std::span<const std::type_identity_t<Position>> page,
                             const Similarity& similarity,
                             const intra_list_diversity_options& options = {}) {
+  if constexpr (requires { static_cast<std::size_t>(similarity.size()); })
+    for (std::size_t i = 0; i < page.size(); ++i)
+      if (page[i] >= static_cast<std::size_t>(similarity.size()))
+        detail::fail("funnel::intra_list_diversity: page[", i, "] is ", page[i],
+                     ", expected less than the ", static_cast<std::size_t>(similarity.size()),
+                     " items that similarity knows");
   const std::size_t window = options.window == 0 ? page.size() : options.window;
   double sum = 0;
   std::size_t pairs = 0;
@@ -49,28 +58,24 @@ double intra_list_diversity(std::span<const std::type_identity_t<Position>> page
 
 /// `intra_list_diversity` of a page of vectors, with the cosine as similarity.
 ///
-/// Shapes      vectors [k, d], in the order shown; they need not be normalised.
+/// Shapes      vectors [k, d], in the order shown, of any length: only their directions count.
 /// Units       in [0, 2]; 1 for vectors at right angles. The cosine with a zero vector is 0.
-/// Cost        O(k^2 d), or O(k w d) with a window; one copy of vectors in double.
-/// Numerics    NaN if k < 2 or a value is not finite.
+/// Cost        O(k^2 d), or O(k w d) with a window; 2 k doubles.
+/// Numerics    in double. NaN if k < 2 or a value is not finite.
 template <class T = float>
 double intra_list_diversity(matrix_view<const std::type_identity_t<T>> vectors,
                             const intra_list_diversity_options& options = {}) {
-  const std::size_t k = vectors.rows(), d = vectors.cols();
-  std::vector<double> directions(k * d);
+  const std::size_t k = vectors.rows();
+  std::vector<detail::unit_scale> scales(k);
   for (std::size_t i = 0; i < k; ++i) {
-    double squares = 0;
-    for (const T v : vectors.row(i)) squares += static_cast<double>(v) * static_cast<double>(v);
-    const double scale = squares == 0 ? 0 : 1 / std::sqrt(squares);
-    for (std::size_t j = 0; j < d; ++j)
-      directions[i * d + j] = scale * static_cast<double>(vectors(i, j));
+    for (const T v : vectors.row(i))
+      if (!std::isfinite(v)) return std::numeric_limits<double>::quiet_NaN();
+    scales[i] = detail::unit_scale_of(vectors.row(i));
   }
   std::vector<std::size_t> page(k);
   std::iota(page.begin(), page.end(), std::size_t{0});
   const auto cosine = [&](std::size_t a, std::size_t b) {
-    double sum = 0;
-    for (std::size_t j = 0; j < d; ++j) sum += directions[a * d + j] * directions[b * d + j];
-    return sum;
+    return detail::cosine_of(vectors.row(a), scales[a], vectors.row(b), scales[b]);
   };
   return intra_list_diversity(page, cosine, options);
 }
