@@ -107,9 +107,7 @@ class category_index {
   }
 
   /// The slot where the probing for a category starts.
-  std::size_t home_of(category_id category) const {
-    return category * multiplier_ >> shift_;
-  }
+  std::size_t home_of(category_id category) const { return category * multiplier_ >> shift_; }
   /// Where the category is, or the free slot where it would go.
   std::size_t find_slot(category_id category) const {
     std::size_t i = home_of(category);
