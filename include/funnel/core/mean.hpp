@@ -71,23 +71,24 @@ struct weight_total {
 class weighted_sum_of {
  public:
   void add(double weight, double value) {
-    sum_ += weight * value;
-    small_ += weight * (value * 0x1p-80);
+    if (std::abs(value) < 1e250)
+      sum_ += weight * value;
+    else  // NaN too
+      far_ += weight * (value * 0x1p-80);
   }
-  /// As it is, infinite where it is beyond the largest number.
-  double sum() const { return sum_; }
+  /// Infinite where it is beyond the largest number.
+  double sum() const { return sum_ + far_ * 0x1p80; }
   /// The sum over the total weight, 0 where that is 0.
   double mean(double total) const {
     constexpr double most = std::numeric_limits<double>::max();
     if (!(total > 0)) return 0;
-    if (std::isfinite(sum_)) return sum_ / total;
-    if (!std::isfinite(small_)) return small_;  // a value was infinite or NaN
-    return std::clamp(small_ / total * 0x1p80, -most, most);
+    const double mean = sum_ / total + far_ / total * 0x1p80;
+    return std::isfinite(far_) ? std::clamp(mean, -most, most) : mean;
   }
 
  private:
   double sum_ = 0;
-  double small_ = 0;
+  double far_ = 0;  // of values near the largest number, 2^-80 of them
 };
 
 }  // namespace funnel::detail

@@ -42,8 +42,8 @@ inline std::uint32_t hash_row(std::uint64_t id, std::uint32_t rows) {
 ///
 /// Order       rows follow first occurrence.
 /// Errors      std::invalid_argument past 2^32 - 1 rows.
-/// Cost        O(1) a call, one cache miss in a large table; 40 to 72 bytes an id. Ids chosen to meet in
-///             the hash cost 128 steps and O(log n) a call.
+/// Cost        O(1) a call, one cache miss in a large table; 40 to 72 bytes an id, and 2 KB. Ids
+///             chosen to meet in the hash cost 128 steps and O(log n) a call.
 /// Source      formulas item 19.
 class vocabulary {
  public:
@@ -72,20 +72,20 @@ class vocabulary {
 
   /// The id's row, a new one if it had none.
   std::uint32_t add(std::uint64_t id) {
-    if (2 * (ids_.size() + 1) > slots_.size()) grow();
-    const std::uint64_t place = position(slots_, id);
-    if (place == crowded_out) {
+    if (2 * (ids_.size() + 1) + longest_walk - 1 > slots_.size()) grow();
+    const slot* place = position(slots_, id);
+    if (place == nullptr) {
       const auto found = crowded_.find(id);
       if (found != crowded_.end()) return found->second;
-    } else if (slots_.data()[place].row != 0) {
-      return slots_.data()[place].row;
+    } else if (place->row != 0) {
+      return place->row;
     }
     if (ids_.size() >= std::numeric_limits<std::uint32_t>::max() - 1)
       detail::fail("funnel::vocabulary: no row is left after ", ids_.size(), " ids");
     const auto row = static_cast<std::uint32_t>(ids_.size() + 1);
     ids_.push_back(id);
-    if (place != crowded_out) {
-      slots_.data()[place] = {id, row};
+    if (place != nullptr) {
+      slots_[static_cast<std::size_t>(place - slots_.data())] = {id, row};
       return row;
     }
     try {
@@ -100,8 +100,7 @@ class vocabulary {
   /// The id's row, 0 if it has none.
   std::uint32_t find(std::uint64_t id) const {
     if (slots_.empty()) return 0;
-    const std::uint64_t place = position(slots_, id);
-    if (place != crowded_out) return slots_.data()[place].row;
+    if (const slot* place = position(slots_, id)) return place->row;
     const auto found = crowded_.find(id);
     return found == crowded_.end() ? 0 : found->second;
   }
@@ -126,39 +125,37 @@ class vocabulary {
 
   using tree = std::map<std::uint64_t, std::uint32_t>;
 
-  static constexpr std::uint64_t crowded_out = std::numeric_limits<std::uint64_t>::max();
+  static constexpr std::size_t longest_walk = 128;
 
-  /// Where the id is, or the free slot where it would go; crowded_out where 128 steps find neither.
+  /// Where the id is, or the free slot where it would go; null where the walk meets neither.
   ///
-  /// In a table that is half full at most, random ids stay below that up to some 10^10 of them.
-  static std::uint64_t position(const std::vector<slot>& slots, std::uint64_t id) {
-    const std::uint64_t mask = slots.size() - 1;
-    std::uint64_t i = mix_key(id) & mask;
-    for (int step = 0; step < 128; ++step) {
-      const slot& place = slots.data()[i];
-      if (place.row == 0 || place.id == id) return i;
-      i = (i + 1) & mask;
-    }
-    return crowded_out;
+  /// The table is a power of two and, for the walks that begin at its end, longest_walk - 1 slots
+  /// more. Half full at most, it has no walk that long up to some 10^10 random ids.
+  static const slot* position(const std::vector<slot>& slots, std::uint64_t id) {
+    const slot* place = slots.data() + (mix_key(id) & (slots.size() - longest_walk));
+    for (const slot* end = place + longest_walk; place != end; ++place)
+      if (place->row == 0 || place->id == id) return place;
+    return nullptr;
   }
 
   void grow() {
-    std::vector<slot> slots(slots_.empty() ? 16 : 2 * slots_.size());
+    const std::size_t size = slots_.empty() ? 16 : 2 * (slots_.size() - (longest_walk - 1));
+    std::vector<slot> slots(size + longest_walk - 1);
     tree crowded;
     for (std::size_t i = 0; i < ids_.size(); ++i) {
-      const std::uint64_t place = position(slots, ids_[i]);
+      const slot* place = position(slots, ids_[i]);
       const auto row = static_cast<std::uint32_t>(i + 1);
-      if (place == crowded_out)
+      if (place == nullptr)
         crowded.emplace(ids_[i], row);
       else
-        slots.data()[place] = {ids_[i], row};
+        slots[static_cast<std::size_t>(place - slots.data())] = {ids_[i], row};
     }
     slots_.swap(slots);
     crowded_.swap(crowded);
   }
 
-  std::vector<slot> slots_;  // a power of two, at most half full
-  tree crowded_;             // the ids that found no slot near their own: chosen ones
+  std::vector<slot> slots_;
+  tree crowded_;  // the ids that found no slot near their own: chosen ones
   std::vector<std::uint64_t> ids_;
 };
 
