@@ -105,6 +105,7 @@
 #include <funnel/simd/lane_products.hpp>
 #include <funnel/simd/optimizer.hpp>
 #include <funnel/simd/pack.hpp>
+#include <funnel/simd/packed_weights.hpp>
 #include <funnel/simd/prefetch.hpp>
 #include <funnel/simd/reduce.hpp>
 #include <funnel/simd/scan.hpp>

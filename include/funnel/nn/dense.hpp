@@ -3,11 +3,11 @@
 
 #include <funnel/nn/activation.hpp>
 #include <funnel/nn/concat.hpp>
-#include <funnel/nn/detail/packed_weights.hpp>
 #include <funnel/nn/parameter.hpp>
 #include <funnel/nn/training.hpp>
 #include <funnel/simd/dense.hpp>
 #include <funnel/simd/dense_gradient.hpp>
+#include <funnel/simd/packed_weights.hpp>
 
 #include <algorithm>
 #include <array>

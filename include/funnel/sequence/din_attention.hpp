@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/nn/detail/packed_weights.hpp>
 #include <funnel/nn/freeze.hpp>
 #include <funnel/nn/mlp.hpp>
 #include <funnel/sequence/target_attention.hpp>
+#include <funnel/simd/packed_weights.hpp>
 
 #include <algorithm>
 #include <cstddef>
