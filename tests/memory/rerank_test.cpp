@@ -58,6 +58,21 @@ TEST_CASE("out of memory: a page is picked whole or left as it is") {
   }
 }
 
+TEST_CASE("out of memory: cosine_similarity is copied whole or not at all") {
+  const matrix<float> vectors = random_matrix<float>(60, 5, 1);
+  using similarity = funnel::cosine_similarity<float>;
+  const similarity other(vectors.view().middle_rows(7, 30));
+  check_every_failure(
+      "copy", [&] { return similarity(vectors.view().middle_rows(0, 3)); },
+      [&](auto& s) { s = other; },
+      [](const auto& s) {
+        std::vector<double> all;
+        for (std::size_t i = 0; i < s.size(); ++i)
+          for (std::size_t j = 0; j < s.size(); ++j) all.push_back(double{s(i, j)});
+        return all;
+      });
+}
+
 TEST_CASE("out of memory: fusion and metrics write all or nothing") {
   const matrix<float> objectives = random_matrix<float>(60, 3, 3, .1, 1);
   const auto scores = [](const auto& p) { return p->scores; };

@@ -81,7 +81,7 @@ class cosine_similarity {
  public:
   explicit cosine_similarity(matrix_view<const T> vectors,
                              cosine_range range = cosine_range::minus_one_to_one)
-      : vectors_(vectors), range_(range), scales_(vectors.rows()) {
+      : scales_(vectors.rows()), vectors_(vectors), range_(range) {
     for (std::size_t i = 0; i < vectors.rows(); ++i)
       scales_[i] = detail::unit_scale_of(vectors.row(i));
   }
@@ -99,9 +99,9 @@ class cosine_similarity {
   cosine_range range() const { return range_; }
 
  private:
+  std::vector<detail::unit_scale> scales_;  // first: a copy that fails changes nothing
   matrix_view<const T> vectors_;
   cosine_range range_;
-  std::vector<detail::unit_scale> scales_;
 };
 
 template <class T, class... Range>
