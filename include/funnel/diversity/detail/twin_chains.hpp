@@ -2,11 +2,13 @@
 #pragma once
 
 #include <funnel/core/arena.hpp>
+#include <funnel/diversity/rules.hpp>
 
 #include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 namespace funnel::detail {
 
@@ -15,21 +17,36 @@ namespace funnel::detail {
 ///
 /// A hash table with open addressing, which leaves out what it does not find room for nearby: a
 /// place without a chain is looked at, no more.
+template <class Units>
 class twin_chains {
  public:
-  /// Room for places below n.
-  twin_chains(std::size_t n, arena& scratch)
-      : slots_(std::bit_ceil(2 * n + 1)), heads_(scratch.allocate<std::uint32_t>(slots_)),
-        keys_(scratch.allocate<std::uint32_t>(n)), tails_(scratch.allocate<std::uint32_t>(n)),
-        next_(scratch.allocate<std::uint32_t>(n)) {}
+  /// Of the items of `units`; those that rules tell apart by their labels are not the same.
+  twin_chains(const Units& units, const bool* taken, std::span<const slate_rule> rules,
+              arena& scratch)
+      : units_(units), taken_(taken), rules_(rules), slots_(std::bit_ceil(2 * units.size() + 1)),
+        heads_(scratch.allocate<std::uint32_t>(slots_)),
+        keys_(scratch.allocate<std::uint32_t>(units.size())),
+        tails_(scratch.allocate<std::uint32_t>(units.size())),
+        next_(scratch.allocate<std::uint32_t>(units.size())) {}
 
   /// To be called before the first place is added.
   void clear() { std::fill_n(heads_, slots_, none); }
 
-  /// The place of the same vector that p goes behind; p itself if there is none. Equal vectors have
-  /// equal keys; `same(q)` compares with place q.
-  template <class Same>
-  std::size_t add(std::size_t p, std::uint32_t key, const Same& same) {
+  /// Adds a place that is not taken; true if it goes behind one that is not taken either.
+  bool goes_behind(std::size_t p) {
+    const std::size_t twin = add(p, units_.key(p));
+    return twin != p && !taken_[units_.item(twin)];
+  }
+
+  /// The place behind p in its chain, p itself if it is the last.
+  std::size_t next(std::size_t p) const { return next_[p] == none ? p : next_[p]; }
+
+ private:
+  static constexpr std::uint32_t none = 0xfffffffe;
+  static constexpr int most_tries = 8;
+
+  /// The place that p goes behind; p itself if there is none.
+  std::size_t add(std::size_t p, std::uint32_t key) {
     const auto place = static_cast<std::uint32_t>(p);
     next_[p] = none;
     keys_[p] = key;
@@ -40,7 +57,7 @@ class twin_chains {
         heads_[slot] = tails_[p] = place;
         return p;
       }
-      if (keys_[head] == key && same(static_cast<std::size_t>(head))) {
+      if (keys_[head] == key && same(p, head)) {
         const std::uint32_t before = tails_[head];
         next_[before] = tails_[head] = place;
         return before;
@@ -49,17 +66,19 @@ class twin_chains {
     return p;
   }
 
-  /// The place behind p in its chain, p itself if it is the last.
-  std::size_t next(std::size_t p) const { return next_[p] == none ? p : next_[p]; }
-
- private:
-  static constexpr std::uint32_t none = 0xfffffffe;
-  static constexpr int most_tries = 8;
+  bool same(std::size_t p, std::size_t q) const {
+    return units_.same(p, q) && std::all_of(rules_.begin(), rules_.end(), [&](const auto& rule) {
+             return rule.labels[units_.item(p)] == rule.labels[units_.item(q)];
+           });
+  }
 
   std::size_t slot_of(std::uint32_t key) const {
     return static_cast<std::size_t>((key * 0x9e3779b97f4a7c15ULL) >> 32) & (slots_ - 1);
   }
 
+  const Units& units_;
+  const bool* taken_;
+  std::span<const slate_rule> rules_;
   std::size_t slots_;
   std::uint32_t* heads_;  // the first of a chain
   std::uint32_t* keys_;   // of a place

@@ -1,0 +1,400 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/core/arena.hpp>
+#include <funnel/diversity/detail/bound_maximum.hpp>
+#include <funnel/diversity/detail/twin_chains.hpp>
+#include <funnel/simd/lane_products.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <limits>
+#include <span>
+
+namespace funnel::detail {
+
+/// How much the items of each group may score, as `Bound` says; see lazy_greedy.hpp.
+template <class Arch, class R, class Bound>
+class group_bounds {
+ public:
+  using units = typename Bound::units;
+  static constexpr std::size_t width = lanes<Arch, float>;
+  static constexpr float none = bound_maximum<Arch>::none;
+
+  group_bounds(units& items, Bound& bound, std::span<const R> relevance, double weight,
+               std::size_t window, const bool* taken, std::span<const slate_rule> rules,
+               arena& scratch)
+      : units_(items), bound_(bound), relevance_(relevance), weight_(weight), window_(window),
+        taken_(taken), twins_(items, taken, rules, scratch),
+        base_(scratch.allocate<float>(items.groups() * width)),
+        state_(scratch.allocate<float>(items.groups() * width)),
+        bounds_(scratch.allocate<float>(items.groups() * width)),
+        stamps_(scratch.allocate<std::size_t>(items.groups())), largest_(items.groups(), scratch),
+        products_(scratch.allocate<float>((direction_block + direction_slack) * width)),
+        direction_(scratch.allocate<float>(items.cols())),
+        exhausted_(scratch.allocate<bool>(items.groups() * width)) {
+    if (window > 0) {
+      until_ = scratch.allocate<std::size_t>(items.groups());
+      levels_ = scratch.allocate<float>(items.groups() * (window + 1));
+      cosines_ = scratch.allocate<float>(items.groups() * window * width);
+    }
+    announce();
+  }
+
+  /// Begins the pick behind `shown` others.
+  void begin_pick(std::size_t shown) {
+    shown_ = shown;
+    stamp_ = window_ > 0 ? shown : bound_.count();
+    debt_ -= std::min(debt_, cost_of_sweep());
+    if (sweeping_)
+      sweep();
+    else if (window_ > 0)
+      look_ahead();
+  }
+  /// Begins it anew, after something was changed for good.
+  void begin_again() {
+    if (window_ == 0)
+      renew_all();
+    else if (sweeping_)
+      sweep_from(0, begun_, bound_.shown());
+    else
+      look_ahead();
+  }
+
+  /// The group of the largest bound, and the largest bound of a group.
+  std::size_t find() const { return largest_.find(); }
+  float largest(std::size_t g) const { return largest_[g]; }
+  /// Leaves group g out of `find`, until it is renewed or the next pick begins with a window.
+  void set_aside(std::size_t g) { largest_.set(g, none); }
+  /// True if group g was held against all picks in view, so that the bounds of its items are known.
+  bool current(std::size_t g) const { return stamps_[g] == stamp_; }
+  /// True if holding groups one by one has cost more than all at once would have.
+  bool wasteful() const { return !sweeping_ && debt_ > patience * cost_of_sweep(); }
+
+  std::size_t begun() const { return begun_; }
+  std::size_t places() const { return std::min(begun_ * width, units_.size()); }
+  bool chained() const { return chained_; }
+
+  float bound(std::size_t p) const { return bounds_[p]; }
+  float state(std::size_t p) const { return state_[p]; }
+  double base_of(std::size_t place) const {
+    return weight_ * static_cast<double>(relevance_[units_.item(place)]);
+  }
+  void lower(std::size_t p, float bound) { bounds_[p] = std::min(bounds_[p], bound); }
+  /// The item at place p keeps its last score, but for relevance.
+  void exhaust(std::size_t p) {
+    exhausted_[p] = true;
+    base_[p] = bounds_[p] = none;
+  }
+  bool exhausted(std::size_t p) const { return exhausted_[p]; }
+
+  /// Leaves the item at place p, now taken, out of account.
+  void take(std::size_t p) {
+    const std::size_t g = p / width;
+    if (g >= begun_) return;
+    base_[p] = bounds_[p] = none;
+    if (window_ > 0)
+      levels_[g * (window_ + 1)] = bound_before(g);
+    else
+      renew(g);
+    if (!chained_) return;
+    if (const std::size_t next = twins_.next(p); next != p) release(next);
+  }
+
+  /// The largest bound of group g again, without a window.
+  void renew(std::size_t g) {
+    largest_.set(g, max_lane(wide::load_unaligned(bounds_ + g * width)));
+  }
+
+  /// Makes the next group; false if all its items are taken or behind a twin.
+  bool begin() {
+    const std::size_t g = begun_++;
+    units_.make(g);
+    bound_.begin(g);
+    std::fill_n(exhausted_ + g * width, width, false);
+    stamps_[g] = 0;
+    bool any = false;
+    for (std::size_t place = g * width; place < (g + 1) * width; ++place) {
+      base_[place] = bounds_[place] = none;
+      if (place >= units_.size() || taken_[units_.item(place)]) continue;
+      if (chained_ && twins_.goes_behind(place)) continue;
+      base_[place] = rounded_up(base_of(place));
+      bounds_[place] = -none;
+      any = true;
+    }
+    if (window_ > 0) {
+      until_[g] = 0;
+      levels_[g * (window_ + 1)] = bound_before(g);
+    }
+    if (!any) largest_.set(g, none);
+    announce();
+    if (sweeping_) hold(g, 0);  // the next sweep goes on from here
+    return any;
+  }
+
+  /// Brings group g nearer to `stamp_`, the picks it is to be held against.
+  void hold(std::size_t g, double enough) {
+    if (window_ == 0)
+      hold_against_next(g);
+    else if (sweeping_)
+      sweep_from(g, 1, bound_.shown() - std::min(bound_.shown(), window_));
+    else
+      hold_against_window(g, enough);
+    while (sweeping_ && stamps_[g] != stamp_) hold_against_next(g);
+  }
+
+  /// From now on only the first of items with the same vector is looked at.
+  void start_chaining() {
+    chained_ = true;
+    twins_.clear();
+    for (std::size_t g = 0; g < begun_; ++g) {
+      bool any = false;
+      for (std::size_t p = g * width; p < std::min((g + 1) * width, units_.size()); ++p)
+        if (!taken_[units_.item(p)] && twins_.goes_behind(p)) {
+          base_[p] = bounds_[p] = none;
+          exhausted_[p] = false;
+          any = true;
+        }
+      if (any && window_ > 0) levels_[g * (window_ + 1)] = bound_before(g);
+    }
+  }
+
+  /// From now on every item that was looked at is held against every pick at once.
+  void start_sweeping() {
+    sweeping_ = true;
+    bound_.in_order_of_picks();
+    if (window_ > 0) {
+      swept_ = bound_.shown() - std::min(bound_.shown(), window_);
+    } else {
+      swept_ = bound_.count();
+      for (std::size_t g = 0; g < begun_; ++g)
+        while (stamps_[g] != swept_) hold_against_next(g);
+    }
+    sweep();
+  }
+
+ private:
+  using wide = pack<Arch, float>;
+
+  /// Takes the item at place p, whose twin before it is taken, into account.
+  void release(std::size_t p) {
+    const std::size_t g = p / width;
+    base_[p] = rounded_up(base_of(p));
+    if (window_ > 0) {  // nothing is known of its group then
+      until_[g] = stamps_[g] = 0;
+      levels_[g * (window_ + 1)] = bound_before(g);
+    } else {
+      bounds_[p] = bound_of(p);
+      renew(g);
+    }
+  }
+
+  void renew_all() {
+    largest_.assign(
+        begun_, [&](std::size_t g) { return max_lane(wide::load_unaligned(bounds_ + g * width)); });
+  }
+
+  /// The bound of group g before any product.
+  float bound_before(std::size_t g) const {
+    return max_lane(bound_.bound(wide::load_unaligned(base_ + g * width), bound_.start()));
+  }
+
+  /// The bound of the item at place p from the products its group knows, without a window.
+  float bound_of(std::size_t p) const {
+    const std::size_t g = p / width;
+    const wide state = stamps_[g] == 0 ? bound_.start() : wide::load_unaligned(state_ + g * width);
+    float bounds[width];
+    bound_.bound(wide::load_unaligned(base_ + g * width), state).store_unaligned(bounds);
+    return bounds[p % width];
+  }
+
+  /// Tells of the first group that is not made yet: all behind it are less relevant.
+  void announce() {
+    if (begun_ < units_.groups())
+      largest_.set(begun_, max_lane(bound_.bound(wide(rounded_up(base_of(begun_ * width))),
+                                                 bound_.start())));
+  }
+
+  /// The products of group g with directions [begin, end) of a block.
+  void multiply(std::size_t g, std::size_t block, std::size_t begin, std::size_t end) {
+    const std::size_t d = units_.cols();
+    lane_products_kernel(Arch{}, units_.group(g),
+                         bound_.directions().data() + block * direction_block * d, d, begin, end,
+                         products_);
+    debt_ += (end - begin + 3) * (2 * d + 16) + 128;
+  }
+
+  void hold_against_next(std::size_t g) {
+    const std::size_t block = stamps_[g] / direction_block;
+    const std::size_t begin = stamps_[g] % direction_block;
+    const std::size_t end = std::min(bound_.count() - block * direction_block, direction_block);
+    multiply(g, block, begin, end);
+    wide state = stamps_[g] == 0 ? bound_.start() : wide::load_unaligned(state_ + g * width);
+    for (std::size_t s = begin; s < end; ++s)
+      state = bound_.fold(state, wide::load_unaligned(products_ + s * width),
+                          block * direction_block + s);
+    state.store_unaligned(state_ + g * width);
+    bound_.bound(wide::load_unaligned(base_ + g * width), state)
+        .store_unaligned(bounds_ + g * width);
+    stamps_[g] = block * direction_block + end;
+    renew(g);
+  }
+
+  /// From the last pick back, as far as it takes to rule the group out. What is known then of the
+  /// last m picks bounds the group until one of them leaves the window.
+  void hold_against_window(std::size_t g, double enough) {
+    float* levels = levels_ + g * (window_ + 1);
+    const wide base = wide::load_unaligned(base_ + g * width);
+    const wide highest(max_lane(base));
+    const auto closed = base < wide(std::numeric_limits<float>::lowest());
+    wide state = bound_.start();
+    const std::size_t count = bound_.count();
+    std::size_t s = 0;
+    while (s < count) {
+      const std::size_t block = s / direction_block;
+      const std::size_t end = std::min(count - s, direction_block);
+      multiply(g, block, 0, end);
+      float states[direction_block] = {};  // the largest of open lanes
+      for (std::size_t i = 0; i < end; ++i, ++s) {
+        state = bound_.fold(state, wide::load_unaligned(products_ + i * width), s);
+        states[i] = max_lane(wide(select(closed, wide(none), state)));
+      }
+      // One logarithm for as many levels as there are lanes: neighbours differ little in relevance.
+      for (std::size_t i = 0; i < direction_block; i += width)
+        bound_.bound(highest, wide::load_unaligned(states + i)).store_unaligned(states + i);
+      std::copy_n(states, end, levels + s + 1 - end);
+      if (static_cast<double>(levels[s]) < enough) break;
+    }
+    if (s == count) {
+      const wide last = bound_.bound(base, state);
+      last.store_unaligned(bounds_ + g * width);
+      levels[s] = max_lane(last);
+      stamps_[g] = stamp_;
+    }
+    state.store_unaligned(state_ + g * width);
+    std::fill(levels + s + 1, levels + window_ + 1, levels[s]);
+    until_[g] = bound_.nested() ? shown_ + window_ : 0;
+    largest_.set(g, levels[s]);
+  }
+
+  /// Takes from every group's bound the picks that have left the window.
+  void look_ahead() {
+    largest_.assign(begun_, [&](std::size_t g) {
+      const std::size_t in_view =
+          bound_.nested() && until_[g] > shown_ ? until_[g] - shown_ : std::size_t{0};
+      return levels_[g * (window_ + 1) + in_view];
+    });
+  }
+
+  /// About what it costs to hold all items against one pick.
+  std::size_t cost_of_sweep() const {
+    const std::size_t folding = window_ > 0 ? bound_.cost_of_folding(window_) : 0;
+    return units_.groups() * (units_.cols() * 3 / 2 + 32 + Bound::cost_of_bound + folding);
+  }
+
+  /// Holds all groups made so far against the picks shown since the last time.
+  void sweep() {
+    if (window_ == 0) {
+      for (; swept_ < bound_.count(); ++swept_) sweep_direction(swept_);
+    } else {
+      sweep_from(0, begun_, swept_);
+      swept_ = bound_.shown();
+    }
+  }
+
+  void sweep_direction(std::size_t s) {
+    const std::size_t d = units_.cols();
+    bound_.directions().read(s, direction_);
+    const bool last = s + 1 == bound_.count();
+    for (std::size_t from = 0; from < begun_; from += chunk) {
+      const std::size_t count = std::min(chunk, begun_ - from);
+      group_products_kernel(Arch{}, units_.group(from), count, direction_, d, products_, width);
+      for (std::size_t i = 0; i < count; ++i) {
+        const std::size_t at = (from + i) * width;
+        const wide before = s == 0 ? bound_.start() : wide::load_unaligned(state_ + at);
+        const wide state = bound_.fold(before, wide::load_unaligned(products_ + i * width), s);
+        state.store_unaligned(state_ + at);
+        stamps_[from + i] = s + 1;
+        if (last)
+          min(wide::load_unaligned(bounds_ + at),
+              bound_.bound(wide::load_unaligned(base_ + at), state))
+              .store_unaligned(bounds_ + at);
+      }
+    }
+    if (last) renew_all();
+  }
+
+  /// Holds `count` groups against picks [first, bound_.shown()), whose cosines they don't know yet.
+  void sweep_from(std::size_t from, std::size_t count, std::size_t first) {
+    const std::size_t d = units_.cols();
+    const std::size_t room = window_ * width;
+    for (std::size_t t = first; t < bound_.shown(); ++t)
+      group_products_kernel(Arch{}, units_.group(from), count, bound_.unit(t), d,
+                            cosines_ + from * room + t % window_ * width, room);
+    const std::size_t in_view = std::min(bound_.shown(), window_);
+    constexpr std::size_t at_once = 4;
+    wide states[at_once];
+    for (std::size_t g = from; g < from + count;) {
+      const bool many = !bound_.steep() && g + at_once <= from + count;
+      if (bound_.steep())
+        states[0] = state_of(g);
+      else if (many)
+        bound_.template fold_cosines<at_once>(cosines_ + g * room, room, in_view, states);
+      else
+        bound_.template fold_cosines<1>(cosines_ + g * room, room, in_view, states);
+      for (std::size_t i = 0; i < (many ? at_once : 1); ++i, ++g) {
+        states[i].store_unaligned(state_ + g * width);
+        bound_.bound(wide::load_unaligned(base_ + g * width), states[i])
+            .store_unaligned(bounds_ + g * width);
+        stamps_[g] = stamp_;
+      }
+    }
+    if (count == 1)
+      renew(from);
+    else
+      renew_all();
+  }
+
+  /// The state of group g from its products with all directions.
+  wide state_of(std::size_t g) {
+    wide state = bound_.start();
+    for (std::size_t s = 0; s < bound_.count(); s += direction_block) {
+      const std::size_t end = std::min(bound_.count() - s, direction_block);
+      multiply(g, s / direction_block, 0, end);
+      for (std::size_t i = 0; i < end; ++i)
+        state = bound_.fold(state, wide::load_unaligned(products_ + i * width), s + i);
+    }
+    return state;
+  }
+
+  static constexpr std::size_t patience = 3;  // sweeps that laziness may cost beyond those it saves
+  static constexpr std::size_t chunk = 16;    // groups, at most direction_block
+
+  units& units_;
+  Bound& bound_;
+  std::span<const R> relevance_;
+  double weight_;
+  std::size_t window_;
+  const bool* taken_;
+  twin_chains<units> twins_;
+  float* base_;          // of every place in groups begun; none if it can't be picked yet, or ever
+  float* state_;         // as of the group's stamp
+  float* bounds_;        // as of the group's stamp
+  std::size_t* stamps_;  // directions a group was held against; with a window, picks shown then
+  bound_maximum<Arch> largest_;
+  float* products_;   // [direction_block + direction_slack][width]
+  float* direction_;  // the one that a sweep holds all against
+  bool* exhausted_;
+  std::size_t* until_ = nullptr;  // picks shown when the last pick a level knows leaves the window
+  float* levels_ = nullptr;       // [groups][window + 1] bounds from the last 0, 1, ... picks
+  float* cosines_ = nullptr;      // [groups][window][width] where all are held at once
+  std::size_t begun_ = 0;
+  std::size_t shown_ = 0;
+  std::size_t stamp_ = 0;
+  bool chained_ = false;
+  bool sweeping_ = false;
+  std::size_t swept_ = 0;  // directions, or with a window picks, that all groups were held against
+  std::size_t debt_ = 0;   // about what was spent on products beyond what sweeps would have cost
+};
+
+}  // namespace funnel::detail
