@@ -213,6 +213,10 @@ TEST_CASE("dense: weights that were replaced by ones of another shape are refuse
   layer.weight.value.assign(3, 4);
   layer.bias.value.assign(1, 2);
   CHECK(refuses([&] { layer(context, x.view()); }, "funnel::dense: bias is [1, 2]", "[1, 4]"));
+  layer.bias.value.assign(1, 4);
+  layer.weight.kind = funnel::parameter_kind::rows;  // its gradient would have no values
+  CHECK(
+      refuses([&] { layer(tape, tape.input(x)); }, "funnel::dense: weight", "kind 1, expected 0"));
 
   // Between the forward step and the way back.
   for (const auto& [in, out] : {std::pair<std::size_t, std::size_t>{3, 1}, {5, 4}, {3, 9}}) {

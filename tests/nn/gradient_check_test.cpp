@@ -7,6 +7,7 @@
 
 #include <cmath>
 #include <limits>
+#include <stdexcept>
 
 using funnel::check_gradients;
 using funnel::matrix;
@@ -110,4 +111,16 @@ TEST_CASE("check_gradients: a few values of each parameter, evenly spread") {
       check_gradients<double>(m, sum_of_cubes(m, 2, 5), {.values_per_parameter = 2});
   CHECK(result.checked == 4);
   CHECK(result.worst_position == 2);  // of 4 values, 0 and 2
+}
+
+TEST_CASE("check_gradients: a loss that throws leaves the model as it was") {
+  model m;
+  const auto before = m.first.value;
+  int calls = 0;
+  const auto loss = [&](tape& context) {
+    if (++calls == 3) throw std::invalid_argument("the second evaluation");
+    return sum_of_cubes(m, 2, 5)(context);
+  };
+  CHECK_THROWS_AS(check_gradients<double>(m, loss), std::invalid_argument);
+  CHECK(same_bits(m.first.value, before));
 }

@@ -36,6 +36,22 @@ struct gradient_check_result {
   std::size_t nonzero = 0;
 };
 
+namespace detail {
+
+/// Puts a value back when it ends, also where a loss throws.
+template <class T>
+struct value_restorer {
+  T& value;
+  T kept;
+
+  explicit value_restorer(T& changed) : value(changed), kept(changed) {}
+  value_restorer(const value_restorer&) = delete;
+  value_restorer& operator=(const value_restorer&) = delete;
+  ~value_restorer() { value = kept; }
+};
+
+}  // namespace detail
+
 /// Compares the gradients of a loss with central differences, for every parameter of a model.
 ///
 ///     (loss(p + h) - loss(p - h)) / 2h
@@ -73,12 +89,12 @@ gradient_check_result check_gradients(Model& model, Loss&& loss,
     for (std::size_t c = 0; c < count; ++c) {
       const std::size_t i = c * size / count;
       T& value = p.value.flat()[i];
-      const T kept = value;
-      value = kept + static_cast<T>(options.step);
+      const detail::value_restorer<T> restorer(value);
+      value = restorer.kept + static_cast<T>(options.step);
       const double above = evaluate();
-      value = kept - static_cast<T>(options.step);
+      value = restorer.kept - static_cast<T>(options.step);
       const double below = evaluate();
-      value = kept;
+      value = restorer.kept;
       const double numeric = (above - below) / (2 * options.step);
       const double exact = static_cast<double>(all.flat()[i]);
       const double error =

@@ -211,8 +211,9 @@ struct batch_norm {
   void check_parameters(std::size_t d) const {
     detail::check_shape("funnel::batch_norm: scale", scale, 1, d);
     detail::check_shape("funnel::batch_norm: shift", shift, 1, d);
-    detail::check_shape("funnel::batch_norm: running_mean", running_mean, 1, d);
-    detail::check_shape("funnel::batch_norm: running_variance", running_variance, 1, d);
+    constexpr parameter_kind statistic = parameter_kind::statistic;
+    detail::check_shape("funnel::batch_norm: running_mean", running_mean, 1, d, statistic);
+    detail::check_shape("funnel::batch_norm: running_variance", running_variance, 1, d, statistic);
   }
 
   template <class C>

@@ -53,11 +53,17 @@ inline constexpr bool is_parameter = false;
 template <class T>
 inline constexpr bool is_parameter<parameter<T>> = true;
 
-/// Errors      std::invalid_argument if a parameter is not [rows, cols]; `name` is of the layer and it.
+/// Errors      std::invalid_argument if a parameter is not [rows, cols], or of another kind; `name` is
+///             of the layer and it.
 template <class T>
-void check_shape(const char* name, const parameter<T>& p, std::size_t rows, std::size_t cols) {
+void check_shape(const char* name, const parameter<T>& p, std::size_t rows, std::size_t cols,
+                 parameter_kind kind = parameter_kind::dense) {
   if (p.rows() != rows || p.cols() != cols) {
     fail(name, " is [", p.rows(), ", ", p.cols(), "], expected [", rows, ", ", cols, "]");
+  }
+  if (p.kind != kind) {
+    fail(name, " has kind ", static_cast<int>(p.kind), ", expected ", static_cast<int>(kind),
+         ": how a layer learns is not changed");
   }
 }
 
