@@ -254,7 +254,7 @@ class adam {
 
   /// Counts a step; after 2^32 - 1 of them no more, as both corrections are 1 by then.
   static std::uint32_t next(std::uint32_t& steps) {
-    steps += steps < std::numeric_limits<std::uint32_t>::max() ? 1 : 0;
+    if (steps < std::numeric_limits<std::uint32_t>::max()) ++steps;
     return steps;
   }
 
