@@ -120,18 +120,20 @@ std::size_t dpp_of_pairs(std::span<const R> relevance, const Similarity& similar
 ///             behind the `given` first, also where S has rank below k. Returns k, or the fewer
 ///             picks made where a hard rule forbids every item that is left.
 /// Units       any scale of relevance; S positive semi-definite, with S_ii about 1.
-/// Order       picked[0] is the first pick; of equal scores (within 1e-12 of the best) the more
-///             relevant, then the lower position, wins. Items without volume follow by relevance.
+/// Order       picked[0] is the first pick; of equal scores (within 1e-12 of the best, or as near as
+///             a change of 1e-14 in d^2 brings them) the more relevant, then the lower position,
+///             wins. Items without volume follow by relevance.
 ///             Relevance that is not finite comes last, by position.
 /// Errors      std::invalid_argument if k > n, the weight is outside [0, 1], jitter or epsilon is
 ///             negative or not finite, the given picks are not distinct positions below n, or a
-///             rule has not n labels, no window, or is hard behind one that is not; nothing is
-///             written then.
+///             rule has not n labels, no window, or is hard behind one that is not, or a
+///             similarity has a size() and it is less than n; nothing is written then.
 /// Cost        O(n k^2) and k n doubles of scratch without a window, O(n k W^2) and W n doubles
 ///             with one, and n k calls of similarity; never an n x n matrix. `scratch` keeps its
 ///             memory until it is reset, and a warm one allocates nothing; without it one is made
 ///             for the call.
-/// Numerics    in double. With a window the factor is made anew at each pick, so errors don't grow
+/// Numerics    in double. The vectors of a `cosine_similarity` are looked at as by the function below,
+///             where cosines are not rounded to float. With a window the factor is made anew at each pick, so errors don't grow
 ///             with k. A similarity that is not finite counts as 0.
 /// Source      Chen, Zhang and Zhou, NeurIPS 2018, algorithm 1; formulas item 77.
 template <class T = float, PairSimilarity Similarity>
@@ -162,14 +164,14 @@ std::size_t dpp(std::span<const std::type_identity_t<T>> relevance, const Simila
 ///
 /// Shapes      vectors [n, d], of any length: only their directions count.
 /// Errors      and std::invalid_argument if there are not n vectors.
-/// Cost        O(n k d) at most, O(k W d (n + W)) with a window; mostly a small part of it, as an
-///             item is held against a pick only while it could still be the next; never an n x n
-///             matrix. Scratch for n d floats and k d doubles, W d with a window and W / lanes more
-///             floats for an item.
-/// Numerics    scores in double, from inner products in double. What items could score at best is
-///             bounded in float, with all that float can be wrong; what isn't looked at in double
-///             could not have won. A vector that is zero, or has a value that is not finite, has
-///             cosine 0 with every other item.
+/// Cost        about that of holding every item against every pick, O(n k d) or O(n k (d + W^2)) with a
+///             window, at most, where the picks in view are not nearly dependent; mostly a small part
+///             of it, as for `mmr`; never an n x n matrix. Scratch for n d floats and k d doubles,
+///             with a window n W more floats.
+/// Numerics    scores in double, from inner products in double that are not rounded to float. What
+///             items could score at best is bounded in float, with all that float can be wrong; what
+///             isn't looked at in double could not have won. A vector that is zero, or has a value
+///             that is not finite, has cosine 0 with every other item.
 template <class T = float, class Arch = default_arch>
 std::size_t dpp(std::span<const std::type_identity_t<T>> relevance,
                 matrix_view<const std::type_identity_t<T>> vectors, std::span<std::size_t> picked,

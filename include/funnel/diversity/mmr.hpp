@@ -92,11 +92,13 @@ std::size_t mmr_of_pairs(std::span<const R> relevance, const Similarity& similar
 ///             position.
 /// Errors      std::invalid_argument if k > n, the weight is outside [0, 1], the given picks are
 ///             not distinct positions below n, or a rule has not n labels, no window, or is hard
-///             behind one that is not; nothing is written then.
+///             behind one that is not, or a
+///             similarity has a size() and it is less than n; nothing is written then.
 /// Cost        O(n k), with a window too; n k calls of similarity; (W + 5) n words of scratch, W =
 ///             1 without a window. `scratch` keeps them until it is reset, and a warm one allocates
 ///             nothing; without it one is made for the call.
-/// Numerics    scores in double. A similarity that is not finite counts as 0.
+/// Numerics    scores in double. A similarity that is not finite counts as 0. The vectors of a
+///             `cosine_similarity` are looked at as by the function below.
 /// Source      Carbonell and Goldstein, SIGIR 1998, section 2; formulas item 76.
 template <class T = float, PairSimilarity Similarity>
 std::size_t mmr(std::span<const std::type_identity_t<T>> relevance, const Similarity& similarity,
@@ -125,13 +127,13 @@ std::size_t mmr(std::span<const std::type_identity_t<T>> relevance, const Simila
 ///
 /// Shapes      vectors [n, d], of any length: only their directions count.
 /// Errors      and std::invalid_argument if there are not n vectors.
-/// Cost        O(n k d) at most, O(n k W d) with a window; mostly a small part of it, as an item is
-///             held against a pick only while it could still be the next; never an n x n matrix.
-///             Scratch for n d values of T, and (W + 1) / lanes for an item with a window.
-/// Numerics    products in T, one sum over the d values in order, the same wherever an item stands.
-///             A vector that is zero, or has a value that is not finite, has cosine 0 with every
-///             other. What isn't looked at could not have won: the picks are those of looking at
-///             all.
+/// Cost        about that of holding every item against every pick, O(n k d), at most; mostly a small
+///             part of it, as an item is held against a pick only while it could still be the next,
+///             unless holding all at once costs less; never an n x n matrix. Scratch for n d floats,
+///             and with a window n W more.
+/// Numerics    the cosine of `cosine_similarity`: in double, rounded once to float. Which items could
+///             win is decided by bounds in float, with all that float can be wrong: the picks are
+///             those of computing every cosine, whatever the instruction set.
 template <class T = float, class Arch = default_arch>
 std::size_t mmr(std::span<const std::type_identity_t<T>> relevance,
                 matrix_view<const std::type_identity_t<T>> vectors, std::span<std::size_t> picked,
