@@ -169,7 +169,7 @@ mingw() {
   skipped="'~activation: within its bound of the exact value - double'"
   examples custom_ranker rerank_only
   # Not the folders whose tests take memory away: mingw-w64 has no std::aligned_alloc.
-  folders simd
+  folders core simd
   finish
 }
 # x86-64 as a machine that xsimd knows no instruction set of.
