@@ -4,6 +4,7 @@
 #include <funnel/core/arena.hpp>
 #include <funnel/core/cosine.hpp>
 #include <funnel/diversity/detail/direction_list.hpp>
+#include <funnel/diversity/detail/greedy.hpp>
 #include <funnel/diversity/detail/ranked_units.hpp>
 #include <funnel/diversity/similarity.hpp>
 #include <funnel/simd/pack.hpp>
