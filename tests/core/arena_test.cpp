@@ -122,6 +122,9 @@ TEST_CASE("arena: sizes that wrap are refused, and what is there stays") {
                 "funnel::arena::allocate", "count is "));
   CHECK(refuses([&] { arena.allocate<char>(many, 8); }, "funnel::arena::allocate",
                 "rows x cols is "));
+  // No array can have it once it is rounded up to cache lines.
+  CHECK(refuses([&] { arena.allocate<char>(std::size_t{PTRDIFF_MAX}); }, "funnel::arena::allocate",
+                "count is "));
   const std::size_t capacity = arena.capacity();
   CHECK(on_cache_line(arena.allocate<int>(4)));
   CHECK(arena.capacity() == capacity);

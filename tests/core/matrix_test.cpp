@@ -119,6 +119,9 @@ TEST_CASE("matrix: of no rows or no columns") {
   CHECK(no_columns.rows() == 3);
   CHECK(no_columns.row(2).empty());
   CHECK(matrix<float>(no_columns.view()).rows() == 3);
+  // No address is made of what is not there.
+  CHECK(no_rows.view().middle_cols(1, 2).data() == nullptr);
+  CHECK(no_rows.view().middle_cols(1, 2).cols() == 2);
 }
 
 TEST_CASE("matrix: its values start on a cache line, large ones on a page of 2 MB") {
@@ -144,7 +147,7 @@ TEST_CASE("matrix: sizes whose product wraps are refused") {
   CHECK(refused(most / 8 + 1, 1));  // fits as a number of values, and not as one of bytes
   matrix<int> m = numbered(2, 3);
   CHECK(refuses([&] { m.assign(most / 2 + 1, 2); }, "funnel::matrix",
-                "rows x cols is 9223372036854775808 x 2, expected at most 2305843009213693951"));
+                "rows x cols is 9223372036854775808 x 2, expected at most 2305843009213693936"));
   CHECK(m.rows() == 2);
   CHECK(m(1, 2) == 12);
   CHECK(matrix<int>(most, 0).size() == 0);

@@ -194,7 +194,8 @@ TEST_CASE("read_kuairand names the place of what is wrong in a log") {
   };
   CHECK(with("7,12", "8,12") == "3:1: user_id: the id 8 is not in user_features_pure.csv");
   CHECK(with("7,12", "7,13") == "3:3: video_id: the id 13 is not in video_features_basic_pure.csv");
-  CHECK(with("7,12", "-7,12") == "3:1: user_id: expected a whole number, got \"-7\"");
+  CHECK(with("7,12", "-7,12") ==
+        "3:1: user_id: the number -7 is outside [0, 18446744073709551615]");
   CHECK(with("20220422", "20220431") == "3:6: date: 20220431 is not a date yyyymmdd");
   CHECK(with("61802", "-5").starts_with("3:45: play_time_ms: the number -5 is outside [0, "));
   CHECK(with("61802", "NaN") == "3:45: play_time_ms: expected a number, got \"NaN\"");

@@ -226,6 +226,29 @@ TEST_CASE("counters refuse what does not fit, and count nothing then") {
 TEST_CASE("counters: sizes that wrap are refused") {
   constexpr std::size_t most = std::numeric_limits<std::size_t>::max();
   CHECK(refuses([] { rate_counters counters(most); }, "funnel::rate_counters", "actions is"));
+  CHECK(refuses([] { rate_counters counters(std::size_t{PTRDIFF_MAX} / sizeof(double)); },
+                "funnel::rate_counters", "actions is"));
   CHECK(refuses([] { rate_features features(most, 1); }, "funnel::rate_features", "families is"));
   CHECK(refuses([] { rate_features features(1, most); }, "funnel::rate_counters", "actions is"));
+}
+
+TEST_CASE("rate_counters: a strong prior and large amounts give finite rates") {
+  rate_counters counters(1, {.prior_strength = 1e300});
+  counters.add(1, std::vector<float>{1e30f});
+  const double amount = double{1e30f};
+  CHECK(tolerance::within(counters.rate(1, 0), amount, tolerance::elementwise<double>(amount)));
+}
+
+TEST_CASE("rate_counters: without keys and actions when moved from") {
+  rate_counters counters(2);
+  counters.add(5, std::vector<float>{1, 2});
+  const rate_counters taken = std::move(counters);
+  CHECK(taken.amount(5, 1) == 2);
+  CHECK(counters.actions() == 0);  // NOLINT(bugprone-use-after-move): what this is about
+  CHECK(counters.exposures(5) == 0);
+  counters.add(7, {});
+  CHECK(counters.exposures(7) == 1);
+  CHECK(counters.exposures(5) == 0);
+  counters = taken;
+  CHECK(counters.amount(5, 1) == 2);
 }

@@ -75,6 +75,14 @@ TEST_CASE("embedding: an id past the table is refused") {
   CHECK(refuses([&] { empty(context, ids{0}); }, "funnel::embedding", "expected below 0"));
 }
 
+TEST_CASE("embedding: a width that wraps is refused, also of no rows") {
+  const embedding<double> layer(4, 16);
+  funnel::inference<double> context;
+  const std::size_t many = std::size_t{1} << 60;
+  CHECK(refuses([&] { layer(context, matrix_view<const std::uint32_t>(nullptr, 0, many)); },
+                "funnel::embedding", "fields x dim is 1152921504606846976 x 16"));
+}
+
 TEST_CASE("embedding: the gradient holds the rows that were touched, once each") {
   embedding<double> layer(100, 2);
   double_training context;

@@ -229,3 +229,16 @@ TEST_CASE("item_tower_cache: sizes that wrap are refused") {
   CHECK(refuses([] { cache(std::size_t{1} << 32, std::size_t{1} << 32); },
                 "funnel::item_tower_cache", "capacity x dim is"));
 }
+
+TEST_CASE("item_tower_cache: without room when moved from") {
+  item_tower_cache<float> cache(8, 3);
+  cache.insert(1, {}, vector_of(1));
+  item_tower_cache<float> taken = std::move(cache);
+  CHECK(has(taken, 1));
+  CHECK(cache.capacity() == 0);  // NOLINT(bugprone-use-after-move): what this is about
+  CHECK_FALSE(has(cache, 1));
+  cache.insert(1, {}, {});
+  CHECK_FALSE(has(cache, 1));
+  cache = taken;
+  CHECK(has(cache, 1));
+}

@@ -64,7 +64,7 @@ class matrix_view {
   /// Columns [begin, begin + count).
   constexpr matrix_view middle_cols(std::size_t begin, std::size_t count) const {
     FUNNEL_ASSERT(begin <= cols_ && count <= cols_ - begin);
-    return {data_ + begin, rows_, count, stride_};
+    return {rows_ == 0 ? data_ : data_ + begin, rows_, count, stride_};  // data may be null then
   }
 
  private:

@@ -11,9 +11,10 @@
 // Sizes that callers give: products and sums of them that do not wrap.
 namespace funnel::detail {
 
-/// The most values of T that an array can have: its size in bytes must fit in ptrdiff_t.
+/// The most values of T that an array can have: in bytes, and rounded up to cache lines of 64, its
+/// size must fit in ptrdiff_t.
 template <class T>
-inline constexpr std::size_t most_values = static_cast<std::size_t>(PTRDIFF_MAX) / sizeof(T);
+inline constexpr std::size_t most_values = static_cast<std::size_t>(PTRDIFF_MAX - 63) / sizeof(T);
 
 /// The size of an array of `count` values of T.
 ///

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/core/error.hpp>
+#include <funnel/core/sizes.hpp>
 #include <funnel/data/detail/decimal.hpp>
 #include <funnel/data/detail/file_format.hpp>
 
@@ -53,7 +54,7 @@ class csv_reader {
       detail::fail("funnel::csv_reader: block is ", block_, ", expected 1 to ", longest_record);
     file_.reset(std::fopen(name_.c_str(), "rb"));
     if (!file_) throw format_error(detail::join_text(name_, ": the file can't be opened"));
-    while (!last_block_ && end_ < detail::format_bytes) fill();
+    while (file_ && end_ < detail::format_bytes) fill();
     const std::string_view head(buffer_.data(), end_);
     if (const auto format = detail::foreign_format(head); !format.empty())
       fail_at(1, 1, "the file is ", format);
@@ -122,10 +123,12 @@ class csv_reader {
     T value{};
     bool is_number, fits = true;
     if constexpr (std::integral<T>) {
+      // std::from_chars takes no sign where T has none: -0 is 0 then, and others are below the range.
+      const bool minus = std::unsigned_integral<T> && digits.starts_with('-');
       const char* const end = digits.data() + digits.size();
-      const auto [rest, error] = std::from_chars(digits.data(), end, value);
+      const auto [rest, error] = std::from_chars(digits.data() + minus, end, value);
       is_number = error != std::errc::invalid_argument && rest == end;
-      fits = error == std::errc();
+      fits = error == std::errc() && !(minus && value != 0);
     } else {  // not by std::from_chars: libc++ has it from 20 on, and it fails where 0 is nearest
       detail::decimal decimal;
       is_number = detail::parse_decimal(digits, decimal);
@@ -235,23 +238,23 @@ class csv_reader {
   void fill() {
     check_length(end_ - begin_);
     if (begin_ > 0) std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
-    end_ -= begin_;
+    end_ = end_ - begin_;
     begin_ = 0;
     // A record longer than the buffer is scanned again: doubling keeps that linear.
-    const std::size_t block = std::max(block_, end_);
+    const std::size_t block = std::max<std::size_t>(block_, end_);
     if (buffer_.size() < end_ + block) buffer_.resize(end_ + block);
     const std::size_t got = std::fread(buffer_.data() + end_, 1, block, file_.get());
-    end_ += got;
+    end_ = end_ + got;
     if (got < block) {
       if (std::ferror(file_.get())) fail_at(line_, 1, "the file can't be read");
-      last_block_ = true;
+      file_.reset();
     }
   }
 
   /// Goes past empty lines; false at the end of the file.
   bool find_record() {
     for (;;) {
-      if (begin_ == end_ && last_block_) return false;
+      if (begin_ == end_ && !file_) return false;
       if (begin_ < end_ && !is_line_end(buffer_[begin_])) return true;
       if (const auto after = after_line_end(begin_)) {
         begin_ = *after;
@@ -268,7 +271,7 @@ class csv_reader {
   std::optional<std::size_t> after_line_end(std::size_t i) const {
     if (i < end_ && buffer_[i] == '\n') return i + 1;
     if (i + 1 < end_) return buffer_[i + 1] == '\n' ? i + 2 : i + 1;
-    if (last_block_) return end_;
+    if (!file_) return end_;
     return std::nullopt;
   }
 
@@ -297,7 +300,7 @@ class csv_reader {
       const bool quoted = i < limit && bytes[i] == '"';
       if (quoted) {
         for (f.begin = ++i;; ++i) {
-          if (i >= limit && !last_block_) return std::nullopt;
+          if (i >= limit && file_) return std::nullopt;
           if (i >= limit) fail_at(f.line, f.column, "the quote is not closed");
           if (static_cast<unsigned char>(bytes[i]) > '"') continue;
           if (bytes[i] == '"') {
@@ -317,7 +320,7 @@ class csv_reader {
       const std::size_t unquoted = i;
       while (i < limit && (static_cast<unsigned char>(bytes[i]) > ',' || !ends_field(bytes[i])))
         ++i;
-      if (i == limit && !last_block_) return std::nullopt;
+      if (i == limit && file_) return std::nullopt;
       if (i < limit && bytes[i] == '\0') fail_nul(line, i - line_begin + 1);
       if (!quoted) f.end = i;
       if (quoted && i > unquoted) {
@@ -372,15 +375,14 @@ class csv_reader {
 
   std::string name_;
   std::size_t block_;
-  std::unique_ptr<std::FILE, close_file> file_;
+  std::unique_ptr<std::FILE, close_file> file_;  // none behind its last block
   std::string buffer_;
-  std::size_t begin_ = 0;  // unread bytes are [begin_, end_)
-  std::size_t end_ = 0;
-  bool last_block_ = false;
+  detail::owned_size begin_;  // unread bytes are [begin_, end_)
+  detail::owned_size end_;
   std::size_t line_ = 1;  // of the byte at begin_
   std::size_t record_line_ = 1;
-  std::vector<field> fields_;  // of the last record scanned
-  std::size_t present_ = 0;    // how many of them are the present record's
+  std::vector<field> fields_;   // of the last record scanned
+  detail::owned_size present_;  // how many of them are the present record's
   std::vector<std::string> columns_;
   std::vector<std::size_t> sorted_;  // positions of columns_, by name
 };

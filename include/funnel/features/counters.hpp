@@ -43,8 +43,8 @@ class rate_counters {
  public:
   explicit rate_counters(std::size_t actions, const rate_options& options = {})
       : options_(options),
-        width_(detail::array_size<double>("funnel::rate_counters: actions", actions) + 1),
-        totals_(width_), sums_(width_) {
+        actions_(detail::array_size<double>("funnel::rate_counters: actions", actions)),
+        totals_(width()), sums_(width()) {
     if (!(options.prior_strength >= 0 && std::isfinite(options.prior_strength)))
       detail::fail("funnel::rate_counters: prior_strength is ", options.prior_strength,
                    ", expected 0 or more");
@@ -61,7 +61,7 @@ class rate_counters {
   }
   rate_counters& operator=(rate_counters&&) noexcept = default;
 
-  std::size_t actions() const { return width_ - 1; }
+  std::size_t actions() const { return actions_; }
 
   /// Counts one exposure of the key and what came of it.
   void add(std::uint64_t key, std::span<const float> amounts) {
@@ -97,8 +97,8 @@ class rate_counters {
 
   /// Writes the key's exposures and then its rates, 1 + actions numbers.
   void write(std::uint64_t key, std::span<float> out) const {
-    if (out.size() != width_)
-      detail::fail("funnel::rate_counters: out has ", out.size(), " slots for ", width_,
+    if (out.size() != width())
+      detail::fail("funnel::rate_counters: out has ", out.size(), " slots for ", width(),
                    " numbers");
     write_row(keys_.find(key), out);
   }
@@ -114,15 +114,20 @@ class rate_counters {
  private:
   friend class rate_features;
 
+  std::size_t width() const { return 1 + actions_; }  // exposures, then the actions
+
   std::span<const double> sums(std::uint64_t key) const { return sums_of_row(keys_.find(key)); }
   std::span<const double> sums_of_row(std::uint32_t row) const {
-    return std::span(sums_).subspan(row * width_, width_);
+    static constexpr double none[1] = {};
+    if (sums_.empty()) return none;  // moved from: no actions and no keys
+    return std::span(sums_).subspan(row * width(), width());
   }
 
   double rate_of(std::span<const double> sums, std::size_t action) const {
     const double n = sums[0] + options_.prior_strength;
     if (n == 0) return mean_rate(action);
-    return (sums[1 + action] + options_.prior_strength * mean_rate(action)) / n;
+    // Each part over n: the sum of both may be beyond the largest number.
+    return sums[1 + action] / n + options_.prior_strength / n * mean_rate(action);
   }
 
   void check_action(std::size_t action) const {
@@ -133,12 +138,14 @@ class rate_counters {
   /// The row of a key. A new one gets a row of zeros, by which it answers as before.
   std::uint32_t row_of(std::uint64_t key) {
     // Room before there is a row, so that no row is ever without sums.
-    if (sums_.size() == keys_.rows() * width_) sums_.resize(sums_.size() + width_);
+    if (totals_.empty()) totals_.resize(width());  // moved from
+    const std::size_t needed = (keys_.rows() + 1) * width();
+    if (sums_.size() < needed) sums_.resize(needed);
     return keys_.add(key);
   }
 
   void add_to_row(std::uint32_t row, std::span<const float> amounts) noexcept {
-    double* sums = sums_.data() + row * width_;
+    double* sums = sums_.data() + row * width();
     ++sums[0];
     ++totals_[0];
     for (std::size_t i = 0; i < amounts.size(); ++i) {
@@ -154,7 +161,7 @@ class rate_counters {
   }
 
   rate_options options_;
-  std::size_t width_;           // exposures, then the actions
+  detail::owned_size actions_;
   std::vector<double> totals_;  // [width]
   std::vector<double> sums_;    // [keys + 1, width] and a free row; row 0 stays 0 for other keys
   vocabulary keys_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/sizes.hpp>
 #include <funnel/nn/context.hpp>
 #include <funnel/nn/detail/check_ids.hpp>
 #include <funnel/nn/parameter.hpp>
@@ -60,7 +61,9 @@ struct embedding {
     detail::for_each_run(ids, [&](std::span<const std::uint32_t> run, std::size_t first) {
       detail::check_ids(arch{}, "funnel::embedding", run, table.rows(), first);
     });
-    const auto y = context.make(ids.rows(), ids.cols() * dim());
+    const std::size_t width =
+        detail::array_size<T>("funnel::embedding: fields x dim", ids.cols(), dim());
+    const auto y = context.make(ids.rows(), width);
     detail::for_each_run(ids, [&](std::span<const std::uint32_t> run, std::size_t first) {
       T* to = writable(y).data() + first * dim();
       gather_kernel(arch{}, detail::stored_table(table), run, to);

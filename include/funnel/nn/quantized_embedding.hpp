@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/sizes.hpp>
 #include <funnel/nn/context.hpp>
 #include <funnel/nn/embedding.hpp>
 #include <funnel/simd/embedding.hpp>
@@ -167,7 +168,9 @@ struct quantized_embedding {
     detail::for_each_run(ids, [&](std::span<const std::uint32_t> run, std::size_t first) {
       detail::check_ids(arch{}, "funnel::quantized_embedding", run, table.rows(), first);
     });
-    const auto y = context.make(ids.rows(), ids.cols() * dim());
+    const std::size_t width =
+        detail::array_size<float>("funnel::quantized_embedding: fields x dim", ids.cols(), dim());
+    const auto y = context.make(ids.rows(), width);
     detail::for_each_run(ids, [&](std::span<const std::uint32_t> run, std::size_t first) {
       float* to = writable(y).data() + first * dim();
       for (std::size_t i = 0; i < run.size(); ++i, to += dim())

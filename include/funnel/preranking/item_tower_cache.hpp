@@ -82,6 +82,7 @@ class item_tower_cache {
     auto place =
         std::ranges::find_if(set, [&](const slot& s) { return s.used != 0 && s.item == item; });
     if (place == set.end()) place = std::ranges::min_element(set, {}, &slot::used);
+    if (place == set.end()) return;  // no room at all: moved from
     *place = {item, version, ++clock_};
     std::ranges::copy(vector,
                       vectors_.row(static_cast<std::size_t>(&*place - slots_.data())).begin());
@@ -99,6 +100,7 @@ class item_tower_cache {
   };
 
   std::span<slot> set_of(item_id item) {
+    if (slots_.empty()) return {};                              // moved from
     const std::uint64_t spread = item * 0x9e3779b97f4a7c15ULL;  // Fibonacci hashing
     const std::size_t sets = slots_.size() / ways;
     return std::span<slot>(slots_).subspan((spread >> 32) % sets * ways, ways);

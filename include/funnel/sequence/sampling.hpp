@@ -101,7 +101,7 @@ std::size_t sample_sequence_balanced(Bits& bits, std::span<const category_id> ca
                                      const sequence_sampling_options& options, arena& scratch) {
   constexpr std::string_view name = "funnel::sample_sequence_balanced";
   if (!(options.balance >= 0 && options.balance <= 1))
-    detail::fail(name, ": balance should be in [0, 1], got ", options.balance);
+    detail::fail(name, ": balance is ", options.balance, ", expected 0 to 1");
   const auto [older, drawn, count] =
       detail::split_sequence(name, categories.size(), options, positions.size());
 

@@ -46,6 +46,7 @@ inline std::string_view foreign_format(std::string_view head) {
       {"Rar!\x1a"sv, "a rar archive: unpack it first"},
       {"\xd0\xcf\x11\xe0"sv, "an Excel workbook (.xls): save it as CSV first"},
       {"PAR1\x15"sv, "a Parquet file: convert it to CSV first"},
+      {"Obj\x01"sv, "an Avro file: convert it to CSV first"},
       {"ARROW1\0\0"sv, "an Arrow file: convert it to CSV first"},
       {"FEA1\0"sv, "a Feather file: convert it to CSV first"},
       {"\x89HDF"sv, "an HDF5 file: convert it to CSV first"},
@@ -74,7 +75,8 @@ inline std::string_view foreign_format(std::string_view head) {
     return head.size() >= word.size() &&
            std::ranges::equal(head.substr(0, word.size()), word, {}, lower);
   };
-  for (const std::string_view tag : {"<!doctype html"sv, "<html"sv, "<head"sv, "<body"sv, "<!--"sv})
+  for (const std::string_view tag : {"<!doctype html"sv, "<html"sv, "<head"sv, "<title"sv, "<meta"sv,
+                                     "<script"sv, "<body"sv, "<!--"sv})
     if (starts_with(tag)) return "an HTML page: was an error page downloaded in its place?";
   if (starts_with("<?xml")) return "an XML document: convert it to CSV first";
   // A name may start with a bracket, as in "[id],[name]"; what JSON goes on with, it does not.
