@@ -135,3 +135,27 @@ TEST_CASE("a simulated feed and what is done to a log survive every failed alloc
       "remove_repeats", [&] { return shown; },
       [](std::vector<funnel::exposure>& exposures) { funnel::remove_repeats(exposures); }, all);
 }
+
+TEST_CASE("a simulator is copied whole or not at all") {
+  const funnel::simulator_options few = {.users = 3,
+                                         .videos = 9,
+                                         .authors = 2,
+                                         .categories = 2,
+                                         .days = 1,
+                                         .history_days = 1,
+                                         .exposures_per_user_day = 16,
+                                         .content_size = 3};
+  funnel::simulator_options more = few;
+  more.users = 7;
+  more.videos = 20;
+  more.content_size = 5;
+  const funnel::simulator other(more);
+  check_every_failure(
+      "copy", [&] { return funnel::simulator(few); }, [&](funnel::simulator& s) { s = other; },
+      [](const funnel::simulator& s) {
+        std::vector<double> all;
+        const funnel::interaction_log log = s.log();
+        for (const funnel::exposure& e : log.exposures) all.push_back(s.truth(e).click);
+        return all;
+      });
+}

@@ -14,6 +14,8 @@
 
 #include <memory>
 #include <optional>
+#include <stdexcept>
+#include <utility>
 #include <vector>
 
 using failing_allocator::check_every_failure;
@@ -161,6 +163,39 @@ TEST_CASE("out of memory: a request that fails is served the next time") {
         if (f) serve(*f, r);
         return r->scores;
       });
+}
+
+TEST_CASE("out of memory: a frozen model that was copied in part, or moved from, is refused") {
+  using network = funnel::mlp<float>;
+  // One layer, so that a part of it alone is copied; and two.
+  for (const std::size_t layers : {1u, 2u}) {
+    const auto sizes = [&](std::size_t n) { return std::vector<std::size_t>(layers, n); };
+    const auto small = funnel::freeze(network(4, sizes(6)));
+    const auto large = funnel::freeze(network(300, sizes(70)));
+    const auto serve = [](const auto& model, std::size_t width) {
+      funnel::inference<float> context;
+      const matrix<float> x = random_matrix<float>(3, width, 1);
+      const auto y = model(context, x.view());
+      return numbers(y.data(), y.data() + y.size());
+    };
+    const auto refused_or = [&](const auto& model, std::size_t width, const auto& expected) {
+      try {
+        return serve(model, width) == serve(expected, width);
+      } catch (const std::invalid_argument&) {
+        return true;
+      }
+    };
+    for (long served = 0;; ++served) {
+      auto model = small;
+      if (!failing_allocator::runs_out(served, true, [&] { model = large; })) break;
+      CHECK(refused_or(model, 4, small));
+      CHECK(refused_or(model, 300, large));
+    }
+    auto model = small;
+    const auto taken = std::move(model);
+    CHECK(serve(taken, 4) == serve(small, 4));
+    CHECK_THROWS_AS(serve(model, 4), std::invalid_argument);
+  }
 }
 
 TEST_CASE("out of memory: a training step that fails moves nothing, and goes on after clear") {

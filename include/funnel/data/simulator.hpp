@@ -72,6 +72,14 @@ class simulator {
   static constexpr std::size_t tabs = detail::feed_world::tabs;
 
   explicit simulator(const simulator_options& options = {}) : world_(options) {}
+  simulator(const simulator&) = default;
+  simulator(simulator&&) noexcept = default;
+  /// Copies all of it or, where memory runs out, nothing.
+  simulator& operator=(const simulator& other) {
+    *this = simulator(other);
+    return *this;
+  }
+  simulator& operator=(simulator&&) noexcept = default;
 
   const simulator_options& options() const { return world_.options; }
 

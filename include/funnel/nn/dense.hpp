@@ -187,13 +187,14 @@ class dense {
     check(x);
     using arch = typename C::arch;
     arena& scratch = context.scratch();
+    const std::size_t size = packed_size<arch, T>(in_, out_);
     const T* panels;
     if (packed_.empty()) {
-      T* packed = scratch.template allocate<T>(packed_size<arch, T>(in_, out_));
+      T* packed = scratch.template allocate<T>(size);
       pack_weights_kernel(arch{}, weight.value.data(), out_, in_, out_, packed);
       panels = packed;
     } else {
-      panels = packed_.template data<arch>("funnel::dense");
+      panels = packed_.template data<arch>("funnel::dense", size);
     }
     const T* start = bias.value.data();
     if (bias.value.empty()) {

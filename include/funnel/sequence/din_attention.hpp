@@ -238,7 +238,7 @@ class din_attention {
       split<arch>(packed, size, scratch.template allocate<T>(d * h));
       panels = packed;
     } else {
-      panels = packed_.template data<arch>("funnel::din_attention");
+      panels = packed_.template data<arch>("funnel::din_attention", 3 * size);
     }
     T* zeros = scratch.template allocate<T>(d);
     std::fill_n(zeros, d, T(0));

@@ -23,15 +23,19 @@ class packed_weights {
     return values_.data();
   }
 
-  /// Errors      std::invalid_argument if the weights were packed for registers of another width.
+  /// Errors      std::invalid_argument if the weights were packed for registers of another width, or
+  ///             are not `size` values: their layer was moved from, or memory ran out as it was copied
+  ///             over.
   template <class Arch>
-  const T* data(const char* layer) const {
+  const T* data(const char* layer, std::size_t size) const {
     constexpr std::size_t tile = dense_tile<Arch, T>::cols;
     if (tile_ != tile) {
       fail(layer,
            ": the layer was frozen for another instruction set: its weights are in panels of ",
            tile_, " columns, expected ", tile);
     }
+    if (values_.size() != size)
+      fail(layer, ": the frozen layer has ", values_.size(), " packed weights, expected ", size);
     return values_.data();
   }
 
