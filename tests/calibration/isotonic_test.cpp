@@ -263,3 +263,13 @@ TEST_CASE("isotonic: refuses what it cannot read") {
       },
       "funnel::isotonic_calibrator::apply", "output has 0"));
 }
+
+TEST_CASE("isotonic calibrator: NaN when moved from") {
+  funnel::isotonic_calibrator<double> calibrator({1, 2}, {3, 4});
+  const auto taken = std::move(calibrator);
+  CHECK(taken(1.5) == 3.5);
+  for (const double score : {-1., 1.5, 9.})
+    CHECK(std::isnan(calibrator(score)));  // NOLINT(bugprone-use-after-move): what this is about
+  calibrator = taken;
+  CHECK(calibrator(1.5) == 3.5);
+}

@@ -189,3 +189,11 @@ TEST_CASE("tag_similarity: refuses weights that are none") {
   CHECK(refused({std::numeric_limits<float>::quiet_NaN(), 1}, "weights[0]"));
   CHECK(refused({std::numeric_limits<float>::infinity(), 1}, "weights[0]"));
 }
+
+TEST_CASE("cosine_similarity: knows no items when moved from") {
+  const funnel::matrix<float> vectors(3, 2, 1.f);
+  cosine_similarity<float> similarity(vectors.view());
+  const auto taken = std::move(similarity);
+  CHECK(taken.size() == 3);
+  CHECK(similarity.size() == 0);  // NOLINT(bugprone-use-after-move): what this is about
+}

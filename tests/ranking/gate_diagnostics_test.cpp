@@ -123,3 +123,13 @@ TEST_CASE("gate_diagnostics: what is refused leaves it as it was") {
   CHECK(gates.report(0).largest == 0);
   CHECK(refuses([&] { gates.report(2); }, "funnel::gate_diagnostics::report", "task is 2"));
 }
+
+TEST_CASE("gate_diagnostics: without experts when moved from") {
+  gate_diagnostics<2> gates(2);
+  const auto taken = std::move(gates);
+  CHECK(taken.report(0).utilization.size() == 2);
+  // NOLINTNEXTLINE(bugprone-use-after-move): what this is about
+  CHECK(gates.report(0).utilization.empty());
+  CHECK(gates.report(0).largest == 0);
+  CHECK(gates.dead_experts().empty());
+}

@@ -166,4 +166,5 @@ TEST_CASE("din_attention: what is refused") {
   CHECK(refused(candidates, narrow, {0, 6}, "events have 3 columns, expected 4"));
   CHECK(refused(candidates, events, {0, 3, 6}, "3 values for 3 candidates, expected 4 or 2"));
   CHECK(refused(candidates, events, {0, 5}, "the number of events, 6"));
+  CHECK(refuses([] { funnel::freeze(din_attention<float>()); }, "funnel::mlp", "layers is empty"));
 }

@@ -33,7 +33,7 @@ struct isotonic_options {
 /// A monotone function of a score, given by knots; flat outside of them.
 ///
 /// Cost        O(log m) a score for m knots.
-/// Numerics    a NaN score stays NaN.
+/// Numerics    a NaN score stays NaN. A calibrator that was moved from has no knots and gives NaN.
 template <class T = float>
 class isotonic_calibrator {
  public:
@@ -74,7 +74,7 @@ class isotonic_calibrator {
     if (score != score) return score;
     const auto above = std::upper_bound(knots_.begin(), knots_.end(), score);
     const auto right = static_cast<std::size_t>(above - knots_.begin());
-    if (right == 0) return values_.front();
+    if (right == 0) return values_.empty() ? std::numeric_limits<T>::quiet_NaN() : values_.front();
     if (right == knots_.size() || interpolation_ == isotonic_interpolation::step)
       return values_[right - 1];
     const double left = static_cast<double>(knots_[right - 1]);

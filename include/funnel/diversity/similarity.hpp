@@ -94,7 +94,7 @@ class cosine_similarity {
   }
 
   /// How many items there are.
-  std::size_t size() const { return vectors_.rows(); }
+  std::size_t size() const { return scales_.size(); }
   matrix_view<const T> vectors() const { return vectors_; }
   cosine_range range() const { return range_; }
 

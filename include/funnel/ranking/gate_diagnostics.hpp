@@ -77,8 +77,10 @@ class gate_diagnostics {
     }
     const double n = rows_ > 0 ? static_cast<double>(rows_) : 1;
     gate_report result{.entropy = entropies_[task] / n, .utilization = sums_[task]};
-    for (double& u : result.utilization) u /= n;
-    result.largest = std::ranges::max(result.utilization);
+    for (double& u : result.utilization) {
+      u /= n;
+      result.largest = std::max(result.largest, u);
+    }
     return result;
   }
 

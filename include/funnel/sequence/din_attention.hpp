@@ -186,9 +186,10 @@ class din_attention {
   template <class Arch>
   void freeze() {
     packed_.check_empty("funnel::din_attention::freeze");
+    const std::size_t d = dim();  // throws where the unit has no layers
     const std::size_t h = unit.layers.front().out();
-    const std::size_t size = packed_size<Arch, T>(dim(), h);
-    std::vector<T> room(dim() * h);
+    const std::size_t size = packed_size<Arch, T>(d, h);
+    std::vector<T> room(d * h);
     split<Arch>(packed_.template make<Arch>(3 * size), size, room.data());
     detail::freeze_field<Arch>(unit);
   }
