@@ -120,7 +120,6 @@ TEST_CASE("a simulated feed and what is done to a log survive every failed alloc
                                              .content_size = 3};
   const whole_log nothing = everything({});
   const whole_log expected = everything(funnel::simulator(options).log());
-  // Its stable sorts do without memory where there is none: not every failure is an error.
   for (long served = 0; served == 0 || failing_allocator::failures > 0; ++served) {
     funnel::interaction_log log;
     const bool thrown =
@@ -134,6 +133,9 @@ TEST_CASE("a simulated feed and what is done to a log survive every failed alloc
   check_every_failure(
       "remove_repeats", [&] { return shown; },
       [](std::vector<funnel::exposure>& exposures) { funnel::remove_repeats(exposures); }, all);
+  check_every_failure(
+      "sort_by_time", [&] { return std::vector<funnel::exposure>(shown.rbegin(), shown.rend()); },
+      [](std::vector<funnel::exposure>& exposures) { funnel::sort_by_time(exposures); }, all);
 }
 
 TEST_CASE("a simulator is copied whole or not at all") {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/build.hpp>
+
 #include <cmath>
 #include <cstddef>
 #include <span>

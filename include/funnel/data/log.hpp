@@ -12,6 +12,7 @@
 #include <span>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 namespace funnel {
@@ -173,8 +174,16 @@ inline std::size_t remove_repeats(std::vector<exposure>& exposures) {
 }
 
 /// Sorts exposures by time; equal times keep their order.
+///
+/// Errors      std::bad_alloc if memory runs out; the exposures are as they were then.
+/// Cost        O(n log n), a copy of the exposures and 16 bytes each of scratch.
 inline void sort_by_time(std::span<exposure> exposures) {
-  std::ranges::stable_sort(exposures, {}, &exposure::time_ms);
+  // Not by std::stable_sort: with libstdc++ before 13, clang++ 19 and later warn of its buffer.
+  std::vector<std::pair<std::int64_t, std::size_t>> order(exposures.size());
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = {exposures[i].time_ms, i};
+  std::ranges::sort(order);
+  const std::vector<exposure> unsorted(exposures.begin(), exposures.end());
+  for (std::size_t i = 0; i < order.size(); ++i) exposures[i] = unsorted[order[i].second];
 }
 
 }  // namespace funnel
