@@ -447,6 +447,19 @@ TEMPLATE_TEST_CASE("optimizers: gradients at the ends of float leave weights fin
   }
 }
 
+TEST_CASE("adagrad: the largest rate leaves rows without a gradient where they are") {
+  one_weight<float> m;
+  m.weight.value(0, 0) = m.table.value(0, 0) = 2;
+  adagrad<float> optimizer({.learning_rate = static_cast<double>(std::numeric_limits<float>::max()),
+                            .initial_accumulator = 0});
+  funnel::training<float> context;
+  context.gradient(m.weight).values()(0, 0) = 0;
+  context.gradient(m.table).row(0)[0] = 0;
+  optimizer.step(m, context);
+  CHECK(m.weight.value(0, 0) == 2);
+  CHECK(m.table.value(0, 0) == 2);
+}
+
 TEST_CASE("adagrad: sums of rows are in double") {
   const auto sum_after = [&]<class T>(T) {
     one_weight<T> w;

@@ -6,6 +6,7 @@
 #include "support/matrices.hpp"
 #include "support/tolerance.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -118,6 +119,40 @@ TEMPLATE_TEST_CASE("row_adagrad_kernel: one sum for a row", "", float, double) {
                                 tolerance::reduction<real>(n, std::abs(p) + std::abs(move))));
       }
       CHECK(a.p[n] == before.p[n]);
+    }
+  });
+}
+
+TEMPLATE_TEST_CASE("row_adagrad_kernel: a gradient beyond the largest, an infinite one, NaN", "",
+                   float, double) {
+  using real = TestType;
+  const funnel::adagrad_step<real> step{real(0.1), real(0.001), real(0.01)};
+  const double limit = static_cast<double>(funnel::largest_gradient<real>);
+  const real infinite = std::numeric_limits<real>::infinity();
+  for_each_arch([&]<class Arch>(Arch arch) {
+    for (const std::size_t n : lengths<Arch, real>()) {
+      for (const real far :
+           {std::numeric_limits<real>::max(), -infinite, static_cast<real>(std::nan(""))}) {
+        if (n == 0) continue;
+        arrays<real> a(n);
+        const arrays<real> before = a;
+        a.g[n / 2] = far;
+        double sum = 0.25;
+        funnel::row_adagrad_kernel(arch, step, a.g.data(), sum, a.p.data(), n);
+        const double mean =
+            std::isnan(far) ? static_cast<double>(far) : limit * limit / static_cast<double>(n);
+        CHECK(tolerance::within(sum, mean, tolerance::reduction<double>(n, std::abs(mean))));
+        for (std::size_t i = 0; i < n; ++i) {
+          const double p = static_cast<double>(before.p[i]);
+          const double g = std::clamp(static_cast<double>(a.g[i]), -limit, limit);
+          const double expected =
+              p - static_cast<double>(step.rate) *
+                      (g / std::sqrt(mean) + static_cast<double>(step.decay) * p);
+          CHECK(tolerance::within(
+              static_cast<double>(a.p[i]), expected,
+              tolerance::reduction<real>(n, std::abs(p) + std::abs(g / std::sqrt(mean)))));
+        }
+      }
     }
   });
 }

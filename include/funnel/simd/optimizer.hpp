@@ -169,40 +169,55 @@ void adagrad_kernel(Arch, const adagrad_step<T>& step, const T* g, T* s, T* p,
   });
 }
 
+namespace detail {
+
+/// Adds a mean of squares to a row's sum, in double; gives what the step multiplies gradients by.
+template <class T, class Sum>
+T row_adagrad_factor(const adagrad_step<T>& step, double mean, Sum& s) noexcept {
+  constexpr double largest_sum = static_cast<double>(std::numeric_limits<Sum>::max());
+  constexpr double largest = static_cast<double>(std::numeric_limits<T>::max());
+  const double sum = std::min(static_cast<double>(s) + mean, largest_sum);
+  s = static_cast<Sum>(sum);
+  return static_cast<T>(std::min(static_cast<double>(step.rate) /
+                                     (std::sqrt(sum) + static_cast<double>(step.epsilon)),
+                                 largest));
+}
+
+/// `row_adagrad_kernel` where a gradient may be beyond `largest_gradient`, or is not a number.
+template <class T, class Sum>
+void far_row_adagrad(const adagrad_step<T>& step, const T* g, Sum& s, T* p,
+                     std::size_t n) noexcept {
+  const auto gradient = [g](std::size_t i) {
+    return std::clamp(g[i], -largest_gradient<T>, largest_gradient<T>);
+  };
+  double mean = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    const double value = static_cast<double>(gradient(i));
+    mean += value * value / static_cast<double>(n);
+  }
+  const T factor = row_adagrad_factor(step, mean, s);
+  for (std::size_t i = 0; i < n; ++i) p[i] -= step.rate * step.decay * p[i] + factor * gradient(i);
+}
+
+}  // namespace detail
+
 /// The same for a row with one sum: s <- s + mean(g^2), in double where s is one.
 template <class Arch, class T, class Sum>
 void row_adagrad_kernel(Arch arch, const adagrad_step<T>& step, const T* g, Sum& s, T* p,
                         std::size_t n) noexcept {
   using register_type = detail::pack<Arch, T>;
-  constexpr double limit = static_cast<double>(largest_gradient<T>);
-  constexpr double largest = static_cast<double>(std::numeric_limits<Sum>::max());
   if (n == 0) return;
-  const double count = static_cast<double>(n);
   const T squares = dot_kernel(arch, g, g, n);
-  const bool usual = squares < largest_gradient<T> * largest_gradient<T>;  // and so is each of them
-  double mean = static_cast<double>(squares) / count;
-  if (!usual) {
-    mean = 0;
-    for (std::size_t i = 0; i < n; ++i) {
-      const double value = std::clamp(static_cast<double>(g[i]), -limit, limit);
-      mean += value * value / count;
-    }
-  }
-  const double sum = std::min(static_cast<double>(s) + mean, largest);
-  s = static_cast<Sum>(sum);
-  const T factor = static_cast<T>(static_cast<double>(step.rate) /
-                                  (std::sqrt(sum) + static_cast<double>(step.epsilon)));
-  const T decay = step.rate * step.decay;
-  if (usual) {
-    detail::for_each_register<Arch, T>(n, [&](const auto at) {
-      const register_type value = at.load(p);
-      const register_type kept = fma(register_type(-decay), value, value);
-      at.store(fma(register_type(-factor), at.load(g), kept), p);
-    });
-  } else {
-    for (std::size_t i = 0; i < n; ++i)
-      p[i] -= decay * p[i] + factor * std::clamp(g[i], -largest_gradient<T>, largest_gradient<T>);
-  }
+  // Below it no gradient is beyond the largest; NaN is not below.
+  if (!(squares < largest_gradient<T> * largest_gradient<T>)) [[unlikely]]
+    return detail::far_row_adagrad(step, g, s, p, n);
+  const double mean = static_cast<double>(squares) / static_cast<double>(n);
+  const register_type back(-detail::row_adagrad_factor(step, mean, s));
+  const register_type decay(-step.rate * step.decay);
+  const auto moved = [&](const auto& gradient, const auto& value) {
+    return fma(back, gradient, fma(decay, value, value));
+  };
+  detail::map(arch, n, p, moved, g, p);
 }
 
 /// A step of Adam; the numbers of one step.
