@@ -281,6 +281,57 @@ TEST_CASE("predicted_watch_time: a small unit of a large exponential", "[loss]")
   CHECK(funnel::predicted_watch_time(-110.f, {.unit = 1e30f}) > 0);
 }
 
+TEST_CASE("predicted_watch_time: a large unit of a subnormal exponential", "[loss]") {
+  const double exact = 1e38 * std::exp(-100.);
+  CHECK(
+      tolerance::within(static_cast<double>(funnel::predicted_watch_time(-100.f, {.unit = 1e38f})),
+                        exact, tolerance::elementwise<float>(exact)));
+}
+
+TEMPLATE_TEST_CASE("in_batch_softmax: scores that are close and far from 0", "[loss]", float,
+                   double) {
+  using t = TestType;
+  const t far = 1 / std::numeric_limits<t>::epsilon();  // where t's numbers are 1 apart
+  for (const t temperature : {t(.05), t(1), t(3)}) {
+    const auto near = evaluate(filled<t>(1, 3, {2, 1, 0}), in_batch(temperature));
+    const auto moved = evaluate(filled<t>(1, 3, {far + 2, far + 1, far}), in_batch(temperature));
+    CHECK(moved.loss == near.loss);
+    CHECK(std::ranges::equal(moved.gradient.flat(), near.gradient.flat()));
+  }
+}
+
+TEMPLATE_TEST_CASE("losses of a difference that has no number, times a small factor", "[loss]",
+                   float, double) {
+  using t = TestType;
+  const t far = most<t>, sharpness = 1 / far;
+  for (const t sign : {t(1), t(-1)}) {
+    const double x = 2 * static_cast<double>(sharpness * far) * static_cast<double>(sign);
+    const double loss = std::log1p(std::exp(x));
+    const double slope = static_cast<double>(sharpness) / (1 + std::exp(-x));
+    funnel::training<t> context;
+    const auto positive = context.make(1, 1), negative = context.make(1, 1);
+    positive.values(0, 0) = -sign * far;
+    negative.values(0, 0) = sign * far;
+    const auto found =
+        funnel::triplet_loss(context, positive, negative,
+                             {.form = funnel::triplet_form::logistic, .sharpness = sharpness});
+    context.backward(found);
+    CHECK(tolerance::within(static_cast<double>(found.values(0, 0)), loss,
+                            tolerance::elementwise<t>(loss)));
+    CHECK(tolerance::within(static_cast<double>(negative.gradient(0, 0)), slope,
+                            tolerance::elementwise<t>(slope)));
+    const std::vector<t> teacher = {1, 0};
+    const auto pair = evaluate(column<t>({-sign * far, sign * far}), [&](auto& c, const auto& z) {
+      return funnel::pairwise_distillation(c, z, std::span<const t>(teacher),
+                                           std::span<const std::uint32_t>(one_list),
+                                           {.sharpness = sharpness});
+    });
+    CHECK(tolerance::within(static_cast<double>(pair.loss), loss, tolerance::elementwise<t>(loss)));
+    CHECK(tolerance::within(static_cast<double>(pair.gradient(1, 0)), slope,
+                            tolerance::elementwise<t>(slope)));
+  }
+}
+
 TEST_CASE("total_loss: a sum beyond the largest number", "[loss]") {
   funnel::inference<float> context;
   const auto large = funnel::matrix<float>(1, 1, most<float>);

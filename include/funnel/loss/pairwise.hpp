@@ -87,11 +87,10 @@ value_of<C> pairwise_distillation(C& context, const value_of<C>& logits,
     if (slopes.data() != nullptr) std::fill_n(slopes.data(), n, t(0));
     detail::weighted_sum_of sum;
     for_pairs([&](std::size_t i, std::size_t j, double weight) {
-      const t lead = options.sharpness * (z(i, 0) - z(j, 0));
-      sum.add(total(weight), detail::softplus_of_difference(options.sharpness, z(j, 0), z(i, 0)));
+      const auto soft = detail::softplus_of_difference(options.sharpness, z(j, 0), z(i, 0));
+      sum.add(total(weight), soft.value);
       if (slopes.data() != nullptr) {
-        const t pull =
-            static_cast<t>(total(weight) / total.total) * options.sharpness * sigmoid(-lead);
+        const t pull = static_cast<t>(total(weight) / total.total) * options.sharpness * soft.slope;
         slopes(i, 0) -= pull;
         slopes(j, 0) += pull;
       }

@@ -76,8 +76,9 @@ value_of<C> triplet_loss(C& context, const value_of<C>& positives, const value_o
       double value = 0;
       t slope = 0;
       if (options.form == triplet_form::logistic) {
-        value = detail::softplus_of_difference(options.sharpness, negative, positive);
-        slope = options.sharpness * sigmoid(options.sharpness * excess);
+        const auto soft = detail::softplus_of_difference(options.sharpness, negative, positive);
+        value = soft.value;
+        slope = options.sharpness * soft.slope;
       } else if (!(excess + options.margin <= 0)) {  // NaN comes here
         const t missing = excess + options.margin;
         value = std::isinf(missing)

@@ -92,10 +92,9 @@ value_of<C> watch_time_loss(C& context, const value_of<C>& logits,
 template <std::floating_point T>
 T predicted_watch_time(T logit, const watch_time_options<T>& options = {}) {
   const T factor = std::exp(logit);
-  // By halves where e^z alone is infinite or 0: a small or large unit may bring it back.
+  // By halves where e^z alone is no normal number: a small or large unit may bring it back.
   const T half = std::exp(logit / 2);
-  const T time =
-      factor > 0 && std::isfinite(factor) ? options.unit * factor : options.unit * half * half;
+  const T time = std::isnormal(factor) ? options.unit * factor : options.unit * half * half;
   return std::min(time, options.longest);
 }
 

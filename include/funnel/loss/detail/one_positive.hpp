@@ -112,16 +112,17 @@ value_of<C> one_positive_mean(C& context, const value_of<C>& scores, scalar_of<C
       const std::size_t own = positive_of(i);
       const std::span<const t> given = s.row(i), log_q = log_q_of(i);
       const auto out = [&](std::size_t j) { return absent(i, j); };
+      // How far each is above the positive: scores that are close lose nothing by the division.
       for (std::size_t j = 0; j < m; ++j) {
-        row[j] =
-            j != own && out(j) ? none : given[j] / temperature - (log_q.empty() ? t(0) : log_q[j]);
+        const t apart = (given[j] - given[own]) / temperature;
+        row[j] = j != own && out(j) ? none
+                 : log_q.empty()    ? apart
+                                    : apart - (log_q[j] - log_q[own]);
       }
-      const t positive = row[own];
       row[own] = none;
-      const t largest = max_kernel(arch, row.data(), m);
-      const double lead = static_cast<double>(largest) - static_cast<double>(positive);
+      const t lead = max_kernel(arch, row.data(), m);
       const auto [loss, slope] = std::isfinite(lead)
-                                     ? one_positive_row(arch, lead, largest, row)
+                                     ? one_positive_row(arch, static_cast<double>(lead), lead, row)
                                      : far_row<t>{given, log_q, divisor}.loss(arch, own, out, row);
       sum.add(weight, loss);
       constexpr double most = std::numeric_limits<double>::max();

@@ -8,15 +8,22 @@
 
 namespace funnel::detail {
 
-/// softplus(scale * (a - b)), finite for finite numbers: where T has no number for the difference,
-/// `double` has one, or it is the largest there.
+/// softplus(x) and its slope.
 template <class T>
-double softplus_of_difference(T scale, T a, T b) {
+struct softplus_value {
+  double value;
+  T slope;
+};
+
+/// Those of x = scale * (a - b), finite for finite numbers: where T has no number for x, `double` has
+/// one, or it is the largest there.
+template <class T>
+softplus_value<T> softplus_of_difference(T scale, T a, T b) {
   const T x = scale * (a - b);
-  if (!std::isinf(x)) return static_cast<double>(softplus(x));
-  return x < 0 ? 0
-               : scaled_difference(static_cast<double>(scale), static_cast<double>(a),
-                                   static_cast<double>(b));
+  if (!std::isinf(x)) return {static_cast<double>(funnel::softplus(x)), funnel::sigmoid(x)};
+  const double far =
+      scaled_difference(static_cast<double>(scale), static_cast<double>(a), static_cast<double>(b));
+  return {funnel::softplus(far), static_cast<T>(funnel::sigmoid(far))};
 }
 
 }  // namespace funnel::detail
