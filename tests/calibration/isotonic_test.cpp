@@ -232,6 +232,10 @@ TEST_CASE("isotonic fit: labels and weights at the ends of the number line") {
   CHECK(values({-most, 0, most, most}, {most, most, most, most}) == doubles{-most, 0, most});
   CHECK(values({most, -most, most, most}, {most, most, 1, 1}) == doubles{0, 0, most});
   CHECK(values({0, 1, 4, 6}, {most, 1e-300, most, most}) == doubles{0, 1, 5});
+  // Products that have no digits left in double.
+  const doubles small = values({1e-20, 3e-20, 2e-20, 2e-20}, doubles(4, 1e-300));
+  CHECK(small[0] == 1e-20);
+  CHECK(tolerance::within(small[1], 7e-20 / 3, tolerance::elementwise<double>(7e-20 / 3)));
   const std::vector<float> scores{1, 2}, labels(2, std::numeric_limits<float>::max());
   CHECK(funnel::fit_isotonic<float>(scores, labels, labels)(2) == labels[0]);
 }

@@ -214,6 +214,30 @@ TEST_CASE("fits of Platt: a row that a model has masked changes nothing") {
   check(double(), 1, 20);
 }
 
+TEST_CASE("fit_platt: masked rows may be most of them") {
+  const auto rows = draw(400, .65, -.3, 5);
+  std::vector<float> logits(rows.logits.begin(), rows.logits.end());
+  std::vector<float> labels(rows.labels.begin(), rows.labels.end());
+  const auto plain = funnel::fit_platt<float>(logits, labels);
+  REQUIRE(plain.converged);
+  for (const std::size_t masked : {399u, 400u, 401u, 3000u})
+    for (const float far : {std::numeric_limits<float>::lowest(), -1e9f, -1e4f}) {
+      std::vector<float> z = logits, y = labels;
+      z.resize(logits.size() + masked, far);
+      y.resize(z.size(), 0);
+      const auto fit = funnel::fit_platt<float>(z, y);
+      CHECK(fit.converged);
+      CHECK(tolerance::within(fit.a, plain.a, tolerance::promised(1e-6, plain.a)));
+      CHECK(tolerance::within(fit.b, plain.b, tolerance::promised(1e-6, plain.b)));
+    }
+  // Two values, one of them of half the rows: met exactly.
+  const std::vector<double> two{1, 1, 1, 1, 3, 3, 3}, seen{1, 0, 0, 0, 1, 1, 0};
+  const auto fit = funnel::fit_platt<double>(two, seen);
+  CHECK(fit.converged);
+  CHECK(tolerance::within(fit.probability(1.), 1. / 4, tolerance::promised(1e-8, 1)));
+  CHECK(tolerance::within(fit.probability(3.), 2. / 3, tolerance::promised(1e-8, 1)));
+}
+
 TEST_CASE("fit_platt: a far row with the other label is fitted too, and it says so") {
   // The best slope is as good as 0 then: one row of a surely wrong logit costs more than all others.
   const auto rows = draw(1000, .65, -.3, 4);

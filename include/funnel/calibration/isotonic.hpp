@@ -107,13 +107,13 @@ class isotonic_calibrator {
 
 namespace detail {
 
-/// A power of two that brings the largest magnitude below 2^470, 1 where it is: of two such numbers
-/// 2^80 products can be added up.
+/// A power of two that brings the largest magnitude between 2^-470 and 2^470, 1 where it is: products
+/// of two such numbers keep their digits, and 2^80 of them can be added up.
 template <class T>
-double unit_below(std::span<const T> values) {
+double unit_between(std::span<const T> values) {
   double largest = 0;
   for (const T value : values) largest = std::max(largest, std::abs(static_cast<double>(value)));
-  return largest < 0x1p470 ? 1 : 0x1p-554;
+  return largest >= 0x1p470 ? 0x1p-554 : largest > 0x1p-470 ? 1 : 0x1p604;
 }
 
 }  // namespace detail
@@ -161,9 +161,9 @@ isotonic_calibrator<T> fit_isotonic(std::span<const std::type_identity_t<T>> sco
   };
   // A decreasing fit is an increasing one of negated labels.
   const double sign = options.direction == isotonic_direction::increasing ? 1 : -1;
-  // Powers of two that keep sums of products below the largest number; 1 for all usual sizes.
-  const double label_unit = detail::unit_below<T>(labels),
-               weight_unit = detail::unit_below<T>(weights);
+  // Powers of two that keep sums of products in the range of double; 1 for all usual sizes.
+  const double label_unit = detail::unit_between<T>(labels),
+               weight_unit = detail::unit_between<T>(weights);
   std::vector<block> rows(n);
   for (std::size_t i = 0; i < n; ++i) {
     const double weight = weights.empty()

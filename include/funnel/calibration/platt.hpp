@@ -45,8 +45,9 @@ struct platt_options {
   std::size_t max_iterations = 100;
   /// Done when the mean of sigma(a z + b) - y is this close to 0, and for `fit_platt` that of its
   /// product with (z - median z) / spread too, or as close as rounding allows. The spread is the
-  /// median distance from the median of the logits that are not equal to it: a few far outliers
-  /// don't change it.
+  /// lower quartile of the distances from the median of the logits that are not equal to it: far
+  /// outliers don't change it. A value that half of the logits or more have, as masked ones do,
+  /// counts in neither.
   double tolerance = 1e-10;
   /// Draw labels towards 1/2 as if one more row of each class had been seen, which keeps a and b
   /// finite where the classes are separated. Platt's own targets, (n1 + 1)/(n1 + 2) and 1/(n0 + 2).
@@ -155,7 +156,7 @@ platt_scaling fit_bias(const platt_rows& rows, std::span<const T> logits,
   return fit;
 }
 
-/// Logits measured from their median, in median distances from it.
+/// Logits measured from their median, in quartiles of the distances from it.
 struct platt_scale {
   double median = 0, spread = 0;
 
@@ -163,10 +164,14 @@ struct platt_scale {
   template <class T>
   explicit platt_scale(std::span<const T> logits) {
     std::vector<double> values(logits.begin(), logits.end());
-    median = middle(values);
+    const double most_common = median = ranked(values, values.size() / 2);
+    // One value of half the rows or more, as of masked ones, does not say where the others are.
+    if (2 * std::erase(values, most_common) >= logits.size())
+      median = ranked(values, values.size() / 2);
     for (double& value : values) value = std::abs(value - median);
     std::erase(values, 0.0);
-    spread = std::min(middle(values), std::numeric_limits<double>::max());
+    if (values.empty()) values = {std::abs(most_common - median)};
+    spread = std::min(ranked(values, values.size() / 4), std::numeric_limits<double>::max());
   }
 
   /// Distances past 1e15 count as that far: no number of rows then hides the others' slope in
@@ -174,10 +179,10 @@ struct platt_scale {
   double operator()(double z) const { return std::clamp((z - median) / spread, -1e15, 1e15); }
 
  private:
-  static double middle(std::vector<double>& values) {
-    const auto half = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-    std::nth_element(values.begin(), half, values.end());
-    return *half;
+  static double ranked(std::vector<double>& values, std::size_t rank) {
+    const auto place = values.begin() + static_cast<std::ptrdiff_t>(rank);
+    std::nth_element(values.begin(), place, values.end());
+    return *place;
   }
 };
 
@@ -252,9 +257,11 @@ platt_scaling fit_bias(std::span<const std::type_identity_t<T>> logits,
 /// Cost        O(n) a step, 4 to 10 steps; a copy of the logits in double.
 /// Numerics    Newton's method on logits that are measured from their median in units of their
 ///             spread, with steps that are halved until the loss falls and doubled while it goes on
-///             falling. Logits further than 1e15 spreads from the median count as that far. A row
-///             that a model has masked by a huge logit changes nothing where its label is as masked. If all logits are equal, a stays 1. If one threshold separates the
-///             classes the best a is infinite: not converged, unless options.smooth_labels.
+///             falling. Logits further than 1e15 spreads from the median count as that far. Rows
+///             that a model has masked by one huge logit change nothing where their labels are as
+///             masked, however many they are. If all logits are equal, a stays 1. If one threshold
+///             separates the classes the best a is infinite: not converged, unless
+///             options.smooth_labels.
 /// Source      Platt 1999; Lin, Lin and Weng, Machine Learning 2007.
 template <class T = float>
 platt_scaling fit_platt(std::span<const std::type_identity_t<T>> logits,
