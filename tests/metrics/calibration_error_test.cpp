@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <numeric>
 #include <vector>
 
@@ -170,6 +171,8 @@ TEST_CASE("expected calibration error: what has no value, and what is refused") 
   CHECK(std::isnan(funnel::expected_calibration_error<float>({}, {})));
   CHECK(refuses([] { funnel::reliability_table<float>({}, {}, {.bins = 0}); },
                 "funnel::reliability_table", "bins is 0"));
+  CHECK(refuses([] { funnel::reliability_table<float>({}, {}, {.bins = SIZE_MAX}); },
+                "funnel::reliability_table", "bins is 18446744073709551615"));
   CHECK(refuses([] { funnel::reliability_table<float>(floats{1}, {}); },
                 "funnel::reliability_table", "labels has 0"));
   CHECK(refuses([] { funnel::reliability_table<float>(floats{2}, floats{1}); },

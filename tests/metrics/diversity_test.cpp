@@ -100,6 +100,21 @@ TEST_CASE("intra-list diversity: vectors at the ends of the number line have the
   }
 }
 
+TEST_CASE("intra-list diversity: rounding does not carry it past its bounds") {
+  funnel::random_generator bits(12);
+  for (int trial = 0; trial < 200; ++trial) {
+    funnel::matrix<float> page(3, 5);
+    for (std::size_t j = 0; j < 5; ++j) {
+      page(0, j) = static_cast<float>(2 * funnel::uniform01(bits) - 1);
+      page(1, j) = 3 * page(0, j);
+      page(2, j) = page(0, j);
+    }
+    CHECK(funnel::intra_list_diversity<float>(page) >= 0);
+    for (float& value : page.row(1)) value = -value;
+    CHECK(funnel::intra_list_diversity<float>(page.view().middle_rows(0, 2)) <= 2);
+  }
+}
+
 TEST_CASE("intra-list diversity: refuses a position that the similarity does not know") {
   struct of_three {
     double operator()(std::size_t, std::size_t) const { return 1; }
@@ -160,6 +175,15 @@ TEST_CASE("categories of a page") {
   CHECK(funnel::category_coverage({}) == 0);
   CHECK(std::isnan(funnel::category_entropy({})));
   CHECK(funnel::category_entropy(categories{5}) == 0);
+}
+
+TEST_CASE("entropy and Gini: amounts whose sum is beyond the largest number") {
+  for (const double size : {1e308, 5e-324}) {
+    CHECK(tolerance::within(funnel::entropy<double>(doubles{size, size}), std::log(2.),
+                            tolerance::reduction<double>(2, 1)));
+    CHECK(tolerance::within(funnel::gini<double>(doubles{size, 0, size}), 1. / 3,
+                            tolerance::reduction<double>(3, 1)));
+  }
 }
 
 TEST_CASE("entropy and Gini: what has no value, and what is refused") {

@@ -93,6 +93,20 @@ TEST_CASE("normalised entropy: the base rate has 1, whatever it is") {
                           tolerance::reduction<double>(2, 1)));
 }
 
+TEST_CASE("logloss: small probabilities keep their digits") {
+  for (const double p : {1e-14, 1e-12, 1e-5}) {
+    CHECK(tolerance::within(funnel::logloss<double>(doubles{p}, doubles{0}), -std::log1p(-p),
+                            tolerance::elementwise<double>(p)));
+  }
+  for (const double rate : {1e-17, 1e-8}) {
+    const doubles logits{std::log(rate) - std::log1p(-rate)};
+    CHECK(tolerance::within(funnel::normalised_entropy_from_logits<double>(logits, doubles{rate}),
+                            1, tolerance::reduction<double>(40, 1)));
+    CHECK(tolerance::within(funnel::normalised_entropy<double>(doubles{rate}, doubles{rate}), 1,
+                            tolerance::reduction<double>(1, 1)));
+  }
+}
+
 TEST_CASE("logloss: what has no value") {
   CHECK(std::isnan(funnel::logloss<float>({}, {})));
   CHECK(std::isnan(funnel::logloss_from_logits<float>({}, {})));

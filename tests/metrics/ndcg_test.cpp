@@ -115,6 +115,18 @@ TEST_CASE("ndcg: bounds, and what has no value") {
   CHECK(std::isnan(funnel::ndcg_of_scores<double>(doubles{1, 2}, doubles{0, 0})));
 }
 
+TEST_CASE("ndcg: relevances far below 1 have a gain") {
+  const double second = 1 / std::log2(3.);
+  for (const double relevance : {1e-300, 1e-17, 1e-9, 0.3}) {
+    const double small = std::expm1(relevance * std::log(2.));
+    const double large = std::expm1(3 * relevance * std::log(2.));
+    const double expected = (small + large * second) / (large + small * second);
+    CHECK(tolerance::within(
+        funnel::ndcg_of_scores<double>(doubles{2, 1}, doubles{relevance, 3 * relevance}), expected,
+        tolerance::reduction<double>(2, 1)));
+  }
+}
+
 TEST_CASE("ndcg: refuses what it cannot read") {
   CHECK(refuses([] { funnel::ndcg_at_k<double>(ids{1}, ids{1}, doubles{1}, {.k = 0}); },
                 "funnel::ndcg_at_k", "k is 0"));

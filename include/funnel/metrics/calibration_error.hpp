@@ -3,6 +3,7 @@
 
 #include <funnel/core/inputs.hpp>
 #include <funnel/core/quantile.hpp>
+#include <funnel/core/sizes.hpp>
 #include <funnel/metrics/regression.hpp>
 
 #include <algorithm>
@@ -49,7 +50,7 @@ struct reliability_bin {
 /// Units       probabilities, not logits; labels in [0, 1].
 /// Order       bins rise; the order of the input matters to rounding only.
 /// Errors      std::invalid_argument if the sizes differ, a value is outside [0, 1] (NaN is) or
-///             bins is 0.
+///             bins is 0 or more than an array can have.
 /// Cost        O(n) for equal width, O(n log n) and a copy for equal mass.
 /// Numerics    lower <= p < upper by the bounds of the table for every prediction of a bin of equal
 ///             width, except that 1 is in the last. Equal predictions are never split, so some bins
@@ -60,7 +61,9 @@ std::vector<reliability_bin>
 reliability_table(std::span<const std::type_identity_t<T>> probabilities,
                   std::span<const std::type_identity_t<T>> labels,
                   const calibration_error_options& options = {}) {
-  const std::size_t n = probabilities.size(), bins = options.bins;
+  const std::size_t n = probabilities.size();
+  const std::size_t bins =
+      detail::array_size<reliability_bin>("funnel::reliability_table: bins", options.bins);
   detail::require_size("reliability_table", "labels", labels.size(), "probabilities", n);
   detail::require_unit_interval("reliability_table", "probabilities", probabilities);
   detail::require_unit_interval("reliability_table", "labels", labels);

@@ -6,6 +6,7 @@
 #include <funnel/core/ids.hpp>
 #include <funnel/core/inputs.hpp>
 #include <funnel/core/matrix.hpp>
+#include <funnel/core/mean.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -75,7 +76,8 @@ double intra_list_diversity(matrix_view<const std::type_identity_t<T>> vectors,
   std::vector<std::size_t> page(k);
   std::iota(page.begin(), page.end(), std::size_t{0});
   const auto cosine = [&](std::size_t a, std::size_t b) {
-    return detail::cosine_of(vectors.row(a), scales[a], vectors.row(b), scales[b]);
+    return std::clamp(detail::cosine_of(vectors.row(a), scales[a], vectors.row(b), scales[b]), -1.,
+                      1.);  // past which rounding may go
   };
   return intra_list_diversity(page, cosine, options);
 }
@@ -94,11 +96,11 @@ template <class T = float>
 double entropy(std::span<const std::type_identity_t<T>> amounts) {
   detail::require_each("entropy", "amounts", amounts, "a finite number, 0 or more",
                        [](T v) { return v >= 0 && v <= std::numeric_limits<T>::max(); });
-  double sum = 0, weighted = 0;
-  for (const T v : amounts) sum += static_cast<double>(v);
-  if (sum == 0) return std::numeric_limits<double>::quiet_NaN();
+  const auto amount = detail::weight_total::of(amounts.size(), [&](auto i) { return amounts[i]; });
+  if (amount.total == 0) return std::numeric_limits<double>::quiet_NaN();
+  double weighted = 0;
   for (const T v : amounts) {
-    const double share = static_cast<double>(v) / sum;
+    const double share = amount(v) / amount.total;
     if (share > 0) weighted -= share * std::log(share);
   }
   return weighted;
@@ -120,13 +122,12 @@ double gini(std::span<const std::type_identity_t<T>> amounts) {
   std::vector<T> sorted(amounts.begin(), amounts.end());
   std::sort(sorted.begin(), sorted.end());
   const double n = static_cast<double>(sorted.size());
-  double sum = 0, weighted = 0;
-  for (std::size_t i = 0; i < sorted.size(); ++i) {
-    const double value = static_cast<double>(sorted[i]);
-    sum += value;
-    weighted += (2 * static_cast<double>(i + 1) - n - 1) * value;
-  }
-  return sum == 0 ? std::numeric_limits<double>::quiet_NaN() : weighted / (n * sum);
+  const auto amount = detail::weight_total::of(sorted.size(), [&](auto i) { return sorted[i]; });
+  if (amount.total == 0) return std::numeric_limits<double>::quiet_NaN();
+  double weighted = 0;
+  for (std::size_t i = 0; i < sorted.size(); ++i)
+    weighted += (2 * static_cast<double>(i + 1) - n - 1) * amount(sorted[i]);
+  return weighted / (n * amount.total);
 }
 
 namespace detail {

@@ -13,21 +13,23 @@
 namespace funnel {
 namespace detail {
 
-/// -(y ln p + (1 - y) ln(1 - p)) with p clipped to [1e-15, 1 - 1e-15].
+/// -(y ln p + (1 - y) ln(1 - p)) with p and 1 - p clipped at 1e-15.
 inline double cross_entropy(double probability, double label) {
   constexpr double clip = 1e-15;
-  return -(label * std::log(std::max(probability, clip)) +
-           (1 - label) * std::log(std::max(1 - probability, clip)));
+  // 1 - p loses the digits of a small p.
+  const double log_rest =
+      probability < 0.5 ? std::log1p(-probability) : std::log(std::max(1 - probability, clip));
+  return -(label * std::log(std::max(probability, clip)) + (1 - label) * log_rest);
 }
 
-/// `loss` over the entropy of always predicting the mean label.
-template <class T>
-double over_base_entropy(double loss, std::span<const T> labels) {
+/// `loss` over entropy(m), that of always predicting the mean label m.
+template <class T, class Entropy>
+double over_base_entropy(double loss, std::span<const T> labels, const Entropy& entropy) {
   double sum = 0;
   for (const T y : labels) sum += static_cast<double>(y);
   const double mean = sum / static_cast<double>(labels.size());
   if (!(mean > 0 && mean < 1)) return std::numeric_limits<double>::quiet_NaN();
-  return loss / cross_entropy(mean, mean);
+  return loss / entropy(mean);
 }
 
 }  // namespace detail
@@ -94,14 +96,17 @@ double logloss_from_logits(std::span<const std::type_identity_t<T>> logits,
 template <class T = float>
 double normalised_entropy(std::span<const std::type_identity_t<T>> probabilities,
                           std::span<const std::type_identity_t<T>> labels) {
-  return detail::over_base_entropy<T>(logloss<T>(probabilities, labels), labels);
+  return detail::over_base_entropy<T>(logloss<T>(probabilities, labels), labels,
+                                      [](double m) { return detail::cross_entropy(m, m); });
 }
 
 /// `normalised_entropy` of logits, by `logloss_from_logits`.
 template <class T = float>
 double normalised_entropy_from_logits(std::span<const std::type_identity_t<T>> logits,
                                       std::span<const std::type_identity_t<T>> labels) {
-  return detail::over_base_entropy<T>(logloss_from_logits<T>(logits, labels), labels);
+  return detail::over_base_entropy<T>(logloss_from_logits<T>(logits, labels), labels, [](double m) {
+    return -(m * std::log(m) + (1 - m) * std::log1p(-m));
+  });
 }
 
 }  // namespace funnel
