@@ -327,6 +327,47 @@ TEST_CASE("batch_norm: parts whose means differ have the variance of all their r
                           tolerance::elementwise<double>(32. / 3)));
 }
 
+TEST_CASE("batch_norm: NaN in one part of a step reaches the statistics, whichever part it is") {
+  matrix<double> x(4, 1, 2.);
+  x(0, 0) = std::nan("");
+  for (const bool first : {true, false}) {
+    batch_norm<double> layer(1);
+    double_training context;
+    layer(context, context.input(x.view().middle_rows(first ? 0 : 2, 2)));
+    context.next_micro_batch();
+    layer(context, context.input(x.view().middle_rows(first ? 2 : 0, 2)));
+    funnel::sgd<double> optimizer;
+    optimizer.step(layer, context);
+    CHECK(std::isnan(layer.running_mean.value(0, 0)));
+    CHECK(std::isnan(layer.running_variance.value(0, 0)));
+    context.clear();
+    layer(context, context.input(x.view().middle_rows(1, 3)));
+    optimizer.step(layer, context);
+    CHECK(std::isnan(layer.running_mean.value(0, 0)));  // a finite step does not hide it
+  }
+}
+
+TEST_CASE("layer_norm and batch_norm: without epsilon, values whose squares are 0 in double") {
+  funnel::inference<double> context;
+  double_training tape;
+  for (const double size : {1e-150, 1e-170, 1e-300}) {
+    layer_norm<double> layer(2);
+    batch_norm<double> batch(1);
+    layer.epsilon = batch.epsilon = 0;
+    matrix<double> x(1, 2, size);
+    x(0, 1) = 3 * size;
+    const auto y = layer(context, x.view());
+    const auto z =
+        batch(tape, tape.input(funnel::matrix_view<const double>(x.view().data(), 2, 1)));
+    for (const double found : {-y(0, 0), y(0, 1), -z.values(0, 0), z.values(1, 0)})
+      CHECK(tolerance::within(found, 1, tolerance::elementwise<double>(1)));
+  }
+  layer_norm<double> layer(2);
+  layer.epsilon = 0;
+  const matrix<double> equal(1, 2, 1e300);
+  CHECK(layer(context, equal.view())(0, 1) == 0);
+}
+
 TEST_CASE("batch_norm: what a layer cannot work with is refused") {
   batch_norm<double> layer(2);
   double_training context;

@@ -18,17 +18,20 @@ namespace detail {
 /// Mean and variance of some values, in double. Distances are taken from the first value, so that
 /// they lose nothing where all values are far from 0, and equal values have none.
 struct moments {
-  double shrink = 1;    ///< what values are taken times: below 1 where squares leave the range
+  double shrink = 1;    ///< what values are taken times: not 1 where squares leave the range
   double pivot = 0;     ///< the first value
   double mean = 0;      ///< of the distances from it
   double variance = 0;  ///< of the values as they are taken
 
-  /// Of value(0) .. value(n - 1). Where one is not finite, neither is the variance.
+  /// Of value(0) .. value(n - 1). Where one is not finite, neither is the variance. Squares that are
+  /// too small for `double` matter where epsilon is as small.
   template <class Value>
-  static moments of(std::size_t n, const Value& value) {
+  static moments of(std::size_t n, const Value& value, double epsilon) {
+    constexpr double small = 1e-280;
     moments found = taken(n, value, 1);
     if (!std::isfinite(found.variance)) found = taken(n, value, 0x1p-600);
-    return found;
+    const bool lost = found.variance < small && std::abs(found.pivot) < 1e-100;
+    return lost && epsilon < small ? taken(n, value, 0x1p500) : found;
   }
 
   /// (x - mean) / sqrt(variance + epsilon) is what this gives, times `inverse(epsilon)`.
@@ -97,7 +100,7 @@ struct layer_norm {
     for (std::size_t i = 0; i < x.rows(); ++i) {
       const auto from = view(x).row(i);
       const auto value = [&](std::size_t j) { return static_cast<double>(from[j]); };
-      const auto row = detail::moments::of(d, value);
+      const auto row = detail::moments::of(d, value, static_cast<double>(epsilon));
       const double factor = row.inverse(static_cast<double>(epsilon));
       inverse[i] = static_cast<T>(factor * row.shrink);
       for (std::size_t j = 0; j < d; ++j) {
@@ -231,7 +234,7 @@ struct batch_norm {
     const std::span<double> variances(scratch.allocate<double>(d), d);
     for (std::size_t j = 0; j < d; ++j) {
       const auto value = [&](std::size_t i) { return static_cast<double>(x.values(i, j)); };
-      const auto column = detail::moments::of(x.rows(), value);
+      const auto column = detail::moments::of(x.rows(), value, static_cast<double>(epsilon));
       const double factor = column.inverse(static_cast<double>(epsilon));
       inverse[j] = static_cast<T>(factor * column.shrink);
       means[j] = (column.pivot + column.mean) / column.shrink;

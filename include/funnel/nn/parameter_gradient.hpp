@@ -18,6 +18,12 @@
 namespace funnel {
 namespace detail {
 
+/// The number that is `share` of the way from a to b; NaN if either is, which std::lerp alone does not
+/// promise.
+inline double between(double a, double b, double share) {
+  return std::isnan(a) ? a : std::lerp(a, b, share);
+}
+
 /// What a step saw of a running statistic, brought together from its parts.
 class seen_statistic {
  public:
@@ -42,7 +48,7 @@ class seen_statistic {
         centers_[j] = center;
       } else {
         const double apart = center - centers_[j];
-        const double value = std::lerp(values_[j], values[j], share);
+        const double value = between(values_[j], values[j], share);
         values_[j] = std::min(value + share * (1 - share) * apart * apart, largest);
         centers_[j] += share * apart;
       }
@@ -59,7 +65,7 @@ class seen_statistic {
     if (rows_ == 0) return;
     constexpr double largest = static_cast<double>(std::numeric_limits<T>::max());
     for (std::size_t j = 0; j < statistic.size(); ++j) {
-      const double moved = std::lerp(static_cast<double>(statistic[j]), values_[j], momentum_);
+      const double moved = between(static_cast<double>(statistic[j]), values_[j], momentum_);
       statistic[j] = static_cast<T>(std::clamp(moved, -largest, largest));
     }
   }

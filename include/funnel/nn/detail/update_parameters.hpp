@@ -52,8 +52,9 @@ void update_parameters(Model& model, const training<T, Arch>& context,
     if (index >= checked.size()) return;  // refused below
     optimizer_state<T>& state = checked[index];
     if (state.rows != p.rows() || state.cols != p.cols() || state.kind != p.kind) {
-      fail(name, ": parameter ", path_of_parameter(model, index),
-           " changed its shape or kind since the last step");
+      fail(name, ": parameter ", path_of_parameter(model, index), " is [", p.rows(), ", ", p.cols(),
+           "] of kind ", static_cast<int>(p.kind), ", expected [", state.rows, ", ", state.cols,
+           "] of kind ", static_cast<int>(state.kind), " as in the last step");
     }
     const parameter_gradient<T>* gradient = context.find_gradient(p);
     if (gradient == nullptr) return;
