@@ -31,10 +31,10 @@ double coverage(std::span<const std::type_identity_t<T>> values) {
 ///
 /// of each column's present values; a column that never varies becomes 0.
 ///
-/// Numerics    in double, at any magnitude: squares are taken of values brought near 1 by a power of
-///             two. What is beyond the largest T becomes the largest T. One outlier decides a
-///             deviation: give a masked value as NaN, not as a huge number. An infinite value given
-///             to `apply` stays infinite.
+/// Numerics    in double, at any magnitude whose deviation is a normal `double`: squares are taken of
+///             values brought near 1 by a power of two. What is beyond the largest T becomes the
+///             largest T. One outlier decides a deviation: give a masked value as NaN, not as a huge
+///             number. An infinite value given to `apply` stays infinite.
 /// Source      formulas item 24.
 template <std::floating_point T = float>
 class standardizer {
