@@ -99,6 +99,35 @@ TEMPLATE_TEST_CASE("optimizers: a step that runs out of memory moves nothing", "
   }
 }
 
+TEMPLATE_TEST_CASE("optimizers: copied whole or not at all", "", funnel::sgd<double>,
+                   funnel::adagrad<double>, funnel::adam<double>) {
+  const auto trained = [](double learning_rate, bool all) {
+    auto options = TestType().options;
+    options.learning_rate = learning_rate;
+    if constexpr (std::is_same_v<TestType, funnel::sgd<double>>) options.momentum = 0.5;
+    training_run<TestType> run{TestType(options)};
+    for (int step = 0; step < 2; ++step) {
+      fill(*run.context, *run.trained, all);
+      run.optimizer.step(*run.trained, *run.context);
+      run.context->clear();
+    }
+    fill(*run.context, *run.trained, true);
+    return run;
+  };
+  const auto other = trained(.25, true);
+  check_every_failure(
+      "copy", [&] { return trained(.5, false); },
+      [&](auto& run) { run.optimizer = other.optimizer; },
+      [](const auto& run) {  // where its next step leads
+        const model before = *run.trained;
+        TestType optimizer = run.optimizer;
+        optimizer.step(*run.trained, *run.context);
+        const numbers moved = values_of(*run.trained);
+        *run.trained = before;
+        return moved;
+      });
+}
+
 TEST_CASE("add_gradients: one that runs out of memory adds nothing") {
   struct shards {
     std::unique_ptr<model> of = std::make_unique<model>();

@@ -47,6 +47,11 @@ class sgd {
     check();
     detail::check_positive<T>("funnel::sgd: learning_rate", options.learning_rate);
   }
+  sgd(const sgd&) = default;
+  sgd(sgd&&) noexcept = default;
+  /// Copies all of it or, where memory runs out, nothing.
+  sgd& operator=(const sgd& other) { return *this = sgd(other); }
+  sgd& operator=(sgd&&) noexcept = default;
 
   template <HasParameters Model, class Arch>
   void step(Model& model, const training<T, Arch>& context) {
@@ -122,6 +127,11 @@ class adagrad {
     check();
     detail::check_positive<T>("funnel::adagrad: learning_rate", options.learning_rate);
   }
+  adagrad(const adagrad&) = default;
+  adagrad(adagrad&&) noexcept = default;
+  /// Copies all of it or, where memory runs out, nothing.
+  adagrad& operator=(const adagrad& other) { return *this = adagrad(other); }
+  adagrad& operator=(adagrad&&) noexcept = default;
 
   template <HasParameters Model, class Arch>
   void step(Model& model, const training<T, Arch>& context) {
@@ -202,6 +212,11 @@ class adam {
     check();
     detail::check_positive<T>("funnel::adam: learning_rate", options.learning_rate);
   }
+  adam(const adam&) = default;
+  adam(adam&&) noexcept = default;
+  /// Copies all of it or, where memory runs out, nothing.
+  adam& operator=(const adam& other) { return *this = adam(other); }
+  adam& operator=(adam&&) noexcept = default;
 
   template <HasParameters Model, class Arch>
   void step(Model& model, const training<T, Arch>& context) {
