@@ -250,9 +250,11 @@ void run(fuzz::input& in, const auto& options, reference<T> expected) {
             const wide found = static_cast<wide>(after[first + row * cols + j]);
             const wide was = static_cast<wide>(before[first + row * cols + j]);
             const wide eps = static_cast<wide>(std::numeric_limits<T>::epsilon());
-            // Means that nearly cancel keep the rounding of what was added.
+            // Means that nearly cancel keep the rounding of what was added. Subnormal numbers are as
+            // far apart as the least of them is large.
+            const wide apart = static_cast<wide>(std::numeric_limits<T>::denorm_min());
             const wide bound =
-                64 * eps * (std::abs(was) + std::abs(moved[j] - was) + expected.reach);
+                64 * eps * (std::abs(was) + std::abs(moved[j] - was) + expected.reach) + 2 * apart;
             FUZZ_EXPECT(std::abs(found - moved[j]) <= bound);
           }
         }
