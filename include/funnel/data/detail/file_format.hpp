@@ -75,8 +75,8 @@ inline std::string_view foreign_format(std::string_view head) {
     return head.size() >= word.size() &&
            std::ranges::equal(head.substr(0, word.size()), word, {}, lower);
   };
-  for (const std::string_view tag : {"<!doctype html"sv, "<html"sv, "<head"sv, "<title"sv, "<meta"sv,
-                                     "<script"sv, "<body"sv, "<!--"sv})
+  for (const std::string_view tag : {"<!doctype html"sv, "<html"sv, "<head"sv, "<title"sv,
+                                     "<meta"sv, "<script"sv, "<body"sv, "<!--"sv})
     if (starts_with(tag)) return "an HTML page: was an error page downloaded in its place?";
   if (starts_with("<?xml")) return "an XML document: convert it to CSV first";
   // A name may start with a bracket, as in "[id],[name]"; what JSON goes on with, it does not.
