@@ -15,18 +15,24 @@ namespace funnel::detail {
 template <class Term>
 double sum_of_terms(std::size_t n, const Term& term) {
   constexpr std::size_t width = 4;  // four times four sums, which compilers turn into SIMD lanes
-  double a[width] = {}, b[width] = {}, c[width] = {}, d[width] = {};
-  std::size_t f = 0;
-  for (; f + 4 * width <= n; f += 4 * width) {
-    for (std::size_t i = 0; i < width; ++i) a[i] += term(f + i);
-    for (std::size_t i = 0; i < width; ++i) b[i] += term(f + width + i);
-    for (std::size_t i = 0; i < width; ++i) c[i] += term(f + 2 * width + i);
-    for (std::size_t i = 0; i < width; ++i) d[i] += term(f + 3 * width + i);
+  double a[width], b[width], c[width], d[width];
+  const std::size_t whole = n / (4 * width) * (4 * width);
+  double sum = 0;
+  if (whole > 0) {
+    for (std::size_t i = 0; i < width; ++i) a[i] = b[i] = c[i] = d[i] = 0;
+    for (std::size_t f = 0; f < whole; f += 4 * width) {
+      for (std::size_t i = 0; i < width; ++i) a[i] += term(f + i);
+      for (std::size_t i = 0; i < width; ++i) b[i] += term(f + width + i);
+      for (std::size_t i = 0; i < width; ++i) c[i] += term(f + 2 * width + i);
+      for (std::size_t i = 0; i < width; ++i) d[i] += term(f + 3 * width + i);
+    }
+    for (std::size_t i = 0; i < width; ++i) a[i] = (a[i] + b[i]) + (c[i] + d[i]);
+    sum = (a[0] + a[2]) + (a[1] + a[3]);
   }
+  if (whole == n) return sum;
   double rest = 0;
-  for (; f < n; ++f) rest += term(f);
-  for (std::size_t i = 0; i < width; ++i) a[i] = (a[i] + b[i]) + (c[i] + d[i]);
-  return ((a[0] + a[2]) + (a[1] + a[3])) + rest;
+  for (std::size_t f = whole; f < n; ++f) rest += term(f);
+  return sum + rest;
 }
 
 /// The inner product in double of a and b, as long, times lift_a and lift_b: the same for (b, a).

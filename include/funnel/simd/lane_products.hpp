@@ -35,9 +35,10 @@ void lane_products(Arch, const T* group, const T* directions, std::size_t d, T* 
 template <std::size_t M, class Arch, class T>
 void few_lane_products(Arch arch, const T* group, const T* directions, std::size_t d,
                        std::size_t count, T* products) noexcept {
-  if constexpr (M > 4) {  // four sums hide the 4 cycles an FMA takes: fewer would take as long
-    if (count + 2 <= M)
-      return few_lane_products<M - 2>(arch, group, directions, d, count, products);
+  constexpr std::size_t fewer = M > 4 ? M - 2 : M / 2;
+  if constexpr (fewer > 0) {
+    if (count <= fewer)
+      return few_lane_products<fewer>(arch, group, directions, d, count, products);
   }
   lane_products<M>(arch, group, directions, d, products);
 }
@@ -109,6 +110,27 @@ void turn_rows_kernel([[maybe_unused]] Arch arch, const T* rows, std::size_t d,
   }
   for (; f < d; ++f)
     for (std::size_t i = 0; i < Rows; ++i) columns[f * Rows + i] = rows[i * d + f];
+}
+
+/// columns[f][i] = factors[i] * rows[i][f] for `Rows` rows [d] that stand anywhere.
+template <std::size_t Rows, class Arch, class T>
+void turn_scaled_rows_kernel([[maybe_unused]] Arch arch, const T* const* rows, const T* factors,
+                             std::size_t d, T* columns) noexcept {
+  if constexpr (Rows % 4 == 0) {
+    const std::size_t whole = d / 4 * 4;
+    for (std::size_t i = 0; i < Rows; i += 4) {
+      const T* const from[4] = {rows[i], rows[i + 1], rows[i + 2], rows[i + 3]};
+      const T factor[4] = {factors[i], factors[i + 1], factors[i + 2], factors[i + 3]};
+      for (std::size_t f = 0; f < whole; f += 4)
+        detail::turn_4_rows(arch, {from[0] + f, from[1] + f, from[2] + f, from[3] + f}, factor,
+                            columns + f * Rows + i, Rows);
+    }
+    for (std::size_t f = whole; f < d; ++f)
+      for (std::size_t i = 0; i < Rows; ++i) columns[f * Rows + i] = factors[i] * rows[i][f];
+  } else {
+    for (std::size_t f = 0; f < d; ++f)
+      for (std::size_t i = 0; i < Rows; ++i) columns[f * Rows + i] = factors[i] * rows[i][f];
+  }
 }
 
 }  // namespace funnel

@@ -71,6 +71,11 @@ class group_bounds {
   /// True if holding groups one by one has cost more than all at once would have.
   bool wasteful() const { return !sweeping_ && debt_ > patience * cost_of_sweep(); }
 
+  /// True if the relevance of half of the items is so much alike that it rules out hardly any.
+  bool level() const {
+    return units_.size() > 0 && base_of(0) - base_of(units_.size() / 2) <= .1 * (1 - weight_);
+  }
+
   std::size_t begun() const { return begun_; }
   std::size_t places() const { return std::min(begun_ * width, units_.size()); }
   bool chained() const { return chained_; }
@@ -98,7 +103,10 @@ class group_bounds {
     else
       renew(g);
     if (!chained_) return;
-    if (const std::size_t next = twins_.next(p); next != p) release(next);
+    if (const std::size_t next = twins_.next(p); next != p) {
+      bound_.inherit(next, p);
+      release(next);
+    }
   }
 
   /// The largest bound of group g again, without a window.
@@ -114,10 +122,11 @@ class group_bounds {
     std::fill_n(exhausted_ + g * width, width, false);
     stamps_[g] = 0;
     bool any = false;
+    if (chained_) make_keys(g, 1);
     for (std::size_t place = g * width; place < (g + 1) * width; ++place) {
       base_[place] = bounds_[place] = none;
       if (place >= units_.size() || taken_[units_.item(place)]) continue;
-      if (chained_ && twins_.goes_behind(place)) continue;
+      if (chained_ && twins_.goes_behind(place, products_[place % width])) continue;
       base_[place] = rounded_up(base_of(place));
       bounds_[place] = -none;
       any = true;
@@ -148,9 +157,11 @@ class group_bounds {
     chained_ = true;
     twins_.clear();
     for (std::size_t g = 0; g < begun_; ++g) {
+      if (g % chunk == 0) make_keys(g, std::min(chunk, begun_ - g));
+      const float* keys = products_ + g % chunk * width;
       bool any = false;
       for (std::size_t p = g * width; p < std::min((g + 1) * width, units_.size()); ++p)
-        if (!taken_[units_.item(p)] && twins_.goes_behind(p)) {
+        if (!taken_[units_.item(p)] && twins_.goes_behind(p, keys[p % width])) {
           base_[p] = bounds_[p] = none;
           exhausted_[p] = false;
           any = true;
@@ -175,6 +186,12 @@ class group_bounds {
 
  private:
   using wide = pack<Arch, float>;
+
+  /// The keys of the vectors of `count` groups, at most a chunk, into products_.
+  void make_keys(std::size_t g, std::size_t count) {
+    group_products_kernel(Arch{}, units_.group(g), count, units_.key_direction(), units_.cols(),
+                          products_, width);
+  }
 
   /// Takes the item at place p, whose twin before it is taken, into account.
   void release(std::size_t p) {
@@ -221,7 +238,7 @@ class group_bounds {
     lane_products_kernel(Arch{}, units_.group(g),
                          bound_.directions().data() + block * direction_block * d, d, begin, end,
                          products_);
-    debt_ += (end - begin + 3) * (2 * d + 16) + 128;
+    debt_ += (end - begin + 1) * (2 * d + 16) + 128;
   }
 
   void hold_against_next(std::size_t g) {
@@ -367,7 +384,7 @@ class group_bounds {
     return state;
   }
 
-  static constexpr std::size_t patience = 3;  // sweeps that laziness may cost beyond those it saves
+  static constexpr std::size_t patience = 2;  // sweeps that laziness may cost beyond those it saves
   static constexpr std::size_t chunk = 16;    // groups, at most direction_block
 
   units& units_;

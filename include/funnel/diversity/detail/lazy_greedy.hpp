@@ -37,6 +37,7 @@ enum class scan { adaptive, lazy, eager };
 ///     score(p, state, base)         an estimate in double of the score of the item at place p;
 ///     exact_score(p, base)          the score itself, where the estimate is not `exact`
 ///     begin(g)                      before anything else of group g
+///     inherit(p, from)              the item at p has the vector of the one at `from`
 ///     exhausted(p)                  true if, with a base alone, the item at p keeps its last score
 ///
 /// `show(item)` adds a pick; count() directions stand in directions(). With a window they are made
@@ -55,7 +56,7 @@ class lazy_greedy {
         groups_(items, bound, relevance, weight, window, taken, rules, scratch),
         first_exhausted_(items.size()), found_(scratch.allocate<candidate>(items.size())),
         parked_(scratch.allocate<std::size_t>(items.groups())) {
-    if (how == scan::eager) {
+    if (how == scan::eager || (how == scan::adaptive && groups_.level())) {
       while (groups_.begun() < units_.groups()) groups_.begin();
       groups_.start_sweeping();
     }
@@ -88,7 +89,7 @@ class lazy_greedy {
   };
   static constexpr std::size_t width = lanes<Arch, float>;
   static constexpr float none = bound_maximum<Arch>::none;
-  static constexpr std::size_t many_found = 32;  // items that could win: they may be copies
+  static constexpr std::size_t many_found = 32;
 
   bool open(std::size_t p) const {
     const std::size_t item = units_.item(p);
@@ -121,11 +122,22 @@ class lazy_greedy {
     if (p < units_.size()) offer(p);
   }
 
-  /// The first of those offered whose score is the best or equal to it.
-  std::size_t winner() {
+  /// Forgets those offered that can't win; returns how many are left.
+  std::size_t drop_beaten() {
     std::size_t left = 0;
     for (std::size_t i = 0; i < found_count_; ++i)
       if (found_[i].of.high() >= enough_) found_[left++] = found_[i];
+    return found_count_ = left;
+  }
+
+  /// True if many were offered that could win, or cost as much as if they could: they may be copies.
+  bool many_may_win() {
+    return found_count_ >= many_found && (Bound::exact || drop_beaten() >= many_found);
+  }
+
+  /// The first of those offered whose score is the best or equal to it.
+  std::size_t winner() {
+    const std::size_t left = drop_beaten();
     if constexpr (!Bound::exact) {
       if (left > 1) {
         enough_ = -std::numeric_limits<double>::infinity();
@@ -165,7 +177,7 @@ class lazy_greedy {
       }
       offer_group(g);
       parked_[parked++] = g;
-      if (!groups_.chained() && found_count_ >= many_found) {
+      if (!groups_.chained() && many_may_win()) {
         groups_.start_chaining();
         return look_again();
       }

@@ -50,6 +50,12 @@ class likeness_bound {
     if (!sliding_) std::fill_n(counted_ + g * units::width, units::width, std::size_t{0});
   }
 
+  void inherit(std::size_t place, std::size_t from) {
+    if (sliding_) return;
+    likeness_[place] = likeness_[from];
+    counted_[place] = counted_[from];
+  }
+
   p start() const { return p(most_); }
   p fold(const p& state, const p& product, std::size_t) const { return min(state, -product); }
   /// The states of `Groups` groups from the cosines with the picks in view, [Groups][stride].

@@ -79,14 +79,16 @@ class ranked_units {
   ranked_units(std::span<const R> relevance, matrix_view<const T> vectors, arena& scratch)
       : vectors_(vectors), order_(scratch.allocate<ranked_item<R>>(relevance.size())),
         rows_(scratch.allocate<float>(width * vectors.cols())),
-        key_weights_(scratch.allocate<std::uint32_t>(vectors.cols())) {
+        key_direction_(scratch.allocate<float>(vectors.cols())) {
     count_ =
         rank_by_relevance(relevance, order_, scratch.allocate<ranked_item<R>>(relevance.size()));
     scales_ = scratch.allocate<unit_scale>(groups() * width);
     values_ = scratch.allocate<float>(groups() * width * vectors.cols());
     std::uint32_t bits = 1;
-    for (std::size_t f = 0; f < vectors.cols(); ++f)
-      key_weights_[f] = (bits = bits * 1664525u + 1013904223u) | 1u;
+    for (std::size_t f = 0; f < vectors.cols(); ++f) {
+      bits = bits * 1664525u + 1013904223u;
+      key_direction_[f] = 1 + 0x1p-24f * static_cast<float>(bits >> 8);
+    }
   }
 
   /// Items of finite relevance.
@@ -100,17 +102,27 @@ class ranked_units {
   void make(std::size_t g) {
     const std::size_t d = cols();
     const std::size_t count = std::min(width, count_ - g * width);
-    std::fill(rows_ + count * d, rows_ + width * d, 0.f);
     const std::size_t ahead = rows_ahead(d * sizeof(T)).near;
-    for (std::size_t lane = 0; lane < count; ++lane) {
-      const std::span<const T> row = vectors_.row(item(g * width + lane));
+    float* columns = values_ + g * width * d;
+    const T* rows[width];
+    T factors[width];
+    bool simple = std::is_same_v<T, float>;
+    for (std::size_t lane = 0; lane < width; ++lane) {
+      // Lanes behind the last item hold it too.
+      const std::span<const T> row = vectors_.row(item(g * width + std::min(lane, count - 1)));
       // Rows stand in any order, and the next group is mostly made soon.
       const std::size_t later = std::min(g * width + lane + ahead, count_ - 1);
       prefetch_bytes<false>(vectors_.row(item(later)).data(), d * sizeof(T));
-      scales_[g * width + lane] = unit_scale_of(row);
-      scale(row, scales_[g * width + lane], rows_ + lane * d);
+      const unit_scale scale = scales_[g * width + lane] = unit_scale_of(row);
+      rows[lane] = row.data();
+      factors[lane] = static_cast<T>(scale.inverse);
+      simple = simple && is_simple<float>(scale);
     }
-    turn_rows_kernel<width>(Arch{}, rows_, d, values_ + g * width * d);
+    if constexpr (std::is_same_v<T, float>)
+      if (simple) return turn_scaled_rows_kernel<width>(Arch{}, rows, factors, d, columns);
+    for (std::size_t lane = 0; lane < width; ++lane)
+      scale(std::span(rows[lane], d), scales_[g * width + lane], rows_ + lane * d);
+    turn_rows_kernel<width>(Arch{}, rows_, d, columns);
   }
 
   /// Group g, [cols()][width], that has been made; the next follows.
@@ -119,20 +131,8 @@ class ranked_units {
   /// False if the vector at place p, of a group that has been made, counts as 0.
   bool has_direction(std::size_t p) const { return scales_[p].has_direction(); }
 
-  /// A number that is the same for vectors that are, and hardly ever for others.
-  std::uint32_t key(std::size_t p) const {
-    if (!has_direction(p)) return 0;
-    const std::span<const T> row = vectors_.row(item(p));
-    std::uint32_t sum = 0;
-    for (std::size_t f = 0; f < row.size(); ++f) {
-      const auto bits = std::bit_cast<bits_of<T>>(row[f]);
-      if constexpr (sizeof(T) == 8)
-        sum += static_cast<std::uint32_t>(bits ^ (bits >> 32)) * key_weights_[f];
-      else
-        sum += bits * key_weights_[f];
-    }
-    return sum;
-  }
+  /// A direction, [cols()], whose products hardly ever are equal for vectors that are not.
+  const float* key_direction() const { return key_direction_; }
 
   /// True if the vectors at two places, of groups that have been made, are one to the bit, or both
   /// count as 0.
@@ -160,12 +160,19 @@ class ranked_units {
   }
 
  private:
+  /// True if values are scaled by one multiplication.
+  template <class Value>
+  static bool is_simple(const unit_scale& factor) {
+    return std::is_same_v<T, Value> && factor.lift == 1 &&
+           std::isnormal(static_cast<Value>(factor.inverse));
+  }
+
   template <class Value>
   static void scale(std::span<const T> row, const unit_scale& factor, Value* unit) {
     const Value in_value = static_cast<Value>(factor.inverse);
     if (!factor.has_direction())  // the row may hold infinities
       std::fill_n(unit, row.size(), Value(0));
-    else if (std::is_same_v<T, Value> && factor.lift == 1 && std::isnormal(in_value))
+    else if (is_simple<Value>(factor))
       for (std::size_t f = 0; f < row.size(); ++f) unit[f] = static_cast<Value>(row[f]) * in_value;
     else
       for (std::size_t f = 0; f < row.size(); ++f) unit[f] = static_cast<Value>(factor(row[f]));
@@ -175,7 +182,7 @@ class ranked_units {
   ranked_item<R>* order_;
   std::size_t count_ = 0;
   float* rows_;  // one group before it is turned
-  std::uint32_t* key_weights_;
+  float* key_direction_;
   unit_scale* scales_ = nullptr;
   float* values_ = nullptr;
 };

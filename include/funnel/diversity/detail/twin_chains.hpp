@@ -32,9 +32,10 @@ class twin_chains {
   /// To be called before the first place is added.
   void clear() { std::fill_n(heads_, slots_, none); }
 
-  /// Adds a place that is not taken; true if it goes behind one that is not taken either.
-  bool goes_behind(std::size_t p) {
-    const std::size_t twin = add(p, units_.key(p));
+  /// Adds a place that is not taken; true if it goes behind one that is not taken either. `key` is the
+  /// same for vectors that are, and hardly ever for others.
+  bool goes_behind(std::size_t p, float key) {
+    const std::size_t twin = add(p, std::bit_cast<std::uint32_t>(key));
     return twin != p && !taken_[units_.item(twin)];
   }
 

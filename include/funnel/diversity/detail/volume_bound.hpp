@@ -74,6 +74,12 @@ class volume_bound {
     std::fill_n(counted_ + g * units::width, units::width, std::size_t{0});
   }
 
+  void inherit(std::size_t place, std::size_t from) {
+    if (sliding_) return;
+    left_[place] = left_[from];
+    counted_[place] = counted_[from];
+  }
+
   p start() const { return p(1.f); }
   p fold(const p& state, const p& product, std::size_t s) const {
     const p e = max(abs(product + p(shifts_[s])) - p(doubts_[s]), p(0.f));
@@ -250,7 +256,8 @@ class volume_bound {
     if (s == rank_) return left;
     units_.read_made(place, unit_);
     extend(unit_);
-    for (; s < rank_; ++s) {
+    // What is at most epsilon stays so.
+    for (; s < rank_ && left > epsilon_; ++s) {
       const double e = dot_kernel(Arch{}, directions_ + s * width_, unit_, width_);
       left -= e * e;
     }

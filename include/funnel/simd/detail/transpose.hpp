@@ -8,21 +8,21 @@
 
 namespace funnel::detail {
 
-/// to[k][i] = scale from[i][k] for i, k < 4.
+/// to[k][i] = factors[i] rows[i][k] for i, k < 4.
 template <class Arch, class T>
-void transpose_4x4(Arch, const T* from, std::size_t from_stride, T scale, T* to,
-                   std::size_t to_stride) noexcept {
+void turn_4_rows(Arch, const T* const (&rows)[4], const T (&factors)[4], T* to,
+                 std::size_t to_stride) noexcept {
 #if XSIMD_WITH_SSE2
   if constexpr (std::is_same_v<T, float> && lanes<Arch, T> >= 4) {
-    __m128 a = _mm_loadu_ps(from);
-    __m128 b = _mm_loadu_ps(from + from_stride);
-    __m128 c = _mm_loadu_ps(from + 2 * from_stride);
-    __m128 d = _mm_loadu_ps(from + 3 * from_stride);
+    __m128 a = _mm_loadu_ps(rows[0]);
+    __m128 b = _mm_loadu_ps(rows[1]);
+    __m128 c = _mm_loadu_ps(rows[2]);
+    __m128 d = _mm_loadu_ps(rows[3]);
     const __m128 ab_low = _mm_unpacklo_ps(a, b);
     const __m128 ab_high = _mm_unpackhi_ps(a, b);
     const __m128 cd_low = _mm_unpacklo_ps(c, d);
     const __m128 cd_high = _mm_unpackhi_ps(c, d);
-    const __m128 factor = _mm_set1_ps(scale);
+    const __m128 factor = _mm_loadu_ps(factors);
     _mm_storeu_ps(to, _mm_mul_ps(_mm_movelh_ps(ab_low, cd_low), factor));
     _mm_storeu_ps(to + to_stride, _mm_mul_ps(_mm_movehl_ps(cd_low, ab_low), factor));
     _mm_storeu_ps(to + 2 * to_stride, _mm_mul_ps(_mm_movelh_ps(ab_high, cd_high), factor));
@@ -31,8 +31,16 @@ void transpose_4x4(Arch, const T* from, std::size_t from_stride, T scale, T* to,
   }
 #endif
   for (std::size_t i = 0; i < 4; ++i) {
-    for (std::size_t k = 0; k < 4; ++k) to[k * to_stride + i] = scale * from[i * from_stride + k];
+    for (std::size_t k = 0; k < 4; ++k) to[k * to_stride + i] = factors[i] * rows[i][k];
   }
+}
+
+/// to[k][i] = scale from[i][k] for i, k < 4.
+template <class Arch, class T>
+void transpose_4x4(Arch arch, const T* from, std::size_t from_stride, T scale, T* to,
+                   std::size_t to_stride) noexcept {
+  turn_4_rows(arch, {from, from + from_stride, from + 2 * from_stride, from + 3 * from_stride},
+              {scale, scale, scale, scale}, to, to_stride);
 }
 
 }  // namespace funnel::detail
