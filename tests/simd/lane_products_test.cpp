@@ -111,12 +111,24 @@ TEMPLATE_TEST_CASE("turned rows: every value in its place", "", float, double) {
   using T = TestType;
   const auto check = [](auto rows_constant) {
     constexpr std::size_t count = rows_constant;
-    for (std::size_t d = 0; d < 10; ++d) {
+    for (std::size_t d = 0; d < 20; ++d) {
       const auto rows = random_matrix<T>(count, d, d);
       funnel::matrix<T> columns(d, count);
       funnel::turn_rows_kernel<count>(funnel::default_arch{}, rows.data(), d, columns.data());
       for (std::size_t f = 0; f < d; ++f)
         for (std::size_t i = 0; i < count; ++i) CHECK(columns(f, i) == rows(i, f));
+
+      const T* of[count];
+      T factors[count];
+      for (std::size_t i = 0; i < count; ++i) {
+        of[i] = rows.row(count - 1 - i).data();
+        factors[i] = static_cast<T>(i) + T(.3);
+      }
+      funnel::turn_scaled_rows_kernel<count>(funnel::default_arch{}, of, factors, d,
+                                             columns.data());
+      for (std::size_t f = 0; f < d; ++f)
+        for (std::size_t i = 0; i < count; ++i)
+          CHECK(columns(f, i) == factors[i] * rows(count - 1 - i, f));
     }
   };
   check(std::integral_constant<std::size_t, 1>{});

@@ -127,8 +127,8 @@ std::size_t mmr(std::span<const std::type_identity_t<T>> relevance, const Simila
 ///
 /// Shapes      vectors [n, d], of any length: only their directions count.
 /// Errors      and std::invalid_argument if there are not n vectors.
-/// Cost        about that of holding every item against every pick, O(n k d), at most; mostly a small
-///             part of it, as an item is held against a pick only while it could still be the next,
+/// Cost        about that of holding every item against every pick, O(n k d), or a small part of it,
+///             and more where many items tie that are nearly copies (docs/diversity.md has figures), as an item is held against a pick only while it could still be the next,
 ///             unless holding all at once costs less; never an n x n matrix. Scratch for n d floats,
 ///             and with a window n W more.
 /// Numerics    the cosine of `cosine_similarity`: in double, rounded once to float. Which items could

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <type_traits>
 
 namespace funnel {
 
@@ -116,21 +117,20 @@ void turn_rows_kernel([[maybe_unused]] Arch arch, const T* rows, std::size_t d,
 template <std::size_t Rows, class Arch, class T>
 void turn_scaled_rows_kernel([[maybe_unused]] Arch arch, const T* const* rows, const T* factors,
                              std::size_t d, T* columns) noexcept {
-  if constexpr (Rows % 4 == 0) {
-    const std::size_t whole = d / 4 * 4;
-    for (std::size_t i = 0; i < Rows; i += 4) {
-      const T* const from[4] = {rows[i], rows[i + 1], rows[i + 2], rows[i + 3]};
-      const T factor[4] = {factors[i], factors[i + 1], factors[i + 2], factors[i + 3]};
-      for (std::size_t f = 0; f < whole; f += 4)
-        detail::turn_4_rows(arch, {from[0] + f, from[1] + f, from[2] + f, from[3] + f}, factor,
+  std::size_t f = 0;
+#if XSIMD_WITH_AVX
+  if constexpr (Rows == 8 && std::is_same_v<T, float> && detail::lanes<Arch, T> == 8)
+    for (const __m256 factor = _mm256_loadu_ps(factors); f + 8 <= d; f += 8)
+      detail::turn_8_rows<Arch>(rows, f, factor, columns + f * Rows);
+#endif
+  if constexpr (Rows % 4 == 0)
+    for (; f + 4 <= d; f += 4)
+      for (std::size_t i = 0; i < Rows; i += 4)
+        detail::turn_4_rows(arch, {rows[i] + f, rows[i + 1] + f, rows[i + 2] + f, rows[i + 3] + f},
+                            {factors[i], factors[i + 1], factors[i + 2], factors[i + 3]},
                             columns + f * Rows + i, Rows);
-    }
-    for (std::size_t f = whole; f < d; ++f)
-      for (std::size_t i = 0; i < Rows; ++i) columns[f * Rows + i] = factors[i] * rows[i][f];
-  } else {
-    for (std::size_t f = 0; f < d; ++f)
-      for (std::size_t i = 0; i < Rows; ++i) columns[f * Rows + i] = factors[i] * rows[i][f];
-  }
+  for (; f < d; ++f)
+    for (std::size_t i = 0; i < Rows; ++i) columns[f * Rows + i] = factors[i] * rows[i][f];
 }
 
 }  // namespace funnel

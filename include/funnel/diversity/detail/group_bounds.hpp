@@ -53,12 +53,9 @@ class group_bounds {
   }
   /// Begins it anew, after something was changed for good.
   void begin_again() {
-    if (window_ == 0)
-      renew_all();
-    else if (sweeping_)
-      sweep_from(0, begun_, bound_.shown());
-    else
-      look_ahead();
+    if (window_ == 0) return renew_all();
+    if (!sweeping_) return look_ahead();
+    sweep_from(0, begun_, bound_.shown());
   }
 
   /// The group of the largest bound, and the largest bound of a group.
@@ -70,11 +67,6 @@ class group_bounds {
   bool current(std::size_t g) const { return stamps_[g] == stamp_; }
   /// True if holding groups one by one has cost more than all at once would have.
   bool wasteful() const { return !sweeping_ && debt_ > patience * cost_of_sweep(); }
-
-  /// True if the relevance of half of the items is so much alike that it rules out hardly any.
-  bool level() const {
-    return units_.size() > 0 && base_of(0) - base_of(units_.size() / 2) <= .1 * (1 - weight_);
-  }
 
   std::size_t begun() const { return begun_; }
   std::size_t places() const { return std::min(begun_ * width, units_.size()); }
@@ -103,10 +95,7 @@ class group_bounds {
     else
       renew(g);
     if (!chained_) return;
-    if (const std::size_t next = twins_.next(p); next != p) {
-      bound_.inherit(next, p);
-      release(next);
-    }
+    if (const std::size_t next = twins_.next(p); next != p) release(next, p);
   }
 
   /// The largest bound of group g again, without a window.
@@ -122,7 +111,7 @@ class group_bounds {
     std::fill_n(exhausted_ + g * width, width, false);
     stamps_[g] = 0;
     bool any = false;
-    if (chained_) make_keys(g, 1);
+    if (chained_) units_.make_keys(g, 1, products_);
     for (std::size_t place = g * width; place < (g + 1) * width; ++place) {
       base_[place] = bounds_[place] = none;
       if (place >= units_.size() || taken_[units_.item(place)]) continue;
@@ -157,11 +146,10 @@ class group_bounds {
     chained_ = true;
     twins_.clear();
     for (std::size_t g = 0; g < begun_; ++g) {
-      if (g % chunk == 0) make_keys(g, std::min(chunk, begun_ - g));
-      const float* keys = products_ + g % chunk * width;
+      if (g % chunk == 0) units_.make_keys(g, std::min(chunk, begun_ - g), products_);
       bool any = false;
       for (std::size_t p = g * width; p < std::min((g + 1) * width, units_.size()); ++p)
-        if (!taken_[units_.item(p)] && twins_.goes_behind(p, keys[p % width])) {
+        if (!taken_[units_.item(p)] && twins_.goes_behind(p, products_[p % (chunk * width)])) {
           base_[p] = bounds_[p] = none;
           exhausted_[p] = false;
           any = true;
@@ -187,15 +175,10 @@ class group_bounds {
  private:
   using wide = pack<Arch, float>;
 
-  /// The keys of the vectors of `count` groups, at most a chunk, into products_.
-  void make_keys(std::size_t g, std::size_t count) {
-    group_products_kernel(Arch{}, units_.group(g), count, units_.key_direction(), units_.cols(),
-                          products_, width);
-  }
-
   /// Takes the item at place p, whose twin before it is taken, into account.
-  void release(std::size_t p) {
+  void release(std::size_t p, std::size_t twin) {
     const std::size_t g = p / width;
+    bound_.inherit(p, twin);
     base_[p] = rounded_up(base_of(p));
     if (window_ > 0) {  // nothing is known of its group then
       until_[g] = stamps_[g] = 0;

@@ -56,7 +56,7 @@ class lazy_greedy {
         groups_(items, bound, relevance, weight, window, taken, rules, scratch),
         first_exhausted_(items.size()), found_(scratch.allocate<candidate>(items.size())),
         parked_(scratch.allocate<std::size_t>(items.groups())) {
-    if (how == scan::eager || (how == scan::adaptive && groups_.level())) {
+    if (how == scan::eager || (how == scan::adaptive && level(weight))) {
       while (groups_.begun() < units_.groups()) groups_.begin();
       groups_.start_sweeping();
     }
@@ -89,11 +89,16 @@ class lazy_greedy {
   };
   static constexpr std::size_t width = lanes<Arch, float>;
   static constexpr float none = bound_maximum<Arch>::none;
-  static constexpr std::size_t many_found = 32;
 
   bool open(std::size_t p) const {
     const std::size_t item = units_.item(p);
     return !taken_[item] && (admitted_ == nullptr || admitted_[item]);
+  }
+
+  /// True if the relevance of half of the items is so much alike that it rules out hardly any.
+  bool level(double weight) const {
+    const std::size_t n = units_.size();
+    return n > 0 && groups_.base_of(0) - groups_.base_of(n / 2) <= .1 * (1 - weight);
   }
 
   template <class Wanted>
@@ -132,7 +137,8 @@ class lazy_greedy {
 
   /// True if many were offered that could win, or cost as much as if they could: they may be copies.
   bool many_may_win() {
-    return found_count_ >= many_found && (Bound::exact || drop_beaten() >= many_found);
+    const std::size_t many = std::max(std::size_t{32}, units_.size() / 64);
+    return found_count_ >= many && (Bound::exact || drop_beaten() >= many);
   }
 
   /// The first of those offered whose score is the best or equal to it.

@@ -80,7 +80,7 @@ class likeness_bound {
     const std::size_t count = sliding_ ? std::min(shown_, list_.capacity()) : shown_;
     std::size_t s = sliding_ ? 0 : counted_[place];
     float largest = s == 0 ? -1 : likeness_[place];
-    for (; s < count; ++s)
+    for (; s < count && largest < 1; ++s)  // 1 is the most
       largest =
           std::max(largest, units_.likeness_to(place, shown_items_[s].item, shown_items_[s].scale));
     if (!sliding_) {

@@ -131,8 +131,11 @@ class ranked_units {
   /// False if the vector at place p, of a group that has been made, counts as 0.
   bool has_direction(std::size_t p) const { return scales_[p].has_direction(); }
 
-  /// A direction, [cols()], whose products hardly ever are equal for vectors that are not.
-  const float* key_direction() const { return key_direction_; }
+  /// Numbers that are equal for equal vectors, and hardly ever for others: keys[p - g * width] for the
+  /// places p of `count` groups from g on.
+  void make_keys(std::size_t g, std::size_t count, float* keys) const {
+    group_products_kernel(Arch{}, group(g), count, key_direction_, cols(), keys, width);
+  }
 
   /// True if the vectors at two places, of groups that have been made, are one to the bit, or both
   /// count as 0.

@@ -35,6 +35,30 @@ void turn_4_rows(Arch, const T* const (&rows)[4], const T (&factors)[4], T* to,
   }
 }
 
+#if XSIMD_WITH_AVX
+/// The same for i, k < 8, to[k] at to + 8 k.
+template <class Arch>
+void turn_8_rows(const float* const* rows, std::size_t from, __m256 factors, float* to) noexcept {
+  __m256 r[8], pairs[8], fours[8];
+  for (std::size_t i = 0; i < 8; ++i) r[i] = _mm256_loadu_ps(rows[i] + from);
+  for (std::size_t i = 0; i < 8; i += 2) {
+    pairs[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+    pairs[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+  }
+  for (std::size_t i = 0; i < 8; i += 4)
+    for (std::size_t k = 0; k < 2; ++k) {
+      fours[i + 2 * k] = _mm256_shuffle_ps(pairs[i + k], pairs[i + k + 2], 0x44);
+      fours[i + 2 * k + 1] = _mm256_shuffle_ps(pairs[i + k], pairs[i + k + 2], 0xee);
+    }
+  for (std::size_t k = 0; k < 4; ++k) {
+    const __m256 low = _mm256_permute2f128_ps(fours[k], fours[k + 4], 0x20);
+    const __m256 high = _mm256_permute2f128_ps(fours[k], fours[k + 4], 0x31);
+    _mm256_storeu_ps(to + 8 * k, _mm256_mul_ps(low, factors));
+    _mm256_storeu_ps(to + 8 * (k + 4), _mm256_mul_ps(high, factors));
+  }
+}
+#endif
+
 /// to[k][i] = scale from[i][k] for i, k < 4.
 template <class Arch, class T>
 void transpose_4x4(Arch arch, const T* from, std::size_t from_stride, T scale, T* to,
