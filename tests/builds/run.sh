@@ -117,7 +117,7 @@ finish() { ninja -f "$out/build.ninja" -j "$jobs" --quiet; }
 debug() {
   begin g++ "-g -O0"
   examples custom_ranker rerank_only
-  folders core simd nn loss diversity retrieval ranking preranking serving
+  folders core simd nn loss diversity
   finish
 }
 no_rtti() {

@@ -265,8 +265,9 @@ problem<float> usual_problem(int kind, std::size_t n) {
 
 TEST_CASE("lazy picks: on the data of re-ranking, past the switch to holding all items at once") {
   for (int kind = 0; kind < 6; ++kind) {
-    const auto x = usual_problem(kind, 2000);
+    const auto x = usual_problem(kind, 1250);
     const funnel::cosine_similarity<float> similarity(x.vectors);
+    const auto table = cosines(x.vectors);
     for (const std::size_t window : size_list{0, 10}) {
       CAPTURE(kind, window);
       const auto check = [&](const auto& options, const auto& eager_page) {
@@ -281,7 +282,6 @@ TEST_CASE("lazy picks: on the data of re-ranking, past the switch to holding all
       funnel::mmr(x.relevance, as_function(similarity), page, mmr);
       check(mmr, page);
       const funnel::dpp_options dpp{.window = window};
-      const auto table = cosines(x.vectors);
       funnel::dpp(
           x.relevance, [&](std::size_t i, std::size_t j) { return table(i, j); }, page, dpp);
       check(dpp, page);

@@ -50,7 +50,10 @@ class sgd {
   sgd(const sgd&) = default;
   sgd(sgd&&) noexcept = default;
   /// Copies all of it or, where memory runs out, nothing.
-  sgd& operator=(const sgd& other) { return *this = sgd(other); }
+  sgd& operator=(const sgd& other) {
+    *this = sgd(other);
+    return *this;
+  }
   sgd& operator=(sgd&&) noexcept = default;
 
   template <HasParameters Model, class Arch>
@@ -130,7 +133,10 @@ class adagrad {
   adagrad(const adagrad&) = default;
   adagrad(adagrad&&) noexcept = default;
   /// Copies all of it or, where memory runs out, nothing.
-  adagrad& operator=(const adagrad& other) { return *this = adagrad(other); }
+  adagrad& operator=(const adagrad& other) {
+    *this = adagrad(other);
+    return *this;
+  }
   adagrad& operator=(adagrad&&) noexcept = default;
 
   template <HasParameters Model, class Arch>
@@ -215,7 +221,10 @@ class adam {
   adam(const adam&) = default;
   adam(adam&&) noexcept = default;
   /// Copies all of it or, where memory runs out, nothing.
-  adam& operator=(const adam& other) { return *this = adam(other); }
+  adam& operator=(const adam& other) {
+    *this = adam(other);
+    return *this;
+  }
   adam& operator=(adam&&) noexcept = default;
 
   template <HasParameters Model, class Arch>

@@ -40,7 +40,8 @@ class gate_diagnostics {
   gate_diagnostics(gate_diagnostics&&) noexcept = default;
   /// Copies all of it or, where memory runs out, nothing.
   gate_diagnostics& operator=(const gate_diagnostics& other) {
-    return *this = gate_diagnostics(other);
+    *this = gate_diagnostics(other);
+    return *this;
   }
   gate_diagnostics& operator=(gate_diagnostics&&) noexcept = default;
 
