@@ -190,7 +190,7 @@ TEST_CASE("window_counters: a key that is silent for long goes on where it comes
 TEST_CASE("window_counters: sizes that wrap are refused, and the ends of the periods work") {
   constexpr std::size_t most = std::numeric_limits<std::size_t>::max();
   CHECK(refuses([] { window_counters(most, 1); }, "funnel::window_counters", "actions is"));
-  CHECK(refuses([] { window_counters(most / 16, 1000000); }, "funnel::window_counters",
+  CHECK(refuses([] { window_counters(most / 32, 1000000); }, "funnel::window_counters",
                 "buckets x (actions + 2) is"));
   const float click[] = {1};
   constexpr std::int64_t end = std::int64_t{1} << 52;
