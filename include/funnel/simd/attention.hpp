@@ -39,7 +39,7 @@ void weighted_rows_block(Arch, const T* weights, matrix_view<const T> rows, std:
   constexpr std::size_t width = lanes<Arch, T>;
   p sum[V];
   for (p& s : sum) s = p(T(0));
-  const T* from = rows.data() + j;
+  const T* from = rows.rows() == 0 ? rows.data() : rows.data() + j;  // data may be null then
   for (std::size_t i = 0; i < rows.rows(); ++i, from += rows.stride()) {
     const p weight(weights[i]);
     for (std::size_t v = 0; v < V; ++v)
