@@ -109,15 +109,21 @@ TEST_CASE("read_kuairand survives every failed allocation") {
   CHECK(open_files() == open);
 }
 
+namespace {
+
+const funnel::simulator_options small_feed = {.users = 3,
+                                              .videos = 9,
+                                              .authors = 2,
+                                              .categories = 2,
+                                              .days = 1,
+                                              .history_days = 1,
+                                              .exposures_per_user_day = 16,
+                                              .content_size = 3};
+
+}  // namespace
+
 TEST_CASE("a simulated feed and what is done to a log survive every failed allocation") {
-  const funnel::simulator_options options = {.users = 3,
-                                             .videos = 9,
-                                             .authors = 2,
-                                             .categories = 2,
-                                             .days = 1,
-                                             .history_days = 1,
-                                             .exposures_per_user_day = 16,
-                                             .content_size = 3};
+  const funnel::simulator_options options = small_feed;
   const whole_log nothing = everything({});
   const whole_log expected = everything(funnel::simulator(options).log());
   for (long served = 0; served == 0 || failing_allocator::failures > 0; ++served) {
@@ -139,14 +145,7 @@ TEST_CASE("a simulated feed and what is done to a log survive every failed alloc
 }
 
 TEST_CASE("a simulator is copied whole or not at all") {
-  const funnel::simulator_options few = {.users = 3,
-                                         .videos = 9,
-                                         .authors = 2,
-                                         .categories = 2,
-                                         .days = 1,
-                                         .history_days = 1,
-                                         .exposures_per_user_day = 16,
-                                         .content_size = 3};
+  const funnel::simulator_options few = small_feed;
   funnel::simulator_options more = few;
   more.users = 7;
   more.videos = 20;
