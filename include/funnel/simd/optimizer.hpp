@@ -172,8 +172,8 @@ void adagrad_kernel(Arch, const adagrad_step<T>& step, const T* g, T* s, T* p,
 namespace detail {
 
 /// Adds a mean of squares to a row's sum, in double; gives what the step multiplies gradients by.
-template <class T, class Sum>
-T row_adagrad_factor(const adagrad_step<T>& step, double mean, Sum& s) noexcept {
+template <class Arch, class T, class Sum>
+T row_adagrad_factor(Arch, const adagrad_step<T>& step, double mean, Sum& s) noexcept {
   constexpr double largest_sum = static_cast<double>(std::numeric_limits<Sum>::max());
   constexpr double largest = static_cast<double>(std::numeric_limits<T>::max());
   const double sum = std::min(static_cast<double>(s) + mean, largest_sum);
@@ -184,8 +184,8 @@ T row_adagrad_factor(const adagrad_step<T>& step, double mean, Sum& s) noexcept 
 }
 
 /// `row_adagrad_kernel` where a gradient may be beyond `largest_gradient`, or is not a number.
-template <class T, class Sum>
-void far_row_adagrad(const adagrad_step<T>& step, const T* g, Sum& s, T* p,
+template <class Arch, class T, class Sum>
+void far_row_adagrad(Arch arch, const adagrad_step<T>& step, const T* g, Sum& s, T* p,
                      std::size_t n) noexcept {
   const auto gradient = [g](std::size_t i) {
     return std::clamp(g[i], -largest_gradient<T>, largest_gradient<T>);
@@ -195,7 +195,7 @@ void far_row_adagrad(const adagrad_step<T>& step, const T* g, Sum& s, T* p,
     const double value = static_cast<double>(gradient(i));
     mean += value * value / static_cast<double>(n);
   }
-  const T factor = row_adagrad_factor(step, mean, s);
+  const T factor = row_adagrad_factor(arch, step, mean, s);
   for (std::size_t i = 0; i < n; ++i) p[i] -= step.rate * step.decay * p[i] + factor * gradient(i);
 }
 
@@ -210,9 +210,9 @@ void row_adagrad_kernel(Arch arch, const adagrad_step<T>& step, const T* g, Sum&
   const T squares = dot_kernel(arch, g, g, n);
   // Below it no gradient is beyond the largest; NaN is not below.
   if (!(squares < largest_gradient<T> * largest_gradient<T>)) [[unlikely]]
-    return detail::far_row_adagrad(step, g, s, p, n);
+    return detail::far_row_adagrad(arch, step, g, s, p, n);
   const double mean = static_cast<double>(squares) / static_cast<double>(n);
-  const register_type back(-detail::row_adagrad_factor(step, mean, s));
+  const register_type back(-detail::row_adagrad_factor(arch, step, mean, s));
   const register_type decay(-step.rate * step.decay);
   const auto moved = [&](const auto& gradient, const auto& value) {
     return fma(back, gradient, fma(decay, value, value));
