@@ -132,6 +132,9 @@ void add_search(kernel_table<T>& t) {
     funnel::turn_rows_kernel<funnel::detail::lanes<arch, T>>(arch{}, a...);
   };
   t.turn_block = [](auto... a) { funnel::turn_rows_kernel<turned_block>(arch{}, a...); };
+  t.turn_scaled_group = [](auto... a) {
+    funnel::turn_scaled_rows_kernel<funnel::detail::lanes<arch, T>>(arch{}, a...);
+  };
   t.lane_products = [](auto... a) { funnel::lane_products_kernel(arch{}, a...); };
 }
 

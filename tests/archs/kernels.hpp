@@ -66,6 +66,8 @@ struct kernel_table {
   /// Rows a register has lanes for, [lanes][d], or `turned_block` of them.
   void (*turn_group)(const T* rows, std::size_t d, T* columns);
   void (*turn_block)(const T* rows, std::size_t d, T* columns);
+  /// Rows that stand anywhere, [lanes] of [d], each times its factor.
+  void (*turn_scaled_group)(const T* const* rows, const T* factors, std::size_t d, T* columns);
   void (*lane_products)(const T* group, const T* directions, std::size_t d, std::size_t begin,
                         std::size_t end, T* products);
 

@@ -208,3 +208,24 @@ TEMPLATE_TEST_CASE("archs: products of lanes with directions agree", "", float, 
     }
   });
 }
+
+TEMPLATE_TEST_CASE("archs: scaled rows are turned to the same bits", "", float, double) {
+  for_each_pair<TestType>([](const auto& scalar, const auto& other) {
+    static_cast<void>(scalar);  // turns one row, which is what is expected here
+    const std::size_t count = other.lanes;
+    for (const std::size_t d : size_list{1, 3, 4, 7, 8, 12, 33}) {
+      INFO("d " << d);
+      const std::vector<TestType> values = random_values<TestType>(count * d, 20);
+      const std::vector<TestType> factors = random_values<TestType>(count, 21);
+      std::vector<const TestType*> rows(count);
+      std::vector<TestType> expected(count * d);
+      for (std::size_t i = 0; i < count; ++i) {
+        rows[i] = values.data() + (count - 1 - i) * d;
+        for (std::size_t f = 0; f < d; ++f) expected[f * count + i] = factors[i] * rows[i][f];
+      }
+      std::vector<TestType> columns(count * d);
+      other.turn_scaled_group(rows.data(), factors.data(), d, columns.data());
+      CHECK(same_bits(columns.data(), expected.data(), columns.size()));
+    }
+  });
+}
