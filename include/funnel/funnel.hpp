@@ -8,7 +8,6 @@
 #include <funnel/calibration/platt.hpp>
 #include <funnel/core/arena.hpp>
 #include <funnel/core/build.hpp>
-#include <funnel/core/cosine.hpp>
 #include <funnel/core/eigen.hpp>
 #include <funnel/core/error.hpp>
 #include <funnel/core/executor.hpp>
@@ -97,6 +96,7 @@
 #include <funnel/sequence/target_attention.hpp>
 #include <funnel/simd/activation.hpp>
 #include <funnel/simd/attention.hpp>
+#include <funnel/simd/cosine.hpp>
 #include <funnel/simd/dense.hpp>
 #include <funnel/simd/dense_gradient.hpp>
 #include <funnel/simd/elementwise.hpp>

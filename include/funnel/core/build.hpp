@@ -16,3 +16,11 @@
 #error "funnel does not support -fno-exceptions: bad input is reported by exceptions. Compile with exceptions."
 #endif
 // clang-format on
+
+/// On a function or a lambda: inlined whatever it costs. What holds registers in an array needs it:
+/// an array that a call sees lives in memory.
+#if defined(__GNUC__)
+#define FUNNEL_INLINE __attribute__((always_inline))
+#else
+#define FUNNEL_INLINE
+#endif

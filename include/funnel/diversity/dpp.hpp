@@ -34,7 +34,8 @@ struct dpp_options {
   std::size_t given = 0;
   /// Added to every S_ii, >= 0: mends a similarity that is not quite positive semi-definite.
   double jitter = 0;
-  /// A d^2 of at most this is none, >= 0: ln d^2 is then -1e9.
+  /// A d^2 of at most this is none, >= 0: ln d^2 is then -1e9. Less than 1e-14, which rounding leaves
+  /// where there is none, counts as 1e-14.
   double epsilon = 1e-10;
   /// What the page must not look like, the most important first; see rules.hpp.
   std::span<const slate_rule> rules = {};
@@ -64,7 +65,7 @@ std::size_t pick_by_volume(std::span<const T> relevance, std::span<std::size_t> 
       relevance, picked, options, taken, scratch,
       [&](std::size_t i) {
         return volume_score(weight * static_cast<double>(relevance[i]), 1 - weight, volume[i],
-                            options.epsilon);
+                            no_volume(options.epsilon));
       },
       [&](std::size_t j, const bool* before) { volume.add(j, before); });
 }
@@ -92,6 +93,7 @@ std::size_t dpp_of_pairs(std::span<const R> relevance, const Similarity& similar
     return pick_by_relevance(relevance, picked, options, taken, scratch);
   const std::size_t n = relevance.size();
   const std::size_t k = picked.size();
+  const double epsilon = no_volume(options.epsilon);
   double* diagonal = scratch.allocate<double>(n);
   for (std::size_t i = 0; i < n; ++i)
     diagonal[i] = finite_or_zero(static_cast<double>(similarity(i, i))) + options.jitter;
@@ -101,9 +103,9 @@ std::size_t dpp_of_pairs(std::span<const R> relevance, const Similarity& similar
   const std::size_t window = sliding_window(options.window, k);
   if (window == 0)
     return pick_by_volume(relevance, picked, options, taken, scratch,
-                          cholesky_volume(n, fill_row, diagonal, k, options.epsilon, scratch));
+                          cholesky_volume(n, fill_row, diagonal, k, epsilon, scratch));
   return pick_by_volume(relevance, picked, options, taken, scratch,
-                        window_volume(n, fill_row, diagonal, window, options.epsilon, scratch));
+                        window_volume(n, fill_row, diagonal, window, epsilon, scratch));
 }
 
 }  // namespace detail

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/simd/detail/transpose.hpp>
+#include <funnel/simd/detail/unroll.hpp>
 #include <funnel/simd/pack.hpp>
 
 #include <algorithm>
@@ -23,13 +24,14 @@ template <std::size_t M, class Arch, class T>
 void lane_products(Arch, const T* group, const T* directions, std::size_t d, T* products) noexcept {
   using p = pack<Arch, T>;
   p sum[M];
-  for (p& s : sum) s = p(T(0));
+  unroll<M>([&](auto m) FUNNEL_INLINE { sum[m] = p(T(0)); });
   for (std::size_t f = 0; f < d; ++f) {
     const p value = p::load_unaligned(group + f * lanes<Arch, T>);
-    for (std::size_t m = 0; m < M; ++m)
+    unroll<M>([&](auto m) FUNNEL_INLINE {
       sum[m] = fma(value, p(directions[f * direction_block + m]), sum[m]);
+    });
   }
-  for (std::size_t m = 0; m < M; ++m) sum[m].store_unaligned(products + m * lanes<Arch, T>);
+  unroll<M>([&](auto m) FUNNEL_INLINE { sum[m].store_unaligned(products + m * lanes<Arch, T>); });
 }
 
 /// The first `count` <= M directions, and up to direction_slack more.
@@ -74,13 +76,14 @@ void group_products(Arch, const T* groups, const T* direction, std::size_t d, T*
   using p = pack<Arch, T>;
   constexpr std::size_t width = lanes<Arch, T>;
   p sum[M];
-  for (p& s : sum) s = p(T(0));
+  unroll<M>([&](auto m) FUNNEL_INLINE { sum[m] = p(T(0)); });
   for (std::size_t f = 0; f < d; ++f) {
     const p value(direction[f]);
-    for (std::size_t m = 0; m < M; ++m)
+    unroll<M>([&](auto m) FUNNEL_INLINE {
       sum[m] = fma(p::load_unaligned(groups + (m * d + f) * width), value, sum[m]);
+    });
   }
-  for (std::size_t m = 0; m < M; ++m) sum[m].store_unaligned(products + m * stride);
+  unroll<M>([&](auto m) FUNNEL_INLINE { sum[m].store_unaligned(products + m * stride); });
 }
 
 }  // namespace detail

@@ -243,6 +243,21 @@ batch<double, Arch> add_widened(const batch<double, Arch>& a, const batch<float,
   return a + (wide::load_unaligned(values[0]) + wide::load_unaligned(values[1]));
 }
 
+/// As many floats as a register has lanes for doubles, widened.
+template <class Arch>
+pack<Arch, double> load_widened(const float* from) {
+  using wide = pack<Arch, double>;
+#if XSIMD_WITH_AVX512F
+  if constexpr (sizeof(wide) == 64) return _mm512_cvtps_pd(_mm256_loadu_ps(from));
+#endif
+#if XSIMD_WITH_AVX
+  if constexpr (sizeof(wide) == 32) return _mm256_cvtps_pd(_mm_loadu_ps(from));
+#endif
+  double values[wide::size];
+  for (std::size_t i = 0; i < wide::size; ++i) values[i] = static_cast<double>(from[i]);
+  return wide::load_unaligned(values);
+}
+
 /// The bits of a value as an unsigned integer of its size, and back.
 template <class T>
 using bits_of = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;

@@ -12,6 +12,9 @@ namespace funnel {
 namespace detail {
 
 /// Bit i is lane i of a comparison.
+inline std::uint32_t lane_bits(bool holds) {
+  return holds;
+}
 template <class T, class Arch>
 std::uint32_t lane_bits(const batch_bool<T, Arch>& lanes_that_hold) {
 #if XSIMD_VERSION_MAJOR >= 9

@@ -3,10 +3,13 @@
 
 #include <funnel/core/arena.hpp>
 #include <funnel/simd/pack.hpp>
+#include <funnel/simd/scan.hpp>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 
 namespace funnel::detail {
@@ -18,6 +21,17 @@ inline float rounded_up(double value) {
   const double more = value + ulps * std::abs(value);
   return more > most ? std::numeric_limits<float>::infinity()
                      : static_cast<float>(std::max(more, -most));
+}
+
+/// The first of `values` that is `wanted`; one of them is.
+template <class Arch>
+std::size_t first_equal(const float* values, float wanted) {
+  using wide = pack<Arch, float>;
+  std::size_t i = 0;
+  std::uint32_t equal = 0;
+  while ((equal = lane_bits(wide::load_unaligned(values + i) == wide(wanted))) == 0)
+    i += wide::size;
+  return i + static_cast<std::size_t>(std::countr_zero(equal));
 }
 
 /// The largest of many bounds that change one at a time: a tree in which each node is the largest of
@@ -65,7 +79,7 @@ class bound_maximum {
     const float largest = largest_of<Arch, block>(levels_[height_ - 1]);
     for (std::size_t level = height_; level-- > 0;) {
       i *= block;
-      while (levels_[level][i] != largest) ++i;
+      i += first_equal<Arch>(levels_[level] + i, largest);
     }
     return i;
   }

@@ -55,13 +55,20 @@ struct estimate {
   double high() const { return score + slack; }
 };
 
-/// What a d^2 scores in `dpp`: ln d^2, or -1e9 where it counts as none. So little of it can be
+/// How much of a d^2 may be rounding.
+inline constexpr double volume_rounding = 1e-14;
+
+/// The d^2 that counts as none, whose logarithm would be that of what rounding left.
+inline double no_volume(double epsilon) {
+  return std::max(epsilon, volume_rounding);
+}
+
+/// What a d^2 scores in `dpp`: ln d^2, or -1e9 where it is at most `epsilon`. So little of it can be
 /// rounding: then items whose scores differ by less are equal.
 inline estimate volume_score(double base, double weight, double left, double epsilon) {
   constexpr double log_of_none = -1e9;  // so low that it loses, so high that relevance still orders
-  constexpr double rounding = 1e-14;
   if (!(left > epsilon)) return {base + weight * log_of_none};
-  return {base + weight * std::log(left), weight * std::min(rounding / left, .5)};
+  return {base + weight * std::log(left), weight * std::min(volume_rounding / left, .5)};
 }
 
 /// The window, or 0 where it reaches back over everything that k picks can look back at.

@@ -8,8 +8,10 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <span>
+#include <utility>
 
 namespace funnel::detail {
 
@@ -20,6 +22,7 @@ class group_bounds {
   using units = typename Bound::units;
   static constexpr std::size_t width = lanes<Arch, float>;
   static constexpr float none = bound_maximum<Arch>::none;
+  using wide = pack<Arch, float>;
 
   group_bounds(units& items, Bound& bound, std::span<const R> relevance, double weight,
                std::size_t window, const bool* taken, std::span<const slate_rule> rules,
@@ -32,7 +35,8 @@ class group_bounds {
         stamps_(scratch.allocate<std::size_t>(items.groups())), largest_(items.groups(), scratch),
         products_(scratch.allocate<float>((direction_block + direction_slack) * width)),
         direction_(scratch.allocate<float>(items.cols())),
-        exhausted_(scratch.allocate<bool>(items.groups() * width)) {
+        exhausted_(scratch.allocate<bool>(items.groups() * width)),
+        closed_(scratch.allocate<bool>(items.groups())) {
     if (window > 0) {
       until_ = scratch.allocate<std::size_t>(items.groups());
       levels_ = scratch.allocate<float>(items.groups() * (window + 1));
@@ -55,7 +59,7 @@ class group_bounds {
   void begin_again() {
     if (window_ == 0) return renew_all();
     if (!sweeping_) return look_ahead();
-    sweep_from(0, begun_, bound_.shown());
+    sweep_window(bound_.shown());
   }
 
   /// The group of the largest bound, and the largest bound of a group.
@@ -73,6 +77,16 @@ class group_bounds {
   bool chained() const { return chained_; }
 
   float bound(std::size_t p) const { return bounds_[p]; }
+  /// The lane of the largest bound of group g, the first of equals.
+  std::size_t first_lane(std::size_t g) const {
+    const float* bounds = bounds_ + g * width;
+    return first_equal<Arch>(bounds, max_lane(wide::load_unaligned(bounds)));
+  }
+  /// The lanes of group g whose bound is about `enough` or more, as bits.
+  std::uint32_t lanes_above(std::size_t g, double enough) const {
+    const wide bounds = wide::load_unaligned(bounds_ + g * width);
+    return lane_bits(wide(-rounded_up(-enough)) <= bounds) & lane_bits(wide(none) < bounds);
+  }
   float state(std::size_t p) const { return state_[p]; }
   double base_of(std::size_t place) const {
     return weight_ * static_cast<double>(relevance_[units_.item(place)]);
@@ -112,9 +126,11 @@ class group_bounds {
     stamps_[g] = 0;
     bool any = false;
     if (chained_) units_.make_keys(g, 1, products_);
-    for (std::size_t place = g * width; place < (g + 1) * width; ++place) {
-      base_[place] = bounds_[place] = none;
-      if (place >= units_.size() || taken_[units_.item(place)]) continue;
+    std::fill_n(base_ + g * width, width, none);
+    std::fill_n(bounds_ + g * width, width, none);
+    const std::size_t end = std::min((g + 1) * width, units_.size());
+    for (std::size_t place = g * width; place < end; ++place) {
+      if (taken_[units_.item(place)]) continue;
       if (chained_ && twins_.goes_behind(place, products_[place % width])) continue;
       base_[place] = rounded_up(base_of(place));
       bounds_[place] = -none;
@@ -124,21 +140,21 @@ class group_bounds {
       until_[g] = 0;
       levels_[g * (window_ + 1)] = bound_before(g);
     }
+    closed_[g] = !any;
     if (!any) largest_.set(g, none);
     announce();
-    if (sweeping_) hold(g, 0);  // the next sweep goes on from here
+    if (sweeping_ && any) hold(g, 0);  // the next sweep goes on from here
     return any;
   }
 
   /// Brings group g nearer to `stamp_`, the picks it is to be held against.
   void hold(std::size_t g, double enough) {
-    if (window_ == 0)
+    if (sweeping_)
+      catch_up(g);
+    else if (window_ == 0)
       hold_against_next(g);
-    else if (sweeping_)
-      sweep_from(g, 1, bound_.shown() - std::min(bound_.shown(), window_));
     else
       hold_against_window(g, enough);
-    while (sweeping_ && stamps_[g] != stamp_) hold_against_next(g);
   }
 
   /// From now on only the first of items with the same vector is looked at.
@@ -154,7 +170,9 @@ class group_bounds {
           exhausted_[p] = false;
           any = true;
         }
-      if (any && window_ > 0) levels_[g * (window_ + 1)] = bound_before(g);
+      if (!any) continue;
+      closed_[g] = !(max_lane(wide::load_unaligned(base_ + g * width)) > none);
+      if (window_ > 0) levels_[g * (window_ + 1)] = bound_before(g);
     }
   }
 
@@ -167,26 +185,35 @@ class group_bounds {
     } else {
       swept_ = bound_.count();
       for (std::size_t g = 0; g < begun_; ++g)
-        while (stamps_[g] != swept_) hold_against_next(g);
+        while (!closed_[g] && stamps_[g] != swept_) hold_against_next(g);
     }
     sweep();
   }
 
  private:
-  using wide = pack<Arch, float>;
-
   /// Takes the item at place p, whose twin before it is taken, into account.
   void release(std::size_t p, std::size_t twin) {
     const std::size_t g = p / width;
     bound_.inherit(p, twin);
     base_[p] = rounded_up(base_of(p));
-    if (window_ > 0) {  // nothing is known of its group then
+    const bool left_out = std::exchange(closed_[g], false);
+    if (window_ > 0 && !sweeping_) {  // nothing is known of its group then
       until_[g] = stamps_[g] = 0;
       levels_[g * (window_ + 1)] = bound_before(g);
-    } else {
-      bounds_[p] = bound_of(p);
-      renew(g);
+      return;
     }
+    if (sweeping_ && left_out) catch_up(g);
+    bounds_[p] = bound_of(p);
+    renew(g);
+  }
+
+  /// Holds a group against all picks in view that sweeps have left out.
+  void catch_up(std::size_t g) {
+    if (window_ > 0) {
+      hold_together(g, 1, bound_.shown() - std::min(bound_.shown(), window_));
+      return renew(g);
+    }
+    while (stamps_[g] != stamp_) hold_against_next(g);
   }
 
   void renew_all() {
@@ -199,7 +226,7 @@ class group_bounds {
     return max_lane(bound_.bound(wide::load_unaligned(base_ + g * width), bound_.start()));
   }
 
-  /// The bound of the item at place p from the products its group knows, without a window.
+  /// The bound of the item at place p from the products its group knows.
   float bound_of(std::size_t p) const {
     const std::size_t g = p / width;
     const wide state = stamps_[g] == 0 ? bound_.start() : wide::load_unaligned(state_ + g * width);
@@ -292,12 +319,23 @@ class group_bounds {
     return units_.groups() * (units_.cols() * 3 / 2 + 32 + Bound::cost_of_bound + folding);
   }
 
-  /// Holds all groups made so far against the picks shown since the last time.
+  /// Calls `f(from, count)` for all groups made so far but those that are closed: neighbours
+  /// together, `most` of them.
+  template <class F>
+  void for_each_run(std::size_t most, const F& f) const {
+    for (std::size_t g = 0; g < begun_; ++g) {
+      const std::size_t from = g;
+      while (g < begun_ && g - from < most && !closed_[g]) ++g;
+      if (g > from) f(from, g-- - from);
+    }
+  }
+
+  /// Holds them against the picks shown since the last time.
   void sweep() {
     if (window_ == 0) {
       for (; swept_ < bound_.count(); ++swept_) sweep_direction(swept_);
     } else {
-      sweep_from(0, begun_, swept_);
+      sweep_window(swept_);
       swept_ = bound_.shown();
     }
   }
@@ -306,8 +344,7 @@ class group_bounds {
     const std::size_t d = units_.cols();
     bound_.directions().read(s, direction_);
     const bool last = s + 1 == bound_.count();
-    for (std::size_t from = 0; from < begun_; from += chunk) {
-      const std::size_t count = std::min(chunk, begun_ - from);
+    for_each_run(chunk, [&](std::size_t from, std::size_t count) {
       group_products_kernel(Arch{}, units_.group(from), count, direction_, d, products_, width);
       for (std::size_t i = 0; i < count; ++i) {
         const std::size_t at = (from + i) * width;
@@ -320,12 +357,18 @@ class group_bounds {
               bound_.bound(wide::load_unaligned(base_ + at), state))
               .store_unaligned(bounds_ + at);
       }
-    }
+    });
     if (last) renew_all();
   }
 
+  void sweep_window(std::size_t first) {
+    for_each_run(begun_,
+                 [&](std::size_t from, std::size_t count) { hold_together(from, count, first); });
+    renew_all();
+  }
+
   /// Holds `count` groups against picks [first, bound_.shown()), whose cosines they don't know yet.
-  void sweep_from(std::size_t from, std::size_t count, std::size_t first) {
+  void hold_together(std::size_t from, std::size_t count, std::size_t first) {
     const std::size_t d = units_.cols();
     const std::size_t room = window_ * width;
     for (std::size_t t = first; t < bound_.shown(); ++t)
@@ -349,10 +392,6 @@ class group_bounds {
         stamps_[g] = stamp_;
       }
     }
-    if (count == 1)
-      renew(from);
-    else
-      renew_all();
   }
 
   /// The state of group g from its products with all directions.
@@ -385,6 +424,7 @@ class group_bounds {
   float* products_;   // [direction_block + direction_slack][width]
   float* direction_;  // the one that a sweep holds all against
   bool* exhausted_;
+  bool* closed_;  // groups whose items are all taken or behind a twin; left out of sweeps
   std::size_t* until_ = nullptr;  // picks shown when the last pick a level knows leaves the window
   float* levels_ = nullptr;       // [groups][window + 1] bounds from the last 0, 1, ... picks
   float* cosines_ = nullptr;      // [groups][window][width] where all are held at once

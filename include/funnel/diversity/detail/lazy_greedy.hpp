@@ -8,8 +8,10 @@
 #include <funnel/diversity/detail/slate.hpp>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <span>
 
@@ -50,9 +52,9 @@ class lazy_greedy {
   using units = typename Bound::units;
 
   lazy_greedy(units& items, Bound& bound, std::span<const R> relevance, double weight,
-              std::size_t window, const bool* taken, std::span<const slate_rule> rules, scan how,
-              arena& scratch)
-      : units_(items), bound_(bound), window_(window), taken_(taken), how_(how),
+              std::size_t window, std::size_t picks, const bool* taken,
+              std::span<const slate_rule> rules, scan how, arena& scratch)
+      : units_(items), bound_(bound), window_(window), picks_(picks), taken_(taken), how_(how),
         groups_(items, bound, relevance, weight, window, taken, rules, scratch),
         first_exhausted_(items.size()), found_(scratch.allocate<candidate>(items.size())),
         parked_(scratch.allocate<std::size_t>(items.groups())) {
@@ -66,6 +68,7 @@ class lazy_greedy {
   /// if they are not taken and, unless it is null, `admitted`.
   std::size_t pick(std::size_t shown, const bool* admitted) {
     admitted_ = admitted;
+    shown_ = shown;
     if (bound_.count() == 0) return first_open([](std::size_t) { return true; });
     groups_.begin_pick(shown);
     forget();
@@ -89,6 +92,7 @@ class lazy_greedy {
   };
   static constexpr std::size_t width = lanes<Arch, float>;
   static constexpr float none = bound_maximum<Arch>::none;
+  static constexpr std::size_t looked_back = 4;  // offers among which copies are looked for
 
   bool open(std::size_t p) const {
     const std::size_t item = units_.item(p);
@@ -110,8 +114,19 @@ class lazy_greedy {
 
   /// Nothing is known of scores.
   void forget() {
-    found_count_ = 0;
+    found_count_ = passed_ = 0;
     enough_ = -std::numeric_limits<double>::infinity();
+  }
+
+  /// True if the item at place p can't be better than one that was offered lately: it has the same
+  /// vector, and stands behind it.
+  bool behind_offered(std::size_t p) const {
+    for (std::size_t i = found_count_; i > 0 && i + looked_back > found_count_; --i) {
+      const std::size_t other = found_[i - 1].place;
+      if (other < p && groups_.state(other) == groups_.state(p) && units_.same(other, p))
+        return true;
+    }
+    return false;
   }
 
   /// Scores the item at place p.
@@ -135,17 +150,21 @@ class lazy_greedy {
     return found_count_ = left;
   }
 
-  /// True if many were offered that could win, or cost as much as if they could: they may be copies.
+  /// True if many were looked at that could win, or cost as much as if they could: they may be copies.
+  /// Looking for all copies costs about 13 sweeps, and spares nearly all that are to come.
   bool many_may_win() {
-    const std::size_t many = std::max(std::size_t{32}, units_.size() / 64);
-    return found_count_ >= many && (Bound::exact || drop_beaten() >= many);
+    const std::size_t part = picks_ - shown_ > 13 ? 64 : 16;
+    const std::size_t many = std::max(std::size_t{32}, units_.size() / part);
+    if (found_count_ + passed_ < many) return false;
+    return Bound::exact || drop_beaten() >= many;
   }
 
   /// The first of those offered whose score is the best or equal to it.
   std::size_t winner() {
-    const std::size_t left = drop_beaten();
+    std::size_t left = drop_beaten();
     if constexpr (!Bound::exact) {
       if (left > 1) {
+        left = drop_copies(left);
         enough_ = -std::numeric_limits<double>::infinity();
         for (std::size_t i = 0; i < left; ++i) {
           const std::size_t p = found_[i].place;
@@ -158,6 +177,15 @@ class lazy_greedy {
     for (std::size_t i = 0; i < left; ++i)
       if (found_[i].of.high() >= enough_) p = std::min(p, found_[i].place);
     return p;
+  }
+
+  /// Forgets those offered that have a copy before them, as far as it is found among the last kept;
+  /// returns how many are left.
+  std::size_t drop_copies(std::size_t count) {
+    found_count_ = 0;
+    for (std::size_t i = 0; i < count; ++i)
+      if (!behind_offered(found_[i].place)) found_[found_count_++] = found_[i];
+    return found_count_;
   }
 
   /// Begins a pick anew, after something was changed for good.
@@ -207,19 +235,21 @@ class lazy_greedy {
 
   /// Offers the items of group g that could win, the one of the largest bound first.
   void offer_group(std::size_t g) {
-    const std::size_t end = std::min((g + 1) * width, units_.size());
-    std::size_t first = g * width;
-    for (std::size_t p = first + 1; p < end; ++p)
-      if (groups_.bound(p) > groups_.bound(first)) first = p;
-    offer_bounded(first);
-    for (std::size_t p = g * width; p < end; ++p)
-      if (p != first) offer_bounded(p);
+    const std::size_t first = groups_.first_lane(g);
+    offer_bounded(g * width + first);
+    std::uint32_t lanes = groups_.lanes_above(g, enough_) & ~(std::uint32_t{1} << first);
+    for (; lanes != 0; lanes &= lanes - 1)
+      offer_bounded(g * width + static_cast<std::size_t>(std::countr_zero(lanes)));
     groups_.set_aside(g);
   }
 
   void offer_bounded(std::size_t p) {
     const float bound = groups_.bound(p);
     if (!(bound > none) || static_cast<double>(bound) < enough_ || !open(p)) return;
+    if (Bound::exact && behind_offered(p)) {
+      ++passed_;
+      return;
+    }
     const estimate& of = offer(p);
     if (window_ > 0) return;
     groups_.lower(p, rounded_up(of.high()));
@@ -232,12 +262,15 @@ class lazy_greedy {
   units& units_;
   Bound& bound_;
   std::size_t window_;
+  std::size_t picks_;  // all that are to be
+  std::size_t shown_ = 0;
   const bool* taken_;
   scan how_;
   group_bounds<Arch, R, Bound> groups_;
   std::size_t first_exhausted_;
   candidate* found_;
   std::size_t found_count_ = 0;
+  std::size_t passed_ = 0;  // not offered, as a copy was
   std::size_t* parked_;
   const bool* admitted_ = nullptr;
   double enough_ = 0;  // what a score must reach to be the best known, or equal to it
@@ -256,7 +289,7 @@ std::size_t pick_lazily(std::span<const R> relevance, std::span<std::size_t> pic
   for (std::size_t t = options.given - in_view; t < options.given; ++t) bound.show(picked[t]);
 
   slate page(options.rules, n, k, scratch);
-  lazy_greedy<Arch, R, Bound> greedy(items, bound, relevance, options.relevance_weight, window,
+  lazy_greedy<Arch, R, Bound> greedy(items, bound, relevance, options.relevance_weight, window, k,
                                      taken, options.rules, how, scratch);
   for (std::size_t t = options.given; t < k; ++t) {
     const bool* admitted = nullptr;

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <funnel/core/arena.hpp>
-#include <funnel/core/cosine.hpp>
 #include <funnel/core/matrix.hpp>
+#include <funnel/simd/cosine.hpp>
 #include <funnel/simd/lane_products.hpp>
 #include <funnel/simd/pack.hpp>
 #include <funnel/simd/prefetch.hpp>
@@ -101,27 +101,27 @@ class ranked_units {
   /// Makes group g; once.
   void make(std::size_t g) {
     const std::size_t d = cols();
-    const std::size_t count = std::min(width, count_ - g * width);
+    const std::size_t first = g * width;
     const std::size_t ahead = rows_ahead(d * sizeof(T)).near;
-    float* columns = values_ + g * width * d;
+    float* columns = values_ + first * d;
     const T* rows[width];
     T factors[width];
     bool simple = std::is_same_v<T, float>;
+    // Lanes behind the last item hold it too.
+    for (std::size_t lane = 0; lane < width; ++lane) rows[lane] = row_at(first + lane);
+    // Rows stand in any order, and the next group is mostly made soon.
+    for (std::size_t lane = 0; lane < width; ++lane)
+      prefetch_bytes<false>(row_at(first + lane + ahead), d * sizeof(T));
     for (std::size_t lane = 0; lane < width; ++lane) {
-      // Lanes behind the last item hold it too.
-      const std::span<const T> row = vectors_.row(item(g * width + std::min(lane, count - 1)));
-      // Rows stand in any order, and the next group is mostly made soon.
-      const std::size_t later = std::min(g * width + lane + ahead, count_ - 1);
-      prefetch_bytes<false>(vectors_.row(item(later)).data(), d * sizeof(T));
-      const unit_scale scale = scales_[g * width + lane] = unit_scale_of(row);
-      rows[lane] = row.data();
+      const unit_scale scale = unit_scale_of<Arch>(std::span(rows[lane], d));
+      scales_[first + lane] = scale;
       factors[lane] = static_cast<T>(scale.inverse);
       simple = simple && is_simple<float>(scale);
     }
     if constexpr (std::is_same_v<T, float>)
       if (simple) return turn_scaled_rows_kernel<width>(Arch{}, rows, factors, d, columns);
     for (std::size_t lane = 0; lane < width; ++lane)
-      scale(std::span(rows[lane], d), scales_[g * width + lane], rows_ + lane * d);
+      scale(std::span(rows[lane], d), scales_[first + lane], rows_ + lane * d);
     turn_rows_kernel<width>(Arch{}, rows_, d, columns);
   }
 
@@ -140,16 +140,16 @@ class ranked_units {
   /// True if the vectors at two places, of groups that have been made, are one to the bit, or both
   /// count as 0.
   bool same(std::size_t p, std::size_t q) const {
-    if (!has_direction(p) || !has_direction(q)) return has_direction(p) == has_direction(q);
-    return std::memcmp(vectors_.row(item(p)).data(), vectors_.row(item(q)).data(),
-                       cols() * sizeof(T)) == 0;
+    const bool equal = std::memcmp(vectors_.row(item(p)).data(), vectors_.row(item(q)).data(),
+                                   cols() * sizeof(T)) == 0;
+    return equal || !(has_direction(p) || has_direction(q));
   }
 
   /// The likeness of the item at place p, of a group that has been made, and any other.
   float likeness_to(std::size_t p, std::size_t other, const unit_scale& scale_of_other) const {
-    return likeness(vectors_.row(item(p)), scales_[p], vectors_.row(other), scale_of_other);
+    return likeness<Arch>(vectors_.row(item(p)), scales_[p], vectors_.row(other), scale_of_other);
   }
-  unit_scale scale_of(std::size_t item) const { return unit_scale_of(vectors_.row(item)); }
+  unit_scale scale_of(std::size_t item) const { return unit_scale_of<Arch>(vectors_.row(item)); }
 
   /// The unit vector of any item, [cols()]; in float the same bits as in its group.
   template <class Value>
@@ -163,6 +163,11 @@ class ranked_units {
   }
 
  private:
+  /// The row of the item at place p, or of the last item.
+  const T* row_at(std::size_t p) const {
+    return vectors_.row(item(std::min(p, count_ - 1))).data();
+  }
+
   /// True if values are scaled by one multiplication.
   template <class Value>
   static bool is_simple(const unit_scale& factor) {

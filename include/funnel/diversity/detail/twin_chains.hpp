@@ -24,7 +24,7 @@ class twin_chains {
   twin_chains(const Units& units, const bool* taken, std::span<const slate_rule> rules,
               arena& scratch)
       : units_(units), taken_(taken), rules_(rules), slots_(std::bit_ceil(2 * units.size() + 1)),
-        heads_(scratch.allocate<std::uint32_t>(slots_)),
+        shift_(64 - std::countr_zero(slots_)), heads_(scratch.allocate<std::uint32_t>(slots_)),
         keys_(scratch.allocate<std::uint32_t>(units.size())),
         tails_(scratch.allocate<std::uint32_t>(units.size())),
         next_(scratch.allocate<std::uint32_t>(units.size())) {}
@@ -34,7 +34,7 @@ class twin_chains {
 
   /// Adds a place that is not taken; true if it goes behind one that is not taken either. `key` is the
   /// same for vectors that are, and hardly ever for others.
-  bool goes_behind(std::size_t p, float key) {
+  FUNNEL_INLINE bool goes_behind(std::size_t p, float key) {
     const std::size_t twin = add(p, std::bit_cast<std::uint32_t>(key));
     return twin != p && !taken_[units_.item(twin)];
   }
@@ -47,7 +47,7 @@ class twin_chains {
   static constexpr int most_tries = 8;
 
   /// The place that p goes behind; p itself if there is none.
-  std::size_t add(std::size_t p, std::uint32_t key) {
+  FUNNEL_INLINE std::size_t add(std::size_t p, std::uint32_t key) {
     const auto place = static_cast<std::uint32_t>(p);
     next_[p] = none;
     keys_[p] = key;
@@ -67,20 +67,21 @@ class twin_chains {
     return p;
   }
 
-  bool same(std::size_t p, std::size_t q) const {
+  FUNNEL_INLINE bool same(std::size_t p, std::size_t q) const {
     return units_.same(p, q) && std::all_of(rules_.begin(), rules_.end(), [&](const auto& rule) {
              return rule.labels[units_.item(p)] == rule.labels[units_.item(q)];
            });
   }
 
   std::size_t slot_of(std::uint32_t key) const {
-    return static_cast<std::size_t>((key * 0x9e3779b97f4a7c15ULL) >> 32) & (slots_ - 1);
+    return static_cast<std::size_t>((key * 0x9e3779b97f4a7c15ULL) >> shift_);
   }
 
   const Units& units_;
   const bool* taken_;
   std::span<const slate_rule> rules_;
   std::size_t slots_;
+  int shift_;
   std::uint32_t* heads_;  // the first of a chain
   std::uint32_t* keys_;   // of a place
   std::uint32_t* tails_;  // the last of the chain that begins at a place

@@ -37,7 +37,7 @@ class volume_bound {
   volume_bound(const units& items, const Options& options, bool sliding, std::size_t capacity,
                arena& scratch)
       : units_(items), list_(items.cols(), capacity, scratch), sliding_(sliding),
-        diagonal_(1 + options.jitter), epsilon_(options.epsilon),
+        diagonal_(1 + options.jitter), epsilon_(no_volume(options.epsilon)),
         of_volume_(1 - options.relevance_weight),
         width_((items.cols() + lanes<Arch, double>) / lanes<Arch, double> * lanes<Arch, double>),
         directions_(scratch.allocate<double>(capacity * width_)),

@@ -1,17 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/build.hpp>
+
 #include <cstddef>
 #include <type_traits>
 #include <utility>
-
-/// On a function or a lambda: inlined whatever it costs. What holds registers in an array needs it:
-/// an array that a call sees lives in memory.
-#if defined(__GNUC__)
-#define FUNNEL_INLINE __attribute__((always_inline))
-#else
-#define FUNNEL_INLINE
-#endif
 
 namespace funnel::detail {
 
