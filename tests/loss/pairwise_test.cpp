@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <limits>
 
 using namespace loss_test;
 using funnel::pair_weight;
@@ -103,6 +104,17 @@ TEST_CASE("pairwise_distillation: extreme logits in float", "[loss]") {
   CHECK(wrong.gradient(0, 0) == -1);
   CHECK(wrong.gradient(1, 0) == 1);
   CHECK(evaluate(column({1e4f, -1e4f}), loss).loss == 0);
+}
+
+TEST_CASE("pairwise_distillation: a gradient that rounding takes beyond the largest number is that",
+          "[loss]") {
+  constexpr double largest = std::numeric_limits<double>::max();
+  const std::vector<double> teacher = {1, -0x1.414c3423c5fd7p900, -.0625, -2};
+  const offsets one = {0, 4};
+  const auto found =
+      evaluate(column({0.0, 1.0, -8.0, -8.0}), pairwise(teacher, one, {.sharpness = largest}));
+  CHECK(found.gradient(1, 0) == largest);
+  for (const double slope : found.gradient.flat()) CHECK(std::isfinite(slope));
 }
 
 TEST_CASE("pairwise_distillation: errors", "[loss]") {

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 
 namespace funnel {
@@ -47,8 +48,8 @@ struct pairwise_options {
 ///             score is not finite, the offsets fall or don't span the rows, margin is negative or
 ///             sharpness not above 0; nothing is recorded then.
 /// Cost        O(k^2) for a list of k; sample the candidates where k is above some 50.
-/// Numerics    finite for every finite logit and score: a loss beyond the largest number is that
-///             number. No pair gives 0 with a gradient of 0.
+/// Numerics    finite for every finite logit and score: a loss or a gradient beyond the largest number
+///             is that number. No pair gives 0 with a gradient of 0.
 /// Source      Burges et al., ICML 2005; formulas item 32.
 template <Context C>
 value_of<C> pairwise_distillation(C& context, const value_of<C>& logits,
@@ -56,6 +57,7 @@ value_of<C> pairwise_distillation(C& context, const value_of<C>& logits,
                                   std::span<const std::uint32_t> offsets,
                                   const pairwise_options<scalar_of<C>>& options = {}) {
   using t = scalar_of<C>;
+  constexpr t most = std::numeric_limits<t>::max();
   const std::size_t n = detail::check_logits("pairwise_distillation", logits);
   detail::check_count("pairwise_distillation", "teacher", teacher.size(), n);
   detail::check_offsets("pairwise_distillation", offsets, n);
@@ -95,6 +97,8 @@ value_of<C> pairwise_distillation(C& context, const value_of<C>& logits,
         slopes(j, 0) += pull;
       }
     });
+    if (slopes.data() != nullptr)
+      for (std::size_t i = 0; i < n; ++i) slopes(i, 0) = std::clamp(slopes(i, 0), -most, most);
     return sum.mean(total.total);
   });
 }
