@@ -34,6 +34,15 @@ std::size_t first_equal(const float* values, float wanted) {
   return i + static_cast<std::size_t>(std::countr_zero(equal));
 }
 
+/// Those of one register of bounds that are about `enough` or more, and not -infinity, as bits.
+template <class Arch>
+std::uint32_t lanes_that_reach(double enough, const float* bounds) {
+  using wide = pack<Arch, float>;
+  const wide values = wide::load_unaligned(bounds);
+  return lane_bits(wide(-rounded_up(-enough)) <= values) &
+         lane_bits(wide(-std::numeric_limits<float>::infinity()) < values);
+}
+
 /// The largest of many bounds that change one at a time: a tree in which each node is the largest of
 /// 16 below it.
 template <class Arch>

@@ -3,12 +3,13 @@
 
 #include <funnel/core/arena.hpp>
 #include <funnel/diversity/detail/bound_maximum.hpp>
+#include <funnel/diversity/detail/open_runs.hpp>
 #include <funnel/diversity/detail/twin_chains.hpp>
+#include <funnel/diversity/detail/window_levels.hpp>
 #include <funnel/simd/lane_products.hpp>
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdint>
 #include <limits>
 #include <span>
 #include <utility>
@@ -22,7 +23,6 @@ class group_bounds {
   using units = typename Bound::units;
   static constexpr std::size_t width = lanes<Arch, float>;
   static constexpr float none = bound_maximum<Arch>::none;
-  using wide = pack<Arch, float>;
 
   group_bounds(units& items, Bound& bound, std::span<const R> relevance, double weight,
                std::size_t window, const bool* taken, std::span<const slate_rule> rules,
@@ -36,12 +36,9 @@ class group_bounds {
         products_(scratch.allocate<float>((direction_block + direction_slack) * width)),
         direction_(scratch.allocate<float>(items.cols())),
         exhausted_(scratch.allocate<bool>(items.groups() * width)),
-        closed_(scratch.allocate<bool>(items.groups())) {
-    if (window > 0) {
-      until_ = scratch.allocate<std::size_t>(items.groups());
-      levels_ = scratch.allocate<float>(items.groups() * (window + 1));
-      cosines_ = scratch.allocate<float>(items.groups() * window * width);
-    }
+        closed_(scratch.allocate<bool>(items.groups())),
+        levels_(window > 0 ? items.groups() : 0, window, scratch),
+        cosines_(scratch.allocate<float>(items.groups() * width, window)) {
     announce();
   }
 
@@ -77,16 +74,8 @@ class group_bounds {
   bool chained() const { return chained_; }
 
   float bound(std::size_t p) const { return bounds_[p]; }
-  /// The lane of the largest bound of group g, the first of equals.
-  std::size_t first_lane(std::size_t g) const {
-    const float* bounds = bounds_ + g * width;
-    return first_equal<Arch>(bounds, max_lane(wide::load_unaligned(bounds)));
-  }
-  /// The lanes of group g whose bound is about `enough` or more, as bits.
-  std::uint32_t lanes_above(std::size_t g, double enough) const {
-    const wide bounds = wide::load_unaligned(bounds_ + g * width);
-    return lane_bits(wide(-rounded_up(-enough)) <= bounds) & lane_bits(wide(none) < bounds);
-  }
+  /// Those of group g, [width].
+  const float* bounds(std::size_t g) const { return bounds_ + g * width; }
   float state(std::size_t p) const { return state_[p]; }
   double base_of(std::size_t place) const {
     return weight_ * static_cast<double>(relevance_[units_.item(place)]);
@@ -105,7 +94,7 @@ class group_bounds {
     if (g >= begun_) return;
     base_[p] = bounds_[p] = none;
     if (window_ > 0)
-      levels_[g * (window_ + 1)] = bound_before(g);
+      levels_.set_first(g, bound_before(g));
     else
       renew(g);
     if (!chained_) return;
@@ -136,10 +125,7 @@ class group_bounds {
       bounds_[place] = -none;
       any = true;
     }
-    if (window_ > 0) {
-      until_[g] = 0;
-      levels_[g * (window_ + 1)] = bound_before(g);
-    }
+    if (window_ > 0) levels_.forget(g, bound_before(g));
     closed_[g] = !any;
     if (!any) largest_.set(g, none);
     announce();
@@ -172,7 +158,7 @@ class group_bounds {
         }
       if (!any) continue;
       closed_[g] = !(max_lane(wide::load_unaligned(base_ + g * width)) > none);
-      if (window_ > 0) levels_[g * (window_ + 1)] = bound_before(g);
+      if (window_ > 0) levels_.set_first(g, bound_before(g));
     }
   }
 
@@ -191,6 +177,8 @@ class group_bounds {
   }
 
  private:
+  using wide = pack<Arch, float>;
+
   /// Takes the item at place p, whose twin before it is taken, into account.
   void release(std::size_t p, std::size_t twin) {
     const std::size_t g = p / width;
@@ -198,9 +186,8 @@ class group_bounds {
     base_[p] = rounded_up(base_of(p));
     const bool left_out = std::exchange(closed_[g], false);
     if (window_ > 0 && !sweeping_) {  // nothing is known of its group then
-      until_[g] = stamps_[g] = 0;
-      levels_[g * (window_ + 1)] = bound_before(g);
-      return;
+      stamps_[g] = 0;
+      return levels_.forget(g, bound_before(g));
     }
     if (sweeping_ && left_out) catch_up(g);
     bounds_[p] = bound_of(p);
@@ -270,7 +257,7 @@ class group_bounds {
   /// From the last pick back, as far as it takes to rule the group out. What is known then of the
   /// last m picks bounds the group until one of them leaves the window.
   void hold_against_window(std::size_t g, double enough) {
-    float* levels = levels_ + g * (window_ + 1);
+    float* levels = levels_.write(g, shown_, bound_.nested());
     const wide base = wide::load_unaligned(base_ + g * width);
     const wide highest(max_lane(base));
     const auto closed = base < wide(std::numeric_limits<float>::lowest());
@@ -300,17 +287,13 @@ class group_bounds {
     }
     state.store_unaligned(state_ + g * width);
     std::fill(levels + s + 1, levels + window_ + 1, levels[s]);
-    until_[g] = bound_.nested() ? shown_ + window_ : 0;
     largest_.set(g, levels[s]);
   }
 
   /// Takes from every group's bound the picks that have left the window.
   void look_ahead() {
-    largest_.assign(begun_, [&](std::size_t g) {
-      const std::size_t in_view =
-          bound_.nested() && until_[g] > shown_ ? until_[g] - shown_ : std::size_t{0};
-      return levels_[g * (window_ + 1) + in_view];
-    });
+    largest_.assign(begun_,
+                    [&](std::size_t g) { return levels_.bound(g, shown_, bound_.nested()); });
   }
 
   /// About what it costs to hold all items against one pick.
@@ -319,18 +302,8 @@ class group_bounds {
     return units_.groups() * (units_.cols() * 3 / 2 + 32 + Bound::cost_of_bound + folding);
   }
 
-  /// Calls `f(from, count)` for all groups made so far but those that are closed: neighbours
-  /// together, `most` of them.
-  template <class F>
-  void for_each_run(std::size_t most, const F& f) const {
-    for (std::size_t g = 0; g < begun_; ++g) {
-      const std::size_t from = g;
-      while (g < begun_ && g - from < most && !closed_[g]) ++g;
-      if (g > from) f(from, g-- - from);
-    }
-  }
-
-  /// Holds them against the picks shown since the last time.
+  /// Holds all groups made so far, but those that are closed, against the picks shown since the last
+  /// time.
   void sweep() {
     if (window_ == 0) {
       for (; swept_ < bound_.count(); ++swept_) sweep_direction(swept_);
@@ -344,7 +317,7 @@ class group_bounds {
     const std::size_t d = units_.cols();
     bound_.directions().read(s, direction_);
     const bool last = s + 1 == bound_.count();
-    for_each_run(chunk, [&](std::size_t from, std::size_t count) {
+    for_each_open_run(closed_, begun_, chunk, [&](std::size_t from, std::size_t count) {
       group_products_kernel(Arch{}, units_.group(from), count, direction_, d, products_, width);
       for (std::size_t i = 0; i < count; ++i) {
         const std::size_t at = (from + i) * width;
@@ -362,8 +335,9 @@ class group_bounds {
   }
 
   void sweep_window(std::size_t first) {
-    for_each_run(begun_,
-                 [&](std::size_t from, std::size_t count) { hold_together(from, count, first); });
+    for_each_open_run(closed_, begun_, begun_, [&](std::size_t from, std::size_t count) {
+      hold_together(from, count, first);
+    });
     renew_all();
   }
 
@@ -425,9 +399,8 @@ class group_bounds {
   float* direction_;  // the one that a sweep holds all against
   bool* exhausted_;
   bool* closed_;  // groups whose items are all taken or behind a twin; left out of sweeps
-  std::size_t* until_ = nullptr;  // picks shown when the last pick a level knows leaves the window
-  float* levels_ = nullptr;       // [groups][window + 1] bounds from the last 0, 1, ... picks
-  float* cosines_ = nullptr;      // [groups][window][width] where all are held at once
+  window_levels levels_;
+  float* cosines_;  // [groups][window][width] where all are held at once
   std::size_t begun_ = 0;
   std::size_t shown_ = 0;
   std::size_t stamp_ = 0;

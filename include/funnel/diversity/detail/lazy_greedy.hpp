@@ -235,9 +235,10 @@ class lazy_greedy {
 
   /// Offers the items of group g that could win, the one of the largest bound first.
   void offer_group(std::size_t g) {
-    const std::size_t first = groups_.first_lane(g);
+    const float* bounds = groups_.bounds(g);
+    const std::size_t first = first_equal<Arch>(bounds, largest_of<Arch, width>(bounds));
     offer_bounded(g * width + first);
-    std::uint32_t lanes = groups_.lanes_above(g, enough_) & ~(std::uint32_t{1} << first);
+    std::uint32_t lanes = lanes_that_reach<Arch>(enough_, bounds) & ~(std::uint32_t{1} << first);
     for (; lanes != 0; lanes &= lanes - 1)
       offer_bounded(g * width + static_cast<std::size_t>(std::countr_zero(lanes)));
     groups_.set_aside(g);
