@@ -3,12 +3,12 @@
 # Counts the instructions that mmr and dpp take beside a plain eager scan (plain_scan.hpp), for x86-64-v3,
 # with callgrind, and ends with 1 where a case takes more than 1.5 times as many.
 #
-#     tests/cost/run.sh            scores that tie and that are bunched, in a minute
+#     tests/cost/run.sh            scores that tie and that are bunched, and copies, in two minutes
 #     tests/cost/run.sh all        every kind
 #     tests/cost/run.sh KIND...    of those in rerank_cost.cpp
 set -eu
 cd "$(dirname "$0")/../.."
-kinds=${*:-tied bunched}
+kinds=${*:-tied bunched copies_tied identical_tied}
 [ "$kinds" = all ] && kinds="easy tied levels bunched saturated correlated copies copies_tied identical identical_tied near near_tied scaled_tied few flat"
 for command in valgrind "${CXX:-g++}"; do
   command -v "$command" >/dev/null || { echo "tests/cost/run.sh needs $command" >&2; exit 1; }

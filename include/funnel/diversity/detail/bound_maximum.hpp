@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <utility>
 
 namespace funnel::detail {
 
@@ -62,12 +63,16 @@ class bound_maximum {
   float operator[](std::size_t i) const { return levels_[0][i]; }
 
   void set(std::size_t i, float bound) {
-    levels_[0][i] = bound;
+    float before = std::exchange(levels_[0][i], bound);
     for (std::size_t level = 1; level < height_; ++level) {
       i /= block;
-      const float largest = largest_of<Arch, block>(levels_[level - 1] + i * block);
-      if (levels_[level][i] == largest) return;
-      levels_[level][i] = largest;
+      float& largest = levels_[level][i];
+      if (bound < largest) {
+        if (before < largest) return;  // the largest is another one
+        bound = largest_of<Arch, block>(levels_[level - 1] + i * block);
+      }
+      if (bound == largest) return;
+      before = std::exchange(largest, bound);
     }
   }
 
