@@ -279,6 +279,14 @@ TEST_CASE("fit_bias: one class has no best b") {
   }
 }
 
+TEST_CASE("fit_bias: labels so small that their odds underflow") {
+  const double least = 5e-324;
+  const auto fit = funnel::fit_bias<double>(doubles(5, 0.), doubles{least, 0, 0, 0, 0});
+  CHECK(fit.converged);
+  const double expected = std::log(least) - std::log(5.);
+  CHECK(tolerance::within(fit.b, expected, tolerance::elementwise<double>(expected)));
+}
+
 TEST_CASE("platt fits: refuse what they cannot read") {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   CHECK(refuses([] { funnel::fit_platt<double>({}, {}); }, "funnel::fit_platt", "logits is empty"));

@@ -70,6 +70,11 @@ struct platt_rows {
     return label_of_negative + (label_of_positive - label_of_negative) * static_cast<double>(y);
   }
 
+  /// The logit of the mean label.
+  double log_odds() const {
+    const double odds = label_sum / (n - label_sum);
+    return odds > 0 ? std::log(odds) : std::log(label_sum) - std::log(n - label_sum);
+  }
   bool one_class() const { return label_sum == 0 || label_sum == n; }
   /// A step function fits best, of infinite slope.
   bool separated() const {
@@ -132,7 +137,7 @@ platt_scaling fit_bias(const platt_rows& rows, std::span<const T> logits,
   if (rows.one_class()) return fit;
   // The sum of sigma(z + b) rises with b, and is on either side of its target at these two.
   constexpr double most = std::numeric_limits<double>::max();
-  const double target = std::log(rows.label_sum / (rows.n - rows.label_sum));
+  const double target = rows.log_odds();
   double low = std::max(target - rows.largest, -most);
   double high = std::min(target - rows.smallest, most);
   double b = target - rows.mean, before = std::numeric_limits<double>::infinity();
@@ -277,7 +282,7 @@ platt_scaling fit_platt(std::span<const std::type_identity_t<T>> logits,
     return detail::platt_point(slope, level, rows, scale, logits, labels);
   };
   // It starts flat at the mean label, where the curvature is far from 0 whatever the logits are.
-  detail::platt_point here = at(0, std::log(rows.label_sum / (rows.n - rows.label_sum)));
+  detail::platt_point here = at(0, rows.log_odds());
   for (; fit.iterations < options.max_iterations; ++fit.iterations) {
     fit.converged = here.is_flat(options.tolerance);
     if (fit.converged) break;

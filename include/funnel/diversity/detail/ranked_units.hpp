@@ -140,7 +140,8 @@ class ranked_units {
   /// True if the vectors at two places, of groups that have been made, are one to the bit, or both
   /// count as 0.
   bool same(std::size_t p, std::size_t q) const {
-    const bool equal = std::memcmp(vectors_.row(item(p)).data(), vectors_.row(item(q)).data(),
+    const bool equal =
+        cols() == 0 || std::memcmp(vectors_.row(item(p)).data(), vectors_.row(item(q)).data(),
                                    cols() * sizeof(T)) == 0;
     return equal || !(has_direction(p) || has_direction(q));
   }
