@@ -8,6 +8,7 @@
 #include <funnel/calibration/platt.hpp>
 #include <funnel/core/arena.hpp>
 #include <funnel/core/build.hpp>
+#include <funnel/core/cosine.hpp>
 #include <funnel/core/eigen.hpp>
 #include <funnel/core/error.hpp>
 #include <funnel/core/executor.hpp>
@@ -96,7 +97,6 @@
 #include <funnel/sequence/target_attention.hpp>
 #include <funnel/simd/activation.hpp>
 #include <funnel/simd/attention.hpp>
-#include <funnel/simd/cosine.hpp>
 #include <funnel/simd/dense.hpp>
 #include <funnel/simd/dense_gradient.hpp>
 #include <funnel/simd/elementwise.hpp>
@@ -107,6 +107,7 @@
 #include <funnel/simd/pack.hpp>
 #include <funnel/simd/packed_weights.hpp>
 #include <funnel/simd/prefetch.hpp>
+#include <funnel/simd/products_in_double.hpp>
 #include <funnel/simd/reduce.hpp>
 #include <funnel/simd/scan.hpp>
 #include <funnel/simd/softmax.hpp>

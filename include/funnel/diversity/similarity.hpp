@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/cosine.hpp>
 #include <funnel/core/error.hpp>
 #include <funnel/core/ids.hpp>
 #include <funnel/core/matrix.hpp>
-#include <funnel/simd/cosine.hpp>
 
 #include <concepts>
 #include <cstddef>
@@ -83,13 +83,13 @@ class cosine_similarity {
                              cosine_range range = cosine_range::minus_one_to_one)
       : scales_(vectors.rows()), vectors_(vectors), range_(range) {
     for (std::size_t i = 0; i < vectors.rows(); ++i)
-      scales_[i] = detail::unit_scale_of<default_arch>(vectors.row(i));
+      scales_[i] = detail::unit_scale_of(vectors.row(i));
   }
 
   double operator()(std::size_t i, std::size_t j) const {
     if (i == j) return 1;
     const double cosine = static_cast<double>(
-        detail::likeness<default_arch>(vectors_.row(i), scales_[i], vectors_.row(j), scales_[j]));
+        detail::likeness(vectors_.row(i), scales_[i], vectors_.row(j), scales_[j]));
     return range_ == cosine_range::zero_to_one ? (1 + cosine) / 2 : cosine;
   }
 

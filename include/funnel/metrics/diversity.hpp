@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/cosine.hpp>
 #include <funnel/core/error.hpp>
 #include <funnel/core/ids.hpp>
 #include <funnel/core/inputs.hpp>
 #include <funnel/core/matrix.hpp>
 #include <funnel/core/mean.hpp>
-#include <funnel/simd/cosine.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -71,14 +71,13 @@ double intra_list_diversity(matrix_view<const std::type_identity_t<T>> vectors,
   for (std::size_t i = 0; i < k; ++i) {
     for (const T v : vectors.row(i))
       if (!std::isfinite(v)) return std::numeric_limits<double>::quiet_NaN();
-    scales[i] = detail::unit_scale_of<default_arch>(vectors.row(i));
+    scales[i] = detail::unit_scale_of(vectors.row(i));
   }
   std::vector<std::size_t> page(k);
   std::iota(page.begin(), page.end(), std::size_t{0});
   const auto cosine = [&](std::size_t a, std::size_t b) {
-    return std::clamp(
-        detail::cosine_of<default_arch>(vectors.row(a), scales[a], vectors.row(b), scales[b]), -1.,
-        1.);  // past which rounding may go
+    return std::clamp(detail::cosine_of(vectors.row(a), scales[a], vectors.row(b), scales[b]), -1.,
+                      1.);  // past which rounding may go
   };
   return intra_list_diversity(page, cosine, options);
 }

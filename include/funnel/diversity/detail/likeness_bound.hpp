@@ -2,11 +2,11 @@
 #pragma once
 
 #include <funnel/core/arena.hpp>
+#include <funnel/core/cosine.hpp>
 #include <funnel/diversity/detail/direction_list.hpp>
 #include <funnel/diversity/detail/greedy.hpp>
 #include <funnel/diversity/detail/ranked_units.hpp>
 #include <funnel/diversity/similarity.hpp>
-#include <funnel/simd/cosine.hpp>
 #include <funnel/simd/pack.hpp>
 
 #include <algorithm>

@@ -3,10 +3,10 @@
 
 #include <funnel/core/arena.hpp>
 #include <funnel/core/matrix.hpp>
-#include <funnel/simd/cosine.hpp>
 #include <funnel/simd/lane_products.hpp>
 #include <funnel/simd/pack.hpp>
 #include <funnel/simd/prefetch.hpp>
+#include <funnel/simd/products_in_double.hpp>
 
 #include <algorithm>
 #include <bit>
@@ -113,7 +113,7 @@ class ranked_units {
     for (std::size_t lane = 0; lane < width; ++lane)
       prefetch_bytes<false>(row_at(first + lane + ahead), d * sizeof(T));
     for (std::size_t lane = 0; lane < width; ++lane) {
-      const unit_scale scale = unit_scale_of<Arch>(std::span(rows[lane], d));
+      const unit_scale scale = unit_scale_of<products>(std::span(rows[lane], d));
       scales_[first + lane] = scale;
       factors[lane] = static_cast<T>(scale.inverse);
       simple = simple && is_simple<float>(scale);
@@ -148,9 +148,12 @@ class ranked_units {
 
   /// The likeness of the item at place p, of a group that has been made, and any other.
   float likeness_to(std::size_t p, std::size_t other, const unit_scale& scale_of_other) const {
-    return likeness<Arch>(vectors_.row(item(p)), scales_[p], vectors_.row(other), scale_of_other);
+    return likeness<products>(vectors_.row(item(p)), scales_[p], vectors_.row(other),
+                              scale_of_other);
   }
-  unit_scale scale_of(std::size_t item) const { return unit_scale_of<Arch>(vectors_.row(item)); }
+  unit_scale scale_of(std::size_t item) const {
+    return unit_scale_of<products>(vectors_.row(item));
+  }
 
   /// The unit vector of any item, [cols()]; in float the same bits as in its group.
   template <class Value>
@@ -164,6 +167,8 @@ class ranked_units {
   }
 
  private:
+  using products = register_products<Arch>;
+
   /// The row of the item at place p, or of the last item.
   const T* row_at(std::size_t p) const {
     return vectors_.row(item(std::min(p, count_ - 1))).data();

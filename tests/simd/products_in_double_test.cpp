@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <funnel/simd/cosine.hpp>
+#include <funnel/simd/products_in_double.hpp>
 
 #include "support/archs.hpp"
 #include "support/catch.hpp"
@@ -14,7 +14,8 @@
 namespace {
 
 using funnel::detail::cosine_of;
-using funnel::detail::inner_product;
+using funnel::detail::plain_products;
+using funnel::detail::register_products;
 using funnel::detail::unit_scale_of;
 
 /// Sixteen sums, added up in fours; then what is left.
@@ -32,25 +33,26 @@ double by_sixteens(std::span<const float> a, std::span<const float> b) {
 
 }  // namespace
 
-TEST_CASE("inner_product in double: one order of sums on every instruction set") {
-  for_each_arch([]<class Arch>(Arch) {
-    for (std::size_t n = 0; n < 70; ++n) {
-      const auto rows = random_matrix<float>(2, n + 1, n);
-      const auto a = rows.row(0).subspan(1), b = rows.row(1).subspan(1);  // not aligned
-      CHECK(inner_product<Arch>(a, b, 1, 1) == by_sixteens(a, b));
-      CHECK(inner_product<Arch>(b, a, 1, 1) == by_sixteens(a, b));
-      CHECK(inner_product<Arch, true>(a, a, 1, 1) == by_sixteens(a, a));
-    }
-  });
+TEST_CASE("products in double: one order of sums on every instruction set") {
+  for (std::size_t n = 0; n < 70; ++n) {
+    const auto rows = random_matrix<float>(2, n + 1, n);
+    const std::span<const float> a = rows.row(0).subspan(1), b = rows.row(1).subspan(1);
+    const double expected = by_sixteens(a, b);  // of rows that are not aligned
+    CHECK(plain_products::inner(a, b, 1, 1) == expected);
+    CHECK(plain_products::squares(a, 1) == by_sixteens(a, a));
+    for_each_arch([&]<class Arch>(Arch) {
+      CHECK(register_products<Arch>::inner(a, b, 1, 1) == expected);
+      CHECK(register_products<Arch>::inner(b, a, 1, 1) == expected);
+      CHECK(register_products<Arch>::squares(a, 1) == by_sixteens(a, a));
+    });
+  }
 }
 
 TEMPLATE_TEST_CASE("cosine_of: any length, and none", "", float, double) {
   using t = TestType;
   const auto cosine = [](const std::vector<t>& a, const std::vector<t>& b) {
     const std::span<const t> x(a), y(b);
-    using funnel::scalar_arch;
-    return cosine_of<scalar_arch>(x, unit_scale_of<scalar_arch>(x), y,
-                                  unit_scale_of<scalar_arch>(y));
+    return cosine_of(x, unit_scale_of(x), y, unit_scale_of(y));
   };
   const t least = std::numeric_limits<t>::denorm_min(), most = std::numeric_limits<t>::max();
   for (const t x : {least, t(1), most})
@@ -61,7 +63,7 @@ TEMPLATE_TEST_CASE("cosine_of: any length, and none", "", float, double) {
     }
   const t inf = std::numeric_limits<t>::infinity(), nan = std::numeric_limits<t>::quiet_NaN();
   for (const std::vector<t>& none : {std::vector<t>{0, 0}, {inf, 1}, {1, nan}}) {
-    CHECK_FALSE(unit_scale_of<funnel::scalar_arch>(std::span<const t>(none)).has_direction());
+    CHECK_FALSE(unit_scale_of(std::span<const t>(none)).has_direction());
     CHECK(cosine(none, {1, 2}) == 0);
     CHECK(cosine({1, 2}, none) == 0);
   }
