@@ -300,6 +300,26 @@ TEST_CASE("dpp: a similarity that knows fewer items is refused, and nothing is w
   CHECK(picked == pick_list(3, 77));
 }
 
+TEST_CASE("dpp: what rounding leaves of a volume is none, however small epsilon is") {
+  // All lie in one plane: two picks span it, and the others follow by relevance.
+  funnel::random_generator bits(12);
+  constexpr std::size_t n = 40, d = 5;
+  const auto axes = random_vectors<double>(bits, 2, d, 2, 0);
+  const auto relevance = random_relevance<double>(bits, n);
+  funnel::matrix<double> vectors(n, d);
+  for (std::size_t i = 0; i < n; ++i) {
+    const double x = funnel::standard_normal(bits), y = funnel::standard_normal(bits);
+    for (std::size_t f = 0; f < d; ++f) vectors(i, f) = x * axes(0, f) + y * axes(1, f);
+  }
+  const auto table = cosines(vectors);
+  pick_list picked(n), by_function(n);
+  dpp<double>(relevance, vectors, picked, {.epsilon = 0});
+  CHECK(std::is_sorted(picked.begin() + 2, picked.end(),
+                       [&](std::size_t i, std::size_t j) { return relevance[i] > relevance[j]; }));
+  dpp<double>(relevance, look_up(table), by_function, {.epsilon = 0});
+  CHECK(picked == by_function);
+}
+
 TEST_CASE("dpp: jitter keeps some volume in every item") {
   // A twin loses 1/11 of its 11, which its relevance outweighs.
   funnel::matrix<float> vectors(3, 2);
