@@ -287,6 +287,13 @@ TEST_CASE("fit_bias: labels so small that their odds underflow") {
   CHECK(tolerance::within(fit.b, expected, tolerance::elementwise<double>(expected)));
 }
 
+TEST_CASE("platt fits: logits whose mean rounds to infinity") {
+  constexpr double most = std::numeric_limits<double>::max();
+  const doubles logits(3, most), labels{.75, 1, 1};
+  CHECK(funnel::fit_bias<double>(logits, labels).b == -most);  // equal ones are shifted to about 0
+  CHECK(funnel::fit_platt<double>(logits, labels).b == -most);
+}
+
 TEST_CASE("platt fits: refuse what they cannot read") {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   CHECK(refuses([] { funnel::fit_platt<double>({}, {}); }, "funnel::fit_platt", "logits is empty"));

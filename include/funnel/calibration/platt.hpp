@@ -140,7 +140,8 @@ platt_scaling fit_bias(const platt_rows& rows, std::span<const T> logits,
   const double target = rows.log_odds();
   double low = std::max(target - rows.largest, -most);
   double high = std::min(target - rows.smallest, most);
-  double b = target - rows.mean, before = std::numeric_limits<double>::infinity();
+  double b = std::clamp(target - rows.mean, low, high);  // the mean may round to infinity
+  double before = std::numeric_limits<double>::infinity();
   for (; fit.iterations < options.max_iterations; ++fit.iterations) {
     double excess = -rows.label_sum, slope = 0;
     for (const T z : logits) {
