@@ -46,7 +46,7 @@ class group_bounds {
   void begin_pick(std::size_t shown) {
     shown_ = shown;
     stamp_ = window_ > 0 ? shown : bound_.count();
-    debt_ -= std::min(debt_, cost_of_sweep());
+    allowed_ += cost_of_sweep();
     if (sweeping_)
       sweep();
     else if (window_ > 0)
@@ -67,7 +67,7 @@ class group_bounds {
   /// True if group g was held against all picks in view, so that the bounds of its items are known.
   bool current(std::size_t g) const { return stamps_[g] == stamp_; }
   /// True if holding groups one by one has cost more than all at once would have.
-  bool wasteful() const { return !sweeping_ && debt_ > patience * cost_of_sweep(); }
+  bool wasteful() const { return !sweeping_ && spent_ > allowed_ + patience * cost_of_sweep(); }
 
   std::size_t begun() const { return begun_; }
   std::size_t places() const { return std::min(begun_ * width, units_.size()); }
@@ -235,7 +235,7 @@ class group_bounds {
     lane_products_kernel(Arch{}, units_.group(g),
                          bound_.directions().data() + block * direction_block * d, d, begin, end,
                          products_);
-    debt_ += (end - begin + 1) * (2 * d + 16) + 128;
+    spent_ += (end - begin + 1) * (2 * d + 16) + 128;
   }
 
   void hold_against_next(std::size_t g) {
@@ -407,7 +407,8 @@ class group_bounds {
   bool chained_ = false;
   bool sweeping_ = false;
   std::size_t swept_ = 0;  // directions, or with a window picks, that all groups were held against
-  std::size_t debt_ = 0;   // about what was spent on products beyond what sweeps would have cost
+  std::size_t spent_ = 0;  // about what was spent on products
+  std::size_t allowed_ = 0;  // what sweeps would have cost
 };
 
 }  // namespace funnel::detail
