@@ -47,6 +47,8 @@ class group_bounds {
     shown_ = shown;
     stamp_ = window_ > 0 ? shown : bound_.count();
     allowed_ += cost_of_sweep();
+    // With a window all is held anew at each pick: what earlier ones saved says nothing of later ones.
+    if (window_ > 0) allowed_ = std::min(allowed_, spent_);
     if (sweeping_)
       sweep();
     else if (window_ > 0)
