@@ -5,12 +5,12 @@
 #include <funnel/diversity/detail/bound_maximum.hpp>
 #include <funnel/diversity/detail/open_runs.hpp>
 #include <funnel/diversity/detail/twin_chains.hpp>
+#include <funnel/diversity/detail/window_cosines.hpp>
 #include <funnel/diversity/detail/window_levels.hpp>
 #include <funnel/simd/lane_products.hpp>
 
 #include <algorithm>
 #include <cstddef>
-#include <limits>
 #include <span>
 #include <utility>
 
@@ -38,7 +38,7 @@ class group_bounds {
         exhausted_(scratch.allocate<bool>(items.groups() * width)),
         closed_(scratch.allocate<bool>(items.groups())),
         levels_(window > 0 ? items.groups() : 0, window, scratch),
-        cosines_(scratch.allocate<float>(items.groups() * width, window)) {
+        cosines_(items.groups(), window, scratch) {
     announce();
   }
 
@@ -104,9 +104,7 @@ class group_bounds {
   }
 
   /// The largest bound of group g again, without a window.
-  void renew(std::size_t g) {
-    largest_.set(g, max_lane(wide::load_unaligned(bounds_ + g * width)));
-  }
+  void renew(std::size_t g) { largest_.set(g, largest_bound(g)); }
 
   /// Makes the next group; false if all its items are taken or behind a twin.
   bool begin() {
@@ -131,7 +129,7 @@ class group_bounds {
     closed_[g] = !any;
     if (!any) largest_.set(g, none);
     announce();
-    if (sweeping_ && any) hold(g, 0);  // the next sweep goes on from here
+    if (sweeping_ && any) catch_up(g);  // the next sweep goes on from here
     return any;
   }
 
@@ -205,9 +203,9 @@ class group_bounds {
     while (stamps_[g] != stamp_) hold_against_next(g);
   }
 
+  float largest_bound(std::size_t g) const { return max_lane(wide::load_unaligned(bounds(g))); }
   void renew_all() {
-    largest_.assign(
-        begun_, [&](std::size_t g) { return max_lane(wide::load_unaligned(bounds_ + g * width)); });
+    largest_.assign(begun_, [&](std::size_t g) { return largest_bound(g); });
   }
 
   /// The bound of group g before any product.
@@ -215,12 +213,21 @@ class group_bounds {
     return max_lane(bound_.bound(wide::load_unaligned(base_ + g * width), bound_.start()));
   }
 
+  wide known_state(std::size_t g) const {
+    return stamps_[g] == 0 ? bound_.start() : wide::load_unaligned(state_ + g * width);
+  }
+  void keep(std::size_t g, const wide& state, std::size_t stamp) {
+    state.store_unaligned(state_ + g * width);
+    bound_.bound(wide::load_unaligned(base_ + g * width), state)
+        .store_unaligned(bounds_ + g * width);
+    stamps_[g] = stamp;
+  }
+
   /// The bound of the item at place p from the products its group knows.
   float bound_of(std::size_t p) const {
     const std::size_t g = p / width;
-    const wide state = stamps_[g] == 0 ? bound_.start() : wide::load_unaligned(state_ + g * width);
     float bounds[width];
-    bound_.bound(wide::load_unaligned(base_ + g * width), state).store_unaligned(bounds);
+    bound_.bound(wide::load_unaligned(base_ + g * width), known_state(g)).store_unaligned(bounds);
     return bounds[p % width];
   }
 
@@ -240,19 +247,20 @@ class group_bounds {
     spent_ += (end - begin + 1) * (2 * d + 16) + 128;
   }
 
-  void hold_against_next(std::size_t g) {
-    const std::size_t block = stamps_[g] / direction_block;
-    const std::size_t begin = stamps_[g] % direction_block;
-    const std::size_t end = std::min(bound_.count() - block * direction_block, direction_block);
+  /// The state of group g after these products.
+  wide fold(wide state, std::size_t g, std::size_t block, std::size_t begin, std::size_t end) {
     multiply(g, block, begin, end);
-    wide state = stamps_[g] == 0 ? bound_.start() : wide::load_unaligned(state_ + g * width);
     for (std::size_t s = begin; s < end; ++s)
       state = bound_.fold(state, wide::load_unaligned(products_ + s * width),
                           block * direction_block + s);
-    state.store_unaligned(state_ + g * width);
-    bound_.bound(wide::load_unaligned(base_ + g * width), state)
-        .store_unaligned(bounds_ + g * width);
-    stamps_[g] = block * direction_block + end;
+    return state;
+  }
+
+  void hold_against_next(std::size_t g) {
+    const std::size_t block = stamps_[g] / direction_block;
+    const std::size_t end = std::min(bound_.count() - block * direction_block, direction_block);
+    keep(g, fold(known_state(g), g, block, stamps_[g] % direction_block, end),
+         block * direction_block + end);
     renew(g);
   }
 
@@ -262,7 +270,7 @@ class group_bounds {
     float* levels = levels_.write(g, shown_, bound_.nested());
     const wide base = wide::load_unaligned(base_ + g * width);
     const wide highest(max_lane(base));
-    const auto closed = base < wide(std::numeric_limits<float>::lowest());
+    const auto closed = base <= wide(none);
     wide state = bound_.start();
     const std::size_t count = bound_.count();
     std::size_t s = 0;
@@ -304,8 +312,7 @@ class group_bounds {
     return units_.groups() * (units_.cols() * 3 / 2 + 32 + Bound::cost_of_bound + folding);
   }
 
-  /// Holds all groups made so far, but those that are closed, against the picks shown since the last
-  /// time.
+  /// Holds all groups made so far but closed ones against the picks shown since the last time.
   void sweep() {
     if (window_ == 0) {
       for (; swept_ < bound_.count(); ++swept_) sweep_direction(swept_);
@@ -345,40 +352,17 @@ class group_bounds {
 
   /// Holds `count` groups against picks [first, bound_.shown()), whose cosines they don't know yet.
   void hold_together(std::size_t from, std::size_t count, std::size_t first) {
-    const std::size_t d = units_.cols();
-    const std::size_t room = window_ * width;
-    for (std::size_t t = first; t < bound_.shown(); ++t)
-      group_products_kernel(Arch{}, units_.group(from), count, bound_.unit(t), d,
-                            cosines_ + from * room + t % window_ * width, room);
-    const std::size_t in_view = std::min(bound_.shown(), window_);
-    constexpr std::size_t at_once = 4;
-    wide states[at_once];
-    for (std::size_t g = from; g < from + count;) {
-      const bool many = !bound_.steep() && g + at_once <= from + count;
-      if (bound_.steep())
-        states[0] = state_of(g);
-      else if (many)
-        bound_.template fold_cosines<at_once>(cosines_ + g * room, room, in_view, states);
-      else
-        bound_.template fold_cosines<1>(cosines_ + g * room, room, in_view, states);
-      for (std::size_t i = 0; i < (many ? at_once : 1); ++i, ++g) {
-        states[i].store_unaligned(state_ + g * width);
-        bound_.bound(wide::load_unaligned(base_ + g * width), states[i])
-            .store_unaligned(bounds_ + g * width);
-        stamps_[g] = stamp_;
-      }
-    }
+    cosines_.add(units_, bound_, from, count, first);
+    const auto keep_state = [&](std::size_t g, const wide& state) { keep(g, state, stamp_); };
+    if (!bound_.steep()) return cosines_.for_each_state(bound_, from, count, keep_state);
+    for (std::size_t g = from; g < from + count; ++g) keep_state(g, state_of(g));
   }
 
   /// The state of group g from its products with all directions.
   wide state_of(std::size_t g) {
     wide state = bound_.start();
-    for (std::size_t s = 0; s < bound_.count(); s += direction_block) {
-      const std::size_t end = std::min(bound_.count() - s, direction_block);
-      multiply(g, s / direction_block, 0, end);
-      for (std::size_t i = 0; i < end; ++i)
-        state = bound_.fold(state, wide::load_unaligned(products_ + i * width), s + i);
-    }
+    for (std::size_t s = 0; s < bound_.count(); s += direction_block)
+      state = fold(state, g, s / direction_block, 0, std::min(bound_.count() - s, direction_block));
     return state;
   }
 
@@ -402,7 +386,7 @@ class group_bounds {
   bool* exhausted_;
   bool* closed_;  // groups whose items are all taken or behind a twin; left out of sweeps
   window_levels levels_;
-  float* cosines_;  // [groups][window][width] where all are held at once
+  window_cosines<Arch, Bound> cosines_;  // where all are held at once
   std::size_t begun_ = 0;
   std::size_t shown_ = 0;
   std::size_t stamp_ = 0;
