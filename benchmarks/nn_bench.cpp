@@ -4,8 +4,10 @@
 
 #include <funnel/loss/bce.hpp>
 #include <funnel/nn/freeze.hpp>
-#include <funnel/nn/optimizer.hpp>
+#include <funnel/nn/inference_context.hpp>
 #include <funnel/nn/quantized_embedding.hpp>
+#include <funnel/nn/training_context.hpp>
+#include <funnel/optim/adagrad.hpp>
 
 #include <memory>
 
@@ -21,7 +23,7 @@ void add_dense(const bench::dense_shape& s) {
       [s]() -> bench::task {
         const auto data = std::make_shared<bench::dense_data>(s);
         const auto layer = std::make_shared<decltype(freeze(data->layer()))>(freeze(data->layer()));
-        const auto context = std::make_shared<funnel::inference<float>>();
+        const auto context = std::make_shared<funnel::inference_context<float>>();
         return [=] {
           context->reset();
           benchmark::DoNotOptimize((*layer)(*context, data->x.view()).data());
@@ -41,7 +43,7 @@ void add_bags(const std::string& storage, std::size_t row_bytes) {
         funnel::embedding_bag<float> trained(bags::rows, bags::dim);
         trained.table.value = std::move(data->table);
         const auto layer = std::make_shared<Bag>(std::move(trained));
-        const auto context = std::make_shared<funnel::inference<float>>();
+        const auto context = std::make_shared<funnel::inference_context<float>>();
         return [=, batch = std::size_t{0}]() mutable {
           context->reset();
           const funnel::id_lists lists{data->batch(batch++), data->offsets};
@@ -54,7 +56,7 @@ bench::task make_sparse_step() {
   struct state {
     bench::sparse_data data;
     bench::sparse_model model{data};
-    funnel::training<float> context;
+    funnel::training_context<float> context;
     funnel::adagrad<float> optimizer;
     std::size_t batch = 0;
   };

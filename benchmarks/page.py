@@ -33,8 +33,8 @@ GROUPS = [
           "the user's part of the top's first product once, as above."),
     Group(r"top_k/", "Search by inner product",
           "The 500 best of 1,000,000 vectors of 64, exactly, for one query and for 32 at once."),
-    Group(r"vector_index/|category_index/", "Building an index",
-          "`vector_index`: 1,000,000 vectors of 64 made ready for the search above. funnel rearranges "
+    Group(r"flat_index/|category_index/", "Building an index",
+          "`flat_index`: 1,000,000 vectors of 64 made ready for the search above. funnel rearranges "
           "them; Faiss copies them. `category_index`: the positions of each category in a history of "
           "1,000,000 events read from memory, of 21 categories where each is half as frequent as the "
           "one before, or of 5,000 equally frequent ones."),

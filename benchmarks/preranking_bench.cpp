@@ -3,6 +3,7 @@
 #include "workloads.hpp"
 
 #include <funnel/nn/freeze.hpp>
+#include <funnel/nn/inference_context.hpp>
 #include <funnel/preranking/item_tower_cache.hpp>
 
 #include <memory>
@@ -14,7 +15,7 @@ struct server {
   funnel::frozen<bench::tower_model, funnel::default_arch> frozen =
       funnel::freeze(bench::tower_model());
   bench::tower_data data;
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   funnel::item_tower_cache<float> cache{2 * bench::tower_model::candidates,
                                         bench::tower_model::item_dim};
   std::vector<funnel::item_id> items;
@@ -27,7 +28,7 @@ struct server {
       auto rows = context.make(missing.size(), data.items.cols());
       for (std::size_t i = 0; i < missing.size(); ++i)
         std::ranges::copy(std::as_const(data.items).row(missing[i]), rows.row(i).begin());
-      return funnel::inference<float>::value(rows);
+      return funnel::inference_context<float>::value(rows);
     };
     const auto tower = [&](auto& c, const auto& x) {
       return frozen.call(

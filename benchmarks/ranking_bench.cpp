@@ -6,10 +6,13 @@
 #include <funnel/loss/bce.hpp>
 #include <funnel/loss/total_loss.hpp>
 #include <funnel/nn/freeze.hpp>
-#include <funnel/nn/optimizer.hpp>
+#include <funnel/nn/inference_context.hpp>
+#include <funnel/nn/training_context.hpp>
+#include <funnel/optim/adam.hpp>
 
 #ifdef FUNNEL_HAS_TBB
-#include <funnel/core/tbb.hpp>
+#include <funnel/adapters/tbb.hpp>
+#include <funnel/optim/add_gradients.hpp>
 #endif
 
 #include <algorithm>
@@ -23,7 +26,7 @@ using bench::mmoe_model;
 
 struct server {
   funnel::frozen<mmoe_model, funnel::default_arch> model = funnel::freeze(mmoe_model());
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   bench::mmoe_batch batch;
 
   explicit server(std::size_t n) : batch(n) {}
@@ -84,7 +87,7 @@ class trainer {
   static constexpr std::size_t micro_batch = 256;  // rows whose values stay in L2
 
   /// Adds the gradient of rows [begin, end), as a part of the batch's mean.
-  void learn_from(funnel::training<float>& context, std::size_t begin, std::size_t end) {
+  void learn_from(funnel::training_context<float>& context, std::size_t begin, std::size_t end) {
     const std::size_t n = end - begin;
     const auto logits =
         model_(context, context.input(std::as_const(batch_.x).view().middle_rows(begin, n)));
@@ -108,7 +111,7 @@ class trainer {
   mmoe_model model_;
   bench::mmoe_batch batch_;
   Executor executor_;
-  std::deque<funnel::training<float>> contexts_;
+  std::deque<funnel::training_context<float>> contexts_;
   funnel::adam<float> optimizer_{{.learning_rate = 1e-3}};
 };
 

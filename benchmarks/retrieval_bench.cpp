@@ -2,10 +2,10 @@
 #include "harness.hpp"
 #include "workloads.hpp"
 
-#include <funnel/retrieval/vector_index.hpp>
+#include <funnel/index/flat_index.hpp>
 
 #ifdef FUNNEL_HAS_TBB
-#include <funnel/core/tbb.hpp>
+#include <funnel/adapters/tbb.hpp>
 #endif
 
 #include <memory>
@@ -15,13 +15,13 @@ namespace {
 using bench::search_data;
 
 struct searcher {
-  funnel::vector_index<> index;
+  funnel::flat_index<> index;
   bench::matrix<float> query;
   bench::matrix<funnel::scored_item> found;
 
   explicit searcher(std::size_t queries) : found(queries, search_data::k) {
     const search_data data;
-    index = funnel::vector_index<>(data.vectors);
+    index = funnel::flat_index<>(data.vectors);
     query = bench::matrix<float>(data.query.view().middle_rows(0, queries));
   }
 };
@@ -43,7 +43,7 @@ void add_search(std::size_t queries, int threads) {
                  const auto scratch = std::make_shared<funnel::arena>();
                  return [=] {
                    scratch->reset();
-                   s->index.search(s->query.view(), s->found.view(), funnel::any_item(), *executor,
+                   s->index.search(s->query.view(), s->found.view(), funnel::all_items(), *executor,
                                    *scratch);
                  };
                }
@@ -54,14 +54,14 @@ void add_search(std::size_t queries, int threads) {
 
 /// From the vectors to an index that can be searched; the last one is freed first.
 void add_build() {
-  bench::add("vector_index/1000000x64",
-             {.memory_bytes = 8.0 * search_data::items * search_data::dim}, []() -> bench::task {
+  bench::add("flat_index/1000000x64", {.memory_bytes = 8.0 * search_data::items * search_data::dim},
+             []() -> bench::task {
                const auto vectors =
                    std::make_shared<const bench::matrix<float>>(search_data().vectors);
-               const auto index = std::make_shared<funnel::vector_index<>>();
+               const auto index = std::make_shared<funnel::flat_index<>>();
                return [=] {
-                 *index = funnel::vector_index<>();
-                 *index = funnel::vector_index<>(*vectors);
+                 *index = funnel::flat_index<>();
+                 *index = funnel::flat_index<>(*vectors);
                };
              });
 }

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <funnel/core/matrix.hpp>
-#include <funnel/simd/pack.hpp>
+#include <funnel/simd/detail/pack.hpp>
 
 #include <algorithm>
 #include <chrono>

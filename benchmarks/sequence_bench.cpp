@@ -2,9 +2,9 @@
 #include "harness.hpp"
 #include "workloads.hpp"
 
-#include <funnel/nn/context.hpp>
+#include <funnel/nn/inference_context.hpp>
 #include <funnel/sequence/category_index.hpp>
-#include <funnel/sequence/filter.hpp>
+#include <funnel/sequence/history_search.hpp>
 #include <funnel/sequence/target_attention.hpp>
 
 #include <memory>
@@ -22,8 +22,8 @@ void add_scan(const std::string& name) {
         const auto data = std::make_shared<const history_data>();
         return [=, i = std::size_t{0}, found = std::vector<std::uint32_t>(1 << 16)]() mutable {
           const std::size_t user = i++ % history_data::many;
-          const funnel::with_id category{data->categories.row(user), history_data::category};
-          const funnel::with_id cluster{data->clusters.row(user), history_data::cluster};
+          const funnel::field_equals category{data->categories.row(user), history_data::category};
+          const funnel::field_equals cluster{data->clusters.row(user), history_data::cluster};
           if constexpr (conditions == 1) {
             benchmark::DoNotOptimize(funnel::hard_search(category, found));
           } else {
@@ -63,7 +63,7 @@ void add_index(const std::string& categories, Make make) {
 const bool added = [] {
   add("target_attention/500x200x64", {.flops = 4.0 * 500 * 200 * 64}, []() -> bench::task {
     const auto data = std::make_shared<bench::attention_data>();
-    const auto context = std::make_shared<funnel::inference<float>>();
+    const auto context = std::make_shared<funnel::inference_context<float>>();
     return [=] {
       context->reset();
       benchmark::DoNotOptimize(funnel::target_attention(*context, data->candidates.view(),

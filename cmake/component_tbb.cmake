@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# funnel::tbb: funnel and oneTBB, for <funnel/core/tbb.hpp>. Absent where oneTBB is. The build tree
+# funnel::tbb: funnel and oneTBB, for <funnel/adapters/tbb.hpp>. Absent where oneTBB is. The build tree
 # and the installed package read this same file.
 if(NOT TARGET funnel::tbb)
   if(NOT TARGET TBB::tbb)

@@ -13,11 +13,11 @@ if(NOT FUNNEL_INSTALL)
   list(APPEND how EXCLUDE_FROM_ALL)
 endif()
 
-install(TARGETS funnel EXPORT funnel FILE_SET HEADERS ${how} FILE_SET optional ${how})
+install(TARGETS funnel EXPORT funnel FILE_SET HEADERS ${how} FILE_SET adapters ${how})
 install(EXPORT funnel NAMESPACE funnel:: DESTINATION "${package_dir}" FILE funnelTargets.cmake ${how})
 # The build folder is a package as well, for those who name it in CMAKE_PREFIX_PATH or export from theirs.
 export(EXPORT funnel NAMESPACE funnel:: FILE "${PROJECT_BINARY_DIR}/funnelTargets.cmake")
-set(package_files funnelConfig.cmake dependencies.cmake components.cmake component_tbb.cmake)
+set(package_files funnelConfig.cmake dependencies.cmake components.cmake ${component_files})
 foreach(file IN LISTS package_files)
   configure_file(cmake/${file} "${PROJECT_BINARY_DIR}/${file}" COPYONLY)
 endforeach()

@@ -5,6 +5,7 @@
 #include "workloads.hpp"
 
 #include <funnel/nn/freeze.hpp>
+#include <funnel/nn/inference_context.hpp>
 
 #include <memory>
 
@@ -19,7 +20,7 @@ void add_dense_peer(Make make) {
       const auto y = std::make_shared<matrix<float>>(s.n, s.out);
       task work = make(*data, *y);
       work();
-      funnel::inference<float> context;
+      funnel::inference_context<float> context;
       const auto ours = freeze(data->layer())(context, data->x.view());
       compare({ours.data(), ours.size()}, y->flat());
       return [data, y, work] { work(); };  // keeps what the work looks at

@@ -3,8 +3,10 @@
 
 #include <funnel/diversity/dpp.hpp>
 #include <funnel/diversity/mmr.hpp>
-#include <funnel/retrieval/vector_index.hpp>
-#include <funnel/sequence/filter.hpp>
+#include <funnel/index/flat_index.hpp>
+#include <funnel/nn/concat.hpp>
+#include <funnel/nn/inference_context.hpp>
+#include <funnel/sequence/history_search.hpp>
 #include <funnel/sequence/target_attention.hpp>
 
 #include <cstdio>
@@ -63,7 +65,7 @@ void write_mmoe() {
   const bench::mmoe_batch batch(2048);
   write_parameters("mmoe", model);
   write("mmoe.x", batch.x);
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   const auto write_logits = [&](const std::string& name, const auto& x) {
     const auto y = model(context, x);
     bench::matrix<float> all(y[0].rows(), y.size());
@@ -83,7 +85,7 @@ void write_towers() {
   write_parameters("tower", model);
   write("tower.user_inputs", data.user);
   write("tower.cross_inputs", data.crosses);
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   const auto vectors = model.item(context, data.items.view());
   write("tower.item_vectors", vectors);
   write("tower.y",
@@ -94,7 +96,7 @@ void write_attention() {
   const bench::attention_data data;
   write("attention.candidates", data.candidates);
   write("attention.events", data.events);
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   write("attention.y", funnel::target_attention(context, data.candidates.view(), data.events.view(),
                                                 data.offsets));
 }
@@ -104,7 +106,7 @@ void write_search() {
   const search_data data;
   write("search.vectors", data.vectors);
   write("search.queries", data.query);
-  const funnel::vector_index<> index(data.vectors);
+  const funnel::flat_index<> index(data.vectors);
   bench::matrix<std::uint32_t> found(search_data::queries, search_data::k);
   std::vector<funnel::scored_item> best(search_data::k);
   for (std::size_t q = 0; q < found.rows(); ++q) {
@@ -141,7 +143,7 @@ void write_histories() {
   const auto write_found = [&](const std::string& name, std::size_t count) {
     write(name, funnel::matrix_view<const std::uint32_t>(found.data(), 1, count));
   };
-  const funnel::with_id category{data.categories.row(0), history_data::category};
+  const funnel::field_equals category{data.categories.row(0), history_data::category};
   write_found("history.category", funnel::hard_search(category, found));
   write_found(
       "history.union",

@@ -44,5 +44,5 @@ def make_index():
 
 cases = {f"top_k/1000000x64/k:500/queries:{q}": make_search(q, 1) for q in (1, 32)}
 cases["top_k/1000000x64/k:500/queries:32/threads:2"] = make_search(32, 2)
-cases["vector_index/1000000x64"] = make_index
+cases["flat_index/1000000x64"] = make_index
 main(f"Faiss {faiss.__version__} ({faiss.get_compile_options().strip()})", cases)

@@ -2,6 +2,7 @@
 #include "libtorch.hpp"
 
 #include <funnel/nn/embedding.hpp>
+#include <funnel/nn/inference_context.hpp>
 #include <funnel/sequence/target_attention.hpp>
 
 #include <memory>
@@ -136,7 +137,7 @@ void add_mmoe(std::size_t n, bool request, bool layers) {
     const Tensor user = x.narrow(1, 0, 160)[0].unsqueeze(0).contiguous(),
                  items = x.narrow(1, 160, 96).contiguous();
     if (request) x = at::cat({user.expand({items.size(0), -1}), items}, 1);
-    funnel::inference<float> context;
+    funnel::inference_context<float> context;
     const std::vector<float> ours = logits_of(model, context, tensor_view(x));
     std::vector<way> ways;
     const auto separate = with_parts(separate_constants(w)),
@@ -158,7 +159,7 @@ task make_bag() {
   const Tensor table = tensor(data->table);
   funnel::embedding_bag<float> layer(bag_data::rows, bag_data::dim);
   layer.table.value = data->table;
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   const auto ours = layer(context, {data->batch(0), data->offsets});
   std::vector<way> ways;
   for (const auto type : {torch::kInt, torch::kLong}) {
@@ -184,7 +185,7 @@ task make_bag() {
 task make_attention() {
   const attention_data data;
   const Tensor q = tensor(data.candidates), events = tensor(data.events);
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   const auto ours =
       funnel::target_attention(context, data.candidates.view(), data.events.view(), data.offsets);
   std::vector<way> ways;
@@ -200,7 +201,7 @@ def forward(self, q, x):
 task make_towers() {
   const tower_model model;
   const tower_data data;
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   const auto vectors = model.item(context, data.items.view());
   const auto ours =
       model.with_item_vectors(context, data.user.view(), vectors, data.crosses.view());

@@ -3,7 +3,10 @@
 
 #include <funnel/loss/bce.hpp>
 #include <funnel/loss/total_loss.hpp>
-#include <funnel/nn/optimizer.hpp>
+#include <funnel/nn/inference_context.hpp>
+#include <funnel/nn/training_context.hpp>
+#include <funnel/optim/adagrad.hpp>
+#include <funnel/optim/adam.hpp>
 
 #include <memory>
 #include <utility>
@@ -70,7 +73,7 @@ void add_training(std::size_t n, bool layers) {
     const auto peer = std::make_shared<trained>(model, batch, layers);
     peer->step();
 
-    funnel::training<float> context;
+    funnel::training_context<float> context;
     funnel::adam<float> optimizer({.learning_rate = 1e-3});
     const auto y = model(context, context.input(batch.x));
     std::vector<funnel::variable<float>> losses;
@@ -78,7 +81,7 @@ void add_training(std::size_t n, bool layers) {
       losses.push_back(bce_with_logits(context, y[t], batch.labels[t].flat()));
     context.backward(total_loss(context, std::span<const funnel::variable<float>>(losses)));
     optimizer.step(model, context);
-    funnel::inference<float> after;
+    funnel::inference_context<float> after;
     compare(logits_of(model, after, batch.x.view()), values(peer->forward().detach().contiguous()),
             1e-3);
     return [peer] { peer->step(); };
@@ -137,11 +140,11 @@ struct sparse_trainer {
 task make_sparse_step() {
   const sparse_data data;
   sparse_model model(data);
-  funnel::training<float> context;
+  funnel::training_context<float> context;
   funnel::adagrad<float> optimizer;
   context.backward(bce_with_logits(context, model(context, data.batch_ids(0)), data.labels.row(0)));
   optimizer.step(model, context);
-  funnel::inference<float> after;
+  funnel::inference_context<float> after;
   const auto ours = model(after, data.batch_ids(0));
 
   std::vector<way> ways;

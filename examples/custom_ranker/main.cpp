@@ -51,10 +51,10 @@ struct ranker {
 
 int main() {
   const interaction_log log =
-      simulator({.users = 300, .videos = 400, .exposures_per_user_day = 20}).log();
-  matrix<std::uint32_t> ids(log.exposures.size(), 3);
+      simulator({.users = 300, .videos = 400, .impressions_per_user_day = 20}).log();
+  matrix<std::uint32_t> ids(log.impressions.size(), 3);
   std::vector<float> clicks;
-  for (const exposure& e : log.exposures) {
+  for (const impression& e : log.impressions) {
     const std::array row{e.user, 300 + e.item, 700 + log.videos[e.item].category};
     std::ranges::copy(row, ids.row(clicks.size()).begin());
     clicks.push_back(e.click ? 1.f : 0.f);
@@ -63,7 +63,7 @@ int main() {
   random_generator bits(1);
   initialize(model, bits);
   adam<float> optimizer({.learning_rate = 3e-3});
-  training<float> context;
+  training_context<float> context;
   const std::size_t size = 256,
                     learned = ids.rows() / 10 * 8 / size * size;  // by time: the rest is later
   for (std::size_t i = 0; i < learned; i += size, context.clear()) {
@@ -71,7 +71,7 @@ int main() {
     context.backward(bce_with_logits(context, logits, std::span(clicks).subspan(i, size)));
     optimizer.step(model, context);
   }
-  inference<float> serving;
+  inference_context<float> serving;
   const auto later = freeze(model)(serving, ids.view().middle_rows(learned, ids.rows() - learned));
   const std::span<const float> scores(later.data(), later.rows());
   std::printf("AUC on what came later: %.3f\n",

@@ -12,7 +12,7 @@ int main() {
   constexpr std::size_t d = 4;
   constexpr std::size_t slots = 5;
   const char* titles[n] = {"cup final, goals", "cup final, fans",      "cup final, interview",
-                           "transfer rumours", "ramen at home",        "ramen in Tokyo",
+                           "transfer rumors",  "ramen at home",        "ramen in Tokyo",
                            "keyboards",        "night train to Lisbon"};
   // A ranker's scores, in [0, 1], and an encoder's vectors, row after row.
   const float scores[n] = {.97f, .95f, .94f, .90f, .86f, .85f, .74f, .80f};

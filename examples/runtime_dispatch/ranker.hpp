@@ -4,6 +4,7 @@
 #include <funnel/core/matrix.hpp>
 #include <funnel/nn/concat.hpp>
 #include <funnel/nn/freeze.hpp>
+#include <funnel/nn/inference_context.hpp>
 #include <funnel/nn/mlp.hpp>
 
 #include <algorithm>
@@ -34,7 +35,7 @@ template <class Arch>
 scorer frozen_scorer(const ranker& trained) {
   const auto model =
       std::make_shared<const funnel::frozen<ranker, Arch>>(funnel::freeze<Arch>(trained));
-  const auto context = std::make_shared<funnel::inference<float, Arch>>();
+  const auto context = std::make_shared<funnel::inference_context<float, Arch>>();
   return [model, context](funnel::matrix_view<const float> user,
                           funnel::matrix_view<const float> items, std::span<float> scores) {
     context->reset();

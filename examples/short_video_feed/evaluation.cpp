@@ -6,7 +6,7 @@
 #include <funnel/metrics/diversity.hpp>
 #include <funnel/metrics/gauc.hpp>
 #include <funnel/metrics/logloss.hpp>
-#include <funnel/metrics/regression.hpp>
+#include <funnel/metrics/mean_absolute_error.hpp>
 #include <funnel/metrics/xauc.hpp>
 
 #include <algorithm>
@@ -39,12 +39,12 @@ void measure_ranking(report& numbers, const features& known, const rows& test,
                      const funnel::matrix<float>& estimates) {
   const std::size_t n = test.size();
   std::vector<funnel::user_id> users(n);
-  std::ranges::transform(test.shown, users.begin(), &funnel::exposure::user);
+  std::ranges::transform(test.shown, users.begin(), &funnel::impression::user);
   std::vector<float> labels(n), rates(n);
   for (std::size_t t = 0; t < watch; ++t) {
     const std::vector<float> p = column(estimates, t);
     for (std::size_t i = 0; i < n; ++i) {
-      const funnel::exposure& e = test.shown[i];
+      const funnel::impression& e = test.shown[i];
       labels[i] = (t == click ? e.click : t == long_view ? e.long_view : e.like) ? 1.f : 0.f;
       rates[i] = static_cast<float>(std::log(known.user_rate(e.user, t)) +
                                     std::log(known.item_rate(e.item, t)));
@@ -109,7 +109,7 @@ std::vector<std::vector<funnel::item_id>> seen_videos(const funnel::interaction_
   std::vector<std::vector<funnel::item_id>> seen(log.users.size());
   for (funnel::user_id user = 0; user < seen.size(); ++user)
     seen[user] = log.histories[user].watched;
-  for (const funnel::exposure& e : log.exposures) {
+  for (const funnel::impression& e : log.impressions) {
     if (e.date <= until) seen[e.user].push_back(e.item);
   }
   for (auto& items : seen) std::ranges::sort(items);
@@ -151,7 +151,7 @@ void measure_requests(report& numbers, const models& shared,
   std::vector<funnel::item_id> first;
   std::vector<funnel::category_id> categories;
   for (std::size_t r = 0; r < warm_up + requests; ++r) {
-    const funnel::exposure& e = test.shown[funnel::uniform_below(bits, test.size())];
+    const funnel::impression& e = test.shown[funnel::uniform_below(bits, test.size())];
     serving.serve(e.user, {e.tab, e.hour});
     if (r < warm_up) continue;
     double total = 0;
@@ -188,7 +188,7 @@ void measure_requests(report& numbers, const models& shared,
     // What the pre-ranker keeps of the best the ranker would have found among all candidates.
     const std::vector<float> everything = serving.rank_everything();
     std::vector<funnel::item_id> best(std::min(top, everything.size()));
-    funnel::top_k(std::span<const float>(everything), std::span(best));
+    funnel::top_k(everything, best);
     const std::vector<std::uint32_t> plain = serving.kept_by(undistilled);
     recall.push_back(funnel::recall_at_k(serving.preranked(), best, {.k = sizes.preranked}));
     plain_recall.push_back(funnel::recall_at_k(plain, best, {.k = sizes.preranked}));

@@ -7,6 +7,7 @@
 #include <funnel/core/random.hpp>
 #include <funnel/data/simulator.hpp>
 #include <funnel/metrics/recall.hpp>
+#include <funnel/nn/inference_context.hpp>
 
 #include <cmath>
 #include <span>
@@ -41,29 +42,29 @@ void print(const report& numbers, const char* source);
 /// Lists of candidates that the index finds for users of the log, scored by the ranker's formula:
 /// what the pre-ranker learns the ranker's order from.
 template <class Executor>
-taught_lists make_lists(const catalog& source, const retrieval_data& retrieval,
-                        const feed_towers& towers, const funnel::vector_index<>& index,
-                        const frozen_ranker& teacher, const calibration& calibrate,
-                        const scaler& user_scale, const scaler& item_scale,
-                        const scaler& cross_scale, std::span<const funnel::exposure> requests_like,
-                        std::uint64_t seed, Executor& executor) {
+taught_lists
+make_lists(const catalog& source, const retrieval_data& retrieval, const feed_towers& towers,
+           const funnel::flat_index<>& index, const frozen_ranker& teacher,
+           const calibration& calibrate, const scaler& user_scale, const scaler& item_scale,
+           const scaler& cross_scale, std::span<const funnel::impression> requests_like,
+           std::uint64_t seed, Executor& executor) {
   constexpr std::size_t requests = 1500;
   constexpr std::size_t depth = 2000;
   funnel::random_generator bits(seed);
   taught_lists lists{.candidates = {}, .scores = {}, .length = 30};
-  std::vector<funnel::exposure> shown;
+  std::vector<funnel::impression> shown;
   std::vector<funnel::scored_item> found(std::min(depth, index.size()));
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   user_batch users(retrieval);
   for (std::size_t r = 0; r < requests; ++r) {
-    const funnel::exposure& like_this =
+    const funnel::impression& like_this =
         requests_like[funnel::uniform_below(bits, requests_like.size())];
     users.clear();
     users.append(like_this.user, retrieval.periods() - 1, nothing);
     index.search(towers.user_vectors(context, users.side()).row(0), found);
     context.reset();
     for (std::size_t i = 0; i < lists.length; ++i) {
-      funnel::exposure candidate{
+      funnel::impression candidate{
           .user = like_this.user, .hour = like_this.hour, .tab = like_this.tab};
       candidate.item = found[funnel::uniform_below(bits, found.size())].item;
       shown.push_back(candidate);
@@ -86,11 +87,11 @@ taught_lists make_lists(const catalog& source, const retrieval_data& retrieval,
 /// seen.
 template <class Executor>
 void measure_retrieval(report& numbers, const retrieval_data& retrieval, const features& known,
-                       const feed_towers& towers, const funnel::vector_index<>& index,
+                       const feed_towers& towers, const funnel::flat_index<>& index,
                        const std::vector<std::vector<funnel::item_id>>& seen, const rows& test,
                        Executor& executor) {
   std::vector<std::vector<funnel::item_id>> clicked(seen.size());
-  for (const funnel::exposure& e : test.shown) {
+  for (const funnel::impression& e : test.shown) {
     if (e.click) clicked[e.user].push_back(e.item);
   }
   std::vector<funnel::user_id> users;
@@ -101,12 +102,12 @@ void measure_retrieval(report& numbers, const retrieval_data& retrieval, const f
   for (funnel::item_id item = 0; item < clicks.size(); ++item)
     clicks[item] = static_cast<float>(known.item_clicks(item));
   std::vector<funnel::item_id> popular(index.size());
-  funnel::top_k(std::span<const float>(clicks), std::span(popular));
+  funnel::top_k(clicks, popular);
 
   constexpr std::array<std::size_t, 2> depths{100, 500};
   funnel::matrix<double> recalls(users.size(), 2 * depths.size());
   funnel::for_blocks(executor, users.size(), 256, [&](std::size_t begin, std::size_t end) {
-    funnel::inference<float> context;
+    funnel::inference_context<float> context;
     user_batch batch(retrieval);
     std::vector<funnel::scored_item> found(depths.back());
     std::vector<funnel::item_id> list;

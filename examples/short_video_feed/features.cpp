@@ -5,7 +5,7 @@
 #include <funnel/data/date.hpp>
 #include <funnel/features/bucketize.hpp>
 #include <funnel/features/log1p.hpp>
-#include <funnel/features/vocab.hpp>
+#include <funnel/features/vocabulary.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -43,7 +43,8 @@ features::features(const funnel::interaction_log& log)
     past_.emplace_back(past_actions, funnel::rate_options{strength});
   for (funnel::user_id user = 0; user < log.histories.size(); ++user)
     count_history(user, log.histories[user]);
-  for (const funnel::exposure& e : log.exposures) tabs_ = std::max<std::size_t>(tabs_, e.tab + 1u);
+  for (const funnel::impression& e : log.impressions)
+    tabs_ = std::max<std::size_t>(tabs_, e.tab + 1u);
   tabulate();
 }
 
@@ -63,8 +64,8 @@ void features::count_history(funnel::user_id user, const funnel::user_history& h
   }
 }
 
-void features::count_day(std::span<const funnel::exposure> day) {
-  for (const funnel::exposure& e : day) {
+void features::count_day(std::span<const funnel::impression> day) {
+  for (const funnel::impression& e : day) {
     const funnel::video& v = source_.videos[e.item];
     const float seconds = std::min(e.play_s, longest_watch);
     const std::array<float, actions> done{e.click ? 1.f : 0.f, e.long_view ? 1.f : 0.f,
@@ -101,7 +102,7 @@ void features::tabulate() {
   fill(of_duration_tab, duration_buckets);
 }
 
-/// ln(1 + exposures a day), then how far each rate is from the mean of all.
+/// ln(1 + impressions a day), then how far each rate is from the mean of all.
 float* features::write_log(log_family f, std::uint64_t key, float* out) const {
   std::array<float, 1 + actions> numbers;
   log_[f].write(key, numbers);
@@ -155,8 +156,8 @@ void features::cross_numbers(funnel::user_id user, funnel::item_id item, moment 
                              std::span<float> out) const {
   const funnel::video& v = source_.videos[item];
   float* to = write_past(past_user_tag, pair_key(user, v.category), out.data());
-  *to++ =
-      log1p_count(static_cast<float>(past_[past_user_author].exposures(pair_key(user, v.author))));
+  *to++ = log1p_count(
+      static_cast<float>(past_[past_user_author].impressions(pair_key(user, v.author))));
   to = write_log(of_user_tag, pair_key(user, v.category), to);
   to = copy_log(of_tag_tab, v.category, when.tab, to);
   to = write_log(of_item_tab, pair_key(item, when.tab), to);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/data/log.hpp>
-#include <funnel/features/counters.hpp>
+#include <funnel/data/interaction_log.hpp>
+#include <funnel/features/rate_counters.hpp>
 
 #include <array>
 #include <cstddef>
@@ -36,7 +36,7 @@ class features {
   explicit features(const funnel::interaction_log& log);
 
   /// Counts a day that is over; days come in order.
-  void count_day(std::span<const funnel::exposure> day);
+  void count_day(std::span<const funnel::impression> day);
 
   std::size_t user_width() const { return user_width_; }
   void user_numbers(funnel::user_id user, moment when, std::span<float> out) const;

@@ -12,7 +12,7 @@
 #include <funnel/data/kuairand.hpp>
 #include <funnel/data/simulator.hpp>
 #ifdef FUNNEL_HAS_TBB
-#include <funnel/core/tbb.hpp>
+#include <funnel/adapters/tbb.hpp>
 #endif
 
 #include <chrono>
@@ -31,7 +31,7 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 }
 
 funnel::simulator_options simulated(const arguments& given) {
-  funnel::simulator_options options{.exposures_per_user_day = 12, .seed = given.seed};
+  funnel::simulator_options options{.impressions_per_user_day = 12, .seed = given.seed};
   if (given.small) {
     options.users = 150;
     options.videos = 250;
@@ -48,11 +48,11 @@ void forget_days_of_the_history(funnel::interaction_log& log) {
     end_of_history = std::max(end_of_history, history.last_time_ms);
   }
   std::map<std::int32_t, std::int64_t> end_of_day;
-  for (const funnel::exposure& e : log.exposures) {
+  for (const funnel::impression& e : log.impressions) {
     end_of_day[e.date] = std::max(end_of_day[e.date], e.time_ms);
   }
-  std::erase_if(log.exposures,
-                [&](const funnel::exposure& e) { return end_of_day[e.date] <= end_of_history; });
+  std::erase_if(log.impressions,
+                [&](const funnel::impression& e) { return end_of_day[e.date] <= end_of_history; });
 }
 
 /// The days of the log up to the end of training, with features as known before each; counts them.
@@ -67,13 +67,13 @@ std::vector<rows> days_of_training(features& known, const funnel::interaction_lo
   };
   items_now();  // the history before the log
   std::vector<rows> days;
-  for (std::size_t begin = 0, end = 0; begin < log.exposures.size(); begin = end) {
-    const std::int32_t date = log.exposures[begin].date;
-    while (end < log.exposures.size() && log.exposures[end].date == date) ++end;
+  for (std::size_t begin = 0, end = 0; begin < log.impressions.size(); begin = end) {
+    const std::int32_t date = log.impressions[begin].date;
+    while (end < log.impressions.size() && log.impressions[end].date == date) ++end;
     if (date > until) continue;
-    const std::vector<funnel::exposure> day(
-        log.exposures.begin() + static_cast<std::ptrdiff_t>(begin),
-        log.exposures.begin() + static_cast<std::ptrdiff_t>(end));
+    const std::vector<funnel::impression> day(
+        log.impressions.begin() + static_cast<std::ptrdiff_t>(begin),
+        log.impressions.begin() + static_cast<std::ptrdiff_t>(end));
     items_now();
     days.push_back(make_rows(known, day));
     known.count_day(day);
@@ -93,15 +93,15 @@ report run(const arguments& given, Executor& executor) {
     log = funnel::read_kuairand(given.data, {.until = given.test_until});
   }
   forget_days_of_the_history(log);
-  const std::size_t repeats = funnel::remove_repeats(log.exposures);
-  std::ranges::stable_sort(log.exposures, {}, &funnel::exposure::date);
+  const std::size_t repeats = funnel::remove_repeats(log.impressions);
+  std::ranges::stable_sort(log.impressions, {}, &funnel::impression::date);
 
   const auto start = std::chrono::steady_clock::now();
   features known(log);
   std::vector<funnel::matrix<float>> item_tables;
   std::vector<rows> days = days_of_training(known, log, given.train_until, item_tables);
-  rows test =
-      make_rows(known, funnel::exposures_between(log.exposures, given.test_from, given.test_until));
+  rows test = make_rows(
+      known, funnel::impressions_between(log.impressions, given.test_from, given.test_until));
   if (days.empty() || test.size() == 0) {
     fail("the log has ", days.size(), " days until ", given.train_until, " and ", test.size(),
          " rows from ", given.test_from, " to ", given.test_until);
@@ -129,7 +129,7 @@ report run(const arguments& given, Executor& executor) {
     terminal_progress bar("two towers");
     return train_towers(retrieval, given.seed, std::ref(bar));
   }();
-  const funnel::vector_index<> index = build_index(towers, retrieval);
+  const funnel::flat_index<> index = build_index(towers, retrieval);
 
   const frozen_ranker teacher = funnel::freeze(ranker);
   calibration calibrate(ranking, ranker.watch_head);

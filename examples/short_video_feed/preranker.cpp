@@ -6,8 +6,9 @@
 #include <funnel/loss/listwise.hpp>
 #include <funnel/loss/total_loss.hpp>
 #include <funnel/nn/initialization.hpp>
-#include <funnel/nn/optimizer.hpp>
-#include <funnel/nn/schedule.hpp>
+#include <funnel/nn/training_context.hpp>
+#include <funnel/optim/adam.hpp>
+#include <funnel/optim/schedule.hpp>
 
 #include <algorithm>
 
@@ -25,7 +26,7 @@ feed_preranker train_preranker(const catalog& source, const rows& training,
   funnel::initialize(model, bits);
 
   funnel::adam<float> optimizer({.learning_rate = options.learning_rate, .weight_decay = 1e-4});
-  funnel::training<float> context(options.seed);
+  funnel::training_context<float> context(options.seed);
   const std::size_t steps =
       options.epochs * ((training.size() + options.batch - 1) / options.batch);
   const funnel::linear_schedule rate{
@@ -46,7 +47,7 @@ feed_preranker train_preranker(const catalog& source, const rows& training,
         labels.push_back(training.shown[i].click ? 1.f : 0.f);
         if (lists != nullptr) teacher.push_back(probabilities[i]);
       }
-      if (lists != nullptr) funnel::distillation_targets<float>(labels, teacher, labels);
+      if (lists != nullptr) funnel::distillation_targets(labels, teacher, labels);
       const candidates& x = shown.gather(training, picked, nullptr);
       auto loss = funnel::bce_with_logits(context, model(context, x, x, x), labels);
 

@@ -3,8 +3,10 @@
 
 #include "ranker.hpp"
 
+#include <funnel/nn/concat.hpp>
 #include <funnel/preranking/item_tower_cache.hpp>
 #include <funnel/preranking/three_tower.hpp>
+#include <funnel/sequence/last_n_mean.hpp>
 
 namespace feed {
 
@@ -26,10 +28,12 @@ struct pre_user_tower {
 
   template <funnel::Context C>
   funnel::value_of<C> operator()(C& context, const candidates& x) const {
-    return network(context,
-                   materialize(context, concat(context, x.user, tab(context, x.tab),
-                                               last_n_mean(context, video, x.long_watched),
-                                               last_n_mean(context, tag, x.long_watched_tags))));
+    return network(
+        context,
+        materialize(context,
+                    concat(context, x.user, tab(context, x.tab),
+                           last_n_mean(context, video, x.long_watched, history_length),
+                           last_n_mean(context, tag, x.long_watched_tags, history_length))));
   }
 
   void visit_parameters(auto&& visit) {

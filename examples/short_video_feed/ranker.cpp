@@ -8,26 +8,28 @@
 #include <funnel/loss/total_loss.hpp>
 #include <funnel/loss/watch_time.hpp>
 #include <funnel/nn/initialization.hpp>
-#include <funnel/nn/optimizer.hpp>
-#include <funnel/nn/schedule.hpp>
+#include <funnel/nn/training_context.hpp>
+#include <funnel/optim/adam.hpp>
+#include <funnel/optim/schedule.hpp>
 
 #include <algorithm>
 #include <cmath>
 
 namespace feed {
 
-using funnel::exposure;
+using funnel::impression;
 
 catalog::catalog(const funnel::interaction_log& source, const features& numbers)
-    : log(source), known(numbers), watched(newest(source, &funnel::user_history::watched, 20)),
-      long_watched(newest(source, &funnel::user_history::long_watched, 20)) {
+    : log(source), known(numbers),
+      watched(newest(source, &funnel::user_history::watched, history_length)),
+      long_watched(newest(source, &funnel::user_history::long_watched, history_length)) {
   for (funnel::item_id item = 0; item < source.videos.size(); ++item) {
     tags.push_back(source.videos[item].category);
     durations.push_back(numbers.duration_bucket(item));
   }
   std::size_t tabs = 1;
   std::size_t slots = 1;
-  for (const exposure& e : source.exposures) {
+  for (const impression& e : source.impressions) {
     tabs = std::max<std::size_t>(tabs, e.tab + 1u);
     slots = std::max<std::size_t>(slots, e.position + 1u);
   }
@@ -48,7 +50,7 @@ const candidates& batch::gather(const rows& from, std::span<const std::uint32_t>
   watched_.clear();
   long_watched_.clear();
   for (const std::uint32_t i : order) {
-    const exposure& e = from.shown[i];
+    const impression& e = from.shown[i];
     tab_.push_back(e.tab);
     const bool hidden = bits != nullptr && funnel::bernoulli(*bits, .1);
     slot_.push_back(hidden ? 0 : e.position);
@@ -75,7 +77,7 @@ const candidates& batch::gather(const rows& from, std::span<const std::uint32_t>
 
 namespace {
 
-bool label_of(const exposure& e, std::size_t t) {
+bool label_of(const impression& e, std::size_t t) {
   return t == click ? e.click : t == long_view ? e.long_view : e.like;
 }
 
@@ -85,10 +87,10 @@ void start_at_base_rates(feed_ranker<float>& model, const rows& training,
                          const ranker_options& options) {
   const double n = static_cast<double>(training.size());
   double seconds = 0;
-  for (const exposure& e : training.shown) seconds += std::min(e.play_s, longest_watch) / n;
+  for (const impression& e : training.shown) seconds += std::min(e.play_s, longest_watch) / n;
   for (std::size_t t = 0; t < watch; ++t) {
     const auto positives =
-        std::ranges::count_if(training.shown, [&](const exposure& e) { return label_of(e, t); });
+        std::ranges::count_if(training.shown, [&](const impression& e) { return label_of(e, t); });
     const double rate = std::clamp(static_cast<double>(positives) / n, 1e-4, 1 - 1e-4);
     const double odds = rate / (1 - rate) / options.kept_negatives[t];
     model.towers[t].layers.back().bias.value(0, 0) = static_cast<float>(std::log(odds));
@@ -107,7 +109,7 @@ feed_ranker<float> train_ranker(const catalog& source, const rows& training,
   start_at_base_rates(model, training, options);
 
   funnel::adam<float> optimizer({.learning_rate = options.learning_rate, .weight_decay = 1e-4});
-  funnel::training<float> context(options.seed);
+  funnel::training_context<float> context(options.seed);
   const std::size_t steps =
       options.epochs * ((training.size() + options.batch - 1) / options.batch);
   const funnel::linear_schedule rate{
@@ -148,7 +150,8 @@ feed_ranker<float> train_ranker(const catalog& source, const rows& training,
       }
       losses[watch] = funnel::watch_time_loss(context, logits[watch], labels[watch],
                                               model.watch_head.loss_options());
-      context.backward(funnel::total_loss<funnel::training<float>>(context, losses, weights));
+      context.backward(
+          funnel::total_loss<funnel::training_context<float>>(context, losses, weights));
       optimizer.options.learning_rate = rate(step);
       optimizer.step(model, context);
       context.clear();

@@ -4,9 +4,12 @@
 #include "rows.hpp"
 
 #include <funnel/core/executor.hpp>
+#include <funnel/nn/concat.hpp>
 #include <funnel/nn/freeze.hpp>
+#include <funnel/nn/inference_context.hpp>
 #include <funnel/ranking/mmoe.hpp>
 #include <funnel/ranking/watch_time_head.hpp>
+#include <funnel/sequence/last_n_mean.hpp>
 #include <funnel/sequence/target_attention.hpp>
 
 #include <array>
@@ -34,7 +37,7 @@ struct table_sizes {
 /// The tasks, in the order of every array of them.
 enum task { click, long_view, like, watch, tasks };
 
-/// Multi-gate mixture of experts over counters, embeddings and the behaviour sequence; gives
+/// Multi-gate mixture of experts over counters, embeddings and the behavior sequence; gives
 /// logits, one [n, 1] a task.
 template <class T>
 struct feed_ranker {
@@ -48,13 +51,13 @@ struct feed_ranker {
 
   feed_ranker() = default;
   feed_ranker(const table_sizes& sizes, std::size_t user_numbers)
-      : video(sizes.videos, width, .01), tag(sizes.tags, width),
+      : video(sizes.videos, width, {.initial_scale = .01}), tag(sizes.tags, width),
         duration(features::duration_buckets, 4), tab(sizes.tabs, 4), slot(sizes.slots, 4),
         experts(user_numbers + 2 * 4 + 2 * width + 4 * width + 4 + features::item_width +
                     features::cross_width,
                 {.experts = 4, .expert_sizes = {64}, .gate_dropout = .1, .dropout = 0}),
         watch_tower(64, {32}, {.output = funnel::activation::relu}),
-        watch_head(32, T(10), T(longest_watch)) {
+        watch_head(32, {.unit = T(10), .longest = T(longest_watch)}) {
     for (std::size_t t = 0; t < watch; ++t)
       towers.emplace_back(64, std::vector<std::size_t>{32, 1});
   }
@@ -62,10 +65,10 @@ struct feed_ranker {
   template <funnel::Context C>
   std::array<funnel::value_of<C>, tasks> operator()(C& context, const candidates& x) const {
     using funnel::concat;
-    const auto user =
-        materialize(context, concat(context, x.user, tab(context, x.tab), slot(context, x.slot),
-                                    funnel::last_n_mean(context, video, x.watched),
-                                    funnel::last_n_mean(context, tag, x.watched_tags)));
+    const auto user = materialize(
+        context, concat(context, x.user, tab(context, x.tab), slot(context, x.slot),
+                        funnel::last_n_mean(context, video, x.watched, history_length),
+                        funnel::last_n_mean(context, tag, x.watched_tags, history_length)));
     const auto candidate =
         materialize(context, concat(context, video(context, x.items), tag(context, x.tags)));
     const auto events = materialize(context, concat(context, video(context, x.long_watched.ids),
@@ -168,7 +171,7 @@ funnel::matrix<float> logits_of(const frozen_ranker& ranker, const catalog& sour
                                 E& executor) {
   funnel::matrix<float> logits(of.size(), tasks);
   funnel::for_blocks(executor, of.size(), 2048, [&](std::size_t begin, std::size_t end) {
-    funnel::inference<float> context;
+    funnel::inference_context<float> context;
     batch gathered(source);
     std::vector<std::uint32_t> order(end - begin);
     std::iota(order.begin(), order.end(), static_cast<std::uint32_t>(begin));

@@ -4,9 +4,11 @@
 #include <funnel/features/log1p.hpp>
 #include <funnel/features/standardize.hpp>
 #include <funnel/loss/in_batch_softmax.hpp>
+#include <funnel/nn/inference_context.hpp>
 #include <funnel/nn/initialization.hpp>
-#include <funnel/nn/optimizer.hpp>
-#include <funnel/nn/schedule.hpp>
+#include <funnel/nn/training_context.hpp>
+#include <funnel/optim/adam.hpp>
+#include <funnel/optim/schedule.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -19,8 +21,9 @@ retrieval_data::retrieval_data(const funnel::interaction_log& log, const feature
     : items(std::move(item_numbers)) {
   using funnel::user_history;
   const std::size_t users = log.users.size();
-  past = {newest(log, &user_history::watched, 20), newest(log, &user_history::long_watched, 20),
-          newest(log, &user_history::liked, 20)};
+  past = {newest(log, &user_history::watched, history_length),
+          newest(log, &user_history::long_watched, history_length),
+          newest(log, &user_history::liked, history_length)};
   for (funnel::item_id item = 0; item < log.videos.size(); ++item) {
     tags.push_back(log.videos[item].category);
     durations.push_back(known.duration_bucket(item));
@@ -61,7 +64,7 @@ retrieval_data::retrieval_data(const funnel::interaction_log& log, const feature
   for (const rows& day : days) {
     remember();
     auto& of_day = positives.emplace_back();
-    for (const funnel::exposure& e : day.shown) {
+    for (const funnel::impression& e : day.shown) {
       if (e.click) of_day.push_back({e.user, e.item});
     }
     for (const auto& [user, item] : of_day) so_far[user].push_back(item);
@@ -142,7 +145,8 @@ feed_towers train_towers(const retrieval_data& data, std::uint64_t seed, const p
   const std::size_t tag_count = 1 + std::ranges::max(data.tags);
   feed_towers model{.user = {data.user_numbers.cols(), data.user_fields.cols(), data.field_values},
                     .item = {},
-                    .shared = {.video = {data.items[0].rows(), 32}, .tag = {tag_count, 8, .1}}};
+                    .shared = {.video = {data.items[0].rows(), 32},
+                               .tag = {tag_count, 8, {.initial_scale = .1}}}};
   funnel::initialize(model, bits);
 
   // One pass over the history, then passes over the log: few where users have few clicks, as towers
@@ -166,7 +170,7 @@ feed_towers train_towers(const retrieval_data& data, std::uint64_t seed, const p
 
   funnel::adam<float> optimizer({.learning_rate = peak, .weight_decay = 1e-4});
   const funnel::linear_schedule rate{.peak = peak, .steps = steps.size(), .last_fraction = .1};
-  funnel::training<float> context(seed);
+  funnel::training_context<float> context(seed);
   user_batch users(data);
   std::vector<std::uint32_t> items, tags, durations;
   std::vector<float> log_q;
@@ -197,11 +201,11 @@ feed_towers train_towers(const retrieval_data& data, std::uint64_t seed, const p
   return model;
 }
 
-funnel::vector_index<> build_index(const feed_towers& towers, const retrieval_data& data) {
+funnel::flat_index<> build_index(const feed_towers& towers, const retrieval_data& data) {
   std::vector<std::uint32_t> items(data.tags.size());
   std::iota(items.begin(), items.end(), 0u);
-  funnel::inference<float> context;
-  return funnel::vector_index<>(
+  funnel::inference_context<float> context;
+  return funnel::flat_index<>(
       towers.item_vectors(context, item_side{items, data.tags, data.durations, data.items.back()}));
 }
 

@@ -3,10 +3,11 @@
 
 #include "rows.hpp"
 
+#include <funnel/index/flat_index.hpp>
+#include <funnel/nn/concat.hpp>
 #include <funnel/nn/freeze.hpp>
 #include <funnel/nn/mlp.hpp>
 #include <funnel/retrieval/two_tower.hpp>
-#include <funnel/retrieval/vector_index.hpp>
 #include <funnel/sequence/target_attention.hpp>
 
 #include <array>
@@ -53,16 +54,18 @@ struct user_tower {
 
   user_tower() = default;
   user_tower(std::size_t numbers, std::size_t fields, std::size_t field_values)
-      : field(field_values, 2, .1),
+      : field(field_values, 2, {.initial_scale = .1}),
         network(numbers + 2 * fields + list_kinds * (video_tables<T>::width + 1), {64, 32},
                 {.dropout = .1}) {}
 
   template <funnel::Context C>
   funnel::value_of<C> operator()(C& context, const user_side& x,
                                  const video_tables<T>& tables) const {
+    const auto mean = [&](const funnel::embedding<T>& table, const funnel::id_lists& lists) {
+      return funnel::embedding_bag<T>::pooled(context, table.table, lists, funnel::pooling::mean);
+    };
     const auto list = [&](std::size_t k) {
-      return concat(context, last_n_mean(context, tables.video, x.items[k]),
-                    last_n_mean(context, tables.tag, x.tags[k]));
+      return concat(context, mean(tables.video, x.items[k]), mean(tables.tag, x.tags[k]));
     };
     const auto known = concat(context, x.numbers, field(context, x.fields), x.lengths, list(0),
                               list(1), list(2), list(3));
@@ -78,7 +81,7 @@ struct user_tower {
 /// A vector of a video.
 template <class T>
 struct item_tower {
-  funnel::embedding<T> duration{features::duration_buckets, 4, .1};
+  funnel::embedding<T> duration{features::duration_buckets, 4, {.initial_scale = .1}};
   funnel::mlp<T> network{video_tables<T>::width + 4 + features::item_width, {64, 32}};
 
   template <funnel::Context C>
@@ -145,6 +148,6 @@ inline constexpr funnel::item_id nothing = static_cast<funnel::item_id>(-1);
 feed_towers train_towers(const retrieval_data& data, std::uint64_t seed, const progress& report);
 
 /// The index of all videos as of the end of training.
-funnel::vector_index<> build_index(const feed_towers& towers, const retrieval_data& data);
+funnel::flat_index<> build_index(const feed_towers& towers, const retrieval_data& data);
 
 }  // namespace feed

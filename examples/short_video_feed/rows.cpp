@@ -12,7 +12,7 @@ void scaler::apply(funnel::matrix_view<float> values) const {
   }
 }
 
-rows make_rows(const features& known, std::vector<funnel::exposure> shown) {
+rows make_rows(const features& known, std::vector<funnel::impression> shown) {
   rows made;
   made.user.assign(shown.size(), known.user_width());
   made.item.assign(shown.size(), features::item_width);

@@ -30,9 +30,9 @@ class scaler {
   funnel::standardizer<float> standard_;
 };
 
-/// Exposures and their features, each as known before the exposure's day.
+/// Impressions and their features, each as known before the impression's day.
 struct rows {
-  std::vector<funnel::exposure> shown;
+  std::vector<funnel::impression> shown;
   funnel::matrix<float> user;
   funnel::matrix<float> item;
   funnel::matrix<float> cross;
@@ -40,8 +40,8 @@ struct rows {
   std::size_t size() const { return shown.size(); }
 };
 
-/// Features of exposures by what is counted now.
-rows make_rows(const features& known, std::vector<funnel::exposure> shown);
+/// Features of impressions by what is counted now.
+rows make_rows(const features& known, std::vector<funnel::impression> shown);
 
 /// Rows one after another.
 rows join_rows(std::span<const rows> parts);
@@ -61,6 +61,9 @@ struct history_lists {
   funnel::id_lists item_lists() const { return {items, offsets}; }
   funnel::id_lists tag_lists() const { return {tags, offsets}; }
 };
+
+/// Items that are kept of each kind of history.
+inline constexpr std::size_t history_length = 20;
 
 /// The newest `most` items of a kind of history, for every user.
 history_lists newest(const funnel::interaction_log& log,

@@ -120,7 +120,7 @@ void server::prerank_items() {
   };
   const auto logits = shared_.preranker.call(context_, with_item_vectors, x, vectors, x);
   kept_.resize(std::min(sizes_.preranked, retrieved_.size()));
-  funnel::top_k(std::span<const float>(logits.data(), logits.rows()), std::span(kept_));
+  funnel::top_k(std::span<const float>(logits.data(), logits.rows()), kept_);
 }
 
 void server::rank_items() {
@@ -144,7 +144,7 @@ void server::fuse_items() {
   fused_.resize(estimates_.rows());
   funnel::fuse<float>(formula, estimates_, fused_);
   best_.resize(std::min(sizes_.pool, fused_.size()));
-  funnel::top_k(std::span<const float>(fused_), std::span(best_));
+  funnel::top_k(fused_, best_);
 }
 
 void server::make_page() {
@@ -172,7 +172,7 @@ server::kept_by(const funnel::frozen<feed_preranker, funnel::default_arch>& prer
   const candidates x = input(retrieved_, item_, cross_);
   const auto logits = preranker(context_, x, x, x);
   std::vector<std::uint32_t> kept(std::min(sizes_.preranked, retrieved_.size()));
-  funnel::top_k(std::span<const float>(logits.data(), logits.rows()), std::span(kept));
+  funnel::top_k(std::span<const float>(logits.data(), logits.rows()), kept);
   return kept;
 }
 

@@ -7,6 +7,7 @@
 #include <funnel/core/arena.hpp>
 #include <funnel/diversity/dpp.hpp>
 #include <funnel/fusion/power_product.hpp>
+#include <funnel/nn/inference_context.hpp>
 
 #include <array>
 #include <chrono>
@@ -44,7 +45,7 @@ struct models {
   const catalog& source;
   const retrieval_data& retrieval;
   funnel::frozen<feed_towers, funnel::default_arch> towers;
-  const funnel::vector_index<>& index;
+  const funnel::flat_index<>& index;
   funnel::frozen<feed_preranker, funnel::default_arch> preranker;
   frozen_ranker ranker;
   calibration calibrate;
@@ -91,7 +92,7 @@ class server {
 
   const models& shared_;
   funnel_sizes sizes_;
-  funnel::inference<float> context_;
+  funnel::inference_context<float> context_;
   funnel::arena scratch_;
   user_batch users_;
   funnel::item_tower_cache<float> cache_;

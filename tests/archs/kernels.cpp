@@ -7,11 +7,11 @@
 #include <funnel/simd/dense_gradient.hpp>
 #include <funnel/simd/elementwise.hpp>
 #include <funnel/simd/embedding.hpp>
+#include <funnel/simd/find.hpp>
 #include <funnel/simd/inner_product.hpp>
-#include <funnel/simd/lane_products.hpp>
+#include <funnel/simd/interleaved_dot.hpp>
 #include <funnel/simd/optimizer.hpp>
 #include <funnel/simd/reduce.hpp>
-#include <funnel/simd/scan.hpp>
 #include <funnel/simd/softmax.hpp>
 
 #include <concepts>
@@ -129,13 +129,13 @@ void add_search(kernel_table<T>& t) {
     return funnel::detail::max_lane(funnel::detail::pack<arch, T>::load_unaligned(values));
   };
   t.turn_group = [](auto... a) {
-    funnel::turn_rows_kernel<funnel::detail::lanes<arch, T>>(arch{}, a...);
+    funnel::interleave_rows_kernel<funnel::detail::lanes<arch, T>>(arch{}, a...);
   };
-  t.turn_block = [](auto... a) { funnel::turn_rows_kernel<turned_block>(arch{}, a...); };
+  t.turn_block = [](auto... a) { funnel::interleave_rows_kernel<turned_block>(arch{}, a...); };
   t.turn_scaled_group = [](auto... a) {
-    funnel::turn_scaled_rows_kernel<funnel::detail::lanes<arch, T>>(arch{}, a...);
+    funnel::interleave_scaled_rows_kernel<funnel::detail::lanes<arch, T>>(arch{}, a...);
   };
-  t.lane_products = [](auto... a) { funnel::lane_products_kernel(arch{}, a...); };
+  t.lane_products = [](auto... a) { funnel::interleaved_dot_kernel(arch{}, a...); };
 }
 
 template <class Storage>

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // error: a backward step captures views and numbers by value
-#include <funnel/nn/training.hpp>
+#include <funnel/nn/training_context.hpp>
 
 #include <vector>
 
-void record(funnel::training<float>& context) {
+void record(funnel::training_context<float>& context) {
 #ifdef MUST_FAIL
   const std::vector<float> kept(3);
 #else

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // error: the model and its layers stay inside
 #include <funnel/nn/freeze.hpp>
+#include <funnel/nn/inference_context.hpp>
 #include <funnel/nn/mlp.hpp>
 
 struct model {
@@ -8,7 +9,7 @@ struct model {
   void visit_parameters(auto&& visit) { visit("tower", tower); }
 };
 
-auto run(funnel::inference<float>& context) {
+auto run(funnel::inference_context<float>& context) {
   return funnel::freeze(model()).call(context, [](const model& m, auto&) {
 #ifdef MUST_FAIL
     return m.tower;

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 // error: the model was frozen for another instruction set
 #include <funnel/nn/freeze.hpp>
+#include <funnel/nn/inference_context.hpp>
 
 #ifdef MUST_FAIL
-using context_type = funnel::inference<float>;
+using context_type = funnel::inference_context<float>;
 #else
-using context_type = funnel::inference<float, funnel::scalar_arch>;
+using context_type = funnel::inference_context<float, funnel::scalar_arch>;
 #endif
 
 struct model {

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 // error: a frozen model has no gradients
 #include <funnel/nn/freeze.hpp>
-#include <funnel/nn/training.hpp>
+#include <funnel/nn/inference_context.hpp>
+#include <funnel/nn/training_context.hpp>
 
 #ifdef MUST_FAIL
-using context_type = funnel::training<float>;
+using context_type = funnel::training_context<float>;
 #else
-using context_type = funnel::inference<float>;
+using context_type = funnel::inference_context<float>;
 #endif
 
 struct model {

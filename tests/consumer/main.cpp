@@ -8,11 +8,13 @@
 #include <funnel/nn/concat.hpp>
 #include <funnel/nn/embedding.hpp>
 #include <funnel/nn/freeze.hpp>
+#include <funnel/nn/inference_context.hpp>
 #include <funnel/nn/initialization.hpp>
 #include <funnel/nn/mlp.hpp>
-#include <funnel/nn/optimizer.hpp>
+#include <funnel/nn/training_context.hpp>
+#include <funnel/optim/adam.hpp>
 #ifdef FUNNEL_HAS_TBB
-#include <funnel/core/tbb.hpp>
+#include <funnel/adapters/tbb.hpp>
 #endif
 
 #include <array>
@@ -52,7 +54,7 @@ int main() {
   const std::vector<std::uint32_t> items = {5, 6, 5, 7};
   const std::vector<float> clicks = {1, 0, 1, 0};
   funnel::adam<float> optimizer({.learning_rate = 0.01});
-  funnel::training<float> context;
+  funnel::training_context<float> context;
   std::array<float, 2> losses{};
   for (float& loss : losses) {
     const auto value = funnel::bce_with_logits(context, model(context, users, items), clicks);
@@ -63,7 +65,7 @@ int main() {
   }
 
   const auto serving = funnel::freeze(model);
-  funnel::inference<float> request;
+  funnel::inference_context<float> request;
   const std::vector<std::uint32_t> user = {1};  // one row for all candidates
   const std::vector<std::uint32_t> candidates = {5, 6, 7, 8, 9};
   const auto logits = serving(request, user, candidates);
@@ -76,7 +78,7 @@ int main() {
 #endif
 
   std::array<std::uint32_t, 3> picked{};
-  funnel::top_k(std::span<const float>(scores), std::span<std::uint32_t>(picked));
+  funnel::top_k(scores, picked);
   std::printf("loss %f, then %f; best candidate %u\n", static_cast<double>(losses[0]),
               static_cast<double>(losses[1]), candidates[picked[0]]);
   return losses[1] < losses[0] && scores[picked[0]] >= scores[picked[1]] ? 0 : 1;

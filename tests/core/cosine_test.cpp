@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <funnel/core/cosine.hpp>
+#include <funnel/core/detail/cosine.hpp>
 
 #include "support/catch.hpp"
 #include "support/tolerance.hpp"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <funnel/core/executor.hpp>
 #ifdef FUNNEL_HAS_TBB
-#include <funnel/core/tbb.hpp>
+#include <funnel/adapters/tbb.hpp>
 #endif
 
 #include "support/catch.hpp"

@@ -2,7 +2,7 @@
 #include "support/catch.hpp"
 #include "support/tolerance.hpp"
 
-#include <funnel/core/mean.hpp>
+#include <funnel/core/detail/mean.hpp>
 
 #include <cmath>
 #include <limits>

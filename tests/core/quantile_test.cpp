@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "support/catch.hpp"
 
-#include <funnel/core/quantile.hpp>
+#include <funnel/core/detail/quantile.hpp>
 
 #include <array>
 #include <cstddef>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <funnel/core/sizes.hpp>
+#include <funnel/core/detail/sizes.hpp>
 
 #include "support/catch.hpp"
 #include "support/errors.hpp"

@@ -21,7 +21,7 @@ constexpr float infinity = std::numeric_limits<float>::infinity();
 
 positions best(const floats& scores, std::size_t k) {
   positions picked(k, 99);
-  funnel::top_k<float, std::uint32_t>(scores, picked);
+  funnel::top_k(scores, picked);
   return picked;
 }
 
@@ -107,7 +107,7 @@ TEST_CASE("top_k: integers of any width, and doubles") {
     using t = decltype(lowest);
     const std::vector<t> scores{1, lowest, highest, 0, highest, static_cast<t>(lowest + 1)};
     std::vector<std::uint32_t> picked(5);
-    funnel::top_k<t, std::uint32_t>(scores, picked);
+    funnel::top_k(scores, picked);
     CHECK(picked[0] == 2);
     CHECK(picked[1] == 4);
     CHECK(picked[2] == 0);
@@ -127,10 +127,10 @@ TEST_CASE("top_k: rising and falling scores, whole numbers and wider positions")
   std::vector<int> rising(500);
   std::iota(rising.begin(), rising.end(), -250);
   std::vector<std::size_t> picked(3);
-  funnel::top_k<int, std::size_t>(rising, picked);
+  funnel::top_k(rising, picked);
   CHECK(picked == std::vector<std::size_t>{499, 498, 497});
   std::reverse(rising.begin(), rising.end());
-  funnel::top_k<int, std::size_t>(rising, picked);
+  funnel::top_k(rising, picked);
   CHECK(picked == std::vector<std::size_t>{0, 1, 2});
 }
 
@@ -138,7 +138,7 @@ TEST_CASE("top_k: refuses more slots than scores, and writes nothing then") {
   positions picked(3, 7);
   CHECK(refuses(
       [&] {
-        funnel::top_k<float, std::uint32_t>(floats{1, 2}, picked);
+        funnel::top_k(floats{1, 2}, picked);
       },
       "funnel::top_k", "picked has 3 slots for 2 scores"));
   CHECK(picked == positions{7, 7, 7});
@@ -147,8 +147,7 @@ TEST_CASE("top_k: refuses more slots than scores, and writes nothing then") {
 TEST_CASE("top_k: refuses a position type that cannot hold every position") {
   const std::vector<float> scores(300, 1.f);
   std::vector<unsigned char> picked(2);
-  CHECK(refuses([&] { funnel::top_k<float, unsigned char>(scores, picked); }, "funnel::top_k",
-                "300 scores"));
+  CHECK(refuses([&] { funnel::top_k(scores, picked); }, "funnel::top_k", "300 scores"));
 }
 
 TEST_CASE("top_k: as a stable sort on either side of each way it is done") {
@@ -174,7 +173,7 @@ TEST_CASE("top_k: as a stable sort on either side of each way it is done") {
       });
       for (const std::size_t k : {std::size_t{1}, std::size_t{2}, n / 3, n - 1, n}) {
         positions picked(k);
-        funnel::top_k<T, std::uint32_t>(scores, picked);
+        funnel::top_k(scores, picked);
         if (!std::equal(picked.begin(), picked.end(), order.begin()))
           FAIL(n << " scores of " << sizeof(T) << " bytes, " << different << " different, k " << k);
       }

@@ -2,9 +2,9 @@
 #pragma once
 
 #include <funnel/core/matrix.hpp>
+#include <funnel/simd/detail/pack.hpp>
 #include <funnel/simd/elementwise.hpp>
-#include <funnel/simd/lane_products.hpp>
-#include <funnel/simd/pack.hpp>
+#include <funnel/simd/interleaved_dot.hpp>
 #include <funnel/simd/reduce.hpp>
 
 #include <algorithm>
@@ -32,16 +32,16 @@ class plain_scan {
       } else {
         read(picked[t - 1]);
         scan(t, [&](std::size_t g, const float* products) {
-          pack likeness;
+          pack similarity;
           if (window == 0) {
-            likeness = max(at(state_, g), pack::load_unaligned(products));
-            likeness.store_unaligned(&state_[g * width]);
+            similarity = max(at(state_, g), pack::load_unaligned(products));
+            similarity.store_unaligned(&state_[g * width]);
           } else {
-            likeness = pack::load_unaligned(ring(g));
+            similarity = pack::load_unaligned(ring(g));
             for (std::size_t u = 1; u < std::min(t, window); ++u)
-              likeness = max(likeness, pack::load_unaligned(ring(g) + u * width));
+              similarity = max(similarity, pack::load_unaligned(ring(g) + u * width));
           }
-          return at(base_, g) - pack(1 - weight) * likeness;
+          return at(base_, g) - pack(1 - weight) * similarity;
         });
       }
       take(picked[t] = argmax());
@@ -121,7 +121,7 @@ class plain_scan {
         std::transform(row, row + d_, &rows_[lane * d_],
                        [inverse](float value) { return value * inverse; });
       }
-      funnel::turn_rows_kernel<width>(arch{}, rows_.data(), d_, &units_[g * width * d_]);
+      funnel::interleave_rows_kernel<width>(arch{}, rows_.data(), d_, &units_[g * width * d_]);
     }
   }
 
@@ -159,8 +159,9 @@ class plain_scan {
   }
   void multiply(std::size_t from, std::size_t count, std::size_t t) {
     float* to = window_ == 0 ? products_.data() : ring(from) + (t - 1) % window_ * width;
-    funnel::group_products_kernel(arch{}, &units_[from * width * d_], count, direction_.data(), d_,
-                                  to, window_ == 0 ? width : window_ * width);
+    funnel::interleaved_group_dot_kernel(arch{}, &units_[from * width * d_], count,
+                                         direction_.data(), d_, to,
+                                         window_ == 0 ? width : window_ * width);
   }
 
   /// The same for `dpp` with a window, four groups at a time: the new cosines, then the volume from all

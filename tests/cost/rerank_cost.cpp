@@ -34,8 +34,8 @@ problem make(const std::string& kind, std::size_t n) {
     return low + (high - low) * funnel::uniform01(bits);
   };
   const std::size_t topics = is("identical") ? 1 : is("few") ? 5 : 50;
-  std::vector<double> centre(50 * dim), of_topic(topics), along(8);
-  for (double& c : centre) c = uniform(-1, 1);
+  std::vector<double> center(50 * dim), of_topic(topics), along(8);
+  for (double& c : center) c = uniform(-1, 1);
   for (double& r : of_topic) r = uniform(0, 1);
   problem made{std::vector<float>(n), funnel::matrix<float>(n, dim)};
   std::vector<double> logits(n);
@@ -50,10 +50,10 @@ problem make(const std::string& kind, std::size_t n) {
     const double length = is("scaled") ? uniform(.5, 2) : 1;
     for (double& a : along) a = uniform(-1, 1);
     for (std::size_t f = 0; f < dim; ++f) {
-      double value = length * centre[topic * dim + f] + noise * uniform(-1, 1);
+      double value = length * center[topic * dim + f] + noise * uniform(-1, 1);
       if (is("flat")) {  // in a space of 8 dimensions
         value = 0;
-        for (std::size_t a = 0; a < along.size(); ++a) value += along[a] * centre[a * dim + f];
+        for (std::size_t a = 0; a < along.size(); ++a) value += along[a] * center[a * dim + f];
       }
       made.vectors(i, f) = static_cast<float>(value);
     }

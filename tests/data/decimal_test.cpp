@@ -81,7 +81,7 @@ std::string midway(T low, T high) {
 }
 
 template <class T>
-void check_between(T value) {  // value > 0, and its neighbour above
+void check_between(T value) {  // value > 0, and its neighbor above
   const T above = std::nextafter(value, std::numeric_limits<T>::infinity());
   CHECK(read<T>(exactly(value)) == value);
   CHECK(read<T>("-" + exactly(value)) == -value);

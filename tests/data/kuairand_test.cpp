@@ -103,8 +103,8 @@ TEST_CASE("read_kuairand reads the official layout") {
   CHECK(log.histories.size() == 3);
   CHECK(log.histories[0].watched.empty());
 
-  REQUIRE(log.exposures.size() == 3);
-  const funnel::exposure& first = log.exposures[0];
+  REQUIRE(log.impressions.size() == 3);
+  const funnel::impression& first = log.impressions[0];
   CHECK(first.user == 1);
   CHECK(first.item == 2);
   CHECK(first.date == 20220422);
@@ -115,25 +115,25 @@ TEST_CASE("read_kuairand reads the official layout") {
   CHECK(first.duration_s == 49.866f);
   CHECK(first.tab == 1);
   CHECK(first.position == 0);
-  const funnel::exposure& second = log.exposures[1];
+  const funnel::impression& second = log.impressions[1];
   CHECK((!second.click && second.like && second.follow && second.comment && second.forward));
   CHECK((second.hate && !second.comment_section && !second.profile_entered));
   CHECK((!first.hate && !first.comment_section && !first.profile_entered));
-  CHECK((!log.exposures[2].hate && log.exposures[2].comment_section &&
-         log.exposures[2].profile_entered));
+  CHECK((!log.impressions[2].hate && log.impressions[2].comment_section &&
+         log.impressions[2].profile_entered));
   CHECK(second.hour == 23);
   CHECK(second.duration_s == 0);
-  CHECK(log.exposures[2].random);
+  CHECK(log.impressions[2].random);
 }
 
 TEST_CASE("read_kuairand takes the data folder itself and keeps the days asked for") {
   const small_copy copy;
-  CHECK(funnel::read_kuairand(copy.path() + "/data").exposures.size() == 3);
-  CHECK(funnel::read_kuairand(copy.path(), {.from = 20220425}).exposures.size() == 2);
-  CHECK(funnel::read_kuairand(copy.path(), {.until = 20220425}).exposures.size() == 2);
+  CHECK(funnel::read_kuairand(copy.path() + "/data").impressions.size() == 3);
+  CHECK(funnel::read_kuairand(copy.path(), {.from = 20220425}).impressions.size() == 2);
+  CHECK(funnel::read_kuairand(copy.path(), {.until = 20220425}).impressions.size() == 2);
   const auto middle = funnel::read_kuairand(copy.path(), {.from = 20220423, .until = 20220430});
-  REQUIRE(middle.exposures.size() == 1);
-  CHECK(middle.exposures[0].hour == 23);
+  REQUIRE(middle.impressions.size() == 1);
+  CHECK(middle.impressions[0].hour == 23);
   CHECK(refuses([&] { funnel::read_kuairand(copy.path(), {.from = 20220502, .until = 20220501}); },
                 "funnel::read_kuairand", "until is 20220501, before from, 20220502"));
   for (const std::int32_t date : {-5, 20220431, 2022, 20221301, 100000101}) {
@@ -156,13 +156,13 @@ TEST_CASE("read_kuairand reads the earlier log, the random log and histories whe
              "41,92,1650541757927,12 12 900,\"\",900\n"
              "40,1,1650541757000,5,5,\n");
   const auto log = funnel::read_kuairand(copy.path(), {.random_log = true});
-  REQUIRE(log.exposures.size() == 5);
-  CHECK(log.exposures.front().date == 20220408);
-  CHECK((log.exposures.back().random && log.exposures.back().user == 2));
+  REQUIRE(log.impressions.size() == 5);
+  CHECK(log.impressions.front().date == 20220408);
+  CHECK((log.impressions.back().random && log.impressions.back().user == 2));
   CHECK(log.histories[2] == funnel::user_history{{2, 2, 0}, {}, {0}, 92, 1650541757927});
   CHECK(log.histories[0] == funnel::user_history{{1}, {1}, {}, 1, 1650541757000});
   CHECK(log.histories[1] == funnel::user_history{});
-  CHECK(funnel::read_kuairand(copy.path(), {.from = 20220422}).exposures.size() == 3);
+  CHECK(funnel::read_kuairand(copy.path(), {.from = 20220422}).impressions.size() == 3);
 }
 
 TEST_CASE("read_kuairand says which file is missing") {
@@ -233,7 +233,7 @@ TEST_CASE("read_kuairand names the place of what is wrong in a log") {
   header.replace(header.find("long_view"), 9, "longview");
   CHECK(complaint(header + good)
             .starts_with("1:1: column \"long_view\" is missing; the file has \"user_id\", \"vid"));
-  CHECK(funnel::read_kuairand((copy.write(log_name, log_header), copy.path())).exposures.empty());
+  CHECK(funnel::read_kuairand((copy.write(log_name, log_header), copy.path())).impressions.empty());
 }
 
 TEST_CASE("read_kuairand names the place of what is wrong in the tables") {
@@ -304,34 +304,34 @@ TEST_CASE("read_kuairand reads the whole cut of the real data") {
   const std::string file = data_file("kuairand_pure/data/log_standard_4_22_to_5_08_pure.csv");
   if (file.empty()) return;
   funnel::interaction_log log = funnel::read_kuairand(file.substr(0, file.rfind('/')));
-  const std::vector<funnel::exposure> all = log.exposures;
+  const std::vector<funnel::impression> all = log.impressions;
   CHECK(log.users.size() == 27285);
   CHECK(log.videos.size() == 7583);
   CHECK(log.authors.size() == 6510);
-  CHECK(log.exposures.size() == 185061);
-  CHECK(funnel::remove_repeats(log.exposures) == 5039);
-  CHECK(funnel::exposures_between(log.exposures, 20220425, 20220430).size() == 91805);
-  const auto test = funnel::exposures_between(log.exposures, 20220501, 20220505);
+  CHECK(log.impressions.size() == 185061);
+  CHECK(funnel::remove_repeats(log.impressions) == 5039);
+  CHECK(funnel::impressions_between(log.impressions, 20220425, 20220430).size() == 91805);
+  const auto test = funnel::impressions_between(log.impressions, 20220501, 20220505);
   CHECK(test.size() == 88217);
 
   const auto mean = [&](auto&& of) {
     double sum = 0;
-    for (const funnel::exposure& e : test) sum += static_cast<double>(of(e));
+    for (const funnel::impression& e : test) sum += static_cast<double>(of(e));
     return sum / static_cast<double>(test.size());
   };
-  using funnel::exposure;
+  using funnel::impression;
   const auto count = [&](auto&& of) { return std::ranges::count_if(all, of); };
-  CHECK(count([](const exposure& e) { return e.comment_section; }) == 8062);
-  CHECK(count([](const exposure& e) { return e.profile_entered; }) == 3440);
-  CHECK(count([](const exposure& e) { return e.hate; }) == 157);
-  CHECK(tolerance::within(mean([](const exposure& e) { return e.click; }), .4540,
+  CHECK(count([](const impression& e) { return e.comment_section; }) == 8062);
+  CHECK(count([](const impression& e) { return e.profile_entered; }) == 3440);
+  CHECK(count([](const impression& e) { return e.hate; }) == 157);
+  CHECK(tolerance::within(mean([](const impression& e) { return e.click; }), .4540,
                           tolerance::printed(4)));
-  CHECK(tolerance::within(mean([](const exposure& e) { return e.long_view; }), .3203,
+  CHECK(tolerance::within(mean([](const impression& e) { return e.long_view; }), .3203,
                           tolerance::printed(4)));
-  CHECK(tolerance::within(mean([](const exposure& e) { return e.like; }), .0175,
+  CHECK(tolerance::within(mean([](const impression& e) { return e.like; }), .0175,
                           tolerance::printed(4)));
-  CHECK(tolerance::within(mean([](const exposure& e) { return std::min(e.play_s, 600.f); }), 21.82,
-                          tolerance::printed(2)));
+  CHECK(tolerance::within(mean([](const impression& e) { return std::min(e.play_s, 600.f); }),
+                          21.82, tolerance::printed(2)));
 
   std::size_t with_history = 0, too_long = 0;
   for (const funnel::user_history& history : log.histories) {

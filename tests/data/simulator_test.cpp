@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-using funnel::exposure;
+using funnel::impression;
 using funnel::simulator;
 
 namespace {
@@ -22,7 +22,7 @@ const funnel::simulator_options small = {.users = 200,
                                          .authors = 40,
                                          .categories = 8,
                                          .days = 6,
-                                         .exposures_per_user_day = 10,
+                                         .impressions_per_user_day = 10,
                                          .seed = 7};
 
 /// Adds up what was seen and what is true, and the variance of the difference.
@@ -47,7 +47,7 @@ TEST_CASE("simulator does to a user and a video what its truth says") {
   const simulator feed(small);
   funnel::random_generator bits(11);
   for (int pair = 0; pair < 6; ++pair) {
-    exposure shown;
+    impression shown;
     shown.user = static_cast<funnel::user_id>(funnel::uniform_below(bits, small.users));
     shown.item = static_cast<funnel::item_id>(funnel::uniform_below(bits, small.videos));
     shown.position = static_cast<std::uint16_t>(1 + pair);
@@ -90,7 +90,7 @@ TEST_CASE("simulator's log follows its truth") {
   const funnel::interaction_log log = feed.log();
   comparison click, like, long_view, watch;
   std::vector<comparison> at_position(small.slots + 1);
-  for (const exposure& e : log.exposures) {
+  for (const impression& e : log.impressions) {
     const funnel::feed_truth t = feed.truth(e);
     click.add(e.click, t.click);
     at_position[e.position].add(e.click, t.click);
@@ -105,7 +105,7 @@ TEST_CASE("simulator's log follows its truth") {
   CHECK(watch.agrees());
   for (const comparison& c : at_position) CHECK(c.agrees());
   // Not a feed where nothing or everything happens.
-  const auto n = static_cast<double>(log.exposures.size());
+  const auto n = static_cast<double>(log.impressions.size());
   CHECK((click.seen > .25 * n && click.seen < .65 * n));
   CHECK((like.seen > .005 * n && like.seen < .1 * n));
   CHECK((long_view.seen > .1 * n && long_view.seen < click.seen));
@@ -141,33 +141,33 @@ TEST_CASE("simulator's log is well formed") {
     CHECK(tolerance::within(squares, 1, tolerance::reduction<float>(small.content_size, 1)));
   }
 
-  // As many exposures as asked for; users' activity, Gamma(1.5)/1.5, varies by 1/1.5, and pages
+  // As many impressions as asked for; users' activity, Gamma(1.5)/1.5, varies by 1/1.5, and pages
   // are Poisson.
   const double asked = 200. * 6 * 10;
   const double deviation = asked * std::sqrt(1 / 1.5 / 200 + 8 / asked);
-  CHECK(tolerance::within(static_cast<double>(log.exposures.size()), asked,
+  CHECK(tolerance::within(static_cast<double>(log.impressions.size()), asked,
                           tolerance::statistical(deviation, 1)));
   std::size_t random = 0;
-  for (std::size_t i = 0; i < log.exposures.size(); ++i) {
-    const exposure& e = log.exposures[i];
+  for (std::size_t i = 0; i < log.impressions.size(); ++i) {
+    const impression& e = log.impressions[i];
     CHECK((e.date >= 20220425 && e.date <= 20220430));
     CHECK(funnel::day_number(e.date) == e.time_ms / 86'400'000);
     CHECK(e.hour == e.time_ms / 3'600'000 % 24);
     CHECK((e.tab < simulator::tabs && e.position >= 1 && e.position <= small.slots));
     CHECK(e.duration_s == log.videos[e.item].duration_s);
     CHECK(log.videos[e.item].upload_date <= e.date);
-    CHECK((i == 0 || log.exposures[i - 1].time_ms <= e.time_ms));
+    CHECK((i == 0 || log.impressions[i - 1].time_ms <= e.time_ms));
     random += e.random;
   }
-  const auto n = static_cast<double>(log.exposures.size());
+  const auto n = static_cast<double>(log.impressions.size());
   CHECK(tolerance::within(static_cast<double>(random), .1 * n,
                           tolerance::statistical(std::sqrt(.09 * n), 1)));
-  CHECK(funnel::remove_repeats(log.exposures) == 0);
+  CHECK(funnel::remove_repeats(log.impressions) == 0);
 
   std::size_t watched = 0, total = 0;
   for (const funnel::user_history& history : log.histories) {
     CHECK(history.watched.size() == std::min<std::size_t>(50, history.total));
-    CHECK(history.last_time_ms < log.exposures.front().time_ms);
+    CHECK(history.last_time_ms < log.impressions.front().time_ms);
     CHECK(history.long_watched.size() <= history.total);
     watched += history.watched.size();
     total += history.total;
@@ -178,10 +178,10 @@ TEST_CASE("simulator's log is well formed") {
 
 TEST_CASE("simulator's pages show a video once") {
   const funnel::interaction_log log = simulator(small).log();
-  std::vector<exposure> pages = log.exposures;
-  std::ranges::stable_sort(pages, {}, &exposure::user);
+  std::vector<impression> pages = log.impressions;
+  std::ranges::stable_sort(pages, {}, &impression::user);
   std::vector<funnel::item_id> page;
-  for (const exposure& e : pages) {
+  for (const impression& e : pages) {
     if (e.position == 1) page.clear();
     CHECK(std::ranges::count(page, e.item) == 0);
     page.push_back(e.item);
@@ -190,16 +190,16 @@ TEST_CASE("simulator's pages show a video once") {
 
 TEST_CASE("simulator gives the same feed for the same seed, another for another") {
   const funnel::interaction_log a = simulator(small).log(), b = simulator(small).log();
-  CHECK(a.exposures == b.exposures);
+  CHECK(a.impressions == b.impressions);
   CHECK(a.users == b.users);
   CHECK(a.videos == b.videos);
   CHECK(a.histories == b.histories);
   CHECK(std::ranges::equal(a.content.flat(), b.content.flat()));
   funnel::simulator_options other = small;
   other.seed = 8;
-  CHECK(simulator(other).log().exposures != a.exposures);
+  CHECK(simulator(other).log().impressions != a.impressions);
   const simulator feed(small);
-  CHECK(feed.log().exposures == feed.log().exposures);
+  CHECK(feed.log().impressions == feed.log().impressions);
 }
 
 TEST_CASE("simulator's clicks fall with the position, by b ln(position) in the logit") {
@@ -249,13 +249,13 @@ TEST_CASE("simulator runs at the edges of its options") {
                                      .content_size = 1};
   const funnel::interaction_log log = simulator(least).log();
   CHECK(log.histories[0].watched.empty());
-  for (const exposure& e : log.exposures) CHECK((e.item == 0 && e.position == 1));
+  for (const impression& e : log.impressions) CHECK((e.item == 0 && e.position == 1));
   for (const double exploration : {0., 1.}) {
     funnel::simulator_options options = small;
     options.exploration = exploration;
     options.new_videos = 1;
     options.slots = 100;
-    for (const exposure& e : simulator(options).log().exposures)
+    for (const impression& e : simulator(options).log().impressions)
       CHECK(e.random == (exploration == 1));
   }
 }
@@ -268,10 +268,10 @@ TEST_CASE("simulator runs in the first and the last year it may") {
     options.days = 3650;
     options.users = options.slots = options.videos = 1;
     options.new_videos = 1;
-    options.exposures_per_user_day = .1;
+    options.impressions_per_user_day = .1;
     const funnel::interaction_log log = simulator(options).log();
-    REQUIRE_FALSE(log.exposures.empty());
-    for (const exposure& e : log.exposures) CHECK(funnel::is_date(e.date));
+    REQUIRE_FALSE(log.impressions.empty());
+    for (const impression& e : log.impressions) CHECK(funnel::is_date(e.date));
     for (const funnel::video& v : log.videos) CHECK(funnel::is_date(v.upload_date));
   }
 }
@@ -279,7 +279,7 @@ TEST_CASE("simulator runs in the first and the last year it may") {
 TEST_CASE("simulator's reaction leaves nothing of an earlier one") {
   const simulator feed(small);
   funnel::random_generator bits(1), again(1);
-  exposure fresh{.user = 1, .item = 2, .position = 1}, used = fresh;
+  impression fresh{.user = 1, .item = 2, .position = 1}, used = fresh;
   used.click = used.like = used.follow = used.comment = used.forward = used.long_view = true;
   used.comment_section = used.profile_entered = used.hate = true;
   used.play_s = 7;
@@ -304,15 +304,15 @@ TEST_CASE("simulator refuses options and questions out of range") {
   CHECK(refused([](options& o) { o.videos = 7; }, "videos >= slots"));
   CHECK(refused([](options& o) { o.days = 0; }, "days in [1, 3650]"));
   CHECK(refused([](options& o) { o.first_date = 20220431; }, "first_date"));
-  CHECK(refused([](options& o) { o.exposures_per_user_day = 0; }, "exposures_per_user_day"));
-  CHECK(refused([&](options& o) { o.exposures_per_user_day = nan; }, "exposures_per_user_day"));
+  CHECK(refused([](options& o) { o.impressions_per_user_day = 0; }, "impressions_per_user_day"));
+  CHECK(refused([&](options& o) { o.impressions_per_user_day = nan; }, "impressions_per_user_day"));
   CHECK(refused([](options& o) { o.exploration = 1.5; }, "exploration in [0, 1]"));
   CHECK(refused([](options& o) { o.position_bias = -1; }, "position_bias"));
   CHECK(refused([](options& o) { o.new_videos = -.1; }, "new_videos in [0, 1]"));
   CHECK(refused([](options& o) { o.content_size = 0; }, "content_size >= 1"));
   // Every number that is none, or far too large, is told before anything is drawn.
   const double infinity = std::numeric_limits<double>::infinity();
-  for (double options::*member : {&options::exposures_per_user_day, &options::exploration,
+  for (double options::*member : {&options::impressions_per_user_day, &options::exploration,
                                   &options::position_bias, &options::new_videos})
     for (const double value : {nan, infinity, -infinity, -1., 1e300, 2e6})
       CHECK(refused([&](options& o) { o.*member = value; }, ", got "));

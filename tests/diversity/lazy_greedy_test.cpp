@@ -37,7 +37,7 @@ std::size_t pick(scan how, const std::vector<T>& values, const funnel::matrix<T>
                                               std::span(picked), options, taken, scratch, how);
 }
 
-/// The likeness of two rows, as a function that nobody can look into.
+/// The similarity of two rows, as a function that nobody can look into.
 template <class T>
 auto as_function(const funnel::cosine_similarity<T>& similarity) {
   return [&similarity](std::size_t i, std::size_t j) { return similarity(i, j); };
@@ -251,12 +251,12 @@ problem<float> usual_problem(int kind, std::size_t n) {
   constexpr std::size_t d = 24, topics = 12;
   funnel::random_generator bits(static_cast<std::uint64_t>(100 + kind));
   problem<float> x{random_relevance<float>(bits, n), funnel::matrix<float>(n, d)};
-  const auto centres = random_vectors<float>(bits, topics, d, topics, 0);
+  const auto centers = random_vectors<float>(bits, topics, d, topics, 0);
   for (std::size_t i = 0; i < n; ++i) {
     const std::size_t topic = kind == 4 ? 0 : funnel::uniform_below(bits, topics);
     for (std::size_t f = 0; f < d; ++f)
       x.vectors(i, f) =
-          centres(topic, f) + (kind < 3 ? static_cast<float>(funnel::standard_normal(bits)) : 0.f);
+          centers(topic, f) + (kind < 3 ? static_cast<float>(funnel::standard_normal(bits)) : 0.f);
     if (kind == 1 || kind == 5) x.relevance[i] = .5f;
     if (kind == 2) x.relevance[i] = 1 / (1 + std::exp(-12 - 4 * x.relevance[i]));
   }

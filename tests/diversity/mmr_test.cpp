@@ -23,11 +23,11 @@ pick_list naive_mmr(const std::vector<T>& relevance, const funnel::matrix<double
     double best = 0;
     for (std::size_t i = 0; i < n; ++i) {
       if (std::ranges::find(chosen, i) != chosen.end()) continue;
-      double likeness = chosen.empty() ? 0 : table(i, chosen.back());
+      double similarity = chosen.empty() ? 0 : table(i, chosen.back());
       for (std::size_t t = window_begin(chosen.size(), options.window); t < chosen.size(); ++t)
-        likeness = std::max(likeness, table(i, chosen[t]));
+        similarity = std::max(similarity, table(i, chosen[t]));
       const double score = options.relevance_weight * static_cast<double>(relevance[i]) -
-                           (1 - options.relevance_weight) * likeness;
+                           (1 - options.relevance_weight) * similarity;
       if (pick == n || score > best) {
         pick = i;
         best = score;

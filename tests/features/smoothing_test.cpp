@@ -17,7 +17,7 @@ using funnel::wilson_lower_bound;
 namespace {
 
 struct observed {
-  std::vector<double> counts, exposures;
+  std::vector<double> counts, impressions;
 };
 
 /// Keys whose rates come from a Beta.
@@ -31,7 +31,7 @@ observed draw(std::size_t keys, const beta_prior& prior, std::size_t most, std::
     double count = 0;
     for (std::size_t k = 0; k < n; ++k) count += funnel::bernoulli(bits, x / (x + y));
     result.counts.push_back(count);
-    result.exposures.push_back(static_cast<double>(n));
+    result.impressions.push_back(static_cast<double>(n));
   }
   return result;
 }
@@ -41,8 +41,8 @@ double likelihood(const observed& o, double a, double b) {
   double sum = 0;
   for (std::size_t i = 0; i < o.counts.size(); ++i)
     sum += std::lgamma(o.counts[i] + a) - std::lgamma(a) +
-           std::lgamma(o.exposures[i] - o.counts[i] + b) - std::lgamma(b) -
-           std::lgamma(o.exposures[i] + a + b) + std::lgamma(a + b);
+           std::lgamma(o.impressions[i] - o.counts[i] + b) - std::lgamma(b) -
+           std::lgamma(o.impressions[i] + a + b) + std::lgamma(a + b);
   return sum;
 }
 
@@ -58,7 +58,7 @@ TEST_CASE("smoothed_rate: golden values") {
 }
 
 TEST_CASE(
-    "smoothed_rate lies between the prior and the raw rate, nearer to it with more exposures") {
+    "smoothed_rate lies between the prior and the raw rate, nearer to it with more impressions") {
   const beta_prior prior = funnel::beta_prior_of(.1, 20);
   CHECK(prior.mean() == .1);
   CHECK(prior.strength() == 20);
@@ -79,7 +79,7 @@ TEST_CASE("wilson_lower_bound: golden values") {
   CHECK(wilson_lower_bound(7, 10, 0) == .7);
 }
 
-TEST_CASE("wilson_lower_bound grows with the rate and with the exposures, below the raw rate") {
+TEST_CASE("wilson_lower_bound grows with the rate and with the impressions, below the raw rate") {
   for (double n = 10; n <= 10000; n *= 10)
     for (double tenths = 0; tenths < 10; ++tenths) {
       const double c = tenths * n / 10;
@@ -92,8 +92,8 @@ TEST_CASE("wilson_lower_bound grows with the rate and with the exposures, below 
 
 TEST_CASE("fit_beta_moments: worked by hand") {
   // Rates .2 and .6 of 10 each: m = .4, v = .08, h = .1, sigma^2 = (.08 - .024)/.9.
-  const std::vector<double> counts = {2, 6, 0}, exposures = {10, 10, 0};
-  const beta_prior prior = funnel::fit_beta_moments(counts, exposures);
+  const std::vector<double> counts = {2, 6, 0}, impressions = {10, 10, 0};
+  const beta_prior prior = funnel::fit_beta_moments(counts, impressions);
   const double s = .24 / (.056 / .9) - 1;
   CHECK(tolerance::within(prior.a, .4 * s, tolerance::iterative<double>(8, s)));
   CHECK(tolerance::within(prior.b, .6 * s, tolerance::iterative<double>(8, s)));
@@ -102,7 +102,7 @@ TEST_CASE("fit_beta_moments: worked by hand") {
 TEST_CASE("fit_beta_moments finds the prior that rates came from") {
   const beta_prior truth{3, 17};
   const observed o = draw(20000, truth, 60, 1);
-  const beta_prior found = funnel::fit_beta_moments(o.counts, o.exposures);
+  const beta_prior found = funnel::fit_beta_moments(o.counts, o.impressions);
   // Of s the estimate's deviation is about s sqrt(2/keys) times what the counts' noise adds, 3.
   CHECK(tolerance::within(found.mean(), .15, tolerance::statistical(.13, 20000)));
   CHECK(tolerance::within(found.strength(), 20,
@@ -110,24 +110,24 @@ TEST_CASE("fit_beta_moments finds the prior that rates came from") {
 }
 
 TEST_CASE("fit_beta_moments falls back where rates do not differ") {
-  const auto strength = [](std::vector<double> counts, std::vector<double> exposures) {
-    return funnel::fit_beta_moments(counts, exposures).strength();
+  const auto strength = [](std::vector<double> counts, std::vector<double> impressions) {
+    return funnel::fit_beta_moments(counts, impressions).strength();
   };
   CHECK(strength({3}, {10}) == 100);
   CHECK(strength({3, 3, 3}, {10, 10, 10}) == 100);
   CHECK(strength({0, 1, 1}, {1, 1, 1}) == 100);
   CHECK(strength({0, 0}, {5, 9}) == 100);
   CHECK(strength({0, 50}, {50, 50}) == 100);  // nothing but 0 and 1
-  const std::vector<double> counts = {9, 12}, exposures = {3, 3};
-  CHECK(funnel::fit_beta_moments(counts, exposures).mean() == 1);
+  const std::vector<double> counts = {9, 12}, impressions = {3, 3};
+  CHECK(funnel::fit_beta_moments(counts, impressions).mean() == 1);
 }
 
 TEST_CASE("fit_beta_likelihood finds the maximum of the likelihood") {
-  // Few exposures a key are the hard case: the moments start far off.
+  // Few impressions a key are the hard case: the moments start far off.
   for (const std::size_t most : {5u, 50u, 500u})
     for (const beta_prior truth : {beta_prior{2, 30}, beta_prior{.5, 50}, beta_prior{30, 100}}) {
       const observed o = draw(400, truth, most, 3);
-      const funnel::beta_fit fit = funnel::fit_beta_likelihood(o.counts, o.exposures);
+      const funnel::beta_fit fit = funnel::fit_beta_likelihood(o.counts, o.impressions);
       CHECK(fit.converged);
       CHECK(fit.iterations < 20);
       const double a = fit.prior.a, b = fit.prior.b, best = likelihood(o, a, b);
@@ -141,40 +141,41 @@ TEST_CASE("fit_beta_likelihood finds the maximum of the likelihood") {
 
 TEST_CASE("fit_beta_likelihood ends where the fixed point does not move") {
   const observed o = draw(200, {3, 17}, 30, 4);
-  const auto [prior, iterations, converged] = funnel::fit_beta_likelihood(o.counts, o.exposures);
+  const auto [prior, iterations, converged] = funnel::fit_beta_likelihood(o.counts, o.impressions);
   const auto psi = [](double x) { return funnel::detail::polygamma_difference(1, x - 1).first; };
   double successes = 0, failures = 0, trials = 0;
   for (std::size_t i = 0; i < o.counts.size(); ++i) {
     successes += psi(o.counts[i] + prior.a) - psi(prior.a);
-    failures += psi(o.exposures[i] - o.counts[i] + prior.b) - psi(prior.b);
-    trials += psi(o.exposures[i] + prior.a + prior.b) - psi(prior.a + prior.b);
+    failures += psi(o.impressions[i] - o.counts[i] + prior.b) - psi(prior.b);
+    trials += psi(o.impressions[i] + prior.a + prior.b) - psi(prior.a + prior.b);
   }
   const double bound = tolerance::iterative<double>(200 * 100, 1);
   CHECK(tolerance::within(successes / trials, 1, bound));
   CHECK(tolerance::within(failures / trials, 1, bound));
 }
 
-TEST_CASE("fits cut counts above their exposures") {
-  const std::vector<double> late = {9, 1, 0, 2}, cut = {5, 1, 0, 2}, exposures = {5, 8, 7, 4};
-  CHECK(funnel::fit_beta_moments(late, exposures).a == funnel::fit_beta_moments(cut, exposures).a);
-  CHECK(funnel::fit_beta_likelihood(late, exposures).prior.a ==
-        funnel::fit_beta_likelihood(cut, exposures).prior.a);
+TEST_CASE("fits cut counts above their impressions") {
+  const std::vector<double> late = {9, 1, 0, 2}, cut = {5, 1, 0, 2}, impressions = {5, 8, 7, 4};
+  CHECK(funnel::fit_beta_moments(late, impressions).a ==
+        funnel::fit_beta_moments(cut, impressions).a);
+  CHECK(funnel::fit_beta_likelihood(late, impressions).prior.a ==
+        funnel::fit_beta_likelihood(cut, impressions).prior.a);
 }
 
 TEST_CASE("fit_beta_likelihood says where it found no maximum") {
   const observed o = draw(400, {2, 30}, 50, 3);
-  CHECK_FALSE(funnel::fit_beta_likelihood(o.counts, o.exposures, 2).converged);
-  CHECK(funnel::fit_beta_likelihood(o.counts, o.exposures, 2).iterations == 2);
-  CHECK(funnel::fit_beta_likelihood(o.counts, o.exposures, 0).iterations == 0);
-  const std::vector<double> none = {0, 0}, exposures = {5, 9};
-  CHECK_FALSE(funnel::fit_beta_likelihood(none, exposures).converged);
+  CHECK_FALSE(funnel::fit_beta_likelihood(o.counts, o.impressions, 2).converged);
+  CHECK(funnel::fit_beta_likelihood(o.counts, o.impressions, 2).iterations == 2);
+  CHECK(funnel::fit_beta_likelihood(o.counts, o.impressions, 0).iterations == 0);
+  const std::vector<double> none = {0, 0}, impressions = {5, 9};
+  CHECK_FALSE(funnel::fit_beta_likelihood(none, impressions).converged);
   // Equal rates: the stronger the prior, the better.
   const std::vector<double> equal(20, 30), hundreds(20, 100);
   const funnel::beta_fit fit = funnel::fit_beta_likelihood(equal, hundreds);
   CHECK_FALSE(fit.converged);
   CHECK(fit.prior.strength() >= 1e6);
   CHECK(tolerance::within(fit.prior.mean(), .3, tolerance::promised(.001, .3)));
-  // One exposure a key says nothing of the strength; the mean is still right.
+  // One impression a key says nothing of the strength; the mean is still right.
   const std::vector<double> flags = {1, 0, 0, 1, 0}, ones(5, 1);
   CHECK(tolerance::within(funnel::fit_beta_likelihood(flags, ones).prior.mean(), .4,
                           tolerance::promised(.001, .4)));
@@ -182,8 +183,8 @@ TEST_CASE("fit_beta_likelihood says where it found no maximum") {
 
 TEST_CASE("fit_beta_likelihood converges where the likelihood is nearly flat") {
   // One failure among 154: the digits of digamma run out before the steps are short.
-  const std::vector<double> counts = {45, 16, 33, 22, 37}, exposures = {45, 17, 33, 22, 37};
-  const funnel::beta_fit fit = funnel::fit_beta_likelihood(counts, exposures);
+  const std::vector<double> counts = {45, 16, 33, 22, 37}, impressions = {45, 17, 33, 22, 37};
+  const funnel::beta_fit fit = funnel::fit_beta_likelihood(counts, impressions);
   CHECK(fit.converged);
   CHECK(tolerance::within(fit.prior.a, 424.2781, tolerance::printed(4)));  // by scipy, 50 digits
   CHECK(tolerance::within(fit.prior.b, 2.87948, tolerance::printed(5)));
@@ -191,8 +192,8 @@ TEST_CASE("fit_beta_likelihood converges where the likelihood is nearly flat") {
 
 TEST_CASE("fit_beta_likelihood gives up where the strength goes to 0") {
   // Each key succeeded always or never: the weaker the prior, the better.
-  const std::vector<double> counts = {1, 0, 0}, exposures = {1, 1, 2};
-  const funnel::beta_fit fit = funnel::fit_beta_likelihood(counts, exposures);
+  const std::vector<double> counts = {1, 0, 0}, impressions = {1, 1, 2};
+  const funnel::beta_fit fit = funnel::fit_beta_likelihood(counts, impressions);
   CHECK_FALSE(fit.converged);
   CHECK(fit.iterations < 30);
   CHECK(fit.prior.strength() <= 1e-6);
@@ -209,9 +210,9 @@ TEST_CASE("fits of a prior are numbers whatever the counts") {
                                        {{.1, .2, .3}, {.1, .2, .3}},
                                        {{0, 5, 1e9}, {1e300, 10, 2e9}},
                                        {{1, 1, 1, 1}, {1e9, 1e9, 1e9, 1e9 - 1}}};
-  for (const auto& [counts, exposures] : cases) {
-    const beta_prior moments = funnel::fit_beta_moments(counts, exposures);
-    const funnel::beta_fit fit = funnel::fit_beta_likelihood(counts, exposures);
+  for (const auto& [counts, impressions] : cases) {
+    const beta_prior moments = funnel::fit_beta_moments(counts, impressions);
+    const funnel::beta_fit fit = funnel::fit_beta_likelihood(counts, impressions);
     for (const beta_prior& prior : {moments, fit.prior}) {
       CHECK((prior.a >= 0 && prior.b >= 0));
       CHECK((prior.strength() > 0 && std::isfinite(prior.strength())));
@@ -263,11 +264,11 @@ TEST_CASE("smoothing refuses what is no count") {
   const double infinity = std::numeric_limits<double>::infinity();
   for (const double bad : {infinity, -infinity, nan_value, -1.}) {
     check([&] { smoothed_rate(bad, 2, {1, 1}); }, "funnel::smoothed_rate: count is ");
-    check([&] { smoothed_rate(1, bad, {1, 1}); }, "funnel::smoothed_rate: exposures is ");
+    check([&] { smoothed_rate(1, bad, {1, 1}); }, "funnel::smoothed_rate: impressions is ");
     check([&] { smoothed_rate(1, 2, {bad, 1}); }, "funnel::smoothed_rate: prior.a is ");
     check([&] { smoothed_rate(1, 2, {1, bad}); }, "funnel::smoothed_rate: prior.b is ");
     check([&] { wilson_lower_bound(bad, 2); }, "funnel::wilson_lower_bound: count is ");
-    check([&] { wilson_lower_bound(1, bad); }, "funnel::wilson_lower_bound: exposures is ");
+    check([&] { wilson_lower_bound(1, bad); }, "funnel::wilson_lower_bound: impressions is ");
     const std::vector<double> wrong = {1, bad}, right = {3, 4};
     check([&] { funnel::fit_beta_moments(wrong, right); }, "funnel::fit_beta_moments: count ");
     check([&] { funnel::fit_beta_moments(right, wrong); }, "funnel::fit_beta_moments: count ");
@@ -280,9 +281,9 @@ TEST_CASE("smoothing refuses what is no count") {
   check([] { funnel::beta_prior_of(.5, 0); }, "funnel::beta_prior_of");
   const std::vector<double> one = {1}, two = {1, 2}, negative = {-1}, zero = {0};
   CHECK(refuses([&] { funnel::fit_beta_moments(one, two); }, "funnel::fit_beta_moments",
-                "counts has 1 values for 2 exposures"));
+                "counts has 1 values for 2 impressions"));
   CHECK(refuses([&] { funnel::fit_beta_likelihood(negative, one); }, "funnel::fit_beta_",
                 "count -1 of 1 at 0"));
   CHECK(refuses([&] { funnel::fit_beta_moments(zero, zero); }, "funnel::fit_beta_moments",
-                "no exposures"));
+                "no impressions"));
 }

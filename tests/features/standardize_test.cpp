@@ -4,6 +4,7 @@
 #include "support/tolerance.hpp"
 
 #include <funnel/core/random.hpp>
+#include <funnel/features/missing_values.hpp>
 #include <funnel/features/standardize.hpp>
 
 #include <cmath>
@@ -106,8 +107,8 @@ TEMPLATE_TEST_CASE("standardizer leaves mean 0 and deviation 1", "", float, doub
 
 TEST_CASE("coverage counts what is there") {
   const std::vector<double> values = {1, nan_value, 0, nan_value};
-  CHECK(funnel::coverage<double>(values) == .5);
-  CHECK(funnel::coverage<double>({}) == 0);
+  CHECK(funnel::feature_coverage<double>(values) == .5);
+  CHECK(funnel::feature_coverage<double>({}) == 0);
 }
 
 TEST_CASE("standardizer refuses what does not fit") {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The filters of a history and its samples against loops over the whole history.
 #include <funnel/sequence/category_index.hpp>
-#include <funnel/sequence/filter.hpp>
+#include <funnel/sequence/history_search.hpp>
 #include <funnel/sequence/sampling.hpp>
 
 #include "fuzz/input.hpp"
@@ -72,19 +72,20 @@ void check_searches(fuzz::input& in, funnel::category_index& by_category) {
     std::reverse(all.begin(), all.end());
     const auto list = by_category.find(c);
     FUZZ_EXPECT(std::equal(list.begin(), list.end(), all.begin(), all.end()));
-    using funnel::with_id;
+    using funnel::field_equals;
     FUZZ_EXPECT(of_one == run(most, [&](positions& kept) {
                   return funnel::hard_search(by_category, c, kept);
                 }));
     FUZZ_EXPECT(of_one == run(most, [&](positions& kept) {
-                  return funnel::hard_search(with_id{categories, c, missing}, kept);
+                  return funnel::hard_search(field_equals{categories, c, missing}, kept);
                 }));
     FUZZ_EXPECT(of_both == run(most, [&](positions& kept) {
                   return funnel::filter_union({by_category.find(c), by_cluster.find(g)}, kept);
                 }));
     FUZZ_EXPECT(of_both == run(most, [&](positions& kept) {
                   return funnel::filter_union(
-                      {with_id{categories, c, missing}, with_id{clusters, g, missing}}, kept);
+                      {field_equals{categories, c, missing}, field_equals{clusters, g, missing}},
+                      kept);
                 }));
   }
 }

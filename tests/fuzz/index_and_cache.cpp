@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-// vector_index against all inner products in double, and against itself: alone, in a batch, in parts,
+// flat_index against all inner products in double, and against itself: alone, in a batch, in parts,
 // with every kind of predicate. item_tower_cache against a map.
 #include <funnel/core/executor.hpp>
 #include <funnel/core/top_k.hpp>
+#include <funnel/index/flat_index.hpp>
 #include <funnel/preranking/item_tower_cache.hpp>
-#include <funnel/retrieval/vector_index.hpp>
 
 #include "fuzz/input.hpp"
 
@@ -51,7 +51,7 @@ void check_index(fuzz::input& in) {
                               : static_cast<float>(state >> 8) / 16777216.f - .5f;
     }
   }
-  const funnel::vector_index<> index(vectors);
+  const funnel::flat_index<> index(vectors);
   FUZZ_EXPECT(index.size() == n && index.dim() == d);
   std::vector<float> kept(d);
   for (item_id i = 0; i < n; ++i) {

@@ -163,7 +163,7 @@ void check(const funnel::interaction_log& log, const funnel::kuairand_options& o
     FUZZ_EXPECT(history.watched.size() <= history.total);
     FUZZ_EXPECT(within<std::int64_t>(history.last_time_ms, 0, end_of_time));
   }
-  for (const funnel::exposure& e : log.exposures) {
+  for (const funnel::impression& e : log.impressions) {
     FUZZ_EXPECT(e.user < log.users.size() && e.item < log.videos.size());
     FUZZ_EXPECT(within<std::int64_t>(e.time_ms, 0, end_of_time));
     FUZZ_EXPECT(funnel::is_date(e.date) && e.date >= options.from);

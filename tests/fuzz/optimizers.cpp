@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Steps of sgd, adagrad and adam, clip_gradients and add_gradients on random models, options and
 // gradients, against the formulas in long double.
-#include <funnel/nn/optimizer.hpp>
+#include <funnel/nn/training_context.hpp>
+#include <funnel/optim/adagrad.hpp>
+#include <funnel/optim/adam.hpp>
+#include <funnel/optim/add_gradients.hpp>
+#include <funnel/optim/clip_gradients.hpp>
+#include <funnel/optim/sgd.hpp>
 
 #include "fuzz/input.hpp"
 
@@ -126,8 +131,8 @@ void run(fuzz::input& in, const auto& options, reference<T> expected) {
   const bool special = in.flag();
   // Only usual gradients and options are held against the formulas to the last digits.
   const bool comparable = !special;
-  funnel::training<T> context;
-  funnel::training<T> other;
+  funnel::training_context<T> context;
+  funnel::training_context<T> other;
   for (std::size_t step = 0; step < 6 && in.left() > 0; ++step) {
     context.clear();
     other.clear();

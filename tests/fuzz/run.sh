@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # tests/fuzz/run.sh [seconds] [target...]: builds tests/fuzz/<target>.cpp (all of them, unless told
-# which) with libFuzzer and the address and undefined-behaviour sanitizers, and runs each for so many
+# which) with libFuzzer and the address and undefined-behavior sanitizers, and runs each for so many
 # seconds (10 unless told; 0 runs the inputs that are kept, once each). As many targets run side by
 # side as there are processors. Ends with a line for each target, and with 1 if one found something.
 #

@@ -9,7 +9,7 @@
 #include <funnel/features/bucketize.hpp>
 #include <funnel/features/smoothing.hpp>
 #include <funnel/features/standardize.hpp>
-#include <funnel/features/vocab.hpp>
+#include <funnel/features/vocabulary.hpp>
 #include <funnel/loss/bce.hpp>
 #include <funnel/loss/completion.hpp>
 #include <funnel/loss/in_batch_softmax.hpp>
@@ -22,10 +22,11 @@
 #include <funnel/metrics/calibration_error.hpp>
 #include <funnel/metrics/gauc.hpp>
 #include <funnel/metrics/logloss.hpp>
+#include <funnel/metrics/mean_absolute_error.hpp>
 #include <funnel/metrics/ndcg.hpp>
-#include <funnel/metrics/regression.hpp>
 #include <funnel/metrics/xauc.hpp>
-#include <funnel/nn/training.hpp>
+#include <funnel/nn/inference_context.hpp>
+#include <funnel/nn/training_context.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -361,8 +362,9 @@ void check_loss(input& in, std::size_t rows, std::size_t cols, Loss loss) {
   const bool bad = in.below(8) == 0 && x.size() > 0;
   if (bad) x.flat()[0] = number<T>(in);
   const bool sound = !bad || std::isfinite(x.flat()[0]);
-  static funnel::training<T> context;  // making one takes longer than all that is done in it
-  static funnel::inference<T> serving;
+  static funnel::training_context<T>
+      context;  // making one takes longer than all that is done in it
+  static funnel::inference_context<T> serving;
   context.clear();
   serving.reset();
   const auto value = context.make(rows, cols);

@@ -39,7 +39,7 @@ void check(fuzz::input& in) {
   const auto before = picked;
   const bool fits = k <= n && (n == 0 || n - 1 <= std::numeric_limits<Position>::max());
   try {
-    funnel::top_k<T, Position>(scores, picked);
+    funnel::top_k(scores, picked);
     FUZZ_EXPECT(fits);
   } catch (const std::invalid_argument&) {
     FUZZ_EXPECT(!fits);

@@ -91,7 +91,7 @@ TEST_CASE("bce_with_logits: extreme logits in float", "[loss]") {
 
 TEST_CASE("bce_with_logits: the least loss is at the mean label and is its entropy", "[loss]") {
   const std::vector<double> labels = {0.1, 0.9, 0.4, 0.2};
-  const double z = minimiser(4, bce(labels));
+  const double z = minimizer(4, bce(labels));
   CHECK(tolerance::within(1 / (1 + std::exp(-z)), 0.4, tolerance::iterative<double>(100, 1)));
 }
 
@@ -100,7 +100,7 @@ TEST_CASE("bce_with_logits: sampled negatives of weight 1 / alpha stand for all"
   // too high.
   const std::vector<double> labels = {1, 0, 0, 0}, weights = {1, 4, 4, 4};
   const double bound = tolerance::iterative<double>(100, 3);
-  const double weighted = minimiser(4, bce(labels, weights)), plain = minimiser(4, bce(labels));
+  const double weighted = minimizer(4, bce(labels, weights)), plain = minimizer(4, bce(labels));
   CHECK(tolerance::within(weighted, std::log(1.0 / 12), bound));
   CHECK(tolerance::within(plain + std::log(.25), weighted, bound));
 }

@@ -112,7 +112,7 @@ TEST_CASE("completion_loss: exactly 80 % is finished, at any length", "[loss]") 
 
 TEST_CASE("completion_loss: a head learns the mean fraction", "[loss]") {
   const std::vector<double> played = {4, 30, 0, 9}, lengths = {10, 20, 15, 10};
-  const double z = minimiser(4, completion(played, lengths));
+  const double z = minimizer(4, completion(played, lengths));
   CHECK(tolerance::within(1 / (1 + std::exp(-z)), (.4 + 1 + 0 + .9) / 4,
                           tolerance::iterative<double>(100, 1)));
 }

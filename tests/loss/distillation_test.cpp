@@ -16,7 +16,7 @@ std::vector<double> targets_of(const std::vector<double>& labels,
                                const std::vector<double>& teacher,
                                const distillation_options<double>& options = {}) {
   std::vector<double> targets(labels.size());
-  funnel::distillation_targets<double>(labels, teacher, targets, options);
+  funnel::distillation_targets(labels, teacher, targets, options);
   return targets;
 }
 
@@ -24,7 +24,7 @@ std::string error(const std::vector<double>& labels, const std::vector<double>& 
                   const distillation_options<double>& options = {}) {
   std::vector<double> targets(labels.size(), -7);
   try {
-    funnel::distillation_targets<double>(labels, teacher, targets, options);
+    funnel::distillation_targets(labels, teacher, targets, options);
   } catch (const std::invalid_argument& caught) {
     for (const double target : targets) CHECK(target == -7);
     return caught.what();
@@ -67,7 +67,7 @@ TEST_CASE("distillation_targets: what was not shown has the teacher alone", "[lo
 TEST_CASE("distillation_targets: in place, and always a probability", "[loss]") {
   std::vector<float> labels = {0, 1, 1, 1};
   const std::vector<float> teacher = {0, 1, 0, 1};
-  funnel::distillation_targets<float>(labels, teacher, labels, {.teacher_weight = .1f});
+  funnel::distillation_targets(labels, teacher, labels, {.teacher_weight = .1f});
   for (const float target : labels) CHECK((target >= 0 && target <= 1));
   CHECK(labels[1] == 1);
 }
@@ -84,7 +84,7 @@ TEST_CASE("distillation_targets: errors", "[loss]") {
 
 TEST_CASE("check_teacher: usual, drifted and broken teachers", "[loss]") {
   const auto check = [](const std::vector<double>& teacher, double usual_mean) {
-    return funnel::check_teacher<double>(teacher, usual_mean);
+    return funnel::check_teacher(teacher, usual_mean);
   };
   const auto usual = check({.1, .3}, .2);
   CHECK(usual.usable);
@@ -101,5 +101,5 @@ TEST_CASE("check_teacher: usual, drifted and broken teachers", "[loss]") {
   CHECK_FALSE(check({std::nan("")}, .2).usable);
   CHECK_THROWS_AS(check({.2}, 0), std::invalid_argument);
   CHECK_THROWS_AS(check({.2}, std::nan("")), std::invalid_argument);
-  CHECK_THROWS_AS(funnel::check_teacher<float>({}, .2, -1), std::invalid_argument);
+  CHECK_THROWS_AS(funnel::check_teacher(std::vector<float>{}, .2, -1), std::invalid_argument);
 }

@@ -9,6 +9,8 @@
 #include <funnel/loss/total_loss.hpp>
 #include <funnel/loss/triplet.hpp>
 #include <funnel/loss/watch_time.hpp>
+#include <funnel/nn/inference_context.hpp>
+#include <funnel/nn/training_context.hpp>
 
 #include <array>
 #include <cmath>
@@ -308,7 +310,7 @@ TEMPLATE_TEST_CASE("losses of a difference that has no number, times a small fac
     const double x = 2 * static_cast<double>(sharpness * far) * static_cast<double>(sign);
     const double loss = std::log1p(std::exp(x));
     const double slope = static_cast<double>(sharpness) / (1 + std::exp(-x));
-    funnel::training<t> context;
+    funnel::training_context<t> context;
     const auto positive = context.make(1, 1), negative = context.make(1, 1);
     positive.values(0, 0) = -sign * far;
     negative.values(0, 0) = sign * far;
@@ -333,7 +335,7 @@ TEMPLATE_TEST_CASE("losses of a difference that has no number, times a small fac
 }
 
 TEST_CASE("total_loss: a sum beyond the largest number", "[loss]") {
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   const auto large = funnel::matrix<float>(1, 1, most<float>);
   const auto loss = context.input(large);
   CHECK(funnel::total_loss(context, {loss, loss}, {2, 2})(0, 0) == most<float>);

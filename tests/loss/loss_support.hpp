@@ -5,7 +5,8 @@
 #include "support/tolerance.hpp"
 
 #include <funnel/core/random.hpp>
-#include <funnel/nn/training.hpp>
+#include <funnel/nn/inference_context.hpp>
+#include <funnel/nn/training_context.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -45,7 +46,7 @@ struct evaluation {
 
 template <class T, class Loss>
 evaluation<T> evaluate(const funnel::matrix<T>& x, Loss loss) {
-  funnel::training<T> context;
+  funnel::training_context<T> context;
   const auto value = context.make(x.rows(), x.cols());
   std::ranges::copy(x.flat(), value.values.data());
   const auto result = loss(context, value);
@@ -58,7 +59,7 @@ evaluation<T> evaluate(const funnel::matrix<T>& x, Loss loss) {
 template <class Loss>
 void check_gradient(funnel::matrix<double> x, Loss loss) {
   const evaluation<double> found = evaluate(x, loss);
-  funnel::inference<double> serving;
+  funnel::inference_context<double> serving;
   CHECK(view(loss(serving, serving.input(x)))(0, 0) == found.loss);
   for (std::size_t i = 0; i < x.size(); ++i) {
     constexpr double step = 1e-5;
@@ -77,7 +78,7 @@ void check_gradient(funnel::matrix<double> x, Loss loss) {
 /// The one logit z, given to every one of n rows, where the loss is least: where its slope changes
 /// sign in (-30, 30).
 template <class Loss>
-double minimiser(std::size_t n, Loss loss) {
+double minimizer(std::size_t n, Loss loss) {
   double low = -30, high = 30;
   for (int step = 0; step < 100; ++step) {
     const double middle = (low + high) / 2;
@@ -90,17 +91,17 @@ double minimiser(std::size_t n, Loss loss) {
 }
 
 /// Counts what is made and recorded.
-struct counting : funnel::training<double> {
+struct counting : funnel::training_context<double> {
   int touched = 0;
 
   value make(std::size_t rows, std::size_t cols) {
     ++touched;
-    return training::make(rows, cols);
+    return training_context::make(rows, cols);
   }
   template <class Backward>
   void record(const Backward& backward) {
     ++touched;
-    training::record(backward);
+    training_context::record(backward);
   }
 };
 

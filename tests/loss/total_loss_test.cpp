@@ -3,6 +3,8 @@
 
 #include <funnel/loss/bce.hpp>
 #include <funnel/loss/total_loss.hpp>
+#include <funnel/nn/inference_context.hpp>
+#include <funnel/nn/training_context.hpp>
 
 #include <array>
 #include <cmath>
@@ -11,7 +13,7 @@
 using namespace loss_test;
 
 TEST_CASE("total_loss: the weighted sum and its gradients", "[loss]") {
-  funnel::training<double> context;
+  funnel::training_context<double> context;
   const auto a = context.make(1, 1), b = context.make(1, 1), c = context.make(1, 1);
   a.values(0, 0) = 2;
   b.values(0, 0) = 3;
@@ -25,7 +27,7 @@ TEST_CASE("total_loss: the weighted sum and its gradients", "[loss]") {
 }
 
 TEST_CASE("total_loss: weights default to 1, spans and the serving context work too", "[loss]") {
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   const float values[] = {1.5f, 2};
   const std::array losses = {context.input({values, 1, 1}), context.input({values + 1, 1, 1})};
   const std::array weights = {2.0f, 1.0f};

@@ -2,6 +2,7 @@
 #include "loss/loss_support.hpp"
 
 #include <funnel/loss/triplet.hpp>
+#include <funnel/nn/training_context.hpp>
 
 #include <cmath>
 
@@ -18,7 +19,7 @@ struct found {
 
 found triplet(const funnel::matrix<double>& positives, const funnel::matrix<double>& negatives,
               const triplet_options<double>& options) {
-  funnel::training<double> context;
+  funnel::training_context<double> context;
   const auto p = context.make(positives.rows(), positives.cols());
   const auto n = context.make(negatives.rows(), negatives.cols());
   std::ranges::copy(positives.flat(), p.values.data());

@@ -21,7 +21,7 @@ auto watch_time(const std::vector<double>& times, const watch_time_options<doubl
 
 /// What the loss learns for equal features.
 double learned(const std::vector<double>& times, const watch_time_options<double>& options) {
-  return funnel::predicted_watch_time(minimiser(times.size(), watch_time(times, options)), options);
+  return funnel::predicted_watch_time(minimizer(times.size(), watch_time(times, options)), options);
 }
 
 }  // namespace

@@ -3,13 +3,14 @@
 #include <funnel/core/matrix.hpp>
 #include <funnel/core/top_k.hpp>
 #ifdef FUNNEL_HAS_TBB
+#include <funnel/adapters/tbb.hpp>
 #include <funnel/core/executor.hpp>
-#include <funnel/core/tbb.hpp>
 #endif
+#include <funnel/index/flat_index.hpp>
+#include <funnel/nn/inference_context.hpp>
 #include <funnel/preranking/item_tower_cache.hpp>
-#include <funnel/retrieval/vector_index.hpp>
 #include <funnel/sequence/category_index.hpp>
-#include <funnel/sequence/filter.hpp>
+#include <funnel/sequence/history_search.hpp>
 #include <funnel/sequence/sampling.hpp>
 
 #include "support/failing_allocator.hpp"
@@ -32,12 +33,12 @@ std::vector<float> values_of(const matrix<float>& m) {
   return values;
 }
 
-std::vector<funnel::scored_item> search(const funnel::vector_index<>& index) {
+std::vector<funnel::scored_item> search(const funnel::flat_index<>& index) {
   std::vector<funnel::scored_item> found(5);
   found.resize(index.search(std::vector<float>(index.dim(), 1), found));
   return found;
 }
-std::vector<float> found_by(const funnel::vector_index<>& index) {
+std::vector<float> found_by(const funnel::flat_index<>& index) {
   std::vector<float> all{static_cast<float>(index.size())};
   for (const auto& f : search(index)) all.insert(all.end(), {static_cast<float>(f.item), f.score});
   return all;
@@ -141,12 +142,12 @@ TEST_CASE("out of memory: category_index") {
   }
 }
 
-TEST_CASE("out of memory: vector_index") {
+TEST_CASE("out of memory: flat_index") {
   const matrix<float> few = random_matrix<float>(10, 3, 1), many = random_matrix<float>(200, 9, 2);
-  const auto make = [&] { return funnel::vector_index<>(few); };
-  const funnel::vector_index<> other(many);
+  const auto make = [&] { return funnel::flat_index<>(few); };
+  const funnel::flat_index<> other(many);
   check_every_failure(
-      "replace", make, [&](auto& index) { index = funnel::vector_index<>(many); }, found_by);
+      "replace", make, [&](auto& index) { index = funnel::flat_index<>(many); }, found_by);
   check_every_failure(
       "copy", make, [&](auto& index) { index = other; }, found_by);
   struct searcher {
@@ -159,7 +160,7 @@ TEST_CASE("out of memory: vector_index") {
       "search", [] { return std::make_unique<searcher>(); },
       [&](auto& s) {
         funnel::serial executor;
-        s->count = other.search(queries, s->found, funnel::any_item{}, executor, s->scratch);
+        s->count = other.search(queries, s->found, funnel::all_items{}, executor, s->scratch);
       },
       [](const auto& s) {
         std::vector<float> all{static_cast<float>(s->count)};
@@ -194,7 +195,7 @@ TEST_CASE("out of memory: item_tower_cache") {
   // A request that fails leaves a cache that is right: what is in it came from the tower.
   struct server {
     cache vectors{16, 2};
-    funnel::inference<float> context;
+    funnel::inference_context<float> context;
     std::vector<float> given;
   };
   const auto tower = [](auto& context, funnel::matrix_view<const float> x) {

@@ -28,7 +28,7 @@ std::ptrdiff_t open_files() {
 
 using whole_log =
     std::tuple<std::vector<funnel::user_profile>, std::vector<funnel::video>,
-               std::vector<funnel::user_history>, std::vector<funnel::exposure>,
+               std::vector<funnel::user_history>, std::vector<funnel::impression>,
                std::vector<funnel::categorical_field>, std::vector<std::string>,
                std::vector<funnel::categorical_field>, std::vector<std::string>,
                std::vector<std::uint64_t>, std::vector<std::uint64_t>, std::vector<float>>;
@@ -38,7 +38,7 @@ whole_log everything(const funnel::interaction_log& log) {
   return {log.users,
           log.videos,
           log.histories,
-          log.exposures,
+          log.impressions,
           log.user_fields,
           log.user_numbers,
           log.video_fields,
@@ -57,11 +57,11 @@ TEST_CASE("csv_reader survives every failed allocation") {
   const std::ptrdiff_t open = open_files();
   check_every_failure(
       "opening", [] { return std::optional<funnel::csv_reader>(); },
-      [&](auto& csv) { csv.emplace(file, 16); },
+      [&](auto& csv) { csv.emplace(file, funnel::csv_options{.block = 16}); },
       [](const auto& csv) { return csv ? csv->column("b") : 7; });
   CHECK(open_files() == open);
   check_every_failure(
-      "next", [&] { return funnel::csv_reader(file, 16); },
+      "next", [&] { return funnel::csv_reader(file, {.block = 16}); },
       [](funnel::csv_reader& csv) { csv.next(); },
       [](const funnel::csv_reader& csv) {
         std::string field;
@@ -117,7 +117,7 @@ const funnel::simulator_options small_feed = {.users = 3,
                                               .categories = 2,
                                               .days = 1,
                                               .history_days = 1,
-                                              .exposures_per_user_day = 16,
+                                              .impressions_per_user_day = 16,
                                               .content_size = 3};
 
 }  // namespace
@@ -132,16 +132,17 @@ TEST_CASE("a simulated feed and what is done to a log survive every failed alloc
         failing_allocator::runs_out(served, true, [&] { log = funnel::simulator(options).log(); });
     if (everything(log) != (thrown ? nothing : expected)) FAIL(served << " requests are served");
   }
-  std::vector<funnel::exposure> shown = funnel::simulator(options).log().exposures;
+  std::vector<funnel::impression> shown = funnel::simulator(options).log().impressions;
   REQUIRE(shown.size() > 8);
-  for (std::size_t i = 0; i < 5; ++i) shown.push_back(funnel::exposure(shown[i]));
-  const auto all = [](const std::vector<funnel::exposure>& exposures) { return exposures; };
+  for (std::size_t i = 0; i < 5; ++i) shown.push_back(funnel::impression(shown[i]));
+  const auto all = [](const std::vector<funnel::impression>& impressions) { return impressions; };
   check_every_failure(
       "remove_repeats", [&] { return shown; },
-      [](std::vector<funnel::exposure>& exposures) { funnel::remove_repeats(exposures); }, all);
+      [](std::vector<funnel::impression>& impressions) { funnel::remove_repeats(impressions); },
+      all);
   check_every_failure(
-      "sort_by_time", [&] { return std::vector<funnel::exposure>(shown.rbegin(), shown.rend()); },
-      [](std::vector<funnel::exposure>& exposures) { funnel::sort_by_time(exposures); }, all);
+      "sort_by_time", [&] { return std::vector<funnel::impression>(shown.rbegin(), shown.rend()); },
+      [](std::vector<funnel::impression>& impressions) { funnel::sort_by_time(impressions); }, all);
 }
 
 TEST_CASE("a simulator is copied whole or not at all") {
@@ -156,7 +157,7 @@ TEST_CASE("a simulator is copied whole or not at all") {
       [](const funnel::simulator& s) {
         std::vector<double> all;
         const funnel::interaction_log log = s.log();
-        for (const funnel::exposure& e : log.exposures) all.push_back(s.truth(e).click);
+        for (const funnel::impression& e : log.impressions) all.push_back(s.truth(e).click);
         return all;
       });
 }

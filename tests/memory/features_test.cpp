@@ -2,10 +2,10 @@
 #include <funnel/calibration/duration_curve.hpp>
 #include <funnel/calibration/isotonic.hpp>
 #include <funnel/features/bucketize.hpp>
-#include <funnel/features/counters.hpp>
+#include <funnel/features/rate_counters.hpp>
 #include <funnel/features/standardize.hpp>
-#include <funnel/features/vocab.hpp>
-#include <funnel/features/windows.hpp>
+#include <funnel/features/vocabulary.hpp>
+#include <funnel/features/window_counters.hpp>
 
 #include "support/failing_allocator.hpp"
 #include "support/matrices.hpp"
@@ -27,7 +27,7 @@ numbers counts_of(const funnel::rate_counters& counters) {
     all.push_back(counters.mean_rate(a));
     for (std::uint64_t key = 0; key < key_count; ++key)
       all.insert(all.end(),
-                 {counters.exposures(key), counters.amount(key, a), counters.rate(key, a)});
+                 {counters.impressions(key), counters.amount(key, a), counters.rate(key, a)});
   }
   return all;
 }
@@ -50,7 +50,7 @@ numbers sums_of(const funnel::window_counters& counters) {
 }
 
 funnel::window_counters windows(std::size_t actions, std::size_t periods, std::uint64_t keys) {
-  funnel::window_counters counters(actions, periods);
+  funnel::window_counters counters(actions, {.periods = periods});
   for (std::uint64_t key = 0; key < keys; ++key)
     for (std::int64_t day = 100; day < 110; ++day)
       counters.add(key * 7, day, std::vector<float>(actions, static_cast<float>(key)));
@@ -171,7 +171,7 @@ TEST_CASE("out of memory: vocabulary") {
   check_every_failure(
       "copy", make, [&](auto& w) { w = other; }, ids_of);
   check_every_failure(
-      "replace", make, [&](auto& w) { w = funnel::vocabulary(ids, 2); }, ids_of);
+      "replace", make, [&](auto& w) { w = funnel::vocabulary(ids, {.min_count = 2}); }, ids_of);
 }
 
 TEST_CASE("out of memory: standardizer") {

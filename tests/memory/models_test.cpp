@@ -2,11 +2,15 @@
 #include <funnel/nn/dense.hpp>
 #include <funnel/nn/embedding.hpp>
 #include <funnel/nn/freeze.hpp>
+#include <funnel/nn/inference_context.hpp>
 #include <funnel/nn/mlp.hpp>
 #include <funnel/nn/normalization.hpp>
-#include <funnel/nn/optimizer.hpp>
 #include <funnel/nn/quantized_embedding.hpp>
-#include <funnel/nn/training.hpp>
+#include <funnel/nn/training_context.hpp>
+#include <funnel/optim/adagrad.hpp>
+#include <funnel/optim/adam.hpp>
+#include <funnel/optim/add_gradients.hpp>
+#include <funnel/optim/sgd.hpp>
 #include <funnel/ranking/gate_diagnostics.hpp>
 
 #include "support/failing_allocator.hpp"
@@ -24,7 +28,7 @@ using numbers = std::vector<float>;
 
 namespace {
 
-/// A table, dense layers and a normalisation: all ways in which gradients are kept.
+/// A table, dense layers and a normalization: all ways in which gradients are kept.
 struct small_model {
   funnel::embedding<float> table{9, 4};
   funnel::mlp<float> network{4, {6, 1}};
@@ -65,7 +69,7 @@ matrix<std::uint32_t> some_ids() {
 }
 
 /// Forward and backward of a sum of scores.
-void run(funnel::training<float>& context, const small_model& model,
+void run(funnel::training_context<float>& context, const small_model& model,
          const matrix<std::uint32_t>& ids) {
   const auto scores = model(context, ids.view());
   const auto loss = context.make(1, 1);
@@ -140,7 +144,7 @@ TEST_CASE("out of memory: a request that fails is served the next time") {
   const auto frozen = funnel::freeze(model);
   const auto ids = some_ids();
   struct request {
-    funnel::inference<float> context;
+    funnel::inference_context<float> context;
     numbers scores;
   };
   const auto make = [] { return std::make_unique<request>(); };
@@ -173,7 +177,7 @@ TEST_CASE("out of memory: a frozen model that was copied in part, or moved from,
     const auto small = funnel::freeze(network(4, sizes(6)));
     const auto large = funnel::freeze(network(300, sizes(70)));
     const auto serve = [](const auto& model, std::size_t width) {
-      funnel::inference<float> context;
+      funnel::inference_context<float> context;
       const matrix<float> x = random_matrix<float>(3, width, 1);
       const auto y = model(context, x.view());
       return numbers(y.data(), y.data() + y.size());
@@ -204,7 +208,7 @@ TEST_CASE("out of memory: a training step that fails moves nothing, and goes on 
     using optimizer_type = decltype(optimizer);
     struct trainer {
       small_model model = filled();
-      funnel::training<float> context{1};
+      funnel::training_context<float> context{1};
       optimizer_type optimizer;
       bool ran = false;
 
@@ -243,7 +247,7 @@ TEST_CASE("out of memory: shards that were not added are added after clear") {
   small_model model = filled();
   const auto ids = some_ids();
   struct shards {
-    funnel::training<float> to{1}, from{2};
+    funnel::training_context<float> to{1}, from{2};
     bool done = false;
   };
   const auto observe = [&](const auto& s) {

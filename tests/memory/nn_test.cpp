@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include <funnel/nn/embedding.hpp>
 #include <funnel/nn/mlp.hpp>
-#include <funnel/nn/optimizer.hpp>
+#include <funnel/nn/training_context.hpp>
+#include <funnel/optim/adagrad.hpp>
+#include <funnel/optim/adam.hpp>
+#include <funnel/optim/add_gradients.hpp>
+#include <funnel/optim/sgd.hpp>
 
 #include "support/failing_allocator.hpp"
 #include "support/matrices.hpp"
@@ -21,7 +25,7 @@ using numbers = std::vector<double>;
 
 namespace {
 
-using tape = funnel::training<double>;
+using tape = funnel::training_context<double>;
 using ids = std::vector<std::uint32_t>;
 
 /// A dense parameter, two tables of which one is touched later, and a statistic.

@@ -77,19 +77,19 @@ TEST_CASE("logloss: logits and probabilities agree") {
   }
 }
 
-TEST_CASE("normalised entropy: the base rate has 1, whatever it is") {
+TEST_CASE("normalized entropy: the base rate has 1, whatever it is") {
   for (const double positives : {1., 5., 9.}) {
     doubles labels(10), probabilities(10, positives / 10);
     for (std::size_t i = 0; i < 10; ++i) labels[i] = static_cast<double>(i) < positives ? 1 : 0;
-    CHECK(tolerance::within(funnel::normalised_entropy<double>(probabilities, labels), 1,
+    CHECK(tolerance::within(funnel::normalized_entropy<double>(probabilities, labels), 1,
                             tolerance::reduction<double>(10, 1)));
     const doubles logits(10, std::log(positives / (10 - positives)));
-    CHECK(tolerance::within(funnel::normalised_entropy_from_logits<double>(logits, labels), 1,
+    CHECK(tolerance::within(funnel::normalized_entropy_from_logits<double>(logits, labels), 1,
                             tolerance::reduction<double>(10, 1)));
   }
   // Half the base entropy: H(1/2) = ln 2 against sqrt(2) a row.
   const double p = std::sqrt(.5);
-  CHECK(tolerance::within(funnel::normalised_entropy<double>(doubles{p, 1 - p}, doubles{1, 0}), .5,
+  CHECK(tolerance::within(funnel::normalized_entropy<double>(doubles{p, 1 - p}, doubles{1, 0}), .5,
                           tolerance::reduction<double>(2, 1)));
 }
 
@@ -100,9 +100,9 @@ TEST_CASE("logloss: small probabilities keep their digits") {
   }
   for (const double rate : {1e-17, 1e-8}) {
     const doubles logits{std::log(rate) - std::log1p(-rate)};
-    CHECK(tolerance::within(funnel::normalised_entropy_from_logits<double>(logits, doubles{rate}),
+    CHECK(tolerance::within(funnel::normalized_entropy_from_logits<double>(logits, doubles{rate}),
                             1, tolerance::reduction<double>(40, 1)));
-    CHECK(tolerance::within(funnel::normalised_entropy<double>(doubles{rate}, doubles{rate}), 1,
+    CHECK(tolerance::within(funnel::normalized_entropy<double>(doubles{rate}, doubles{rate}), 1,
                             tolerance::reduction<double>(1, 1)));
   }
 }
@@ -110,9 +110,9 @@ TEST_CASE("logloss: small probabilities keep their digits") {
 TEST_CASE("logloss: what has no value") {
   CHECK(std::isnan(funnel::logloss<float>({}, {})));
   CHECK(std::isnan(funnel::logloss_from_logits<float>({}, {})));
-  CHECK(std::isnan(funnel::normalised_entropy<float>({}, {})));
-  CHECK(std::isnan(funnel::normalised_entropy<float>(floats{.5f, .5f}, floats{1, 1})));
-  CHECK(std::isnan(funnel::normalised_entropy_from_logits<float>(floats{.5f}, floats{0})));
+  CHECK(std::isnan(funnel::normalized_entropy<float>({}, {})));
+  CHECK(std::isnan(funnel::normalized_entropy<float>(floats{.5f, .5f}, floats{1, 1})));
+  CHECK(std::isnan(funnel::normalized_entropy_from_logits<float>(floats{.5f}, floats{0})));
 }
 
 TEST_CASE("logloss: refuses what it cannot read") {

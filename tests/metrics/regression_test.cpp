@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include <funnel/metrics/regression.hpp>
+#include <funnel/metrics/calibration_error.hpp>
+#include <funnel/metrics/mean_absolute_error.hpp>
 
 #include "support/catch.hpp"
 #include "support/errors.hpp"

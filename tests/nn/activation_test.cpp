@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <funnel/nn/activation.hpp>
 #include <funnel/nn/elementwise.hpp>
+#include <funnel/nn/inference_context.hpp>
+#include <funnel/nn/training_context.hpp>
 
 #include "support/catch.hpp"
 #include "support/gradients.hpp"
@@ -22,8 +24,8 @@ TEST_CASE("activate: the kernel on every row, in both contexts") {
   const matrix<float> wide = random_matrix<float>(3, 20, 1, -3, 3);
   const auto x = wide.view().middle_cols(2, 17);
   for (const activation function : all_activations) {
-    funnel::inference<float> serving;
-    funnel::training<float> tape;
+    funnel::inference_context<float> serving;
+    funnel::training_context<float> tape;
     const auto y = activate(serving, x, function);
     matrix<float> expected(3, 17);
     for (std::size_t i = 0; i < 3; ++i) {
@@ -37,7 +39,7 @@ TEST_CASE("activate: the kernel on every row, in both contexts") {
 
 TEST_CASE("activate: identity is the value itself") {
   const matrix<float> x = random_matrix<float>(3, 4, 2);
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   CHECK(activate(context, x.view(), activation::identity).data() == x.data());
 }
 

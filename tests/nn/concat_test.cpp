@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <funnel/nn/concat.hpp>
+#include <funnel/nn/inference_context.hpp>
+#include <funnel/nn/training_context.hpp>
 
 #include "support/catch.hpp"
 #include "support/errors.hpp"
@@ -36,7 +38,7 @@ matrix<float> side_by_side(const std::vector<matrix<float>>& parts) {
 }  // namespace
 
 TEST_CASE("concat: a user of one row beside three items") {
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   matrix<float> user(1, 2);
   user(0, 0) = 1;
   user(0, 1) = 2;
@@ -67,7 +69,7 @@ TEST_CASE(
     const matrix<float> a = random_matrix<float>(n, 4, 2);
     const matrix<float> b = random_matrix<float>(n, 1, 3);
     const matrix<float> none(n, 0);
-    funnel::inference<float> context;
+    funnel::inference_context<float> context;
     CHECK(same_bits(materialize(context, concat(context, user, a, b)), side_by_side({user, a, b})));
     CHECK(same_bits(materialize(context, concat(context, a, user, b)), side_by_side({a, user, b})));
     CHECK(same_bits(materialize(context, concat(context, a, none, user)), side_by_side({a, user})));
@@ -80,7 +82,7 @@ TEST_CASE(
 
 TEST_CASE("concat: parts may be pieces of wider matrices") {
   const matrix<float> wide = random_matrix<float>(5, 9, 4);
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   const auto joined = concat(context, wide.view().middle_cols(1, 3), wide.view().middle_cols(6, 2));
   CHECK(same_bits(materialize(context, joined),
                   side_by_side({matrix<float>(wide.view().middle_cols(1, 3)),
@@ -89,19 +91,19 @@ TEST_CASE("concat: parts may be pieces of wider matrices") {
 
 TEST_CASE("concat: one value is itself") {
   const matrix<float> x = random_matrix<float>(3, 2, 5);
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   CHECK(materialize(context, concat(context, x)).data() == x.data());
   CHECK(materialize(context, x.view()).data() == x.data());
 }
 
 TEST_CASE("concat: rows that don't meet are refused") {
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   const matrix<float> two(2, 1);
   const matrix<float> three(3, 1);
   const matrix<float> none(0, 1);
   CHECK(refuses([&] { concat(context, two, three); }, "funnel::concat", "2 and 3 rows"));
   CHECK(refuses([&] { concat(context, three, none); }, "funnel::concat", "rows"));
-  funnel::training<float> tape;
+  funnel::training_context<float> tape;
   CHECK(refuses([&] { concat(tape, two, three); }, "funnel::concat", "rows"));
 }
 

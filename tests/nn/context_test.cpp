@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-#include <funnel/nn/context.hpp>
+#include <funnel/nn/concat.hpp>
 #include <funnel/nn/embedding.hpp>
 #include <funnel/nn/freeze.hpp>
+#include <funnel/nn/inference_context.hpp>
 #include <funnel/nn/initialization.hpp>
 #include <funnel/nn/mlp.hpp>
 
@@ -42,7 +43,7 @@ struct ranker {
 
 }  // namespace
 
-TEST_CASE("inference: after the first request serving asks for no memory") {
+TEST_CASE("inference_context: after the first request serving asks for no memory") {
   ranker model;
   funnel::random_generator bits(1);
   funnel::initialize(model, bits);
@@ -55,7 +56,7 @@ TEST_CASE("inference: after the first request serving asks for no memory") {
   for (std::size_t i = 0; i < items.size(); ++i) items[i] = static_cast<std::uint32_t>(i);
   const matrix<float> numbers = random_matrix<float>(items.size(), 2, 2);
 
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   float sum = 0;
   const auto serve = [&](const auto& served, std::size_t n) {
     const auto scores = served(context, ids(users), funnel::id_lists{seen, offsets},
@@ -95,8 +96,8 @@ TEST_CASE("allocations_of: sees every form of new") {
   CHECK(allocations_of([] {}) == 0);
 }
 
-TEST_CASE("inference: values are the arena's, inputs the caller's") {
-  funnel::inference<double> context;
+TEST_CASE("inference_context: values are the arena's, inputs the caller's") {
+  funnel::inference_context<double> context;
   const matrix<double> data = random_matrix<double>(3, 2, 3);
   CHECK(context.input(data).data() == data.data());
   const matrix_view<double> a = context.make(3, 2);

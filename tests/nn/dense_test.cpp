@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
+#include <funnel/nn/concat.hpp>
 #include <funnel/nn/dense.hpp>
 #include <funnel/nn/freeze.hpp>
+#include <funnel/nn/inference_context.hpp>
+#include <funnel/nn/training_context.hpp>
 
 #include "support/catch.hpp"
 #include "support/errors.hpp"
@@ -79,7 +82,7 @@ TEST_CASE("dense: worked by hand") {
   matrix<float> x(1, 2);
   x(0, 0) = 1;
   x(0, 1) = -1;
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   const value y = layer(context, x.view());
   CHECK(y(0, 0) == -3);
   CHECK(y(0, 1) == 7);
@@ -94,7 +97,7 @@ TEST_CASE("dense: a split product is the product of the copied columns") {
   for (const bool bias : {true, false}) {
     const dense<float> layer = random_dense<float>(17, 21, {.bias = bias});
     for (const std::size_t n : size_list{0, 1, 2, 7, 64}) {
-      funnel::inference<float> context;
+      funnel::inference_context<float> context;
       for (const three& x : arrangements(user, moment, items.view().middle_rows(0, n)))
         check_values(layer, materialize(context, x), layer(context, x));
     }
@@ -105,7 +108,7 @@ TEST_CASE("dense: a row has the same bits in every batch, whatever stands in one
   for (const activation function : {activation::identity, activation::gelu}) {
     const dense<float> layer = random_dense<float>(17, 21, {.function = function});
     const auto frozen = funnel::freeze(layer);
-    funnel::inference<float> context;
+    funnel::inference_context<float> context;
     const matrix<float> many_users = [] {
       matrix<float> all(largest_batch, 5);
       for (std::size_t i = 0; i < largest_batch; ++i)
@@ -133,7 +136,7 @@ TEST_CASE("dense: training computes the same bits as serving") {
   const dense<double> layer = random_dense<double>(17, 21, {.function = activation::silu});
   const matrix<double> left = random_matrix<double>(1, 5, 4);
   const matrix<double> right = random_matrix<double>(30, 12, 5);
-  funnel::inference<double> serving;
+  funnel::inference_context<double> serving;
   double_training tape;
   CHECK(same_bits(view(layer(tape, concat(tape, left, right))),
                   layer(serving, concat(serving, left, right))));
@@ -142,7 +145,7 @@ TEST_CASE("dense: training computes the same bits as serving") {
 TEST_CASE("dense: a NaN makes its row NaN and no other") {
   matrix<float> x = random_matrix<float>(14, 4, 6);
   x(5, 2) = std::numeric_limits<float>::quiet_NaN();
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   const value y = random_dense<float>(4, 20, {.function = activation::relu})(context, x.view());
   for (std::size_t i = 0; i < y.rows(); ++i) {
     for (const float v : y.row(i)) CHECK(std::isnan(v) == (i == 5));
@@ -165,7 +168,7 @@ TEST_CASE("dense: parameters by name; no bias where none was asked for") {
 
 TEST_CASE("dense: another number of columns is refused") {
   const dense<float> layer(3, 4);
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   const matrix<float> x(2, 4);
   CHECK(refuses([&] { layer(context, x.view()); }, "funnel::dense", "4 columns, expected 3"));
   CHECK(refuses([&] { layer(context, concat(context, x, x)); }, "funnel::dense", "8 columns"));
@@ -204,8 +207,8 @@ TEST_CASE("dense: gradients") {
 
 TEST_CASE("dense: weights that were replaced by ones of another shape are refused") {
   const matrix<float> x(2, 3, 1.f);
-  funnel::inference<float> context;
-  funnel::training<float> tape;
+  funnel::inference_context<float> context;
+  funnel::training_context<float> tape;
   funnel::dense<float> layer(3, 4);
   layer.weight.value.assign(2, 4);
   CHECK(refuses([&] { layer(context, x.view()); }, "funnel::dense: weight is [2, 4]", "[3, 4]"));
@@ -233,6 +236,6 @@ TEST_CASE("dense: weights that were replaced by ones of another shape are refuse
 TEST_CASE("dense: parts put together by hand whose rows do not meet are refused") {
   const matrix<float> three(3, 2), two(2, 1);
   const funnel::concatenated<matrix_view<const float>, 2> x{{three.view(), two.view()}};
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   CHECK(refuses([&] { funnel::dense<float>(3, 4)(context, x); }, "funnel::dense", "rows"));
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <funnel/nn/dropout.hpp>
+#include <funnel/nn/inference_context.hpp>
 
 #include "support/catch.hpp"
 #include "support/errors.hpp"
@@ -38,7 +39,7 @@ TEST_CASE("dropout: keeps the mean by scaling up what stays") {
 
 TEST_CASE("dropout: nothing happens while serving, and at rate 0") {
   const matrix<double> x = random_matrix<double>(3, 4, 1);
-  funnel::inference<double> serving;
+  funnel::inference_context<double> serving;
   CHECK(dropout(serving, x.view(), 0.9).data() == x.data());
   double_training context;
   const auto input = context.input(x);
@@ -62,7 +63,7 @@ TEST_CASE("dropout: the seed decides; every call draws anew") {
 
 TEST_CASE("dropout: a rate outside [0, 1) is refused in both contexts") {
   const matrix<double> x(1, 1);
-  funnel::inference<double> serving;
+  funnel::inference_context<double> serving;
   double_training context;
   for (const double rate : {-0.1, 1.0, std::numeric_limits<double>::quiet_NaN()}) {
     CHECK(refuses([&] { dropout(serving, x.view(), rate); }, "funnel::dropout", "in [0, 1)"));

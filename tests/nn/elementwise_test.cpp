@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <funnel/nn/elementwise.hpp>
+#include <funnel/nn/inference_context.hpp>
 
 #include "support/catch.hpp"
 #include "support/errors.hpp"
@@ -12,7 +13,7 @@ using funnel::matrix;
 using funnel::multiply;
 
 TEST_CASE("add, multiply, affine: element by element") {
-  funnel::inference<double> context;
+  funnel::inference_context<double> context;
   const matrix<double> a = random_matrix<double>(4, 3, 1);
   const matrix<double> b = random_matrix<double>(4, 3, 2);
   const auto sum = add(context, a.view(), b.view());
@@ -28,7 +29,7 @@ TEST_CASE("add, multiply, affine: element by element") {
 }
 
 TEST_CASE("add, multiply: one row stands for all") {
-  funnel::inference<double> context;
+  funnel::inference_context<double> context;
   const matrix<double> rows = random_matrix<double>(4, 3, 3);
   const matrix<double> row = random_matrix<double>(1, 3, 4);
   for (std::size_t i = 0; i < 4; ++i) {
@@ -42,7 +43,7 @@ TEST_CASE("add, multiply: one row stands for all") {
 }
 
 TEST_CASE("add, multiply: other shapes are refused") {
-  funnel::inference<double> context;
+  funnel::inference_context<double> context;
   const matrix<double> a(4, 3);
   const matrix<double> narrow(4, 2);
   const matrix<double> shorter(3, 3);

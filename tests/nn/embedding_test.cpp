@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <funnel/nn/elementwise.hpp>
 #include <funnel/nn/embedding.hpp>
+#include <funnel/nn/inference_context.hpp>
 
 #include "support/catch.hpp"
 #include "support/errors.hpp"
@@ -42,7 +43,7 @@ TEST_CASE("embedding: an id picks its row; fields lie side by side") {
   CHECK(layer.table.kind == funnel::parameter_kind::rows);
   CHECK(layer.dim() == 2);
   layer.table.value = counted(4, 2);
-  funnel::inference<double> context;
+  funnel::inference_context<double> context;
   const auto y = layer(context, ids{3, 0, 3});
   REQUIRE(y.rows() == 3);
   REQUIRE(y.cols() == 2);
@@ -65,7 +66,7 @@ TEST_CASE("embedding: an id picks its row; fields lie side by side") {
 
 TEST_CASE("embedding: an id past the table is refused") {
   const embedding<double> layer(4, 2);
-  funnel::inference<double> context;
+  funnel::inference_context<double> context;
   CHECK(refuses(
       [&] {
         layer(context, ids{0, 4});
@@ -77,7 +78,7 @@ TEST_CASE("embedding: an id past the table is refused") {
 
 TEST_CASE("embedding: a width that wraps is refused, also of no rows") {
   const embedding<double> layer(4, 16);
-  funnel::inference<double> context;
+  funnel::inference_context<double> context;
   const std::size_t many = std::size_t{1} << 60;
   CHECK(refuses([&] { layer(context, matrix_view<const std::uint32_t>(nullptr, 0, many)); },
                 "funnel::embedding", "fields x dim is 1152921504606846976 x 16"));
@@ -118,9 +119,9 @@ TEST_CASE("embedding_bag: sums and means worked by hand, an empty list gives zer
   const ids all{1, 3, 3, 0};
   const std::vector<std::uint32_t> offsets{0, 3, 3, 4, 4};
   for (const pooling pool : {pooling::sum, pooling::mean}) {
-    embedding_bag<double> layer(4, 2, pool);
+    embedding_bag<double> layer(4, 2, {.pool = pool});
     layer.table.value = counted(4, 2);
-    funnel::inference<double> context;
+    funnel::inference_context<double> context;
     const auto y = layer(context, {all, offsets});
     REQUIRE(y.rows() == 4);
     REQUIRE(y.cols() == 2);
@@ -145,7 +146,7 @@ TEST_CASE("embedding_bag: a list's vector does not depend on the other lists") {
   const ids all{4, 9, 9, 1, 17, 0};
   const std::vector<std::uint32_t> offsets{0, 2, 6};
   const std::vector<std::uint32_t> alone{0, 4};
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   const auto both = layer(context, {all, offsets});
   const auto one = layer(context, {std::span(all).subspan(2), alone});
   CHECK(same_bits(both.middle_rows(1, 1), one));
@@ -153,7 +154,7 @@ TEST_CASE("embedding_bag: a list's vector does not depend on the other lists") {
 
 TEST_CASE("embedding_bag: no lists at all") {
   const embedding_bag<float> layer(4, 3);
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   const std::vector<std::uint32_t> offsets{0};
   const auto y = layer(context, {{}, offsets});
   CHECK(y.rows() == 0);
@@ -162,7 +163,7 @@ TEST_CASE("embedding_bag: no lists at all") {
 
 TEST_CASE("embedding_bag: lists that don't fit are refused") {
   const embedding_bag<float> layer(4, 3);
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   const ids all{1, 2, 3};
   const auto run = [&](const std::vector<std::uint32_t>& offsets) {
     return [&layer, &context, &all, &offsets] { layer(context, {all, offsets}); };
@@ -185,7 +186,7 @@ TEST_CASE("embedding_bag: gradients, also on a table that another layer owns") {
   const std::vector<std::uint32_t> offsets{0, 3, 3, 5};
   const id_lists lists{all, offsets};
   for (const pooling pool : {pooling::sum, pooling::mean}) {
-    check_layer(embedding_bag<double>(3, 4, pool), {},
+    check_layer(embedding_bag<double>(3, 4, {.pool = pool}), {},
                 [&](auto& context, const embedding_bag<double>& layer, const double_values&) {
                   return layer(context, lists);
                 });

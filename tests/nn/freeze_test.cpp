@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
+#include <funnel/nn/concat.hpp>
 #include <funnel/nn/embedding.hpp>
 #include <funnel/nn/freeze.hpp>
+#include <funnel/nn/inference_context.hpp>
 #include <funnel/nn/initialization.hpp>
 #include <funnel/nn/mlp.hpp>
-#include <funnel/nn/training.hpp>
+#include <funnel/nn/training_context.hpp>
 
 #include "support/catch.hpp"
 #include "support/errors.hpp"
@@ -67,8 +69,8 @@ struct own_layer {
 struct stages {
   funnel::mlp<float> tower{4, {5, 2}};
 
-  funnel::inference<float>::value run(funnel::inference<float>& context,
-                                      const matrix<float>& x) const {
+  funnel::inference_context<float>::value run(funnel::inference_context<float>& context,
+                                              const matrix<float>& x) const {
     return tower(context, x.view());
   }
   void visit_parameters(auto&& visit) { visit("tower", tower); }
@@ -81,7 +83,7 @@ const ids items_of_a_request{3, 99, 0, 4, 4, 17, 50, 21, 8, 9, 10, 11, 77};
 TEST_CASE("freeze: the same bits as the model, which stays as it was") {
   const ranker model = random_ranker();
   const auto frozen = funnel::freeze(model);
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   const auto expected = model(context, {7}, items_of_a_request);
   CHECK(same_bits(frozen(context, ids{7}, items_of_a_request), expected));
   CHECK_FALSE(model.towers[0].layers[0].weight.value.empty());
@@ -97,13 +99,12 @@ TEST_CASE("freeze: call runs one stage, by member, member function or callable")
   funnel::initialize(model, bits);
   const auto frozen = funnel::freeze(model);
   const matrix<float> x = random_matrix<float>(5, 4, 2);
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   const auto expected = model.tower(context, x.view());
   CHECK(same_bits(frozen.call(context, &stages::tower, x.view()), expected));
   CHECK(same_bits(frozen.call(context, &stages::run, x), expected));
-  const auto run = [](const stages& m, funnel::inference<float>& c, const matrix<float>& rows) {
-    return m.run(c, rows);
-  };
+  const auto run = [](const stages& m, funnel::inference_context<float>& c,
+                      const matrix<float>& rows) { return m.run(c, rows); };
   CHECK(same_bits(frozen.call(context, run, x), expected));
   int runs = 0;
   frozen.call(context, [&](const stages&, auto&) { ++runs; });  // nothing need come of it
@@ -114,9 +115,9 @@ TEST_CASE("freeze: what code takes out of a frozen model neither trains, nor run
   stages model;
   const auto frozen = funnel::freeze(model);
   const matrix<float> x(3, 4, 1.f);
-  funnel::inference<float> context;
-  funnel::inference<float, funnel::scalar_arch> other;
-  funnel::training<float> tape;
+  funnel::inference_context<float> context;
+  funnel::inference_context<float, funnel::scalar_arch> other;
+  funnel::training_context<float> tape;
   stages copy;
   frozen.call(context, [&](const stages& m, auto&) { copy = m; });
   CHECK(refuses([&] { copy.tower(tape, tape.input(x)); }, "funnel::dense", "is frozen"));
@@ -135,26 +136,26 @@ TEST_CASE("freeze: what code takes out of a frozen model neither trains, nor run
 TEST_CASE("freeze: for another instruction set, on a context of it") {
   const ranker model = random_ranker();
   const auto frozen = funnel::freeze<funnel::scalar_arch>(model);
-  funnel::inference<float, funnel::scalar_arch> context;
+  funnel::inference_context<float, funnel::scalar_arch> context;
   CHECK(same_bits(frozen(context, ids{7}, items_of_a_request),
                   model(context, {7}, items_of_a_request)));
 }
 
 TEST_CASE("freeze: a layer's own freeze is called") {
-  funnel::inference<float, funnel::scalar_arch> context;
+  funnel::inference_context<float, funnel::scalar_arch> context;
   CHECK(funnel::freeze<funnel::scalar_arch>(own_layer())(context));
 }
 
 TEST_CASE("freeze: many threads score with one model and a context each") {
   const ranker model = random_ranker();
   const auto frozen = funnel::freeze(model);
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   const matrix<float> expected(frozen(context, ids{7}, items_of_a_request));
   std::vector<int> right(3, 0);
   std::vector<std::thread> threads;
   for (int& count : right) {
     threads.emplace_back([&frozen, &expected, &count] {
-      funnel::inference<float> own;
+      funnel::inference_context<float> own;
       for (int request = 0; request < 50; ++request) {
         count += same_bits(frozen(own, ids{7}, items_of_a_request), expected) ? 1 : 0;
         own.reset();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <funnel/nn/gradient_check.hpp>
+#include <funnel/nn/training_context.hpp>
 
 #include "support/catch.hpp"
 #include "support/matrices.hpp"
@@ -15,7 +16,7 @@ using funnel::parameter;
 
 namespace {
 
-using tape = funnel::training<double>;
+using tape = funnel::training_context<double>;
 
 struct model {
   parameter<double> first{1, 3};

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
+#include <funnel/nn/concat.hpp>
 #include <funnel/nn/freeze.hpp>
+#include <funnel/nn/inference_context.hpp>
 #include <funnel/nn/initialization.hpp>
 #include <funnel/nn/mlp.hpp>
 
@@ -39,7 +41,7 @@ TEST_CASE("mlp: its dense layers one after another") {
   CHECK(tower.layers[0].function == activation::silu);
   CHECK(tower.layers[1].function == activation::sigmoid);
   const matrix<float> x = random_matrix<float>(6, 5, 2);
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   const auto hidden = tower.layers[0](context, x.view());
   CHECK(same_bits(tower(context, x.view()), tower.layers[1](context, hidden)));
   CHECK(same_bits(tower.rest(context, hidden), tower.layers[1](context, hidden)));
@@ -50,7 +52,7 @@ TEST_CASE("mlp: dropout is for training only") {
   mlp<double> dropping = plain;
   dropping.dropout_rate = 0.5;
   const matrix<double> x = random_matrix<double>(6, 5, 3);
-  funnel::inference<double> serving;
+  funnel::inference_context<double> serving;
   CHECK(same_bits(dropping(serving, x.view()), plain(serving, x.view())));
   double_training tape(4);
   CHECK_FALSE(same_bits(view(dropping(tape, tape.input(x))), view(plain(tape, tape.input(x)))));
@@ -77,7 +79,7 @@ TEST_CASE("mlp: names, counts and starting values") {
 TEST_CASE("mlp: no sizes, or another number of columns, are refused") {
   CHECK(refuses([] { mlp<float>(5, {}); }, "funnel::mlp", "sizes is empty"));
   const mlp<float> tower(5, {2});
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   const matrix<float> x(3, 4);
   CHECK(refuses([&] { tower(context, x.view()); }, "funnel::dense", "4 columns, expected 5"));
 }
@@ -98,7 +100,7 @@ TEST_CASE("mlp: a request in several blocks gives a row the bits it has alone") 
   const matrix<float> user = random_matrix<float>(1, 2, 2);
   const matrix<float> place = random_matrix<float>(1, 3, 3);
   const matrix<float> items = random_matrix<float>(n, 6, 4);
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   const auto check = [&](const auto& in_order) {
     const auto many = in_order(user.view(), place.view(), items.view());
     const auto whole = tower(context, many);
@@ -121,7 +123,7 @@ TEST_CASE("mlp: the user's product is made once for all blocks of a request") {
   const auto frozen = funnel::freeze(tower);
   const matrix<float> user(1, in, 1.f);
   const matrix<float> items(16 * 256, 1, 1.f);
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   const auto seconds = [&](std::size_t rows) {
     return cpu_time([&] {
       frozen(context, concat(context, user, items.view().middle_rows(0, rows)));
@@ -133,7 +135,7 @@ TEST_CASE("mlp: the user's product is made once for all blocks of a request") {
 
 TEST_CASE("mlp: one without layers is refused") {
   const mlp<float> none;
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   const matrix<float> x(2, 3);
   CHECK(refuses([&] { none(context, x.view()); }, "funnel::mlp", "layers is empty"));
   CHECK(refuses([&] { none.in(); }, "funnel::mlp", "layers is empty"));

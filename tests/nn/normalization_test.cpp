@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
+#include <funnel/nn/inference_context.hpp>
 #include <funnel/nn/normalization.hpp>
-#include <funnel/nn/optimizer.hpp>
+#include <funnel/nn/training_context.hpp>
+#include <funnel/optim/adam.hpp>
+#include <funnel/optim/add_gradients.hpp>
+#include <funnel/optim/sgd.hpp>
 
 #include "support/catch.hpp"
 #include "support/errors.hpp"
@@ -46,7 +50,7 @@ TEST_CASE("layer_norm: worked by hand") {
   for (std::size_t j = 0; j < 4; ++j) x(0, j) = static_cast<double>(j + 1);
   layer.scale.value(0, 3) = 2;
   layer.shift.value(0, 0) = 5;
-  funnel::inference<double> context;
+  funnel::inference_context<double> context;
   const auto y = layer(context, x.view());
   // Mean 2.5, variance 1.25: (1 - 2.5) / sqrt(1.25) = -1.341640786.
   const double expected[] = {5 - 1.341640786, -0.447213595, 0.447213595, 2 * 1.341640786};
@@ -61,7 +65,7 @@ TEST_CASE("layer_norm: rows against the definition, each alone") {
     layer.shift.value = random_matrix<float>(1, d, 2);
     // The mean is 100 times the deviation.
     const matrix<float> x = random_matrix<float>(9, d, 3, 99, 101);
-    funnel::inference<float> context;
+    funnel::inference_context<float> context;
     const auto y = layer(context, x.view());
     for (std::size_t i = 0; i < 9; ++i) {
       const std::vector<double> unit =
@@ -82,7 +86,7 @@ TEST_CASE("layer_norm: equal values give the shift; a NaN its row") {
   layer.shift.value(0, 1) = 7;
   matrix<double> x(2, 3, 4);
   x(1, 0) = std::nan("");
-  funnel::inference<double> context;
+  funnel::inference_context<double> context;
   const auto y = layer(context, x.view());
   CHECK(y(0, 0) == 0);
   CHECK(y(0, 1) == 7);
@@ -94,7 +98,7 @@ TEMPLATE_TEST_CASE("layer_norm: far from 0 nothing is lost; equal values give th
   using real = TestType;
   const double far = 1 / static_cast<double>(std::numeric_limits<real>::epsilon());
   layer_norm<real> pair(2);
-  funnel::inference<real> context;
+  funnel::inference_context<real> context;
   for (const double scale : {1., 2., -4., 1024.}) {
     matrix<real> x(1, 2);
     x(0, 0) = static_cast<real>(2 * far * scale);
@@ -125,7 +129,7 @@ TEMPLATE_TEST_CASE("layer_norm: far from 0 nothing is lost; equal values give th
 TEMPLATE_TEST_CASE("layer_norm: values at the ends of the numbers", "", float, double) {
   using real = TestType;
   layer_norm<real> layer(4);
-  funnel::inference<real> context;
+  funnel::inference_context<real> context;
   const real largest = std::numeric_limits<real>::max();
   matrix<real> x(1, 4);
   for (const real size : {largest, largest / 4, std::sqrt(largest) * 4, real(100)}) {
@@ -151,7 +155,7 @@ TEST_CASE("layer_norm: gradients, and other numbers of columns refused") {
               [](auto& context, const layer_norm<double>& layer, const double_values& x) {
                 return layer(context, x[0]);
               });
-  funnel::inference<double> context;
+  funnel::inference_context<double> context;
   const matrix<double> x(2, 4);
   CHECK(refuses([&] { layer_norm<double>(5)(context, x.view()); }, "funnel::layer_norm",
                 "4 columns, expected 5"));
@@ -165,9 +169,9 @@ TEST_CASE("batch_norm: in training over the batch, while serving over the runnin
   layer.running_variance.value = random_matrix<float>(1, 3, 4, 0.5, 2);
   const matrix<float> x = random_matrix<float>(8, 3, 5, -2, 3);
 
-  funnel::training<float> tape;
+  funnel::training_context<float> tape;
   const auto trained = layer(tape, tape.input(x));
-  funnel::inference<float> serving;
+  funnel::inference_context<float> serving;
   const auto served = layer(serving, x.view());
   for (std::size_t j = 0; j < 3; ++j) {
     const std::vector<double> unit = standardized(column(x, j), static_cast<double>(layer.epsilon));
@@ -231,7 +235,7 @@ TEMPLATE_TEST_CASE("batch_norm: far from 0 nothing is lost", "", float, double) 
   matrix<real> x(2, 1);
   x(0, 0) = static_cast<real>(far);
   x(1, 0) = static_cast<real>(far + 2);
-  funnel::training<real> tape;
+  funnel::training_context<real> tape;
   const auto y = layer(tape, tape.input(x));
   for (const std::size_t i : size_list{0, 1}) {
     CHECK(tolerance::within(static_cast<double>(y.values(i, 0)),
@@ -270,8 +274,8 @@ TEMPLATE_TEST_CASE("batch_norm: a step in parts moves the statistics as the whol
   batch_norm<real> parts(d);
   batch_norm<real> contexts(d);
   funnel::adam<real> optimizers[3];
-  funnel::training<real> tape;
-  funnel::training<real> other;
+  funnel::training_context<real> tape;
+  funnel::training_context<real> other;
   for (std::uint64_t step = 0; step < 30; ++step) {
     const matrix<real> x = random_matrix<real>(rows, d, step + 1, real(90), real(110));
     whole(tape, tape.input(x));
@@ -348,7 +352,7 @@ TEST_CASE("batch_norm: NaN in one part of a step reaches the statistics, whichev
 }
 
 TEST_CASE("layer_norm and batch_norm: without epsilon, values whose squares are 0 in double") {
-  funnel::inference<double> context;
+  funnel::inference_context<double> context;
   double_training tape;
   for (const double size : {1e-150, 1e-170, 1e-300}) {
     layer_norm<double> layer(2);
@@ -394,7 +398,7 @@ TEST_CASE("batch_norm: other numbers of columns, and no rows in training, are re
   const batch_norm<double> layer(3);
   const matrix<double> narrow(2, 2);
   const matrix<double> none(0, 3);
-  funnel::inference<double> serving;
+  funnel::inference_context<double> serving;
   double_training context;
   CHECK(refuses([&] { layer(serving, narrow.view()); }, "funnel::batch_norm", "2 columns"));
   CHECK(refuses([&] { layer(context, context.input(none)); }, "funnel::batch_norm", "0 rows"));

@@ -91,7 +91,7 @@ TEST_CASE("parameter_gradient: what was observed of a statistic moves it by the 
   gradient.move_statistic(p);
   CHECK(p.value(0, 0) == 3);  // half of (2 + 8 + 8) / 3
   CHECK(p.value(0, 1) == 6);
-  // Of variances the parts' centres count: rows 0, 2 | 6 have mean 8/3 and variance 56/9.
+  // Of variances the parts' centers count: rows 0, 2 | 6 have mean 8/3 and variance 56/9.
   gradient.clear();
   p.value.assign(1, 2);
   gradient.observe(2, std::vector<double>{1, 1}, 1, std::vector<double>{1, 1});

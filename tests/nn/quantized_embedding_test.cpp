@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <funnel/nn/freeze.hpp>
+#include <funnel/nn/inference_context.hpp>
 #include <funnel/nn/quantized_embedding.hpp>
 
 #include "support/catch.hpp"
@@ -67,7 +68,7 @@ TEMPLATE_TEST_CASE("quantized_embedding: every value within the bound", "", floa
     embedding<float> trained(40, dim);
     trained.table.value = rows_of_all_sizes(40, dim);
     const quantized_embedding<TestType> serving(trained);
-    funnel::inference<float> context;
+    funnel::inference_context<float> context;
     const auto y = serving(context, all_rows(40));
     REQUIRE(y.rows() == 40);
     REQUIRE(y.cols() == dim);
@@ -99,7 +100,7 @@ TEST_CASE("quantized_table: codes of a row worked by hand") {
   CHECK(stored.row(0)[8] == -128);
   CHECK(stored.row(0)[9] == 127);
   CHECK(stored.row(0)[10] == -64);
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   const auto y = serving(context, all_rows(2));
   for (std::size_t j = 0; j < 3; ++j) CHECK(y(0, j) == values[j]);
   CHECK(tolerance::within(static_cast<double>(y(0, 3)), 1 / 128., 1 / 128.));
@@ -112,12 +113,12 @@ TEMPLATE_TEST_CASE("quantized_embedding_bag: sums and means of what the table ho
   const ids all{1, 3, 3, 39, 0, 12};
   const std::vector<std::uint32_t> offsets{0, 4, 4, 6};
   for (const pooling pool : {pooling::sum, pooling::mean}) {
-    embedding_bag<float> trained(40, dim, pool);
+    embedding_bag<float> trained(40, dim, {.pool = pool});
     trained.table.value = random_matrix<float>(40, dim, 3);
     const quantized_embedding_bag<TestType> serving(trained);
     CHECK(serving.pool == pool);
     CHECK(serving.dim() == dim);
-    funnel::inference<float> context;
+    funnel::inference_context<float> context;
     const auto y = serving(context, {all, offsets});
     REQUIRE(y.rows() == 3);
     embedding<float> lookup(40, dim);
@@ -151,7 +152,7 @@ TEST_CASE("quantized_embedding: fields side by side, columns of wider records, n
   embedding<float> trained(4, 3);
   trained.table.value = random_matrix<float>(4, 3, 1);
   const quantized_embedding<float16> serving(trained);
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   const ids records{9, 1, 2, 9, 9, 0, 3, 9};
   const matrix_view<const std::uint32_t> fields =
       matrix_view<const std::uint32_t>(records.data(), 2, 4).middle_cols(1, 2);
@@ -166,7 +167,7 @@ TEST_CASE("quantized_embedding: fields side by side, columns of wider records, n
 TEST_CASE("quantized_embedding: ids and lists that don't fit are refused") {
   const quantized_embedding<std::int8_t> lookup(embedding<float>(4, 3));
   const quantized_embedding_bag<std::int8_t> bag(embedding_bag<float>(4, 3));
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   CHECK(refuses(
       [&] {
         lookup(context, ids{0, 4});
@@ -213,7 +214,7 @@ TEST_CASE("quantized_table: what cannot be stored is refused, with its place") {
 TEST_CASE("quantized_embedding: a field of a model that freezes and counts nothing") {
   quantized_embedding<std::int8_t> layer(embedding<float>(4, 3));
   CHECK(funnel::count_parameters(layer) == 0);
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   CHECK(same_bits(funnel::freeze(layer)(context, ids{3}), layer(context, ids{3})));
   const quantized_table<float16> empty;
   CHECK(empty.rows() == 0);
@@ -222,7 +223,7 @@ TEST_CASE("quantized_embedding: a field of a model that freezes and counts nothi
 
 TEST_CASE("quantized_table: rows of denormal range keep their values in std::int8_t") {
   const float unit = std::numeric_limits<float>::denorm_min();
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   for (const float width :
        {1.f, 7.f, 127.f, 128.f, 255.f, 256.f, 300.f, 382.f, 383.f, 1000.f, 70000.f}) {
     for (const float lowest : {0.f, -1.f, 50.f, -70000.f}) {

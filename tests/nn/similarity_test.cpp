@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
+#include <funnel/nn/inference_context.hpp>
 #include <funnel/nn/similarity.hpp>
+#include <funnel/nn/training_context.hpp>
 
 #include "support/catch.hpp"
 #include "support/errors.hpp"
@@ -33,7 +35,7 @@ TEST_CASE("l2_normalize: 3, 4 becomes 0.6, 0.8; zero stays zero; NaN its row alo
   x(0, 0) = 3;
   x(0, 1) = 4;
   x(2, 1) = std::nan("");
-  funnel::inference<double> context;
+  funnel::inference_context<double> context;
   const auto y = l2_normalize(context, x.view());
   CHECK(tolerance::within(y(0, 0), 0.6, tolerance::elementwise<double>(0.6)));
   CHECK(tolerance::within(y(0, 1), 0.8, tolerance::elementwise<double>(0.8)));
@@ -47,7 +49,7 @@ TEST_CASE("l2_normalize: length one, whatever the length was") {
   for (const std::size_t d : size_list{1, 7, 16, 33}) {
     for (const double scale : {1e-9, 1., 1e9}) {
       const matrix<float> x = random_matrix<float>(4, d, 1, -scale, scale);
-      funnel::inference<float> context;
+      funnel::inference_context<float> context;
       const auto y = l2_normalize(context, x.view());
       for (std::size_t i = 0; i < 4; ++i) {
         CHECK(tolerance::within(exact_dot(y.row(i), y.row(i)), 1,
@@ -62,7 +64,7 @@ TEST_CASE("row_dot, cosine, pairwise_dot: against the definitions") {
   const matrix<float> a = random_matrix<float>(5, 19, 1);
   const matrix<float> b = random_matrix<float>(5, 19, 2);
   const matrix<float> one = random_matrix<float>(1, 19, 3);
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   const auto check = [](float found, double expected, double magnitude = 19) {
     CHECK(tolerance::within(static_cast<double>(found), expected,
                             tolerance::reduction<float>(19, magnitude)));
@@ -90,7 +92,7 @@ TEST_CASE("row_dot, cosine, pairwise_dot: against the definitions") {
 TEST_CASE("cosine: 1 with itself, 0 with zero") {
   const matrix<double> x = random_matrix<double>(3, 6, 4);
   const matrix<double> zeros(3, 6);
-  funnel::inference<double> context;
+  funnel::inference_context<double> context;
   const auto itself = cosine(context, x.view(), x.view());
   const auto nothing = cosine(context, x.view(), zeros.view());
   for (std::size_t i = 0; i < 3; ++i) {
@@ -100,7 +102,7 @@ TEST_CASE("cosine: 1 with itself, 0 with zero") {
 }
 
 TEST_CASE("similarity: shapes that don't fit are refused") {
-  funnel::inference<double> context;
+  funnel::inference_context<double> context;
   const matrix<double> a(4, 3);
   const matrix<double> narrow(4, 2);
   const matrix<double> shorter(3, 3);
@@ -142,8 +144,8 @@ TEST_CASE("l2_normalize: a row of zeros has no gradient") {
 TEMPLATE_TEST_CASE("l2_normalize, cosine: vectors of any length", "", float, double) {
   using real = TestType;
   const real largest = std::numeric_limits<real>::max();
-  funnel::inference<real> context;
-  funnel::training<real> tape;
+  funnel::inference_context<real> context;
+  funnel::training_context<real> tape;
   for (const std::size_t d : size_list{2, 3, 17, 64}) {
     const matrix<real> direction = random_matrix<real>(2, d, d, real(-1), real(1));
     const auto usual = l2_normalize(context, direction.view());

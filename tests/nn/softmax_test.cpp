@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <funnel/nn/inference_context.hpp>
 #include <funnel/nn/softmax.hpp>
 
 #include "support/catch.hpp"
@@ -25,7 +26,7 @@ matrix<double> row(const std::vector<double>& values) {
 }
 
 std::vector<double> softmax_of(const std::vector<double>& values) {
-  funnel::inference<double> context;
+  funnel::inference_context<double> context;
   const matrix<double> x = row(values);
   const auto y = softmax(context, x.view());
   return {y.row(0).begin(), y.row(0).end()};
@@ -46,7 +47,7 @@ TEST_CASE("softmax: known values") {
 TEMPLATE_TEST_CASE("softmax: against the definition; each row alone", "", float, double) {
   for (const std::size_t d : size_list{1, 3, 16, 17, 40}) {
     const matrix<TestType> x = random_matrix<TestType>(5, d, 1, -20, 20);
-    funnel::inference<TestType> context;
+    funnel::inference_context<TestType> context;
     const auto y = softmax(context, x.view());
     for (std::size_t i = 0; i < 5; ++i) {
       double sum = 0;
@@ -103,7 +104,7 @@ TEST_CASE("softmax: masked positions get no gradient") {
 }
 
 TEST_CASE("mixture: each row weighs its own") {
-  funnel::inference<double> context;
+  funnel::inference_context<double> context;
   matrix<double> weights(2, 2);
   weights(0, 0) = 1;
   weights(1, 0) = 0.25;
@@ -136,7 +137,7 @@ TEST_CASE("mixture: gradients") {
 }
 
 TEST_CASE("mixture: shapes that don't fit are refused") {
-  funnel::inference<double> context;
+  funnel::inference_context<double> context;
   const matrix<double> weights(2, 2);
   const matrix<double> a(2, 3);
   const matrix<double> longer(3, 3);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <funnel/nn/inference_context.hpp>
 #include <funnel/nn/mlp.hpp>
 #include <funnel/preranking/item_tower_cache.hpp>
 
@@ -47,7 +48,7 @@ class asked_tower {
 
   /// The vectors by way of the cache; `asked` grows by a list for each call of the tower.
   matrix<float> cached(item_tower_cache<float>& cache, const items& of, item_version version = {}) {
-    funnel::inference<float> context;
+    funnel::inference_context<float> context;
     return matrix<float>(
         funnel::cached_item_vectors(context, network_, cache, std::span<const item_id>(of), version,
                                     [&](std::span<const item_id> missing) {
@@ -57,14 +58,14 @@ class asked_tower {
   }
   /// The vectors without a cache.
   matrix<float> direct(const items& of) {
-    funnel::inference<float> context;
+    funnel::inference_context<float> context;
     return matrix<float>(network_(context, features_of(context, of)));
   }
 
   std::vector<items> asked;
 
  private:
-  matrix_view<const float> features_of(funnel::inference<float>& context,
+  matrix_view<const float> features_of(funnel::inference_context<float>& context,
                                        std::span<const item_id> of) const {
     const matrix_view<float> x = context.make(of.size(), 5);
     for (std::size_t i = 0; i < of.size(); ++i)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <funnel/nn/freeze.hpp>
+#include <funnel/nn/inference_context.hpp>
 #include <funnel/nn/mlp.hpp>
 #include <funnel/preranking/three_tower.hpp>
 
@@ -78,7 +79,7 @@ matrix<double> repeated_user() {
 
 TEST_CASE("three_tower: the top network on the three vectors side by side") {
   const preranker model = random_preranker();
-  funnel::inference<double> context;
+  funnel::inference_context<double> context;
   const auto z = model(context, user.view(), items.view(), crosses.view());
   REQUIRE(z.rows() == n);
   REQUIRE(z.cols() == tasks);
@@ -104,7 +105,7 @@ TEST_CASE("three_tower: the top network on the three vectors side by side") {
 
 TEST_CASE("three_tower: a user of one row is the user in every row") {
   const preranker model = random_preranker();
-  funnel::inference<double> context;
+  funnel::inference_context<double> context;
   const matrix<double> users = repeated_user();
   const auto one = model(context, user.view(), items.view(), crosses.view());
   const auto many = model(context, users.view(), items.view(), crosses.view());
@@ -123,7 +124,7 @@ TEST_CASE("three_tower: a user of one row is the user in every row") {
 TEST_CASE("three_tower: item vectors from before, any batch, training, frozen: the same bits") {
   const preranker model = random_preranker();
   const auto frozen = funnel::freeze(model);
-  funnel::inference<double> context;
+  funnel::inference_context<double> context;
   const auto whole = model(context, user.view(), items.view(), crosses.view());
   const matrix<double> kept(model.item(context, items));
   CHECK(
@@ -187,14 +188,14 @@ TEST_CASE(
   std::string spoken;
   const funnel::three_tower<spoken_tower, spoken_tower, spoken_tower, mlp<double>> model{
       {'u', &spoken}, {'i', &spoken}, {'c', &spoken}, mlp<double>(9, {1})};
-  funnel::inference<double> context;
+  funnel::inference_context<double> context;
   model(context, user.view(), items.view(), crosses.view());
   CHECK(spoken == "iuc");
 }
 
 TEST_CASE("three_tower: vectors that don't fit are refused") {
   const preranker model = random_preranker();
-  funnel::inference<double> context;
+  funnel::inference_context<double> context;
   const matrix<double> narrow(n, 4), fewer(n - 1, 5);
   CHECK(
       refuses([&] { model.with_item_vectors(context, user.view(), narrow.view(), crosses.view()); },

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include <funnel/loss/bce.hpp>
+#include <funnel/nn/inference_context.hpp>
 #include <funnel/nn/initialization.hpp>
-#include <funnel/nn/optimizer.hpp>
+#include <funnel/nn/training_context.hpp>
+#include <funnel/optim/sgd.hpp>
 #include <funnel/ranking/gate_diagnostics.hpp>
 #include <funnel/ranking/mmoe.hpp>
 
@@ -84,7 +86,7 @@ TEST_CASE("gate dropout: the weights of every row sum to 1, and a dropped gate h
     const matrix<double> logits = random_matrix<double>(n, 4, 2, -5, 5);
     double_training tape(3);
     const auto weights = view(gate_softmax(tape, tape.input(logits), rate));
-    funnel::inference<double> context;
+    funnel::inference_context<double> context;
     const auto plain = softmax(context, logits.view());
     std::size_t unchanged = 0;
     for (std::size_t i = 0; i < n; ++i) {
@@ -108,7 +110,7 @@ TEST_CASE("gate dropout: the weights of every row sum to 1, and a dropped gate h
   }
 }
 
-TEST_CASE("gate dropout: a mixture keeps its size when the favoured expert is dropped") {
+TEST_CASE("gate dropout: a mixture keeps its size when the favored expert is dropped") {
   // Dropout on the outputs of the softmax would leave .02 of it.
   const matrix<double> logits = logits_of({.98, .01, .01}, 500);
   double_training tape(4);
@@ -116,12 +118,12 @@ TEST_CASE("gate dropout: a mixture keeps its size when the favoured expert is dr
   const matrix<double> ones(500, 1, 1.);
   const std::vector<double_value> experts(3, tape.input(ones));
   const auto mixed = funnel::mixture(tape, weights, std::span<const double_value>(experts));
-  std::size_t favourite_dropped = 0;
+  std::size_t favorite_dropped = 0;
   for (std::size_t i = 0; i < 500; ++i) {
-    favourite_dropped += weights.values(i, 0) == 0 ? 1 : 0;
+    favorite_dropped += weights.values(i, 0) == 0 ? 1 : 0;
     REQUIRE(tolerance::within(mixed.values(i, 0), 1, tolerance::reduction<double>(3, 1)));
   }
-  CHECK(favourite_dropped > 0);
+  CHECK(favorite_dropped > 0);
 }
 
 TEST_CASE("gate dropout: every row and every task has masks of its own") {
@@ -152,7 +154,7 @@ TEST_CASE("gate dropout: every row and every task has masks of its own") {
 
 TEST_CASE("gate dropout: none when serving, none at rate 0, the same for the same seed") {
   const matrix<double> logits = random_matrix<double>(50, 4, 6);
-  funnel::inference<double> context;
+  funnel::inference_context<double> context;
   const auto plain = softmax(context, logits.view());
   CHECK(same_bits(gate_softmax(context, logits.view(), .9), plain));
   const auto train = [&](std::uint64_t seed, double rate) {
@@ -200,7 +202,7 @@ TEST_CASE("gate dropout: a rate outside [0, 1) is refused") {
                "funnel::gate_softmax", "expected in [0, 1)") &&
            refuses(
                [&] {
-                 funnel::inference<double> context;
+                 funnel::inference_context<double> context;
                  gate_softmax(context, logits.view(), rate);
                },
                "funnel::gate_softmax", "expected in [0, 1)");
@@ -243,7 +245,7 @@ std::size_t dead_after_training(double gate_dropout, std::uint64_t seed) {
     }
   };
   funnel::sgd<float> optimizer({.learning_rate = 1});
-  funnel::training<float> tape(seed);
+  funnel::training_context<float> tape(seed);
   for (int step = 0; step < 2000; ++step) {
     draw();
     const auto h = model.experts(tape, tape.input(x));
@@ -251,7 +253,7 @@ std::size_t dead_after_training(double gate_dropout, std::uint64_t seed) {
     optimizer.step(model, tape);
     tape.clear();
   }
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   funnel::gate_diagnostics<1> watched(k);
   for (int batch = 0; batch < 10; ++batch) {
     draw();

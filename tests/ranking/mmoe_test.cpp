@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
+#include <funnel/nn/concat.hpp>
 #include <funnel/nn/freeze.hpp>
+#include <funnel/nn/inference_context.hpp>
 #include <funnel/nn/initialization.hpp>
+#include <funnel/nn/training_context.hpp>
 #include <funnel/ranking/mmoe.hpp>
 
 #include "support/catch.hpp"
@@ -66,7 +69,7 @@ TEST_CASE("mmoe: worked by hand") {
   const double expected[2][3] = {{2, 1.5, 1}, {2.5, .75, .2}};
   const double gate[3] = {.75, .25, .9};
 
-  funnel::inference<double> context;
+  funnel::inference_context<double> context;
   const auto h = experts(context, x.view());
   const auto g = experts.gate_weights(context, x.view());
   for (std::size_t i = 0; i < 3; ++i) {
@@ -88,7 +91,7 @@ TEST_CASE("mmoe: shapes, names and what the layers are") {
   REQUIRE(experts.gates.out() == 3 * 5);
   for (const std::size_t n : size_list{0, 1, 6}) {
     const matrix<float> x = random_matrix<float>(n, 7, 2);
-    funnel::inference<float> context;
+    funnel::inference_context<float> context;
     for (const auto& h : experts(context, x.view())) {
       CHECK(h.rows() == n);
       CHECK(h.cols() == 4);
@@ -117,7 +120,7 @@ TEST_CASE("mmoe: shapes, names and what the layers are") {
 TEST_CASE("mmoe: a mixture of its experts, against the definition") {
   const mmoe<double, 2> experts = random_mmoe<double, 2>(6, {.experts = 3, .expert_sizes = {9, 4}});
   const matrix<double> x = random_matrix<double>(5, 6, 2);
-  funnel::inference<double> context;
+  funnel::inference_context<double> context;
   const auto h = experts(context, x.view());
   const auto g = experts.gate_weights(context, x.view());
   for (std::size_t t = 0; t < 2; ++t) {
@@ -151,12 +154,12 @@ TEST_CASE("mmoe: a mixture of its experts, against the definition") {
 TEST_CASE("mmoe: one expert is a shared bottom; tasks don't change each other") {
   const mmoe<float, 2> shared = random_mmoe<float, 2>(6, {.experts = 1, .expert_sizes = {8, 4}});
   const matrix<float> x = random_matrix<float>(5, 6, 2);
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   const auto bottom = shared.experts[0](context, x.view());
   const auto frozen = funnel::freeze(shared);
   for (const auto& h : shared(context, x.view())) CHECK(same_bits(h, bottom));
   for (const auto& h : frozen(context, x.view())) CHECK(same_bits(h, bottom));
-  funnel::training<float> tape(3);  // gate dropout has nothing to drop
+  funnel::training_context<float> tape(3);  // gate dropout has nothing to drop
   for (const auto& h : shared(tape, tape.input(x))) CHECK(same_bits(view(h), bottom));
 
   const mmoe<float, 2> both = random_mmoe<float, 2>(6, {.experts = 3, .expert_sizes = {8, 4}});
@@ -188,11 +191,11 @@ TEST_CASE("mmoe: a row's gates and outputs depend on that row alone") {
       random_mmoe<float, 2>(6, {.experts = 3, .expert_sizes = {8, 4}, .gate_dropout = 0});
   const auto frozen = funnel::freeze(experts);
   matrix<float> x = random_matrix<float>(33, 6, 2);
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   const auto whole = experts(context, x.view());
   for (const std::size_t i : size_list{0, 7, 32}) {
     const auto row = x.view().middle_rows(i, 1);
-    funnel::training<float> tape;
+    funnel::training_context<float> tape;
     for (std::size_t t = 0; t < 2; ++t) {
       CHECK(same_bits(experts(context, row)[t], whole[t].middle_rows(i, 1)));
       CHECK(same_bits(frozen(context, row)[t], whole[t].middle_rows(i, 1)));
@@ -211,7 +214,7 @@ TEST_CASE("mmoe: frozen it gives the same bits") {
     const mmoe<float, 3> experts = random_mmoe<float, 3>(11, options);
     const auto frozen = funnel::freeze<Arch>(experts);
     for (const std::size_t n : size_list{0, 1, 7, 64}) {
-      funnel::inference<float, Arch> context;
+      funnel::inference_context<float, Arch> context;
       const auto x = concat(context, user, items.view().middle_rows(0, n));
       const auto expected = experts(context, x);
       const auto found = frozen(context, x);
@@ -255,7 +258,7 @@ TEST_CASE("mmoe: what is refused") {
   CHECK(refuses([] { mmoe<float, 1>(3, {.expert_sizes = {}}); }, "funnel::mlp", "sizes is empty"));
   const mmoe<float, 2> experts(3, {});
   const auto frozen = funnel::freeze(experts);
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   const matrix<float> wide(5, 4);
   CHECK(refuses([&] { experts(context, wide.view()); }, "funnel::dense", "4 columns, expected 3"));
   CHECK(refuses([&] { frozen(context, wide.view()); }, "funnel::dense", "4 columns, expected 3"));
@@ -267,7 +270,7 @@ TEST_CASE("mmoe: a request in several blocks gives a row the bits it has alone")
   const auto frozen = funnel::freeze(experts);
   const matrix<float> user = random_matrix<float>(1, 4, 2);
   const matrix<float> items = random_matrix<float>(n, 5, 4);
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   const auto check = [&](const auto& in_order) {
     const auto many = in_order(user.view(), items.view());
     const auto whole = experts(context, many);
@@ -294,7 +297,7 @@ TEST_CASE("mmoe: the user's product is made once for all blocks of a request") {
   const auto frozen = funnel::freeze(experts);
   const matrix<float> user(1, in, 1.f);
   const matrix<float> items(16 * 256, 1, 1.f);
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   const auto seconds = [&](std::size_t rows) {
     return cpu_time([&] {
       frozen(context, concat(context, user, items.view().middle_rows(0, rows)));
@@ -309,7 +312,7 @@ TEST_CASE("mmoe: frozen with experts that differ, it packs each by itself") {
   experts.experts[1] = funnel::mlp<float>(3, {8, 2}, {.hidden = funnel::activation::tanh});
   experts.experts[1].layers[0].weight.value = random_matrix<float>(3, 8, 5);
   const auto frozen = funnel::freeze(experts);
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   for (const std::size_t n : size_list{4, 300}) {
     const matrix<float> x = random_matrix<float>(n, 3, 6);
     CHECK(same_bits(frozen(context, x)[0], experts(context, x)[0]));
@@ -319,7 +322,7 @@ TEST_CASE("mmoe: frozen with experts that differ, it packs each by itself") {
 TEST_CASE("mmoe: what grew or was frozen is refused") {
   mmoe<float, 2> experts = random_mmoe<float, 2>(3, {.experts = 2, .expert_sizes = {2}});
   const matrix<float> x = random_matrix<float>(4, 3, 6);
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   mmoe<float, 2> grown = experts;
   grown.experts.push_back(grown.experts.front());
   CHECK(refuses([&] { grown(context, x); }, "funnel::mmoe", "4 outputs, expected 6"));
@@ -327,7 +330,7 @@ TEST_CASE("mmoe: what grew or was frozen is refused") {
   CHECK(refuses([&] { mmoe<float, 2>()(context, x); }, "funnel::mmoe", "experts is empty"));
   experts.freeze<funnel::default_arch>();
   CHECK(refuses([&] { experts.freeze<funnel::default_arch>(); }, "funnel::dense", "is frozen"));
-  funnel::training<float> tape;
+  funnel::training_context<float> tape;
   CHECK(refuses([&] { experts(tape, tape.input(x)); }, "funnel::dense", "is frozen"));
   const auto gates = experts.gate_weights(context, x);
   const std::array<funnel::variable<float>, 2> weights{tape.make(4, 2), tape.make(4, 2)};

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <funnel/nn/freeze.hpp>
-#include <funnel/nn/optimizer.hpp>
+#include <funnel/nn/inference_context.hpp>
+#include <funnel/nn/training_context.hpp>
+#include <funnel/optim/sgd.hpp>
 #include <funnel/ranking/watch_time_head.hpp>
 
 #include "support/catch.hpp"
@@ -21,10 +23,10 @@ namespace {
 /// What a head learns of times that its features tell nothing of.
 template <class T>
 double learned_seconds(const std::vector<T>& times, T unit) {
-  watch_time_head<T> head(1, unit, T(600));
+  watch_time_head<T> head(1, {.unit = unit, .longest = T(600)});
   const matrix<T> ones(times.size(), 1, T(1));
   funnel::sgd<T> optimizer({.learning_rate = 1});
-  funnel::training<T> tape;
+  funnel::training_context<T> tape;
   for (int step = 0; step < 400; ++step) {
     const auto z = head(tape, tape.input(ones));
     tape.backward(funnel::watch_time_loss(tape, z, std::span<const T>(times),
@@ -32,21 +34,21 @@ double learned_seconds(const std::vector<T>& times, T unit) {
     optimizer.step(head, tape);
     tape.clear();
   }
-  funnel::inference<T> context;
+  funnel::inference_context<T> context;
   return static_cast<double>(head.seconds(head(context, ones.view())(0, 0)));
 }
 
 }  // namespace
 
 TEST_CASE("watch_time_head: seconds are the odds in units, clipped") {
-  const watch_time_head<double> head(1, 10, 600);
+  const watch_time_head<double> head(1, {.unit = 10, .longest = 600});
   CHECK(head.seconds(0) == 10);
   CHECK(tolerance::within(head.seconds(std::log(6.)), 60, tolerance::elementwise<double>(60)));
   CHECK(head.seconds(5) == 600);
   CHECK(head.seconds(1e300) == 600);
   CHECK(head.seconds(-1e300) == 0);
   CHECK(std::isnan(head.seconds(std::numeric_limits<double>::quiet_NaN())));
-  CHECK(watch_time_head<float>(1, 10, 600).seconds(1e30f) == 600);
+  CHECK(watch_time_head<float>(1, {.unit = 10, .longest = 600}).seconds(1e30f) == 600);
 }
 
 TEST_CASE("watch_time_head: learns the mean, not the odds of the fraction") {
@@ -62,11 +64,11 @@ TEST_CASE("watch_time_head: learns the mean, not the odds of the fraction") {
 }
 
 TEST_CASE("watch_time_head: shapes, names, and frozen the same bits") {
-  watch_time_head<float> head(5, 10, 600);
+  watch_time_head<float> head(5, {.unit = 10, .longest = 600});
   head.logit.weight.value = random_matrix<float>(5, 1, 1);
   CHECK(funnel::count_parameters(head) == 6);
   const auto frozen = funnel::freeze(head);
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   const auto seconds = [](const auto& m, auto&, float z) { return m.seconds(z); };
   CHECK(frozen.call(context, seconds, 0.f) == 10);
   CHECK(frozen.call(context, seconds, 50.f) == 600);
@@ -81,7 +83,7 @@ TEST_CASE("watch_time_head: shapes, names, and frozen the same bits") {
 }
 
 TEST_CASE("watch_time_head: gradients through the loss") {
-  watch_time_head<double> head(3, 20, 100);
+  watch_time_head<double> head(3, {.unit = 20, .longest = 100});
   head.logit.weight.value = random_matrix<double>(3, 1, 3);
   const matrix<double> x = random_matrix<double>(4, 3, 4);
   const std::vector<double> times{0, 5, 80, 500};
@@ -95,8 +97,8 @@ TEST_CASE("watch_time_head: gradients through the loss") {
 
 TEST_CASE("watch_time_head: what is refused") {
   const auto refused = [](double unit, double longest) {
-    return refuses([&] { watch_time_head<double>(2, unit, longest); }, "funnel::watch_time_head",
-                   "expected above 0");
+    return refuses([&] { watch_time_head<double>(2, {.unit = unit, .longest = longest}); },
+                   "funnel::watch_time_head", "expected above 0");
   };
   CHECK(refused(0, 600));
   CHECK(refused(-1, 600));

@@ -2,6 +2,7 @@
 #include <funnel/loss/bce.hpp>
 #include <funnel/loss/total_loss.hpp>
 #include <funnel/loss/watch_time.hpp>
+#include <funnel/nn/inference_context.hpp>
 
 #include "support/catch.hpp"
 #include "support/feed_ranker.hpp"
@@ -90,7 +91,7 @@ TEST_CASE("whole ranker: a request is a batch whose users are all the same") {
     batch.history_offsets.push_back(static_cast<std::uint32_t>(batch.history.size()));
   }
   const feed_ranker<double> model{ranker_sizes{}};
-  funnel::inference<double> serving;
+  funnel::inference_context<double> serving;
   const auto one = model(serving, request.all());
   const auto many = model(serving, batch.all());
   for (std::size_t t = 0; t < ranker_tasks; ++t) CHECK(same_bits(one[t], many[t]));

@@ -4,6 +4,7 @@
 #include <funnel/core/ids.hpp>
 #include <funnel/nn/mlp.hpp>
 #include <funnel/retrieval/two_tower.hpp>
+#include <funnel/sequence/last_n_mean.hpp>
 #include <funnel/sequence/target_attention.hpp>
 
 #include "support/matrices.hpp"
@@ -29,7 +30,7 @@ struct user_tower {
 
   template <funnel::Context C>
   auto operator()(C& context, const funnel::id_lists& watched, const item_table<T>& table) const {
-    return network(context, funnel::last_n_mean(context, table.item, watched));
+    return network(context, funnel::last_n_mean(context, table.item, watched, 50));
   }
   void visit_parameters(auto&& visit) { visit("network", network); }
 };

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
+#include <funnel/index/flat_index.hpp>
 #include <funnel/loss/in_batch_softmax.hpp>
-#include <funnel/nn/optimizer.hpp>
-#include <funnel/retrieval/vector_index.hpp>
+#include <funnel/nn/inference_context.hpp>
+#include <funnel/nn/training_context.hpp>
+#include <funnel/optim/adam.hpp>
 
 #include "retrieval/small_towers.hpp"
 #include "support/catch.hpp"
@@ -19,8 +21,8 @@ TEST_CASE("two_tower: serving by an index ranks as the scores do") {
   std::vector<item_id> items(n);
   for (item_id i = 0; i < n; ++i) items[i] = i;
   const history_batch users = three_users();
-  funnel::inference<float> context;
-  const funnel::vector_index<> index(model.item_vectors(context, items));
+  funnel::inference_context<float> context;
+  const funnel::flat_index<> index(model.item_vectors(context, items));
   const auto a = model.user_vectors(context, users.lists());
   const auto scores = model(context, users.lists(), items);
   for (std::size_t u = 0; u < 3; ++u) {
@@ -51,8 +53,8 @@ TEST_CASE("two_tower: learns which items belong to a user's interest") {
   const auto found_share = [&] {
     std::vector<item_id> all(items);
     for (item_id i = 0; i < items; ++i) all[i] = i;
-    funnel::inference<float> context;
-    const funnel::vector_index<> index(model.item_vectors(context, all));
+    funnel::inference_context<float> context;
+    const funnel::flat_index<> index(model.item_vectors(context, all));
     std::size_t right = 0;
     for (std::size_t u = 0; u < 50; ++u) {
       history_batch user;
@@ -65,7 +67,7 @@ TEST_CASE("two_tower: learns which items belong to a user's interest") {
   };
   CHECK(found_share() < .5);
   funnel::adam<float> optimizer({.learning_rate = .02});
-  funnel::training<float> tape;
+  funnel::training_context<float> tape;
   for (int step = 0; step < 300; ++step) {
     history_batch users;
     std::vector<item_id> clicked;

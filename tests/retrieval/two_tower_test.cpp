@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include <funnel/loss/in_batch_softmax.hpp>
 #include <funnel/nn/freeze.hpp>
+#include <funnel/nn/inference_context.hpp>
 #include <funnel/nn/mlp.hpp>
+#include <funnel/nn/training_context.hpp>
 #include <funnel/retrieval/two_tower.hpp>
 
 #include "retrieval/small_towers.hpp"
@@ -62,7 +64,7 @@ TEST_CASE("two_tower: scores are cosines of vectors of length one") {
   const towers<double> model = random_towers<double>(9);
   const history_batch users = three_users();
   const std::vector<item_id> items{8, 0, 3, 3, 1};
-  funnel::inference<double> context;
+  funnel::inference_context<double> context;
   const auto a = model.user_vectors(context, users.lists());
   const auto b = model.item_vectors(context, items);
   const auto scores = model(context, users.lists(), items);
@@ -98,7 +100,7 @@ TEST_CASE("two_tower: a vector of zeros has score 0, not NaN") {
   funnel::two_tower<plain_tower, plain_tower> model;  // all weights are zero
   model.item.network.layers[0].weight.value = random_matrix<double>(3, 4, 1);
   const matrix<double> x = random_matrix<double>(2, 3, 2);
-  funnel::inference<double> context;
+  funnel::inference_context<double> context;
   const auto scores = model(context, x.view(), x.view());
   for (std::size_t i = 0; i < 2; ++i) {
     for (const double s : scores.row(i)) CHECK(s == 0);
@@ -112,7 +114,7 @@ TEST_CASE("two_tower: training, serving, frozen, one user alone: the same bits")
   history_batch last;
   last.append({7, 7});
   const std::vector<item_id> items{8, 0, 3, 3, 1};
-  funnel::inference<double> context;
+  funnel::inference_context<double> context;
   const auto scores = model(context, users.lists(), items);
   CHECK(same_bits(frozen(context, users.lists(), items), scores));
   CHECK(same_bits(model(context, last.lists(), items), scores.middle_rows(2, 1)));
@@ -121,7 +123,7 @@ TEST_CASE("two_tower: training, serving, frozen, one user alone: the same bits")
   };
   CHECK(same_bits(frozen.call(context, user_vectors, last.lists()),
                   model.user_vectors(context, users.lists()).middle_rows(2, 1)));
-  funnel::training<double> tape;
+  funnel::training_context<double> tape;
   CHECK(same_bits(view(model(tape, users.lists(), items)), scores));
 }
 
@@ -162,7 +164,7 @@ TEST_CASE("two_tower: the user's tower runs first, so that dropout draws the sam
   std::string spoken;
   const funnel::two_tower<spoken_tower, spoken_tower> model{{'u', &spoken}, {'i', &spoken}, {}};
   const matrix<double> x(2, 3, 1.);
-  funnel::inference<double> context;
+  funnel::inference_context<double> context;
   model(context, x.view(), x.view());
   CHECK(spoken == "ui");
 }
@@ -171,7 +173,7 @@ TEST_CASE("two_tower: towers of different widths are refused") {
   towers<double> model = random_towers<double>(9);
   model.item.network = funnel::mlp<double>(5, {7, 3});
   const history_batch users = three_users();
-  funnel::inference<double> context;
+  funnel::inference_context<double> context;
   const std::vector<item_id> items{1};
   CHECK(refuses([&] { model(context, users.lists(), items); }, "funnel::pairwise_dot",
                 "4 and 3 columns"));

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include <funnel/nn/inference_context.hpp>
+#include <funnel/nn/training_context.hpp>
 #include <funnel/sequence/din_attention.hpp>
 
 #include "support/catch.hpp"
@@ -48,8 +50,8 @@ TEST_CASE("din_attention: worked by hand") {
   // a(2, 3) = 2 + 30 - 100 + 6000 + .5, a(2, 1) = 2 + 10 + 100 + 2000 + .5
   // a(0, 3) = 30 - 300 + .5, a(0, 1) = 10 - 100 + .5
   const double expected[] = {5932.5 * 3 + 2112.5, -269.5 * 3 - 89.5};
-  funnel::inference<double> context;
-  funnel::training<double> tape;
+  funnel::inference_context<double> context;
+  funnel::training_context<double> tape;
   const offsets shared{0, 2};
   const auto y = layer(context, candidates.view(), events.view(), shared);
   const auto z = layer(tape, tape.input(candidates), tape.input(events), shared);
@@ -68,9 +70,9 @@ TEST_CASE("din_attention: serving agrees with training, frozen to the bit") {
       const matrix<float> candidates = random_matrix<float>(6, d, 1);
       const matrix<float> events = random_matrix<float>(30, d, 2);
       for (const offsets& lists : {offsets{0, 30}, offsets{0, 3, 3, 4, 29, 30, 30}}) {
-        funnel::training<float> tape;
+        funnel::training_context<float> tape;
         const auto trained = layer(tape, tape.input(candidates), tape.input(events), lists);
-        funnel::inference<float> context;
+        funnel::inference_context<float> context;
         const auto served = layer(context, candidates.view(), events.view(), lists);
         CHECK(same_bits(funnel::freeze(layer)(context, candidates.view(), events.view(), lists),
                         served));
@@ -101,7 +103,7 @@ TEST_CASE("din_attention: a candidate gives the same bits alone, among others, a
   const copied_history<float> copies(events, n);
   const offsets& ragged = copies.offsets;
   const offsets shared{0, length};
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   const auto whole = layer(context, candidates.view(), events.view(), shared);
   CHECK(same_bits(layer(context, candidates.view(), copies.events.view(), ragged), whole));
   for (const std::size_t i : size_list{0, 17, n - 1}) {
@@ -114,8 +116,8 @@ TEST_CASE("din_attention: an empty history gives zeros, whatever the bias") {
   for (const bool normalize : {false, true}) {
     const auto layer = filled<float>(4, {.hidden = {3}, .normalize = normalize});
     const matrix<float> candidates = random_matrix<float>(3, 4, 1), none(0, 4);
-    funnel::inference<float> context;
-    funnel::training<float> tape;
+    funnel::inference_context<float> context;
+    funnel::training_context<float> tape;
     const auto y = layer(context, candidates.view(), none.view(), offsets{0, 0});
     const auto z = layer(tape, tape.input(candidates), tape.input(none), offsets{0, 0, 0, 0});
     for (std::size_t i = 0; i < 3; ++i) {
@@ -156,7 +158,7 @@ TEST_CASE("din_attention: gradients") {
 TEST_CASE("din_attention: what is refused") {
   const matrix<float> candidates(3, 4), events(6, 4), narrow(6, 3);
   const din_attention<float> layer(4);
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   const auto refused = [&](const matrix<float>& q, const matrix<float>& x, const offsets& lists,
                            std::string_view words) {
     return refuses([&] { layer(context, q.view(), x.view(), lists); }, "funnel::din_attention",

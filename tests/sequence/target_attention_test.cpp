@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include <funnel/nn/inference_context.hpp>
+#include <funnel/nn/training_context.hpp>
 #include <funnel/sequence/target_attention.hpp>
 
 #include "support/catch.hpp"
@@ -17,7 +19,6 @@
 #include <vector>
 
 using funnel::attention_history;
-using funnel::last_n_mean;
 using funnel::matrix;
 using funnel::target_attention;
 
@@ -39,7 +40,7 @@ TEST_CASE("target_attention: worked by hand") {
   const double l = std::log(3.);
   const matrix<double> candidates = rows_of({{1, 0, 0, 0}, {0, 0, 1, 0}, {2, 0, 0, 0}});
   const matrix<double> events = rows_of({{2 * l, 4, 0, 0}, {0, 8, 0, 0}});
-  funnel::inference<double> context;
+  funnel::inference_context<double> context;
   const auto y = target_attention(context, candidates.view(), events.view(), offsets{0, 2});
   const double expected[3][4] = {
       {1.5 * l, 5, 0, 0}, {l, 6, 0, 0}, {1.8 * l, 4.4, 0, 0}};  // weights 9/10 and 1/10
@@ -56,7 +57,7 @@ TEST_CASE("target_attention: lists of any length, against the definition") {
     const offsets lists{0, 3, 3, 4, 30, 30};
     const matrix<float> candidates = random_matrix<float>(5, d, d, -3, 3);
     const matrix<float> events = random_matrix<float>(30, d, d + 1);
-    funnel::inference<float> context;
+    funnel::inference_context<float> context;
     const auto y = target_attention(context, candidates.view(), events.view(), lists);
     REQUIRE(y.rows() == 5);
     REQUIRE(y.cols() == d);
@@ -90,7 +91,7 @@ TEST_CASE("target_attention: one history shared by all is that history given to 
   const copied_history<float> copies(events, n);
   const offsets& ragged = copies.offsets;
   const offsets shared{0, length};
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   const auto whole = target_attention(context, candidates.view(), events.view(), shared);
   CHECK(
       same_bits(target_attention(context, candidates.view(), copies.events.view(), ragged), whole));
@@ -100,7 +101,7 @@ TEST_CASE("target_attention: one history shared by all is that history given to 
         target_attention(context, candidates.view().middle_rows(i, 1), events.view(), shared),
         whole.middle_rows(i, 1)));
   }
-  funnel::training<float> tape;
+  funnel::training_context<float> tape;
   CHECK(same_bits(view(target_attention(tape, tape.input(candidates), tape.input(events), shared)),
                   whole));
 }
@@ -109,7 +110,7 @@ TEST_CASE("target_attention: an empty history gives zeros, not the mean of anyth
   const matrix<double> candidates = random_matrix<double>(3, 4, 1);
   const matrix<double> none(0, 4);
   const matrix<double> events = random_matrix<double>(2, 4, 2);
-  funnel::inference<double> context;
+  funnel::inference_context<double> context;
   std::fill_n(context.scratch().allocate<double>(1000), 1000, 5.);  // what a request leaves behind
   context.reset();
   const auto nothing = target_attention(context, candidates.view(), none.view(), offsets{0, 0});
@@ -130,7 +131,7 @@ TEST_CASE("target_attention: an empty history gives zeros, not the mean of anyth
 TEST_CASE("target_attention: one event has weight 1, whatever it is") {
   const matrix<float> candidates = random_matrix<float>(2, 5, 1, -100, 100);
   const matrix<float> events = random_matrix<float>(2, 5, 2, -100, 100);
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   const auto y = target_attention(context, candidates.view(), events.view(), offsets{0, 1, 2});
   CHECK(same_bits(y, events));
 }
@@ -142,7 +143,7 @@ TEST_CASE("target_attention: the order of events does not matter; huge scores; N
   matrix<double> reversed(length, d);
   for (std::size_t e = 0; e < length; ++e)
     std::ranges::copy(events.row(e), reversed.row(length - 1 - e).begin());
-  funnel::inference<double> context;
+  funnel::inference_context<double> context;
   const offsets all{0, length};
   const auto y = target_attention(context, candidates.view(), events.view(), all);
   const auto z = target_attention(context, candidates.view(), reversed.view(), all);
@@ -173,7 +174,7 @@ TEST_CASE("target_attention: a prepared history serves any number of blocks of c
     const matrix<float> candidates = random_matrix<float>(n, d, 1, -3, 3);
     const matrix<float> events = random_matrix<float>(m, d, 2);
     const offsets all{0, static_cast<std::uint32_t>(m)};
-    funnel::inference<float> context;
+    funnel::inference_context<float> context;
     const auto whole = target_attention(context, candidates.view(), events.view(), all);
     const attention_history history(context, events.view());
     CHECK(history.rows() == m);
@@ -185,7 +186,7 @@ TEST_CASE("target_attention: a prepared history serves any number of blocks of c
       CHECK(same_bits(part, whole.middle_rows(begin, count)));
       begin += count;
     }
-    funnel::training<float> tape;
+    funnel::training_context<float> tape;
     const auto x = tape.input(events);
     const attention_history taped(tape, x);
     CHECK(same_bits(view(target_attention(tape, tape.input(candidates), taped)), whole));
@@ -258,7 +259,7 @@ TEST_CASE("target_attention: gradients where one side learns nothing") {
 
 TEST_CASE("target_attention: what is refused") {
   const matrix<float> candidates(3, 4), events(6, 4), narrow(6, 3);
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   const auto refused = [&](const matrix<float>& of, const offsets& lists, std::string_view words) {
     return refuses([&] { target_attention(context, candidates.view(), of.view(), lists); },
                    "funnel::target_attention", words);
@@ -273,36 +274,4 @@ TEST_CASE("target_attention: what is refused") {
   CHECK(refused(events, {1, 6}, "must rise from 0"));
   CHECK(refused(events, {0, 4, 3, 6}, "must rise"));
   CHECK(refused(events, {0, 7, 7, 6}, "must rise"));
-}
-
-TEST_CASE("last_n_mean: means of rows, zeros for nobody's history") {
-  funnel::embedding<double> items(4, 2);
-  const double values[] = {1, 2, 3, 4, 5, 6, 7, 9};
-  std::ranges::copy(values, items.table.value.flat().begin());
-  const std::vector<std::uint32_t> ids{0, 2, 3, 3}, lists{0, 2, 2, 4};
-  funnel::inference<double> context;
-  const auto y = last_n_mean(context, items, {ids, lists});
-  REQUIRE(y.rows() == 3);
-  REQUIRE(y.cols() == 2);
-  const double expected[] = {3, 4, 0, 0, 7, 9};
-  CHECK(same_bits(y.data(), expected, 6));
-  const std::vector<std::uint32_t> wrong{0, 4, 3, 3}, open{0, 2, 3};
-  CHECK(refuses(
-      [&] {
-        last_n_mean(context, items, {wrong, lists});
-      },
-      "funnel::embedding_bag", "ids[1] is 4"));
-  CHECK(refuses(
-      [&] {
-        last_n_mean(context, items, {ids, open});
-      },
-      "funnel::embedding_bag", "offsets"));
-}
-
-TEST_CASE("last_n_mean: gradients") {
-  const std::vector<std::uint32_t> ids{0, 2, 3, 3}, lists{0, 2, 2, 4};
-  check_layer(funnel::embedding<double>(4, 3), {},
-              [&](auto& context, const auto& items, const double_values&) {
-                return last_n_mean(context, items, {ids, lists});
-              });
 }

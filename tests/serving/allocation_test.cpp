@@ -4,11 +4,12 @@
 #include <funnel/diversity/dpp.hpp>
 #include <funnel/diversity/mmr.hpp>
 #include <funnel/fusion/weighted_sum.hpp>
+#include <funnel/index/flat_index.hpp>
 #include <funnel/nn/freeze.hpp>
+#include <funnel/nn/inference_context.hpp>
 #include <funnel/preranking/item_tower_cache.hpp>
 #include <funnel/preranking/three_tower.hpp>
 #include <funnel/retrieval/two_tower.hpp>
-#include <funnel/retrieval/vector_index.hpp>
 
 #include "support/allocation.hpp"
 #include "support/catch.hpp"
@@ -57,9 +58,9 @@ Model filled(Model model) {
 class server {
  public:
   explicit server(std::size_t cached) : cache_(cached, vector_width) {
-    funnel::inference<float> context;
+    funnel::inference_context<float> context;
     const auto vectors = [](const auto& m, auto& c, const auto& x) { return m.item_vectors(c, x); };
-    index_ = funnel::vector_index<>(retrieve_.call(context, vectors, items_.view()));
+    index_ = funnel::flat_index<>(retrieve_.call(context, vectors, items_.view()));
   }
 
   /// The page, valid until the next call.
@@ -147,9 +148,9 @@ class server {
                        funnel::mlp<float>(2 * vector_width + 4, {16, 1})})};
   funnel::frozen<feed_ranker<float>, funnel::default_arch> rank_{
       feed_ranker<float>{ranker_sizes{.items = item_count, .width = 8, .expert_sizes = {32, 16}}}};
-  funnel::vector_index<> index_;
+  funnel::flat_index<> index_;
   funnel::item_tower_cache<float> cache_;
-  funnel::inference<float> context_;
+  funnel::inference_context<float> context_;
 };
 
 using page_of_items = std::vector<std::size_t>;

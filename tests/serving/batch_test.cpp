@@ -2,7 +2,8 @@
 #include <funnel/core/executor.hpp>
 #include <funnel/nn/freeze.hpp>
 #ifdef FUNNEL_HAS_TBB
-#include <funnel/core/tbb.hpp>
+#include <funnel/adapters/tbb.hpp>
+#include <funnel/nn/inference_context.hpp>
 #endif
 
 #include "support/catch.hpp"
@@ -32,7 +33,7 @@ matrix<float> scores_of(const Model& served, std::size_t size, Executor& executo
                         const ranker_rows<float>& of = request) {
   matrix<float> scores(candidates, ranker_tasks);
   funnel::for_blocks(executor, candidates, size, [&](std::size_t begin, std::size_t end) {
-    funnel::inference<float> context;
+    funnel::inference_context<float> context;
     const auto z = served(context, of.candidates(begin, end - begin));
     for (std::size_t i = begin; i < end; ++i) {
       for (std::size_t t = 0; t < ranker_tasks; ++t) scores(i, t) = z[t](i - begin, 0);
@@ -102,7 +103,7 @@ TEST_CASE("serving: nor on what the context served before") {
   funnel::serial executor;
   const matrix<float> scores = scores_of(frozen, candidates, executor);
   const ranker_rows<float> other(1, 333, 2000, 90, 6);
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   for (int i = 0; i < 3; ++i) {
     frozen(context, other.all());
     context.reset();

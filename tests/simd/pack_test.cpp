@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <funnel/simd/pack.hpp>
+#include <funnel/simd/detail/pack.hpp>
 
 #include "simd/binades.hpp"
 #include "support/archs.hpp"

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-#include <funnel/nn/context.hpp>
-#include <funnel/nn/optimizer.hpp>
+#include <funnel/nn/inference_context.hpp>
 #include <funnel/nn/parameter.hpp>
-#include <funnel/nn/training.hpp>
+#include <funnel/nn/training_context.hpp>
+#include <funnel/optim/optimizer.hpp>
+#include <funnel/optim/sgd.hpp>
 
 #include <vector>
 
@@ -28,10 +29,10 @@ struct context_of_other_inputs : smallest_context {
   std::vector<float> input(funnel::matrix_view<const float>) { return {}; }
 };
 static_assert(funnel::Context<smallest_context>);
-static_assert(funnel::Context<funnel::inference<float>>);
-static_assert(funnel::Context<funnel::inference<double, funnel::scalar_arch>>);
-static_assert(funnel::Context<funnel::training<float>>);
-static_assert(funnel::Context<funnel::training<double>>);
+static_assert(funnel::Context<funnel::inference_context<float>>);
+static_assert(funnel::Context<funnel::inference_context<double, funnel::scalar_arch>>);
+static_assert(funnel::Context<funnel::training_context<float>>);
+static_assert(funnel::Context<funnel::training_context<double>>);
 static_assert(!funnel::Context<context_without_arch>);
 static_assert(!funnel::Context<context_of_other_inputs>);
 static_assert(!funnel::Context<float>);
@@ -54,15 +55,17 @@ static_assert(!funnel::HasParameters<std::vector<smallest_model>>);
 
 // Optimizer: a step of a model on a context.
 struct smallest_optimizer {
-  void step(smallest_model&, const funnel::training<float>&) {}
+  void step(smallest_model&, const funnel::training_context<float>&) {}
 };
 struct optimizer_without_step {};
-using tape = funnel::training<float>;
+using tape = funnel::training_context<float>;
 static_assert(funnel::Optimizer<smallest_optimizer, smallest_model, tape>);
 static_assert(funnel::Optimizer<funnel::sgd<float>, smallest_model, tape>);
 static_assert(!funnel::Optimizer<funnel::sgd<float>, plain_struct, tape>);
-static_assert(!funnel::Optimizer<funnel::sgd<float>, smallest_model, funnel::training<double>>);
-static_assert(!funnel::Optimizer<funnel::sgd<float>, smallest_model, funnel::inference<float>>);
+static_assert(
+    !funnel::Optimizer<funnel::sgd<float>, smallest_model, funnel::training_context<double>>);
+static_assert(
+    !funnel::Optimizer<funnel::sgd<float>, smallest_model, funnel::inference_context<float>>);
 static_assert(!funnel::Optimizer<optimizer_without_step, smallest_model, tape>);
 
 // A variable goes into backward steps, which the arena never destroys.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/simd/pack.hpp>
+#include <funnel/simd/arch.hpp>
 
 /// Calls `test(arch)` for the scalar twin and for register widths the compiler's flags allow.
 template <class Test>

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/nn/concat.hpp>
 #include <funnel/ranking/mmoe.hpp>
 #include <funnel/ranking/watch_time_head.hpp>
+#include <funnel/sequence/last_n_mean.hpp>
 #include <funnel/sequence/target_attention.hpp>
 
 #include "support/matrices.hpp"
@@ -55,7 +57,7 @@ struct feed_ranker {
                  .expert_sizes = sizes.expert_sizes,
                  .gate_dropout = sizes.gate_dropout}),
         watch_tower(experts.out(), {3}, {.output = funnel::activation::silu}),
-        watch_head(3, T(20), T(300)) {
+        watch_head(3, {.unit = T(20), .longest = T(300)}) {
     for (std::size_t t = 0; t < watch; ++t)
       towers.emplace_back(experts.out(), std::vector<std::size_t>{3, 1});
     std::uint64_t seed = 0;
@@ -68,7 +70,7 @@ struct feed_ranker {
   std::array<funnel::value_of<C>, ranker_tasks> operator()(C& context,
                                                            const ranker_input<T>& x) const {
     const auto places = place(context, x.place);
-    const auto recent = funnel::last_n_mean(context, item, x.recent);
+    const auto recent = funnel::last_n_mean(context, item, x.recent, 50);
     const auto user = materialize(context, concat(context, x.user, places, recent));
     const auto candidates = item(context, x.items);
     const auto events = item(context, x.history.ids);

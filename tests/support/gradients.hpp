@@ -3,7 +3,7 @@
 
 #include <funnel/nn/gradient_check.hpp>
 #include <funnel/nn/parameter.hpp>
-#include <funnel/nn/training.hpp>
+#include <funnel/nn/training_context.hpp>
 
 #include "support/catch.hpp"
 #include "support/matrices.hpp"
@@ -18,7 +18,7 @@
 
 using double_value = funnel::variable<double>;
 using double_values = std::vector<double_value>;
-using double_training = funnel::training<double>;
+using double_training = funnel::training_context<double>;
 
 /// A parameter as a value of the tape.
 inline double_value value_of_parameter(double_training& context,

@@ -11,12 +11,15 @@
 #include <funnel/loss/total_loss.hpp>
 #include <funnel/loss/watch_time.hpp>
 #include <funnel/metrics/xauc.hpp>
+#include <funnel/nn/concat.hpp>
 #include <funnel/nn/elementwise.hpp>
 #include <funnel/nn/embedding.hpp>
+#include <funnel/nn/inference_context.hpp>
 #include <funnel/nn/initialization.hpp>
-#include <funnel/nn/optimizer.hpp>
-#include <funnel/nn/schedule.hpp>
 #include <funnel/nn/similarity.hpp>
+#include <funnel/nn/training_context.hpp>
+#include <funnel/optim/adam.hpp>
+#include <funnel/optim/schedule.hpp>
 #include <funnel/ranking/mmoe.hpp>
 #include <funnel/ranking/watch_time_head.hpp>
 
@@ -29,7 +32,7 @@
 #include <utility>
 #include <vector>
 
-using funnel::exposure;
+using funnel::impression;
 
 namespace {
 
@@ -42,7 +45,7 @@ const funnel::simulator_options small = {.users = 60,
                                          .categories = 4,
                                          .days = 8,
                                          .history_days = 1,
-                                         .exposures_per_user_day = 1000,
+                                         .impressions_per_user_day = 1000,
                                          .new_videos = 0,
                                          .content_size = 3,
                                          .seed = seed};
@@ -51,11 +54,11 @@ const funnel::simulator_options small = {.users = 60,
 struct feed {
   funnel::simulator world{small};
   funnel::interaction_log log = world.log();
-  std::vector<exposure> training, calibration, held_out;
+  std::vector<impression> training, calibration, held_out;
 
   feed() {
-    const std::int32_t last = funnel::day_number(log.exposures.back().date);
-    for (const exposure& e : log.exposures) {
+    const std::int32_t last = funnel::day_number(log.impressions.back().date);
+    for (const impression& e : log.impressions) {
       const std::int32_t ago = last - funnel::day_number(e.date);
       (ago == 0 ? held_out : ago < 3 ? calibration : training).push_back(e);
     }
@@ -73,11 +76,11 @@ struct batch {
   funnel::matrix_view<const float> content;
 };
 
-/// Exposures as a model sees them.
+/// Impressions as a model sees them.
 struct rows {
   static constexpr std::size_t fields = 6;
 
-  std::vector<exposure> shown;
+  std::vector<impression> shown;
   std::vector<std::uint32_t> ids;  ///< `fields` a row, ids of one table
   std::vector<std::uint32_t> offsets{0};
   std::vector<std::uint32_t> users, pairs;  ///< pairs of user and category
@@ -85,10 +88,10 @@ struct rows {
   std::vector<float> clicks, seconds;
 
   /// Position 0 is "unknown".
-  rows(const funnel::interaction_log& log, std::vector<exposure> source)
+  rows(const funnel::interaction_log& log, std::vector<impression> source)
       : shown(std::move(source)), content(shown.size(), small.content_size) {
     for (std::size_t i = 0; i < shown.size(); ++i) {
-      const exposure& e = shown[i];
+      const impression& e = shown[i];
       const std::size_t category = log.videos[e.item].category - 1u;
       std::size_t first = 0;
       const auto field = [&](std::size_t id, std::size_t size) {
@@ -128,9 +131,9 @@ struct rows {
 /// feed's truth depends on.
 template <class T, std::size_t Sums>
 struct scores {
-  funnel::embedding_bag<T> fields{rows::table_size(), Sums, funnel::pooling::sum, .01};
-  funnel::embedding<T> interest{small.users * small.categories, 1, .01};
-  funnel::embedding<T> taste{small.users, small.content_size, .1};
+  funnel::embedding_bag<T> fields{rows::table_size(), Sums, {funnel::pooling::sum, .01}};
+  funnel::embedding<T> interest{small.users * small.categories, 1, {.initial_scale = .01}};
+  funnel::embedding<T> taste{small.users, small.content_size, {.initial_scale = .1}};
 
   template <funnel::Context C>
   auto operator()(C& context, const batch& x) const {
@@ -170,7 +173,9 @@ struct feed_model {
   scores<T, 2> score;
   funnel::mmoe<T, 3> experts{3, {.experts = 2, .expert_sizes = {width}, .gate_dropout = 0}};
   funnel::dense<T> clicks{width + 3, 1};
-  std::array<funnel::watch_time_head<T>, 2> times{{{width + 3, 20, 600}, {width + 3, 20, 600}}};
+  std::array<funnel::watch_time_head<T>, 2> times{
+      {funnel::watch_time_head<T>(width + 3, {.unit = 20, .longest = 600}),
+       funnel::watch_time_head<T>(width + 3, {.unit = 20, .longest = 600})}};
 
   template <funnel::Context C>
   std::array<funnel::value_of<C>, 3> operator()(C& context, const batch& x) const {
@@ -199,7 +204,7 @@ Model trained(const rows& data, Loss loss) {
   funnel::random_generator bits(seed);
   funnel::initialize(model, bits);
   funnel::adam<float> optimizer;
-  funnel::training<float> context;
+  funnel::training_context<float> context;
   const std::size_t steps = (data.size() + size - 1) / size;
   // The flat end of the cosine averages over many batches. With a straight line the last few decide:
   // over 8 seeds the sum of the probabilities was off by up to 0.8 %, now by 0.6 %.
@@ -219,7 +224,7 @@ template <class Model>
 std::vector<float> logits_of(const Model& model, const rows& data, std::size_t head = click) {
   constexpr std::size_t size = 1024;
   std::vector<float> logits;
-  funnel::inference<float> context;
+  funnel::inference_context<float> context;
   for (std::size_t begin = 0; begin < data.size(); begin += size) {
     const std::size_t count = std::min(size, data.size() - begin);
     const auto heads = model(context, data.middle(begin, count));
@@ -264,9 +269,9 @@ void check_sums(std::span<const double> estimates, std::span<const double> truth
 /// The part of the negatives that is kept.
 constexpr float alpha = .3f;
 
-std::vector<double> true_clicks(std::span<const exposure> shown) {
+std::vector<double> true_clicks(std::span<const impression> shown) {
   std::vector<double> p;
-  for (const exposure& e : shown) p.push_back(the_feed().world.truth(e).click);
+  for (const impression& e : shown) p.push_back(the_feed().world.truth(e).click);
   return p;
 }
 
@@ -298,7 +303,7 @@ void check_calibration(const Model& model) {
 }
 
 /// A model of clicks alone.
-click_model<float> trained_on_clicks(std::vector<exposure> source) {
+click_model<float> trained_on_clicks(std::vector<impression> source) {
   const rows data(the_feed().log, std::move(source));
   return trained<click_model<float>>(data, [&](auto& context, const auto& logits, std::size_t begin,
                                                std::size_t count) {
@@ -307,8 +312,8 @@ click_model<float> trained_on_clicks(std::vector<exposure> source) {
 }
 
 /// The training rows in random order.
-std::vector<exposure> shuffled_training(funnel::random_generator& bits) {
-  std::vector<exposure> source = the_feed().training;
+std::vector<impression> shuffled_training(funnel::random_generator& bits) {
+  std::vector<impression> source = the_feed().training;
   funnel::shuffle(bits, std::span(source));
   return source;
 }
@@ -344,7 +349,7 @@ TEST_CASE("clicks of a mixture of experts, and watch times beside them, are thos
 
   const rows held_out(f.log, f.held_out);
   std::vector<double> truth;
-  for (const exposure& e : f.held_out) truth.push_back(f.world.truth(e).watch_s());
+  for (const impression& e : f.held_out) truth.push_back(f.world.truth(e).watch_s());
   std::array<std::vector<double>, 2> estimates;
   for (std::size_t h = 0; h < 2; ++h) {
     for (const float z : logits_of(model, held_out, expected_time + h))
@@ -358,17 +363,17 @@ TEST_CASE("clicks of a mixture of experts, and watch times beside them, are thos
 
 TEST_CASE("clicks of a model whose negatives were dropped from the log are those of the feed") {
   funnel::random_generator bits(seed);
-  std::vector<exposure> source = shuffled_training(bits);
-  std::erase_if(source, [&](const exposure& e) { return !e.click && !bernoulli(bits, alpha); });
+  std::vector<impression> source = shuffled_training(bits);
+  std::erase_if(source, [&](const impression& e) { return !e.click && !bernoulli(bits, alpha); });
   check_calibration(trained_on_clicks(std::move(source)));
 }
 
 namespace {
 
-/// The same exposures, their positions unknown with the given probability.
-std::vector<exposure> with_hidden_positions(std::vector<exposure> shown, double probability) {
+/// The same impressions, their positions unknown with the given probability.
+std::vector<impression> with_hidden_positions(std::vector<impression> shown, double probability) {
   funnel::random_generator bits(seed);
-  for (exposure& e : shown) {
+  for (impression& e : shown) {
     if (funnel::bernoulli(bits, probability)) e.position = 0;
   }
   return shown;
@@ -380,11 +385,11 @@ struct at_first_position {
   double error = 0;  ///< mean of |estimate - truth|
   double order = 0;  ///< part of the pairs that are in the right order
 
-  at_first_position(const click_model<float>& model, std::vector<exposure> shown,
+  at_first_position(const click_model<float>& model, std::vector<impression> shown,
                     std::uint16_t served) {
-    for (exposure& e : shown) e.position = 1;
+    for (impression& e : shown) e.position = 1;
     const std::vector<double> truth = true_clicks(shown);
-    for (exposure& e : shown) e.position = served;
+    for (impression& e : shown) e.position = served;
     const std::vector<double> p = probabilities(logits_of(model, rows(the_feed().log, shown)));
     for (std::size_t i = 0; i < p.size(); ++i)
       error += std::abs(p[i] - truth[i]) / static_cast<double>(p.size());
@@ -397,11 +402,11 @@ struct at_first_position {
 TEST_CASE("a model that is told the position knows what happens at the first, another does not") {
   const feed& f = the_feed();
   funnel::random_generator bits(seed);
-  std::vector<exposure> training = shuffled_training(bits), held_out = f.held_out;
+  std::vector<impression> training = shuffled_training(bits), held_out = f.held_out;
   SECTION("the feed's own pages, the best videos first") {}
   SECTION("every other video pushed up, the rest down") {
-    for (std::vector<exposure>* shown : {&training, &held_out}) {
-      for (exposure& e : *shown) {
+    for (std::vector<impression>* shown : {&training, &held_out}) {
+      for (impression& e : *shown) {
         const auto [up, down] = std::minmax({1 + funnel::uniform_below(bits, small.slots),
                                              1 + funnel::uniform_below(bits, small.slots)});
         e.position = static_cast<std::uint16_t>(e.item % 2 == 0 ? up : down);

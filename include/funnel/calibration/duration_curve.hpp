@@ -2,7 +2,7 @@
 #pragma once
 
 #include <funnel/calibration/isotonic.hpp>
-#include <funnel/core/quantile.hpp>
+#include <funnel/core/detail/quantile.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -36,12 +36,14 @@ struct duration_curve_options {
 template <class T = float>
 class duration_curve {
  public:
-  /// curve: the average completion by length, as `fit_duration_curve` finds it.
-  duration_curve(isotonic_calibrator<T> curve, T floor, T cap)
-      : curve_(std::move(curve)), floor_(floor), cap_(cap) {
-    if (!(floor > 0 && cap > 0))
-      detail::fail("funnel::duration_curve: floor is ", static_cast<double>(floor), " and cap is ",
-                   static_cast<double>(cap), ", expected both above 0");
+  /// curve: the average completion by length, as `fit_duration_curve` finds it. Of the options the
+  /// floor and the cap count.
+  explicit duration_curve(isotonic_calibrator<T> curve, const duration_curve_options& options = {})
+      : curve_(std::move(curve)), floor_(static_cast<T>(options.floor)),
+        cap_(static_cast<T>(options.cap)) {
+    if (!(floor_ > 0 && cap_ > 0))
+      detail::fail("funnel::duration_curve: floor is ", options.floor, " and cap is ", options.cap,
+                   ", expected both above 0");
   }
 
   const isotonic_calibrator<T>& curve() const { return curve_; }
@@ -129,8 +131,9 @@ duration_curve<T> fit_duration_curve(std::span<const std::type_identity_t<T>> le
         close_bin(detail::nearer_cut(begin, rank, end));
       });
   close_bin(n);
-  return {fit_isotonic<T>(medians, means, weights, {.direction = isotonic_direction::decreasing}),
-          static_cast<T>(options.floor), static_cast<T>(options.cap)};
+  return duration_curve<T>(
+      fit_isotonic<T>(medians, means, weights, {.direction = isotonic_direction::decreasing}),
+      options);
 }
 
 }  // namespace funnel

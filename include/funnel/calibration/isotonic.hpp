@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/core/inputs.hpp>
+#include <funnel/core/detail/checks.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -120,7 +120,7 @@ double unit_between(std::span<const T> values) {
 
 /// Finds the monotone function of the score that is nearest to the labels.
 ///
-///     minimise  sum_i w_i (f(s_i) - y_i)^2  over monotone f
+///     minimize  sum_i w_i (f(s_i) - y_i)^2  over monotone f
 ///
 /// by pooling adjacent violators. A pooled block gives a knot at its smallest and one at its
 /// largest score.

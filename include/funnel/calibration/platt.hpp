@@ -1,166 +1,20 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/core/inputs.hpp>
-#include <funnel/core/math.hpp>
+#include <funnel/calibration/detail/platt_rows.hpp>
+#include <funnel/calibration/fit_bias.hpp>
+#include <funnel/calibration/platt_scaling.hpp>
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstddef>
-#include <cstdint>
 #include <limits>
 #include <span>
-#include <string_view>
 #include <type_traits>
 #include <vector>
 
 namespace funnel {
-
-/// A calibrated logit, a z + b, of a logit z: two numbers that `fit_platt` or `fit_bias` found.
-struct platt_scaling {
-  double a = 1;
-  double b = 0;
-  /// False if the best a or b is infinite, beyond `double`, or the steps ran out. The first two
-  /// leave a = 1 and b = 0.
-  bool converged = false;
-  std::size_t iterations = 0;
-
-  /// The calibrated logit.
-  template <class T>
-  T logit(T z) const {
-    return static_cast<T>(a * static_cast<double>(z) + b);
-  }
-
-  /// The calibrated probability, 1 / (1 + exp(-(a z + b))).
-  template <class T>
-  T probability(T z) const {
-    return static_cast<T>(1 / (1 + std::exp(-(a * static_cast<double>(z) + b))));
-  }
-};
-
-/// What `fit_platt` and `fit_bias` can be told.
-struct platt_options {
-  /// Newton steps at most.
-  std::size_t max_iterations = 100;
-  /// Done when the mean of sigma(a z + b) - y is this close to 0, and for `fit_platt` that of its
-  /// product with (z - median z) / spread too, or as close as rounding allows. The spread is the
-  /// lower quartile of the distances from the median of the logits that are not equal to it: far
-  /// outliers don't change it. A value that half of the logits or more have, as masked ones do,
-  /// counts in neither.
-  double tolerance = 1e-10;
-  /// Draw labels towards 1/2 as if one more row of each class had been seen, which keeps a and b
-  /// finite where the classes are separated. Platt's own targets, (n1 + 1)/(n1 + 2) and 1/(n0 + 2).
-  bool smooth_labels = false;
-};
-
 namespace detail {
-
-/// What the fits need to know of their rows, as one scan finds it.
-struct platt_rows {
-  double n = 0, label_sum = 0, mean = 0;
-  double smallest = std::numeric_limits<double>::infinity(), largest = -smallest;
-  // The ranges of z where there is some label above 0, and below 1.
-  double smallest_positive = smallest, largest_positive = -smallest;
-  double smallest_negative = smallest, largest_negative = -smallest;
-  double label_of_positive = 1, label_of_negative = 0;
-
-  template <class T>
-  double label(T y) const {
-    return label_of_negative + (label_of_positive - label_of_negative) * static_cast<double>(y);
-  }
-
-  /// The logit of the mean label.
-  double log_odds() const {
-    const double odds = label_sum / (n - label_sum);
-    return odds > 0 ? std::log(odds) : std::log(label_sum) - std::log(n - label_sum);
-  }
-  bool one_class() const { return label_sum == 0 || label_sum == n; }
-  /// A step function fits best, of infinite slope.
-  bool separated() const {
-    return largest_negative <= smallest_positive || largest_positive <= smallest_negative;
-  }
-};
-
-template <class T>
-platt_rows scan_platt_rows(std::string_view function, std::span<const T> logits,
-                           std::span<const T> labels, const platt_options& options) {
-  require_size(function, "labels", labels.size(), "logits", logits.size());
-  require_finite(function, "logits", logits);
-  require_unit_interval(function, "labels", labels);
-  if (logits.empty()) fail("funnel::", function, ": logits is empty");
-  if (!(options.tolerance > 0))
-    fail("funnel::", function, ": tolerance is ", options.tolerance, ", expected above 0");
-  platt_rows rows;
-  rows.n = static_cast<double>(logits.size());
-  for (const T y : labels) rows.label_sum += static_cast<double>(y);
-  if (options.smooth_labels) {
-    rows.label_of_positive = (rows.label_sum + 1) / (rows.label_sum + 2);
-    rows.label_of_negative = 1 / (rows.n - rows.label_sum + 2);
-  }
-  rows.label_sum = 0;
-  for (std::size_t i = 0; i < logits.size(); ++i) {
-    const double z = static_cast<double>(logits[i]), y = rows.label(labels[i]);
-    rows.label_sum += y;
-    rows.mean += z / rows.n;
-    rows.smallest = std::min(rows.smallest, z);
-    rows.largest = std::max(rows.largest, z);
-    if (y > 0) {
-      rows.smallest_positive = std::min(rows.smallest_positive, z);
-      rows.largest_positive = std::max(rows.largest_positive, z);
-    }
-    if (y < 1) {
-      rows.smallest_negative = std::min(rows.smallest_negative, z);
-      rows.largest_negative = std::max(rows.largest_negative, z);
-    }
-  }
-  return rows;
-}
-
-/// The number halfway between low and high, low < high, in the order of all `double`s: at most 64
-/// halvings find any of them, however far apart they are.
-inline double halfway(double low, double high) {
-  constexpr std::uint64_t sign = std::uint64_t{1} << 63;
-  // Bits rise with the number once those of negative ones are turned over.
-  const auto place = [](double x) {
-    const auto bits = std::bit_cast<std::uint64_t>(x);
-    return bits & sign ? ~bits : bits | sign;
-  };
-  const std::uint64_t from = place(low), middle = from + (place(high) - from) / 2;
-  return std::bit_cast<double>(middle & sign ? middle & ~sign : ~middle);
-}
-
-template <class T>
-platt_scaling fit_bias(const platt_rows& rows, std::span<const T> logits,
-                       const platt_options& options) {
-  platt_scaling fit;
-  if (rows.one_class()) return fit;
-  // The sum of sigma(z + b) rises with b, and is on either side of its target at these two.
-  constexpr double most = std::numeric_limits<double>::max();
-  const double target = rows.log_odds();
-  double low = std::max(target - rows.largest, -most);
-  double high = std::min(target - rows.smallest, most);
-  double b = std::clamp(target - rows.mean, low, high);  // the mean may round to infinity
-  double before = std::numeric_limits<double>::infinity();
-  for (; fit.iterations < options.max_iterations; ++fit.iterations) {
-    double excess = -rows.label_sum, slope = 0;
-    for (const T z : logits) {
-      const double p = sigmoid(static_cast<double>(z) + b);
-      excess += p;
-      slope += p * (1 - p);
-    }
-    fit.converged = std::abs(excess) <= options.tolerance * rows.n;
-    if (fit.converged) break;
-    (excess > 0 ? high : low) = b;
-    // Newton's step while it makes the excess half as large; else half of what is left.
-    const double next = b - excess / slope;
-    const bool fast = 2 * std::abs(excess) <= before && next > low && next < high;
-    before = std::abs(excess);
-    b = fast ? next : halfway(low, high);
-  }
-  fit.b = b;
-  return fit;
-}
 
 /// Logits measured from their median, in quartiles of the distances from it.
 struct platt_scale {
@@ -230,30 +84,9 @@ struct platt_point {
 
 }  // namespace detail
 
-/// Finds the b that makes the mean of sigma(z + b) the mean label: a corrected base rate.
-///
-/// It undoes a drift of the overall rate and changes no order.
-///
-/// Shapes      logits [n], labels [n].
-/// Units       logits, not probabilities; labels in [0, 1], soft ones too.
-/// Errors      std::invalid_argument if n is 0, the sizes differ, a logit is not finite, a label is
-///             outside [0, 1] or the tolerance is not above 0.
-/// Cost        O(n) a step, 3 to 8 steps; no copy.
-/// Numerics    Newton's method inside a bracket, which is halved where Newton is slow: at most about
-///             100 steps for any finite logits. Not converged, with b = 0, if all labels are 0 or
-///             all are 1.
-/// Source      formulas items 91 and 104 (PCOC = 1 is what it solves).
-template <class T = float>
-platt_scaling fit_bias(std::span<const std::type_identity_t<T>> logits,
-                       std::span<const std::type_identity_t<T>> labels,
-                       const platt_options& options = {}) {
-  return detail::fit_bias(detail::scan_platt_rows("fit_bias", logits, labels, options), logits,
-                          options);
-}
-
 /// Finds the a and b for which sigma(a z + b) has the least cross-entropy with the labels.
 ///
-///     minimise  sum_i softplus(a z_i + b) - y_i (a z_i + b)
+///     minimize  sum_i softplus(a z_i + b) - y_i (a z_i + b)
 ///
 /// Shapes      logits [n], labels [n].
 /// Units       logits, not probabilities (a logit keeps its own log-odds at a = 1, b = 0); labels

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/sizes.hpp>
 #include <funnel/core/matrix.hpp>
 
 #include <cstddef>
@@ -22,7 +23,7 @@ class arena {
  public:
   static constexpr std::size_t alignment = 64;
 
-  /// Uninitialised room for `count` values; valid until `reset`.
+  /// Uninitialized room for `count` values; valid until `reset`.
   template <class T>
   T* allocate(std::size_t count) {
     static_assert(std::is_trivially_destructible_v<T>, "an arena destroys nothing");

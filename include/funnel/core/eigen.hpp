@@ -3,7 +3,7 @@
 
 #include <funnel/core/matrix.hpp>
 
-// As in simd/pack.hpp: g++ 12 warns of its own AVX-512 intrinsics, which Eigen includes.
+// As in simd/detail/pack.hpp: g++ 12 warns of its own AVX-512 intrinsics, which Eigen includes.
 #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/sizes.hpp>
 #include <funnel/core/error.hpp>
-#include <funnel/core/sizes.hpp>
 
 #include <algorithm>
 #include <concepts>

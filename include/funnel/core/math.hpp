@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/core/build.hpp>
+#include <funnel/core/detail/build.hpp>
 
 #include <algorithm>
 #include <cmath>

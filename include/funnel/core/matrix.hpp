@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/sizes.hpp>
 #include <funnel/core/error.hpp>
-#include <funnel/core/sizes.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -41,7 +41,7 @@ class matrix_view {
   constexpr T* data() const { return data_; }
   constexpr std::size_t rows() const { return rows_; }
   constexpr std::size_t cols() const { return cols_; }
-  /// Distance between the first values of two neighbouring rows, in values.
+  /// Distance between the first values of two neighboring rows, in values.
   constexpr std::size_t stride() const { return stride_; }
   constexpr std::size_t size() const { return rows_ * cols_; }
   constexpr bool empty() const { return size() == 0; }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/element_of.hpp>
 #include <funnel/core/error.hpp>
 
 #include <algorithm>
@@ -198,34 +199,23 @@ bool top_few(std::span<const T> scores, std::span<Position> picked, const Before
   return true;
 }
 
-}  // namespace detail
-
-/// Writes the positions of the `picked.size()` largest scores, best first.
-///
-/// Shapes      scores [n]; picked [k], k <= n, written in full.
-/// Order       larger first; of equal scores the lower position; NaN last.
-/// Errors      std::invalid_argument if k > n, or n - 1 is no value of Position.
-/// Cost        a pass over the scores for each of their bits at most, without branches, and a sort
-///             of k. Where k is below n / 64 and scores come in no order, one pass and about
-///             k log(n / k) changes of a heap. Up to 1024 scores are sorted by nth_element, on 8
-///             KB of the stack at most. No scratch.
-template <class T, std::unsigned_integral Position>
-void top_k(std::span<const T> scores, std::span<Position> picked) {
+template <class T, class Position>
+void top_k_of_spans(std::span<const T> scores, std::span<Position> picked) {
   const std::size_t n = scores.size();
   const std::size_t k = picked.size();
-  if (k > n) detail::fail("funnel::top_k: picked has ", k, " slots for ", n, " scores");
+  if (k > n) fail("funnel::top_k: picked has ", k, " slots for ", n, " scores");
   if (n > 0 && n - 1 > std::numeric_limits<Position>::max())
-    detail::fail("funnel::top_k: picked cannot hold the positions of ", n, " scores");
+    fail("funnel::top_k: picked cannot hold the positions of ", n, " scores");
   if (k == 0) return;
   const auto before = [&](Position a, Position b) {
     return ranks_before(scores[a], a, scores[b], b);
   };
-  if (k == 1 && n <= detail::few_scores) return detail::top_one(scores, picked.front());
-  if (n <= 8) return detail::top_k_by_insertion(n, picked, before);
-  if (n <= detail::few_scores) return detail::top_k_of_few(scores, picked);
-  if (n / k >= 64 && detail::top_few(scores, picked, before)) return;
-  const T bound = detail::top_k_bound(scores, k);
-  std::size_t equal_left = k - detail::count_above(scores, bound);
+  if (k == 1 && n <= few_scores) return top_one(scores, picked.front());
+  if (n <= 8) return top_k_by_insertion(n, picked, before);
+  if (n <= few_scores) return top_k_of_few(scores, picked);
+  if (n / k >= 64 && top_few(scores, picked, before)) return;
+  const T bound = top_k_bound(scores, k);
+  std::size_t equal_left = k - count_above(scores, bound);
   std::size_t count = 0;
   for (std::size_t i = 0; i < n && count < k; ++i) {
     const bool equal = scores[i] == bound && equal_left > 0;
@@ -237,6 +227,26 @@ void top_k(std::span<const T> scores, std::span<Position> picked) {
   for (std::size_t i = 0; count < k; ++i)
     if (scores[i] != scores[i]) picked[count++] = static_cast<Position>(i);
   std::ranges::sort(picked.first(numbers), before);
+}
+
+}  // namespace detail
+
+/// Writes the positions of the `picked.size()` largest scores, best first.
+///
+/// Both are vectors, arrays, spans, or anything else that `std::span` can be made of.
+///
+/// Shapes      scores [n]; picked [k], k <= n, written in full.
+/// Order       larger first; of equal scores the lower position; NaN last.
+/// Errors      std::invalid_argument if k > n, or n - 1 is no value of Position.
+/// Cost        a pass over the scores for each of their bits at most, without branches, and a sort
+///             of k. Where k is below n / 64 and scores come in no order, one pass and about
+///             k log(n / k) changes of a heap. Up to 1024 scores are sorted by nth_element, on 8
+///             KB of the stack at most. No scratch.
+template <class Scores, class Picked>
+requires std::unsigned_integral<detail::element_of<Picked>>
+void top_k(const Scores& scores, Picked&& picked) {
+  detail::top_k_of_spans(std::span<const detail::element_of<const Scores>>(scores),
+                         std::span<detail::element_of<Picked>>(picked));
 }
 
 }  // namespace funnel

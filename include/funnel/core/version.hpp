@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/core/build.hpp>
+#include <funnel/core/detail/build.hpp>
 
 /// The version of the library; CMake reads it from here.
 #define FUNNEL_VERSION "0.1.0"

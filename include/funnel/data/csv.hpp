@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/sizes.hpp>
 #include <funnel/core/error.hpp>
-#include <funnel/core/sizes.hpp>
 #include <funnel/data/detail/decimal.hpp>
 #include <funnel/data/detail/file_format.hpp>
 
@@ -24,6 +24,12 @@
 #include <vector>
 
 namespace funnel {
+
+/// Options of `csv_reader`.
+struct csv_options {
+  /// Bytes read from the file at a time, 1 to 16 MiB.
+  std::size_t block = std::size_t{1} << 18;
+};
 
 /// Reads a file of comma-separated values record by record, the first of which names the columns.
 ///
@@ -47,9 +53,9 @@ class csv_reader {
  public:
   static constexpr std::size_t longest_record = std::size_t{1} << 24;
 
-  /// Opens the file, to be read so many bytes at a time, and reads the names.
-  explicit csv_reader(std::string file, std::size_t block = std::size_t{1} << 18)
-      : name_(std::move(file)), block_(block) {
+  /// Opens the file and reads the names of its columns.
+  explicit csv_reader(std::string file, const csv_options& options = {})
+      : name_(std::move(file)), block_(options.block) {
     if (block_ == 0 || block_ > longest_record)
       detail::fail("funnel::csv_reader: block is ", block_, ", expected 1 to ", longest_record);
     file_.reset(std::fopen(name_.c_str(), "rb"));

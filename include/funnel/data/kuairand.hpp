@@ -3,8 +3,8 @@
 
 #include <funnel/data/csv.hpp>
 #include <funnel/data/date.hpp>
-#include <funnel/data/log.hpp>
-#include <funnel/features/vocab.hpp>
+#include <funnel/data/interaction_log.hpp>
+#include <funnel/features/vocabulary.hpp>
 
 #include <algorithm>
 #include <array>
@@ -215,7 +215,7 @@ class kuairand_reader {
     const std::size_t random = csv.column("is_rand");
     const std::size_t tab = csv.column("tab");
     while (csv.next()) {
-      exposure e;
+      impression e;
       e.date = csv.number<std::int32_t>(date);
       if (!is_date(e.date)) csv.fail(date, e.date, " is not a date yyyymmdd");
       if (e.date < options_.from || (options_.until != 0 && e.date > options_.until)) continue;
@@ -238,7 +238,7 @@ class kuairand_reader {
       e.duration_s = seconds(csv.optional_number<double>(duration, 0, longest_ms).value_or(0));
       e.random = csv.flag(random);
       e.tab = csv.number<std::uint16_t>(tab);
-      log_.exposures.push_back(e);
+      log_.impressions.push_back(e);
     }
   }
 
@@ -334,9 +334,9 @@ class kuairand_reader {
 /// Reads user_features_pure.csv, video_features_basic_pure.csv,
 /// log_standard_4_22_to_5_08_pure.csv and, where they exist, log_standard_4_08_to_4_21_pure.csv
 /// and user_history_until_4_24_pure.csv (what users watched until 2022-04-24: it is no past to
-/// exposures of before). Rows are not de-duplicated: see `remove_repeats`.
+/// impressions of before). Rows are not de-duplicated: see `remove_repeats`.
 ///
-/// Shapes      users and videos in the order of their files; exposures in that of the logs. Of the
+/// Shapes      users and videos in the order of their files; impressions in that of the logs. Of the
 ///             rows before `from` and after `until` only the date is looked at.
 /// Units       seconds, of milliseconds in the files; not clipped, replays may exceed the duration.
 ///             Missing values are 0: durations, dates, numbers and categorical ids; a video without

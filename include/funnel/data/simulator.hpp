@@ -4,8 +4,9 @@
 #include <funnel/core/math.hpp>
 #include <funnel/core/random.hpp>
 #include <funnel/data/date.hpp>
-#include <funnel/data/detail/feed_world.hpp>
-#include <funnel/data/log.hpp>
+#include <funnel/data/detail/simulated_world.hpp>
+#include <funnel/data/interaction_log.hpp>
+#include <funnel/data/simulator_options.hpp>
 
 #include <algorithm>
 #include <array>
@@ -49,7 +50,7 @@ struct feed_truth {
 ///
 /// Each user u has interests theta_u (Dirichlet over categories), a taste vector t_u and an
 /// activity; each video i a category c, an author, a quality q_i, a duration d_i (log-normal) and a
-/// content vector x_i around its category's centre. With the affinity a = sqrt(theta_uc) + <t_u,
+/// content vector x_i around its category's center. With the affinity a = sqrt(theta_uc) + <t_u,
 /// x_i>,
 ///
 ///     logit P(click)        = base + 2 a + q_i + e_u + tab_c + hour - b ln(position)
@@ -66,10 +67,10 @@ struct feed_truth {
 /// user features, and of the videos author, tags, duration, upload date and content.
 ///
 /// Errors      std::invalid_argument for options outside their range.
-/// Cost        0.2 s for the 130 k exposures of the defaults. Same seed, same feed.
+/// Cost        0.2 s for the 130 k impressions of the defaults. Same seed, same feed.
 class simulator {
  public:
-  static constexpr std::size_t tabs = detail::feed_world::tabs;
+  static constexpr std::size_t tabs = detail::simulated_world::tabs;
 
   explicit simulator(const simulator_options& options = {}) : world_(options) {}
   simulator(const simulator&) = default;
@@ -117,14 +118,14 @@ class simulator {
     return t;
   }
 
-  feed_truth truth(const exposure& shown) const {
+  feed_truth truth(const impression& shown) const {
     return truth(shown.user, shown.item, shown.position, {shown.hour, shown.tab});
   }
 
   /// Draws what the user does: fills click, the other actions, play_s and duration_s of `shown`
   /// from its user, item, position, hour and tab. These users open no comment section, enter no
   /// profile and hate nothing.
-  void react(RandomBits auto& bits, exposure& shown) const {
+  void react(RandomBits auto& bits, impression& shown) const {
     const feed_truth t = truth(shown);
     const double duration = world_.videos[shown.item].duration_s;
     shown.duration_s = static_cast<float>(duration);
@@ -140,21 +141,21 @@ class simulator {
     shown.comment_section = shown.profile_entered = shown.hate = false;
   }
 
-  /// Runs the feed: the tables, the histories, and the exposures of `days` days in order of time.
+  /// Runs the feed: the tables, the histories, and the impressions of `days` days in order of time.
   interaction_log log() const {
     interaction_log log = world_.tables;
     random_generator bits(world_.options.seed ^ 0x5eedf00d);
     const std::int32_t first = day_number(world_.options.first_date);
     const auto past = static_cast<std::int32_t>(world_.options.history_days);
-    std::vector<exposure> day;
+    std::vector<impression> day;
     for (std::int32_t d = -past; d < static_cast<std::int32_t>(world_.options.days); ++d) {
       day.clear();
       for (user_id u = 0; u < world_.users.size(); ++u) show_day(bits, u, first + d, day);
       sort_by_time(day);
       if (d >= 0) {
-        log.exposures.insert(log.exposures.end(), day.begin(), day.end());
+        log.impressions.insert(log.impressions.end(), day.begin(), day.end());
       } else {
-        for (const exposure& e : day) remember(e, log.histories[e.user]);
+        for (const impression& e : day) remember(e, log.histories[e.user]);
       }
     }
     return log;
@@ -167,10 +168,10 @@ class simulator {
 
   /// A video that is there on that day and not on the page yet.
   item_id draw_video(random_generator& bits, user_id user, std::int32_t day, bool random,
-                     std::span<const exposure> page) const {
+                     std::span<const impression> page) const {
     const auto fits = [&](item_id item) {
       return world_.videos[item].upload_day <= day &&
-             std::ranges::find(page, item, &exposure::item) == page.end();
+             std::ranges::find(page, item, &impression::item) == page.end();
     };
     for (int attempt = 0; !random && attempt < 20; ++attempt) {
       const auto& liked = world_.by_category[world_.draw_interest(bits, user)];
@@ -185,15 +186,15 @@ class simulator {
 
   /// Appends the pages that a user sees in a day: a Poisson number of them.
   void show_day(random_generator& bits, user_id user, std::int32_t day,
-                std::vector<exposure>& shown) const {
-    const double pages = world_.options.exposures_per_user_day * world_.users[user].activity /
+                std::vector<impression>& shown) const {
+    const double pages = world_.options.impressions_per_user_day * world_.users[user].activity /
                          static_cast<double>(world_.options.slots);
     for (double t = standard_exponential(bits); t < pages; t += standard_exponential(bits))
       show_page(bits, user, day, shown);
   }
 
   void show_page(random_generator& bits, user_id user, std::int32_t day,
-                 std::vector<exposure>& shown) const {
+                 std::vector<impression>& shown) const {
     constexpr std::size_t slot_ms = 20'000;
     constexpr std::array tab_shares{.7, .85, .95, 1.};
     const std::size_t slots = world_.options.slots;
@@ -206,10 +207,10 @@ class simulator {
     const std::size_t start =
         context.hour * 3'600'000 + uniform_below(bits, 3'600'000 - slots * slot_ms);
 
-    std::vector<exposure> page;
+    std::vector<impression> page;
     std::vector<std::pair<double, item_id>> ranked;
     for (std::size_t i = 0; i < slots; ++i) {
-      exposure& e = page.emplace_back();
+      impression& e = page.emplace_back();
       e.random = bernoulli(bits, world_.options.exploration);
       e.item = draw_video(bits, user, day, e.random, std::span(page).first(i));
       if (!e.random)
@@ -219,7 +220,7 @@ class simulator {
     std::ranges::sort(ranked, std::greater<>());
     auto next = ranked.begin();
     for (std::size_t i = 0; i < slots; ++i) {
-      exposure& e = page[i];
+      impression& e = page[i];
       if (!e.random) e.item = (next++)->second;
       e.user = user;
       e.time_ms = std::int64_t{day} * 86'400'000 + static_cast<std::int64_t>(start + i * slot_ms);
@@ -232,7 +233,7 @@ class simulator {
     shown.insert(shown.end(), page.begin(), page.end());
   }
 
-  static void remember(const exposure& e, user_history& history) {
+  static void remember(const impression& e, user_history& history) {
     const auto push = [&](std::vector<item_id>& items) {
       if (items.size() == 50) items.erase(items.begin());
       items.push_back(e.item);
@@ -244,7 +245,7 @@ class simulator {
     history.last_time_ms = e.time_ms;
   }
 
-  detail::feed_world world_;
+  detail::simulated_world world_;
 };
 
 }  // namespace funnel

@@ -3,14 +3,14 @@
 
 #include <funnel/core/arena.hpp>
 #include <funnel/core/matrix.hpp>
+#include <funnel/diversity/detail/dpp_bound.hpp>
 #include <funnel/diversity/detail/greedy.hpp>
 #include <funnel/diversity/detail/lazy_greedy.hpp>
-#include <funnel/diversity/detail/ranked_units.hpp>
+#include <funnel/diversity/detail/unit_vectors.hpp>
 #include <funnel/diversity/detail/volume.hpp>
-#include <funnel/diversity/detail/volume_bound.hpp>
-#include <funnel/diversity/rules.hpp>
 #include <funnel/diversity/similarity.hpp>
-#include <funnel/simd/pack.hpp>
+#include <funnel/diversity/slate_rule.hpp>
+#include <funnel/simd/arch.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -79,8 +79,8 @@ std::size_t dpp_of_vectors(std::span<const R> relevance, matrix_view<const T> ve
     return pick_by_relevance(relevance, picked, options, taken, scratch);
   const std::size_t k = picked.size();
   const std::size_t window = sliding_window(options.window, k);
-  ranked_units<Arch, R, T> items(relevance, vectors, scratch);
-  volume_bound<Arch, R, T> bound(items, options, window > 0, window > 0 ? window : k, scratch);
+  unit_vectors<Arch, R, T> items(relevance, vectors, scratch);
+  dpp_bound<Arch, R, T> bound(items, options, window > 0, window > 0 ? window : k, scratch);
   return pick_lazily<Arch>(relevance, picked, options, taken, scratch, items, bound, how);
 }
 

@@ -5,12 +5,12 @@
 #include <funnel/core/matrix.hpp>
 #include <funnel/diversity/detail/greedy.hpp>
 #include <funnel/diversity/detail/lazy_greedy.hpp>
-#include <funnel/diversity/detail/likeness_bound.hpp>
-#include <funnel/diversity/detail/ranked_units.hpp>
-#include <funnel/diversity/detail/shown_maxima.hpp>
-#include <funnel/diversity/rules.hpp>
+#include <funnel/diversity/detail/mmr_bound.hpp>
+#include <funnel/diversity/detail/sliding_maximum.hpp>
+#include <funnel/diversity/detail/unit_vectors.hpp>
 #include <funnel/diversity/similarity.hpp>
-#include <funnel/simd/pack.hpp>
+#include <funnel/diversity/slate_rule.hpp>
+#include <funnel/simd/arch.hpp>
 
 #include <cstddef>
 #include <span>
@@ -49,9 +49,9 @@ std::size_t mmr_of_vectors(std::span<const R> relevance, matrix_view<const T> ve
   const double weight = options.relevance_weight;
   if (weight == 1) return pick_by_relevance(relevance, picked, options, taken, scratch);
   const std::size_t window = sliding_window(options.window, picked.size());
-  ranked_units<Arch, R, T> items(relevance, vectors, scratch);
-  likeness_bound<Arch, R, T> bound(items, weight, options.range, window > 0,
-                                   window > 0 ? window : picked.size(), scratch);
+  unit_vectors<Arch, R, T> items(relevance, vectors, scratch);
+  mmr_bound<Arch, R, T> bound(items, weight, options.range, window > 0,
+                              window > 0 ? window : picked.size(), scratch);
   return pick_lazily<Arch>(relevance, picked, options, taken, scratch, items, bound, how);
 }
 
@@ -63,21 +63,22 @@ std::size_t mmr_of_pairs(std::span<const R> relevance, const Similarity& similar
   const double weight = options.relevance_weight;
   if (weight == 1) return pick_by_relevance(relevance, picked, options, taken, scratch);
   const std::size_t n = relevance.size();
-  shown_maxima<double> likeness(n, sliding_window(options.window, picked.size()), scratch);
+  sliding_maximum<double> most_similar(n, sliding_window(options.window, picked.size()), scratch);
   return pick_greedily(
       relevance, picked, options, taken, scratch,
       [&](std::size_t i) {
-        return estimate{weight * static_cast<double>(relevance[i]) - (1 - weight) * likeness[i]};
+        return estimate{weight * static_cast<double>(relevance[i]) -
+                        (1 - weight) * most_similar[i]};
       },
       [&](std::size_t j, const bool* before) {
-        fill_similarities(similarity, j, before, n, likeness.next_row());
-        likeness.add();
+        fill_similarities(similarity, j, before, n, most_similar.next_row());
+        most_similar.add();
       });
 }
 
 }  // namespace detail
 
-/// Picks items one by one, each the best trade of its relevance against its likeness to those
+/// Picks items one by one, each the best trade of its relevance against its similarity to those
 /// picked.
 ///
 ///     next = argmax_i  w*relevance[i] - (1 - w)*max_{j in window} similarity(i, j)

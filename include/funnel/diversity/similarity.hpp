@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/core/cosine.hpp>
+#include <funnel/core/detail/cosine.hpp>
 #include <funnel/core/error.hpp>
 #include <funnel/core/ids.hpp>
 #include <funnel/core/matrix.hpp>
@@ -89,7 +89,7 @@ class cosine_similarity {
   double operator()(std::size_t i, std::size_t j) const {
     if (i == j) return 1;
     const double cosine = static_cast<double>(
-        detail::likeness(vectors_.row(i), scales_[i], vectors_.row(j), scales_[j]));
+        detail::rounded_cosine(vectors_.row(i), scales_[i], vectors_.row(j), scales_[j]));
     return range_ == cosine_range::zero_to_one ? (1 + cosine) / 2 : cosine;
   }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/quantile.hpp>
 #include <funnel/core/error.hpp>
-#include <funnel/core/quantile.hpp>
 
 #include <algorithm>
 #include <cmath>

@@ -12,7 +12,7 @@
 
 namespace funnel {
 
-/// What is believed of a rate before any exposure: Beta(a, b), as if a of a + b exposures had
+/// What is believed of a rate before any impression: Beta(a, b), as if a of a + b impressions had
 /// succeeded.
 struct beta_prior {
   /// 0 or more; a + b > 0.
@@ -20,11 +20,11 @@ struct beta_prior {
   double b = 1;
 
   double mean() const { return a / (a + b); }
-  /// Pseudo-exposures.
+  /// Pseudo-impressions.
   double strength() const { return a + b; }
 };
 
-/// The prior with this mean in [0, 1] that weighs as much as `strength` > 0 exposures.
+/// The prior with this mean in [0, 1] that weighs as much as `strength` > 0 impressions.
 ///
 /// Errors      std::invalid_argument outside those ranges.
 inline beta_prior beta_prior_of(double mean, double strength) {
@@ -45,25 +45,25 @@ inline void check_count_of(const char* function, const char* argument, double va
 
 }  // namespace detail
 
-/// The mean of a rate after `count` successes in `exposures`.
+/// The mean of a rate after `count` successes in `impressions`.
 ///
-///     r = (c + a) / (n + a + b),   c = min(count, n): a late event may come without its exposure
+///     r = (c + a) / (n + a + b),   c = min(count, n): a late event may come without its impression
 ///
 /// Units       counts may be fractional (faded, or weighted).
 /// Errors      std::invalid_argument if a count or a prior's part is negative or not finite, or
-///             exposures and prior are all 0.
+///             impressions and prior are all 0.
 /// Source      X. Wang et al., "Click-through rate estimation for rare events in online
 ///             advertising", 2011.
-inline double smoothed_rate(double count, double exposures, const beta_prior& prior) {
+inline double smoothed_rate(double count, double impressions, const beta_prior& prior) {
   detail::check_count_of("smoothed_rate", "count", count);
-  detail::check_count_of("smoothed_rate", "exposures", exposures);
+  detail::check_count_of("smoothed_rate", "impressions", impressions);
   detail::check_count_of("smoothed_rate", "prior.a", prior.a);
   detail::check_count_of("smoothed_rate", "prior.b", prior.b);
-  const double c = std::min(count, exposures), n = exposures + prior.a + prior.b;
+  const double c = std::min(count, impressions), n = impressions + prior.a + prior.b;
   if (n == 0)
-    detail::fail("funnel::smoothed_rate: exposures and prior are 0, expected one above 0");
+    detail::fail("funnel::smoothed_rate: impressions and prior are 0, expected one above 0");
   // A quarter of each, where their sum is beyond the largest number.
-  if (std::isinf(n)) return (c / 4 + prior.a / 4) / (exposures / 4 + prior.a / 4 + prior.b / 4);
+  if (std::isinf(n)) return (c / 4 + prior.a / 4) / (impressions / 4 + prior.a / 4 + prior.b / 4);
   return (c + prior.a) / n;
 }
 
@@ -72,18 +72,18 @@ inline double smoothed_rate(double count, double exposures, const beta_prior& pr
 ///
 ///     [p + z^2/2n - z sqrt(p (1 - p)/n + z^2/4n^2)] / (1 + z^2/n),   p = min(count, n)/n
 ///
-/// Units       z standard errors: 1.96 leaves 2.5 % below. 0 without exposures.
+/// Units       z standard errors: 1.96 leaves 2.5 % below. 0 without impressions.
 /// Errors      std::invalid_argument if a number is negative or not finite.
 /// Numerics    in a form that takes no difference: never above p, 0 where p is.
 /// Source      Wilson, "Probable inference", JASA 1927.
-inline double wilson_lower_bound(double count, double exposures, double z = 1.96) {
+inline double wilson_lower_bound(double count, double impressions, double z = 1.96) {
   detail::check_count_of("wilson_lower_bound", "count", count);
-  detail::check_count_of("wilson_lower_bound", "exposures", exposures);
+  detail::check_count_of("wilson_lower_bound", "impressions", impressions);
   detail::check_count_of("wilson_lower_bound", "z", z);
-  const double c = std::min(count, exposures);
+  const double c = std::min(count, impressions);
   if (c == 0) return 0;
   // The two ends multiply to (c^2/n) / (n + z^2): this is that over the upper one.
-  const double p = c / exposures, q = (exposures - c) / exposures;
+  const double p = c / impressions, q = (impressions - c) / impressions;
   const double above = z / 2 + std::hypot(std::sqrt(c * q), z / 2);
   return p / (1 + z / c * above);
 }
@@ -91,19 +91,19 @@ inline double wilson_lower_bound(double count, double exposures, double z = 1.96
 namespace detail {
 
 inline void check_counts(const char* function, std::span<const double> counts,
-                         std::span<const double> exposures) {
-  if (counts.size() != exposures.size())
-    fail("funnel::", function, ": counts has ", counts.size(), " values for ", exposures.size(),
-         " exposures");
+                         std::span<const double> impressions) {
+  if (counts.size() != impressions.size())
+    fail("funnel::", function, ": counts has ", counts.size(), " values for ", impressions.size(),
+         " impressions");
   bool any = false;
   for (std::size_t i = 0; i < counts.size(); ++i) {
-    if (!(counts[i] >= 0 && exposures[i] >= 0 && std::isfinite(counts[i]) &&
-          std::isfinite(exposures[i])))
-      fail("funnel::", function, ": count ", counts[i], " of ", exposures[i], " at ", i,
+    if (!(counts[i] >= 0 && impressions[i] >= 0 && std::isfinite(counts[i]) &&
+          std::isfinite(impressions[i])))
+      fail("funnel::", function, ": count ", counts[i], " of ", impressions[i], " at ", i,
            "; expected 0 or more and finite");
-    any |= exposures[i] > 0;
+    any |= impressions[i] > 0;
   }
-  if (!any) fail("funnel::", function, ": no exposures");
+  if (!any) fail("funnel::", function, ": no impressions");
 }
 
 /// digamma(x + k) - digamma(x) and trigamma(x) - trigamma(x + k), x > 0, k >= 0; both are 0 or more.
@@ -158,31 +158,31 @@ struct polygamma_difference {
 /// Where the counts do not show that rates differ (sigma^2 <= 0, h >= 1, fewer than two keys) or
 /// show nothing else (s <= 0), s is `fallback_strength`.
 ///
-/// Shapes      counts, exposures [n].
+/// Shapes      counts, impressions [n].
 /// Errors      std::invalid_argument if the sizes differ, a count is negative or not finite, there
-///             are no exposures at all, or fallback_strength is not finite and above 0. Counts above
-///             their exposures are cut to them.
+///             are no impressions at all, or fallback_strength is not finite and above 0. Counts above
+///             their impressions are cut to them.
 /// Source      formulas item 22, with the noise term exact.
 inline beta_prior fit_beta_moments(std::span<const double> counts,
-                                   std::span<const double> exposures,
+                                   std::span<const double> impressions,
                                    double fallback_strength = 100) {
-  detail::check_counts("fit_beta_moments", counts, exposures);
+  detail::check_counts("fit_beta_moments", counts, impressions);
   if (!(fallback_strength > 0 && std::isfinite(fallback_strength)))
     detail::fail("funnel::fit_beta_moments: fallback_strength is ", fallback_strength,
                  ", expected a finite number above 0");
   double keys = 0, rates = 0, inverses = 0;
   for (std::size_t i = 0; i < counts.size(); ++i) {
-    if (exposures[i] == 0) continue;
+    if (impressions[i] == 0) continue;
     ++keys;
-    rates += std::min(counts[i] / exposures[i], 1.0);
-    inverses += 1 / exposures[i];
+    rates += std::min(counts[i] / impressions[i], 1.0);
+    inverses += 1 / impressions[i];
   }
   const double m = rates / keys;
   const double h = inverses / keys;
   double squares = 0;
   for (std::size_t i = 0; i < counts.size(); ++i) {
-    if (exposures[i] == 0) continue;
-    const double off = std::min(counts[i] / exposures[i], 1.0) - m;
+    if (impressions[i] == 0) continue;
+    const double off = std::min(counts[i] / impressions[i], 1.0) - m;
     squares += off * off;
   }
   if (keys > 1 && h < 1) {
@@ -210,7 +210,7 @@ struct beta_fit {
 /// from the prior of `fit_beta_moments`, by Newton's steps in (ln a, ln b), each part's at most a
 /// factor e, until neither moves by more than 1e-10 of itself or the derivatives are 0 to rounding.
 /// Upward curvature is turned downward. Where the counts say nothing of the strength, as with one
-/// exposure a key, it stays that of `fit_beta_moments`.
+/// impression a key, it stays that of `fit_beta_moments`.
 ///
 /// A prior without converged is still a prior, but look at it before you use it: one of strength 1e6
 /// replaces every rate by the mean, one of 1e-6 changes no rate that was seen.
@@ -220,19 +220,19 @@ struct beta_fit {
 /// Source      the maximum of Minka's fixed point (2000): on 400 keys that took 2,000 to 30,000
 ///             iterations and was up to three times off after 1,000.
 inline beta_fit fit_beta_likelihood(std::span<const double> counts,
-                                    std::span<const double> exposures,
+                                    std::span<const double> impressions,
                                     std::size_t iterations = 100) {
   using difference = detail::polygamma_difference;
   constexpr double weakest = 1e-6, strongest = 1e6, smallest_part = 1e-100;
-  detail::check_counts("fit_beta_likelihood", counts, exposures);
-  beta_fit fit{fit_beta_moments(counts, exposures)};
+  detail::check_counts("fit_beta_likelihood", counts, impressions);
+  beta_fit fit{fit_beta_moments(counts, impressions)};
   auto& [a, b] = fit.prior;
   while (fit.iterations < iterations && !fit.converged && a + b < strongest && a + b > weakest &&
          std::min(a, b) > smallest_part) {
     double da = 0, db = 0, daa = 0, dbb = 0, dab = 0;  // derivatives of ln L
     double size_a = 0, size_b = 0;                     // what da and db are the difference of
     for (std::size_t i = 0; i < counts.size(); ++i) {
-      const double n = exposures[i], c = std::min(counts[i], n);
+      const double n = impressions[i], c = std::min(counts[i], n);
       const difference successes(a, c), failures(b, n - c), trials(a + b, n);
       da += successes.first - trials.first;
       db += failures.first - trials.first;

@@ -15,16 +15,6 @@
 
 namespace funnel {
 
-/// The share of values that are there, that is not NaN; 0 without values.
-///
-/// Source      formulas item 24.
-template <std::floating_point T = float>
-double coverage(std::span<const std::type_identity_t<T>> values) {
-  std::size_t present = 0;
-  for (const T value : values) present += !std::isnan(value);
-  return values.empty() ? 0 : static_cast<double>(present) / static_cast<double>(values.size());
-}
-
 /// Brings numeric features to mean 0 and deviation 1, and puts 0 where a value is missing (NaN).
 ///
 ///     out = (x - mean) / deviation
@@ -98,13 +88,13 @@ class standardizer {
       for (std::size_t j = 0; j < size(); ++j) {
         const auto x = static_cast<double>(values(i, j));
         const bool useful = !std::isnan(x) && deviations_[j] > 0;
-        out(i, j) = useful ? standardised(x, means_[j], deviations_[j]) : T{0};
+        out(i, j) = useful ? standardized(x, means_[j], deviations_[j]) : T{0};
       }
     }
   }
 
  private:
-  static T standardised(double x, double mean, double deviation) {
+  static T standardized(double x, double mean, double deviation) {
     constexpr double most = static_cast<double>(std::numeric_limits<T>::max());
     if (std::isinf(x)) return static_cast<T>(x);
     const double off = x - mean;
@@ -116,21 +106,5 @@ class standardizer {
   std::vector<double> means_;
   std::vector<double> deviations_;
 };
-
-/// Writes 1 where a value is missing (NaN) and 0 where it is there: the indicator that goes with
-/// the 0 of `standardizer`.
-///
-/// Shapes      values [n, d]; out [n, d].
-/// Errors      std::invalid_argument if the shapes differ.
-template <std::floating_point T = float>
-void missing_indicators(matrix_view<const std::type_identity_t<T>> values,
-                        matrix_view<std::type_identity_t<T>> out) {
-  if (out.rows() != values.rows() || out.cols() != values.cols())
-    detail::fail("funnel::missing_indicators: out is [", out.rows(), ", ", out.cols(),
-                 "], expected [", values.rows(), ", ", values.cols(), "]");
-  for (std::size_t i = 0; i < values.rows(); ++i)
-    for (std::size_t j = 0; j < values.cols(); ++j)
-      out(i, j) = std::isnan(values(i, j)) ? T{1} : T{0};
-}
 
 }  // namespace funnel

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/arena.hpp>
+#include <funnel/core/matrix.hpp>
 #include <funnel/fusion/formula.hpp>
 
 #include <algorithm>

@@ -3,6 +3,7 @@
 
 #include <funnel/loss/detail/inputs.hpp>
 #include <funnel/loss/detail/logistic.hpp>
+#include <funnel/nn/context.hpp>
 
 #include <cstddef>
 #include <span>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/element_of.hpp>
 #include <funnel/loss/detail/inputs.hpp>
 
 #include <cmath>
@@ -20,6 +21,33 @@ struct distillation_options {
   std::span<const std::uint8_t> shown = {};
 };
 
+namespace detail {
+
+template <class T>
+void mix_targets(std::span<const T> labels, std::span<const T> teacher, std::span<T> targets,
+                 const distillation_options<T>& options) {
+  constexpr const char* name = "distillation_targets";
+  const std::size_t n = labels.size();
+  const auto shown = [&](std::size_t i) { return options.shown.empty() || options.shown[i] != 0; };
+  check_count(name, "teacher", teacher.size(), n);
+  check_count(name, "targets", targets.size(), n);
+  if (!options.shown.empty()) check_count(name, "shown", options.shown.size(), n);
+  check_option(name, "teacher_weight", options.teacher_weight,
+               options.teacher_weight >= 0 && options.teacher_weight <= 1, "a number in [0, 1]");
+  require_unit_interval(name, "teacher", teacher);
+  for (std::size_t i = 0; i < n; ++i) {
+    if (shown(i) && !(labels[i] >= 0 && labels[i] <= 1))
+      fail("funnel::", name, ": labels[", i, "] is ", labels[i], ", expected a number in [0, 1]");
+  }
+  for (std::size_t i = 0; i < n; ++i) {
+    targets[i] =
+        shown(i) ? (1 - options.teacher_weight) * labels[i] + options.teacher_weight * teacher[i]
+                 : teacher[i];
+  }
+}
+
+}  // namespace detail
+
 /// Soft labels between what happened and what a teacher says, for `bce_with_logits`.
 ///
 ///     targets_i = (1 - lambda) y_i + lambda p_i
@@ -32,29 +60,12 @@ struct distillation_options {
 /// Errors      std::invalid_argument if a size differs, a label or a teacher's probability is
 ///             outside [0, 1] or NaN, or the weight is outside [0, 1]; nothing is written then.
 /// Source      formulas items 31 and 74.
-template <class T>
-void distillation_targets(std::span<const T> labels, std::span<const T> teacher,
-                          std::span<T> targets, const distillation_options<T>& options = {}) {
-  constexpr const char* name = "distillation_targets";
-  const std::size_t n = labels.size();
-  const auto shown = [&](std::size_t i) { return options.shown.empty() || options.shown[i] != 0; };
-  detail::check_count(name, "teacher", teacher.size(), n);
-  detail::check_count(name, "targets", targets.size(), n);
-  if (!options.shown.empty()) detail::check_count(name, "shown", options.shown.size(), n);
-  detail::check_option(name, "teacher_weight", options.teacher_weight,
-                       options.teacher_weight >= 0 && options.teacher_weight <= 1,
-                       "a number in [0, 1]");
-  detail::require_unit_interval(name, "teacher", teacher);
-  for (std::size_t i = 0; i < n; ++i) {
-    if (shown(i) && !(labels[i] >= 0 && labels[i] <= 1))
-      detail::fail("funnel::", name, ": labels[", i, "] is ", labels[i],
-                   ", expected a number in [0, 1]");
-  }
-  for (std::size_t i = 0; i < n; ++i) {
-    targets[i] =
-        shown(i) ? (1 - options.teacher_weight) * labels[i] + options.teacher_weight * teacher[i]
-                 : teacher[i];
-  }
+template <class Labels, class Teacher, class Targets>
+void distillation_targets(const Labels& labels, const Teacher& teacher, Targets&& targets,
+                          const distillation_options<detail::element_of<Targets>>& options = {}) {
+  using t = detail::element_of<Targets>;
+  detail::mix_targets(std::span<const t>(labels), std::span<const t>(teacher),
+                      std::span<t>(targets), options);
 }
 
 /// What `check_teacher` found.
@@ -76,23 +87,25 @@ struct teacher_report {
 /// Shapes      teacher [n]; n = 0 is not usable.
 /// Errors      std::invalid_argument if usual_mean is outside (0, 1] or largest_drift negative.
 /// Source      formulas item 31.
-template <class T>
-teacher_report check_teacher(std::span<const T> teacher, double usual_mean,
+template <class Teacher>
+teacher_report check_teacher(const Teacher& teacher, double usual_mean,
                              double largest_drift = 0.3) {
+  using t = detail::element_of<const Teacher>;
+  const std::span<const t> probabilities(teacher);
   detail::check_option("check_teacher", "usual_mean", usual_mean, usual_mean > 0 && usual_mean <= 1,
                        "a number in (0, 1]");
   detail::check_option("check_teacher", "largest_drift", largest_drift, largest_drift >= 0,
                        "0 or more");
   teacher_report report;
   double sum = 0;
-  for (const T p : teacher) {
+  for (const t p : probabilities) {
     if (p >= 0 && p <= 1) {
       sum += static_cast<double>(p);
     } else {
       ++report.invalid;
     }
   }
-  const std::size_t valid = teacher.size() - report.invalid;
+  const std::size_t valid = probabilities.size() - report.invalid;
   if (valid > 0) report.mean = sum / static_cast<double>(valid);
   report.usable = valid > 0 && report.invalid == 0 &&
                   std::abs(report.mean - usual_mean) <= largest_drift * usual_mean;

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <funnel/core/ids.hpp>
+#include <funnel/core/matrix.hpp>
 #include <funnel/loss/detail/one_positive.hpp>
+#include <funnel/nn/context.hpp>
 
 #include <cstddef>
 #include <cstdint>

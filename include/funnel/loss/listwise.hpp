@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/core/mean.hpp>
+#include <funnel/core/detail/mean.hpp>
+#include <funnel/core/matrix.hpp>
 #include <funnel/loss/detail/inputs.hpp>
 #include <funnel/loss/detail/scalar_loss.hpp>
+#include <funnel/nn/context.hpp>
 
 #include <algorithm>
 #include <cmath>

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/matrix.hpp>
 #include <funnel/loss/detail/one_positive.hpp>
+#include <funnel/nn/context.hpp>
 
 #include <cstddef>
 #include <span>

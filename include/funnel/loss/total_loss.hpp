@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/mean.hpp>
 #include <funnel/loss/detail/inputs.hpp>
 #include <funnel/nn/context.hpp>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/core/inputs.hpp>
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/metrics/detail/ranked_rows.hpp>
 
 #include <algorithm>

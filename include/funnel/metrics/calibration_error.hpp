@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/core/inputs.hpp>
-#include <funnel/core/quantile.hpp>
-#include <funnel/core/sizes.hpp>
-#include <funnel/metrics/regression.hpp>
+#include <funnel/core/detail/checks.hpp>
+#include <funnel/core/detail/mean.hpp>
+#include <funnel/core/detail/quantile.hpp>
+#include <funnel/core/detail/sizes.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -14,6 +14,34 @@
 #include <vector>
 
 namespace funnel {
+
+/// Predicted over observed: the ratio of the sums, 1 when right on average (PCOC, "predicted click
+/// over click", for rates; the mean ratio for watch time).
+///
+///     pcoc = sum_i p_i / sum_i y_i
+///
+/// Shapes      predictions [n], targets [n].
+/// Units       one scale for both; probabilities against labels, not logits.
+/// Errors      std::invalid_argument if the sizes differ.
+/// Cost        O(n).
+/// Numerics    NaN if the targets add up to 0 or an input is NaN.
+/// Source      formulas items 104 and 108.
+template <class T = float>
+double pcoc(std::span<const std::type_identity_t<T>> predictions,
+            std::span<const std::type_identity_t<T>> targets) {
+  detail::require_size("pcoc", "targets", targets.size(), "predictions", predictions.size());
+  // Both by one total, which cancels: the means are numbers where the sums are not.
+  const double total = static_cast<double>(targets.size());
+  detail::weighted_sum_of predicted, observed;
+  for (std::size_t i = 0; i < targets.size(); ++i) {
+    predicted.add(1, static_cast<double>(predictions[i]));
+    observed.add(1, static_cast<double>(targets[i]));
+  }
+  const double sum = observed.sum();
+  if (sum == 0) return std::numeric_limits<double>::quiet_NaN();
+  if (std::isfinite(sum) && std::isfinite(predicted.sum())) return predicted.sum() / sum;
+  return predicted.mean(total) / observed.mean(total);
+}
 
 /// How predictions are put into bins.
 enum class binning {

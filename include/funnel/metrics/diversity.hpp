@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/core/cosine.hpp>
+#include <funnel/core/detail/checks.hpp>
+#include <funnel/core/detail/cosine.hpp>
+#include <funnel/core/detail/mean.hpp>
 #include <funnel/core/error.hpp>
 #include <funnel/core/ids.hpp>
-#include <funnel/core/inputs.hpp>
 #include <funnel/core/matrix.hpp>
-#include <funnel/core/mean.hpp>
 
 #include <algorithm>
 #include <cmath>

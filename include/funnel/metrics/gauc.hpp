@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/ids.hpp>
-#include <funnel/core/inputs.hpp>
 #include <funnel/metrics/detail/ranked_rows.hpp>
 
 #include <algorithm>
@@ -29,7 +29,7 @@ struct gauc_result {
 ///
 /// over users with both classes only: an AUC of 0 for the others would deflate the mean.
 ///
-/// Shapes      users [n], scores [n], labels [n]; rows of a user need not be neighbours.
+/// Shapes      users [n], scores [n], labels [n]; rows of a user need not be neighbors.
 /// Units       any scale of score; labels are 0 or 1.
 /// Order       NaN scores rank last and tie with one another.
 /// Errors      std::invalid_argument if the sizes differ or a label is neither 0 nor 1.

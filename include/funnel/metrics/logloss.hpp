@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/core/inputs.hpp>
-#include <funnel/core/mean.hpp>
+#include <funnel/core/detail/checks.hpp>
+#include <funnel/core/detail/mean.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -94,15 +94,15 @@ double logloss_from_logits(std::span<const std::type_identity_t<T>> logits,
 /// Source      He et al., "Practical Lessons from Predicting Clicks on Ads at Facebook", ADKDD
 ///             2014; formulas item 103.
 template <class T = float>
-double normalised_entropy(std::span<const std::type_identity_t<T>> probabilities,
+double normalized_entropy(std::span<const std::type_identity_t<T>> probabilities,
                           std::span<const std::type_identity_t<T>> labels) {
   return detail::over_base_entropy<T>(logloss<T>(probabilities, labels), labels,
                                       [](double m) { return detail::cross_entropy(m, m); });
 }
 
-/// `normalised_entropy` of logits, by `logloss_from_logits`.
+/// `normalized_entropy` of logits, by `logloss_from_logits`.
 template <class T = float>
-double normalised_entropy_from_logits(std::span<const std::type_identity_t<T>> logits,
+double normalized_entropy_from_logits(std::span<const std::type_identity_t<T>> logits,
                                       std::span<const std::type_identity_t<T>> labels) {
   return detail::over_base_entropy<T>(logloss_from_logits<T>(logits, labels), labels, [](double m) {
     return -(m * std::log(m) + (1 - m) * std::log1p(-m));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/ids.hpp>
-#include <funnel/core/inputs.hpp>
 #include <funnel/metrics/detail/ranked_rows.hpp>
 
 #include <algorithm>

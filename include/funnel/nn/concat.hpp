@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/matrix.hpp>
 #include <funnel/nn/context.hpp>
+#include <funnel/nn/detail/rows.hpp>
 
 #include <algorithm>
 #include <array>
@@ -29,40 +31,6 @@ struct concatenated {
 
 namespace detail {
 
-/// Row i of a value, or its only row.
-template <class T>
-T* row_of(matrix_view<T> values, std::size_t i) {
-  return values.data() + (values.rows() == 1 ? 0 : i * values.stride());
-}
-
-/// Adds a row to a gradient, or to its only row; nothing where there is no gradient.
-template <class T>
-void add_to_row(matrix_view<T> gradient, std::size_t i, const T* values) {
-  if (gradient.data() == nullptr) return;
-  T* to = row_of(gradient, i);
-  for (std::size_t j = 0; j < gradient.cols(); ++j) to[j] += values[j];
-}
-
-/// Rows of two values that meet: n with n, or one with n.
-/// Errors      std::invalid_argument naming `function` otherwise.
-template <class A, class B>
-std::size_t common_rows(const char* function, const A& a, const B& b) {
-  if (a.rows() != b.rows() && a.rows() != 1 && b.rows() != 1) {
-    fail(function, ": values have ", a.rows(), " and ", b.rows(),
-         " rows, expected equal numbers or one row");
-  }
-  return a.rows() == 1 ? b.rows() : a.rows();
-}
-
-template <class Value>
-std::array<Value, 1> parts_of(const Value& x) {
-  return {x};
-}
-template <class Value, std::size_t N>
-std::array<Value, N> parts_of(const concatenated<Value, N>& x) {
-  return x.parts;
-}
-
 /// A value as it is; the caller's data as an input.
 template <Context C>
 value_of<C> as_value(C&, const value_of<C>& x) {
@@ -84,42 +52,6 @@ concatenated<Value, 1> as_concatenated(const Value& x) {
 template <class Value, std::size_t N>
 concatenated<Value, N> as_concatenated(const concatenated<Value, N>& x) {
   return x;
-}
-
-/// Candidates a network takes at a time while serving, so that its widest layers stay in L2.
-inline constexpr std::size_t rows_in_cache = 256;
-
-/// Columns [begin, begin + count) of a value, as a value.
-template <class T>
-matrix_view<T> columns(matrix_view<T> value, std::size_t begin, std::size_t count) {
-  return value.middle_cols(begin, count);
-}
-template <class Variable>
-requires requires(const Variable& v) {
-  v.gradient;
-}
-Variable columns(const Variable& value, std::size_t begin, std::size_t count) {
-  return {value.values.middle_cols(begin, count), value.gradient.middle_cols(begin, count)};
-}
-
-/// Calls `run(rows of x, the first of them)` for blocks of rows; what it makes is gone after each.
-template <Context C, std::size_t N, class Run>
-void in_row_blocks(C& context, const concatenated<value_of<C>, N>& x, const Run& run) {
-  const std::size_t n = x.rows();
-  for (std::size_t begin = 0; begin < n; begin += rows_in_cache) {
-    const arena::scope temporary(context.scratch());
-    auto block = x;
-    for (auto& part : block.parts) {
-      if (part.rows() != 1) part = part.middle_rows(begin, std::min(rows_in_cache, n - begin));
-    }
-    run(block, begin);
-  }
-}
-
-template <class T>
-void copy_rows(matrix_view<const T> from, matrix_view<T> to, std::size_t begin) {
-  for (std::size_t i = 0; i < from.rows(); ++i)
-    std::ranges::copy(from.row(i), to.row(begin + i).begin());
 }
 
 template <class Value, std::size_t N, std::size_t M>

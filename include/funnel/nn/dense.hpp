@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/arena.hpp>
+#include <funnel/core/matrix.hpp>
 #include <funnel/nn/activation.hpp>
 #include <funnel/nn/concat.hpp>
+#include <funnel/nn/context.hpp>
+#include <funnel/nn/detail/rows.hpp>
 #include <funnel/nn/parameter.hpp>
-#include <funnel/nn/training.hpp>
+#include <funnel/nn/training_context.hpp>
 #include <funnel/simd/dense.hpp>
 #include <funnel/simd/dense_gradient.hpp>
-#include <funnel/simd/packed_weights.hpp>
+#include <funnel/simd/detail/packed_weights.hpp>
 
 #include <algorithm>
 #include <array>

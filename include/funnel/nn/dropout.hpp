@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/matrix.hpp>
 #include <funnel/nn/context.hpp>
-#include <funnel/nn/training.hpp>
+#include <funnel/nn/training_context.hpp>
 
 #include <cstddef>
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/nn/concat.hpp>
+#include <funnel/nn/context.hpp>
+#include <funnel/nn/detail/rows.hpp>
 #include <funnel/simd/elementwise.hpp>
 #include <funnel/simd/reduce.hpp>
 

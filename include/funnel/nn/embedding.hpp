@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/core/sizes.hpp>
+#include <funnel/core/detail/sizes.hpp>
+#include <funnel/core/matrix.hpp>
 #include <funnel/nn/context.hpp>
 #include <funnel/nn/detail/check_ids.hpp>
 #include <funnel/nn/parameter.hpp>
-#include <funnel/nn/training.hpp>
+#include <funnel/nn/parameter_gradient.hpp>
+#include <funnel/nn/training_context.hpp>
 #include <funnel/simd/embedding.hpp>
 
 #include <algorithm>
@@ -30,6 +32,12 @@ stored_rows<T> stored_table(const parameter<T>& table) {
 
 }  // namespace detail
 
+/// Options of `embedding`.
+struct embedding_options {
+  /// Standard deviation of the normal distribution that the vectors start from, 0 or more.
+  double initial_scale = 0.05;
+};
+
 /// A table of learned vectors, one a row; an id picks its row.
 ///
 /// The gradient is sparse: it touches the rows of the batch, and optimizers update only those.
@@ -42,10 +50,9 @@ struct embedding {
   parameter<T> table;
 
   embedding() = default;
-  /// Starts normal with deviation `scale`.
-  embedding(std::size_t rows, std::size_t dim, double scale = 0.05)
+  embedding(std::size_t rows, std::size_t dim, const embedding_options& options = {})
       : table(rows, dim, initial_values::normal, parameter_kind::rows) {
-    table.initial_scale = scale;
+    table.initial_scale = options.initial_scale;
   }
 
   std::size_t dim() const { return table.cols(); }
@@ -134,6 +141,13 @@ void pool_rows(Arch arch, const stored_rows<Storage>& table, const id_lists& lis
 
 }  // namespace detail
 
+/// Options of `embedding_bag`.
+struct embedding_bag_options {
+  pooling pool = pooling::mean;
+  /// Standard deviation of the normal distribution that the vectors start from, 0 or more.
+  double initial_scale = 0.05;
+};
+
 /// The sum or mean of the vectors a list of ids picks: a multi-valued feature, or the last n items
 /// of a user.
 ///
@@ -147,10 +161,9 @@ struct embedding_bag {
   pooling pool = pooling::mean;
 
   embedding_bag() = default;
-  /// Starts normal with deviation `scale`.
-  embedding_bag(std::size_t rows, std::size_t dim, pooling how = pooling::mean, double scale = 0.05)
-      : table(rows, dim, initial_values::normal, parameter_kind::rows), pool(how) {
-    table.initial_scale = scale;
+  embedding_bag(std::size_t rows, std::size_t dim, const embedding_bag_options& options = {})
+      : table(rows, dim, initial_values::normal, parameter_kind::rows), pool(options.pool) {
+    table.initial_scale = options.initial_scale;
   }
 
   std::size_t dim() const { return table.cols(); }

@@ -3,6 +3,7 @@
 
 #include <funnel/nn/context.hpp>
 #include <funnel/nn/parameter.hpp>
+#include <funnel/simd/arch.hpp>
 
 #include <concepts>
 #include <functional>
@@ -28,7 +29,7 @@ void freeze_field(Field& field) {
 
 }  // namespace detail
 
-/// The serving form of a model: the same call on an `inference` context, on weights packed for
+/// The serving form of a model: the same call on an `inference_context` context, on weights packed for
 /// `Arch`.
 ///
 /// It cannot be trained, saved or changed; keep the model it came from for that. Calling it is

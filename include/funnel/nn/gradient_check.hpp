@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/matrix.hpp>
 #include <funnel/nn/parameter.hpp>
-#include <funnel/nn/training.hpp>
+#include <funnel/nn/parameter_gradient.hpp>
+#include <funnel/nn/training_context.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -56,7 +58,7 @@ struct value_restorer {
 ///
 ///     (loss(p + h) - loss(p - h)) / 2h
 ///
-/// `loss(context)` runs the model on a `training` context and gives the loss, [1, 1]. Use double:
+/// `loss(context)` runs the model on a `training_context` context and gives the loss, [1, 1]. Use double:
 /// in float the difference is mostly rounding. Running statistics are skipped.
 ///
 /// Cost        two evaluations of the loss for each value checked.
@@ -65,10 +67,10 @@ struct value_restorer {
 template <class T, HasParameters Model, class Loss>
 gradient_check_result check_gradients(Model& model, Loss&& loss,
                                       const gradient_check_options& options = {}) {
-  training<T> analytic(options.seed);
+  training_context<T> analytic(options.seed);
   analytic.backward(loss(analytic));
   const auto evaluate = [&] {
-    training<T> context(options.seed);
+    training_context<T> context(options.seed);
     return static_cast<double>(view(loss(context))(0, 0));
   };
   gradient_check_result result;

@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/arena.hpp>
+#include <funnel/nn/concat.hpp>
+#include <funnel/nn/context.hpp>
 #include <funnel/nn/dense.hpp>
+#include <funnel/nn/detail/row_blocks.hpp>
+#include <funnel/nn/detail/rows.hpp>
 #include <funnel/nn/dropout.hpp>
+#include <funnel/nn/parameter.hpp>
 
 #include <cstddef>
 #include <initializer_list>

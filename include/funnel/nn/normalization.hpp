@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/nn/concat.hpp>
+#include <funnel/core/arena.hpp>
+#include <funnel/core/matrix.hpp>
+#include <funnel/nn/context.hpp>
 #include <funnel/nn/parameter.hpp>
-#include <funnel/nn/training.hpp>
+#include <funnel/nn/training_context.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -94,7 +96,7 @@ struct layer_norm {
     check_parameters(d);
     detail::check_epsilon("funnel::layer_norm", epsilon);
     const auto y = context.make(x.rows(), d);
-    // What the backward step needs: the normalised values and 1 / deviation.
+    // What the backward step needs: the normalized values and 1 / deviation.
     const matrix_view<T> unit(context.scratch().template allocate<T>(x.rows() * d), x.rows(), d);
     T* inverse = context.scratch().template allocate<T>(x.rows());
     for (std::size_t i = 0; i < x.rows(); ++i) {
@@ -154,7 +156,7 @@ struct layer_norm {
 ///
 /// In every step of an optimizer the running statistics move once, by `momentum`, towards the mean and
 /// variance of all rows of the step: of its micro-batches, and of the contexts that `add_gradients`
-/// brought together. The values of a part are normalised by the part's own.
+/// brought together. The values of a part are normalized by the part's own.
 ///
 /// Shapes      [n, d] -> [n, d]; all parameters [1, d].
 /// Errors      std::invalid_argument if x has another number of columns, or no rows while training; a
@@ -227,7 +229,7 @@ struct batch_norm {
     }
     const std::size_t d = x.cols();
     arena& scratch = context.scratch();
-    // What the backward step needs: the normalised values and 1 / deviation.
+    // What the backward step needs: the normalized values and 1 / deviation.
     const matrix_view<T> unit(scratch.allocate<T>(x.rows() * d), x.rows(), d);
     T* inverse = scratch.allocate<T>(d);
     const std::span<double> means(scratch.allocate<double>(d), d);

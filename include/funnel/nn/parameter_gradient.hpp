@@ -3,8 +3,9 @@
 
 #include <funnel/nn/detail/check_ids.hpp>
 #include <funnel/nn/parameter.hpp>
+#include <funnel/simd/arch.hpp>
+#include <funnel/simd/detail/prefetch.hpp>
 #include <funnel/simd/embedding.hpp>
-#include <funnel/simd/prefetch.hpp>
 #include <funnel/simd/reduce.hpp>
 
 #include <algorithm>

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/core/sizes.hpp>
+#include <funnel/core/detail/sizes.hpp>
+#include <funnel/core/matrix.hpp>
 #include <funnel/nn/context.hpp>
+#include <funnel/nn/detail/check_ids.hpp>
 #include <funnel/nn/embedding.hpp>
 #include <funnel/simd/embedding.hpp>
-#include <funnel/simd/storage.hpp>
+#include <funnel/simd/stored_value.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -138,7 +140,7 @@ constexpr void check_serves() {
 }  // namespace detail
 
 /// The serving form of an `embedding`, with the table in half or a quarter of the memory: the same
-/// call, on an `inference` context.
+/// call, on an `inference_context` context.
 ///
 /// It is a copy of what the embedding held, names no parameters and is not trained or saved: a model
 /// that is generic in the type of its embeddings is built with one or the other.
@@ -183,7 +185,7 @@ struct quantized_embedding {
 };
 
 /// The serving form of an `embedding_bag`, with the table in half or a quarter of the memory: the
-/// same call, on an `inference` context.
+/// same call, on an `inference_context` context.
 ///
 /// Shapes      n lists -> [n, dim]. An empty list gives zeros.
 /// Errors      std::invalid_argument if an id is not below `rows` or the offsets don't fit the ids.

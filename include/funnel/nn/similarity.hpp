@@ -2,8 +2,11 @@
 #pragma once
 
 #include <funnel/core/arena.hpp>
-#include <funnel/nn/concat.hpp>
-#include <funnel/nn/training.hpp>
+#include <funnel/core/matrix.hpp>
+#include <funnel/nn/context.hpp>
+#include <funnel/nn/detail/rows.hpp>
+#include <funnel/nn/training_context.hpp>
+#include <funnel/simd/dense.hpp>
 #include <funnel/simd/dense_gradient.hpp>
 #include <funnel/simd/reduce.hpp>
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/nn/concat.hpp>
+#include <funnel/core/matrix.hpp>
+#include <funnel/nn/context.hpp>
 #include <funnel/simd/reduce.hpp>
 #include <funnel/simd/softmax.hpp>
 

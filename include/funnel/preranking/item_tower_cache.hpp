@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/sizes.hpp>
 #include <funnel/core/ids.hpp>
 #include <funnel/core/matrix.hpp>
-#include <funnel/core/sizes.hpp>
-#include <funnel/nn/context.hpp>
+#include <funnel/nn/inference_context.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -122,9 +122,10 @@ class item_tower_cache {
 /// Shapes      items [n] -> [n, cache.dim()].
 /// Errors      std::invalid_argument if the tower gives another number of columns.
 template <class T, class Arch, class ItemTower, class InputsOf>
-matrix_view<const T> cached_item_vectors(inference<T, Arch>& context, const ItemTower& tower,
-                                         item_tower_cache<T>& cache, std::span<const item_id> items,
-                                         item_version version, InputsOf&& inputs_of) {
+matrix_view<const T> cached_item_vectors(inference_context<T, Arch>& context,
+                                         const ItemTower& tower, item_tower_cache<T>& cache,
+                                         std::span<const item_id> items, item_version version,
+                                         InputsOf&& inputs_of) {
   const matrix_view<T> vectors = context.make(items.size(), cache.dim());
   item_id* missing = context.scratch().template allocate<item_id>(items.size());
   std::uint32_t* places = context.scratch().template allocate<std::uint32_t>(items.size());

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/nn/concat.hpp>
+#include <funnel/nn/context.hpp>
 
 namespace funnel {
 

@@ -2,11 +2,21 @@
 #pragma once
 
 #include <funnel/loss/watch_time.hpp>
+#include <funnel/nn/context.hpp>
 #include <funnel/nn/dense.hpp>
 
 #include <cstddef>
 
 namespace funnel {
+
+/// Options of `watch_time_head`.
+template <class T>
+struct watch_time_head_options {
+  /// The watch time that a logit of 0 stands for, above 0: seconds, or the unit of the times.
+  T unit = T(1);
+  /// An estimate is never above it; above 0.
+  T longest = T(600);
+};
 
 /// The head that estimates watch time as the odds of a logistic regression: t = unit * e^z.
 ///
@@ -24,8 +34,8 @@ struct watch_time_head {
 
   watch_time_head() = default;
   /// Errors      std::invalid_argument if unit or longest is not above 0.
-  watch_time_head(std::size_t in, T time_unit, T longest_time)
-      : logit(in, 1), unit(time_unit), longest(longest_time) {
+  explicit watch_time_head(std::size_t in, const watch_time_head_options<T>& options = {})
+      : logit(in, 1), unit(options.unit), longest(options.longest) {
     if (!(unit > 0 && longest > 0)) {
       detail::fail("funnel::watch_time_head: unit is ", static_cast<double>(unit), " and longest ",
                    static_cast<double>(longest), ", expected above 0");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/nn/context.hpp>
 #include <funnel/nn/similarity.hpp>
 
 namespace funnel {
@@ -15,11 +16,11 @@ struct nothing_shared {
 ///
 /// A tower is any model that gives a value [n, d] for its input. `shared` holds what both look at,
 /// such as the vectors of the items that a user watched and of the item itself; a tower that takes
-/// it as a third argument is given it. Both sides are normalised in one place, so that training and
+/// it as a third argument is given it. Both sides are normalized in one place, so that training and
 /// serving agree.
 ///
 /// Use         train on `operator()` with `in_batch_softmax`; serve by putting `item_vectors` of
-///             all items into a `vector_index` and searching with `user_vectors` of the one user.
+///             all items into a `flat_index` and searching with `user_vectors` of the one user.
 /// Source      Yi et al., RecSys 2019, section 3; formulas items 34 and 39.
 template <class UserTower, class ItemTower, class Shared = nothing_shared>
 struct two_tower {

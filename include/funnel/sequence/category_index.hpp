@@ -88,7 +88,7 @@ class category_index {
     std::uint32_t number = 0;  // 1 + the number of its kind; 0: free
   };
 
-  // Neighbours are often of one kind, and a count that was just stored is slow to load: four parts
+  // Neighbors are often of one kind, and a count that was just stored is slow to load: four parts
   // of a history are counted side by side, each with counts of its own.
   static constexpr std::size_t parts_of_many = 4;
 

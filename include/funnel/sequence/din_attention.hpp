@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/arena.hpp>
+#include <funnel/core/matrix.hpp>
+#include <funnel/nn/context.hpp>
 #include <funnel/nn/freeze.hpp>
 #include <funnel/nn/mlp.hpp>
-#include <funnel/sequence/target_attention.hpp>
-#include <funnel/simd/packed_weights.hpp>
+#include <funnel/sequence/detail/event_lists.hpp>
+#include <funnel/simd/attention.hpp>
+#include <funnel/simd/dense.hpp>
+#include <funnel/simd/detail/packed_weights.hpp>
+#include <funnel/simd/softmax.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -14,30 +20,6 @@
 
 namespace funnel {
 namespace detail {
-
-/// The events of each candidate: lists of their own, or one list for all where offsets has 2 values.
-struct event_lists {
-  std::span<const std::uint32_t> offsets;
-  std::size_t candidates;
-
-  std::size_t begin(std::size_t i) const { return offsets[offsets.size() == 2 ? 0 : i]; }
-  std::size_t size(std::size_t i) const {
-    return offsets[offsets.size() == 2 ? 1 : i + 1] - begin(i);
-  }
-  std::size_t pairs() const {
-    std::size_t count = 0;
-    for (std::size_t i = 0; i < candidates; ++i) count += size(i);
-    return count;
-  }
-  /// Calls visit(pair, candidate, event) for every pair, candidate by candidate.
-  template <class Visit>
-  void for_each_pair(Visit&& visit) const {
-    std::size_t pair = 0;
-    for (std::size_t i = 0; i < candidates; ++i) {
-      for (std::size_t j = 0; j < size(i); ++j) visit(pair++, i, begin(i) + j);
-    }
-  }
-};
 
 /// [q, x, q - x, q * x] of every pair of a candidate and an event of its list.
 template <class C>

@@ -24,7 +24,7 @@ struct sequence_sampling_options {
   std::size_t recent = 50;
   /// How many of the older items are drawn. t in the notes.
   std::size_t sampled = 50;
-  /// How far `sample_sequence_balanced` favours small categories, in [0, 1]: 0 not at all, 1 until
+  /// How far `sample_sequence_balanced` favors small categories, in [0, 1]: 0 not at all, 1 until
   /// categories of any size are alike. beta in formulas.
   double balance = 1;
 };
@@ -105,7 +105,7 @@ std::size_t sample_sequence_balanced(Bits& bits, std::span<const category_id> ca
   const auto [older, drawn, count] =
       detail::split_sequence(name, categories.size(), options, positions.size());
 
-  // By category, then by position: a category's items are neighbours.
+  // By category, then by position: a category's items are neighbors.
   std::uint64_t* sorted = scratch.allocate<std::uint64_t>(older);
   for (std::size_t i = 0; i < older; ++i) sorted[i] = std::uint64_t{categories[i]} << 32 | i;
   std::sort(sorted, sorted + older);

@@ -1,96 +1,26 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/arena.hpp>
+#include <funnel/core/matrix.hpp>
+#include <funnel/nn/context.hpp>
 #include <funnel/nn/embedding.hpp>
-#include <funnel/nn/training.hpp>
+#include <funnel/nn/training_context.hpp>
+#include <funnel/sequence/attention_history.hpp>
+#include <funnel/sequence/detail/event_lists.hpp>
+#include <funnel/sequence/detail/packed_events.hpp>
 #include <funnel/simd/attention.hpp>
+#include <funnel/simd/dense.hpp>
 #include <funnel/simd/dense_gradient.hpp>
 #include <funnel/simd/softmax.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 
 namespace funnel {
-
-/// The mean of the vectors of the last items of each user, one user a list.
-///
-/// Shapes      histories: n lists of rows of `items` -> [n, dim]. In a request the user is one list
-///             and gives one row. An empty history gives zeros.
-/// Errors      std::invalid_argument if an id is not a row of `items` or the offsets don't fit.
-/// Source      Covington, Adams and Sargin, RecSys 2016, section 3; formulas item 66.
-template <Context C, class T>
-value_of<C> last_n_mean(C& context, const embedding<T>& items, const id_lists& histories) {
-  return embedding_bag<T>::pooled(context, items.table, histories, pooling::mean);
-}
-
 namespace detail {
-
-template <class T>
-T attention_scale(std::size_t dim) {
-  return T(1) / std::sqrt(static_cast<T>(dim));
-}
-
-/// Errors      std::invalid_argument if events are no lists for n candidates of d values.
-inline void check_event_lists(const char* name, std::size_t n, std::size_t d, std::size_t events,
-                              std::size_t event_cols, std::span<const std::uint32_t> offsets) {
-  if (event_cols != d) fail(name, ": events have ", event_cols, " columns, expected ", d);
-  if (offsets.size() != 2 && offsets.size() != n + 1) {
-    fail(name, ": offsets has ", offsets.size(), " values for ", n, " candidates, expected ", n + 1,
-         " or 2");
-  }
-  if (offsets.front() != 0 || offsets.back() != events || !std::ranges::is_sorted(offsets))
-    fail(name, ": offsets must rise from 0 to the number of events, ", events);
-}
-
-/// Events of the longest of the lists.
-inline std::size_t largest_list(std::span<const std::uint32_t> offsets) {
-  std::size_t most = 0;
-  for (std::size_t i = 0; i + 1 < offsets.size(); ++i)
-    most = std::max<std::size_t>(most, offsets[i + 1] - offsets[i]);
-  return most;
-}
-
-/// Events as `dense_kernel` wants them on both ways: keys [d, m] times 1 / sqrt(d), values [m, d].
-template <class Arch, class T>
-struct packed_events {
-  std::size_t count;
-  std::size_t dim;
-  T scale;
-  T* keys;
-  T* values;
-  T* zeros;  ///< as many as a row of either
-
-  packed_events(arena& memory, matrix_view<const T> events)
-      : count(events.rows()), dim(events.cols()), scale(attention_scale<T>(dim)),
-        keys(memory.allocate<T>(packed_size<Arch, T>(dim, count))),
-        values(memory.allocate<T>(packed_size<Arch, T>(count, dim))),
-        zeros(memory.allocate<T>(std::max(count, dim))) {
-    pack_transposed_kernel(Arch{}, events, scale, keys);
-    pack_weights_kernel(Arch{}, events.data(), events.stride(), count, dim, values);
-    std::fill_n(zeros, std::max(count, dim), T(0));
-  }
-
-  /// Candidates that are attended at once: their weights stay in L2 from one product to the next.
-  std::size_t block() const {
-    constexpr std::size_t bytes = std::size_t{1} << 16;
-    return std::max<std::size_t>(1, bytes / (8 * sizeof(T) * (count + 1))) * 8;
-  }
-
-  /// Values from one row of weights to the next. Rows at a large power of two would drive each other
-  /// out of L1.
-  std::size_t stride() const { return count % 64 == 0 ? count + 16 : count; }
-
-  /// alpha = softmax(q keys), y = alpha values.
-  void attend(matrix_view<const T> q, matrix_view<T> alpha, matrix_view<T> y) const {
-    dense_kernel(Arch{}, dense_arguments<T>{q, keys, dim, zeros, 0, alpha, activation::identity});
-    softmax_kernel(Arch{}, matrix_view<const T>(alpha), alpha);
-    dense_kernel(Arch{},
-                 dense_arguments<T>{alpha, values, count, zeros, 0, y, activation::identity});
-  }
-};
 
 /// Adds the gradients of attention over one shared history: s = q keys, alpha = softmax(s),
 /// y = alpha x.
@@ -133,28 +63,6 @@ void attention_backward(Arch arch, arena& scratch, const variable<T>& q, const v
 }
 
 }  // namespace detail
-
-/// A history made ready for attention: keys and values, packed once for all candidates that meet
-/// it, block after block.
-///
-/// Shapes      events [m, d]; m may be 0.
-/// Cost        a copy of the events twice; valid until the context is reset.
-template <Context C>
-class attention_history {
- public:
-  attention_history(C& context, const value_of<C>& events)
-      : events_(events), packed_(context.scratch(), view(events)) {}
-
-  std::size_t rows() const { return packed_.count; }
-  std::size_t cols() const { return packed_.dim; }
-
-  const value_of<C>& events() const { return events_; }
-  const detail::packed_events<typename C::arch, scalar_of<C>>& packed() const { return packed_; }
-
- private:
-  value_of<C> events_;
-  detail::packed_events<typename C::arch, scalar_of<C>> packed_;
-};
 
 /// Attention of each candidate over one history: what the candidate finds of itself in what the
 /// user did.

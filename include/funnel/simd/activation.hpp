@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/simd/detail/pack.hpp>
 #include <funnel/simd/elementwise.hpp>
-#include <funnel/simd/pack.hpp>
 
 #include <cstddef>
 #include <type_traits>

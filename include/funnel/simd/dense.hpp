@@ -3,9 +3,9 @@
 
 #include <funnel/core/matrix.hpp>
 #include <funnel/simd/activation.hpp>
+#include <funnel/simd/detail/pack.hpp>
 #include <funnel/simd/detail/transpose.hpp>
 #include <funnel/simd/detail/unroll.hpp>
-#include <funnel/simd/pack.hpp>
 
 #include <algorithm>
 #include <bit>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/simd/pack.hpp>
+#include <funnel/simd/detail/pack.hpp>
 
 #include <cmath>
 #include <cstddef>

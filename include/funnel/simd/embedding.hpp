@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/simd/pack.hpp>
-#include <funnel/simd/prefetch.hpp>
-#include <funnel/simd/storage.hpp>
+#include <funnel/simd/detail/pack.hpp>
+#include <funnel/simd/detail/prefetch.hpp>
+#include <funnel/simd/stored_value.hpp>
 
 #include <algorithm>
 #include <bit>

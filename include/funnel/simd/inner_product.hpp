@@ -3,9 +3,9 @@
 
 #include <funnel/core/error.hpp>
 #include <funnel/core/matrix.hpp>
+#include <funnel/simd/detail/pack.hpp>
+#include <funnel/simd/detail/prefetch.hpp>
 #include <funnel/simd/detail/unroll.hpp>
-#include <funnel/simd/pack.hpp>
-#include <funnel/simd/prefetch.hpp>
 
 #include <cstddef>
 

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/simd/pack.hpp>
+#include <funnel/simd/detail/pack.hpp>
 #include <funnel/simd/reduce.hpp>
 
 #include <algorithm>
 #include <cmath>
-#include <concepts>
 #include <cstddef>
 #include <limits>
 
@@ -48,46 +47,7 @@ void for_each_register(std::size_t n, const Body& body) {
   if (i < n) body(part_of_register<Arch, T>{i, n - i});
 }
 
-/// The first values from p on, as many as a register of doubles has lanes.
-template <class Arch, class T>
-pack<Arch, double> load_doubles(const T* p) {
-  using to = pack<Arch, double>;
-  if constexpr (std::same_as<T, double>) {
-    return to::load_unaligned(p);
-  } else {
-#if defined(__AVX512F__)
-    if constexpr (std::derived_from<Arch, xsimd::avx512f>)
-      return to(_mm512_cvtps_pd(_mm256_loadu_ps(p)));
-#endif
-#if defined(__AVX__)
-    if constexpr (std::derived_from<Arch, xsimd::avx>) return to(_mm256_cvtps_pd(_mm_loadu_ps(p)));
-#endif
-    double values[lanes<Arch, double>];
-    for (std::size_t i = 0; i < lanes<Arch, double>; ++i) values[i] = static_cast<double>(p[i]);
-    return to::load_unaligned(values);
-  }
-}
-
 }  // namespace detail
-
-/// The sum of the squares of x, [n], in double.
-template <class Arch, class T>
-double squares_kernel(Arch, const T* x, std::size_t n) noexcept {
-  using p = detail::pack<Arch, double>;
-  constexpr std::size_t width = detail::lanes<Arch, double>;
-  p sum[4];  // hide the 4 cycles an FMA takes
-  for (p& s : sum) s = p(0.);
-  std::size_t i = 0;
-  for (; i + 4 * width <= n; i += 4 * width) {
-    for (std::size_t v = 0; v < 4; ++v) {
-      const p value = detail::load_doubles<Arch>(x + i + v * width);
-      sum[v] = fma(value, value, sum[v]);
-    }
-  }
-  double rest = 0;
-  for (; i < n; ++i) rest += static_cast<double>(x[i]) * static_cast<double>(x[i]);
-  return detail::sum_lanes((sum[0] + sum[1]) + (sum[2] + sum[3])) + rest;
-}
 
 /// As much as a gradient counts for where it is squared: 2^63 in float, 2^511 in double. What is
 /// further out, infinity too, counts as that, so that a square and the means of squares are finite.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/simd/detail/pack.hpp>
 #include <funnel/simd/elementwise.hpp>
-#include <funnel/simd/pack.hpp>
 
 #include <cmath>
 #include <cstddef>
@@ -34,6 +34,25 @@ T dot_kernel(Arch, const T* a, const T* b, std::size_t n) noexcept {
                sum1);
   }
   return detail::sum_lanes((sum0 + sum1) + (sum2 + sum3));
+}
+
+/// The sum of the squares of x, [n], in double.
+template <class Arch, class T>
+double squares_kernel(Arch, const T* x, std::size_t n) noexcept {
+  using p = detail::pack<Arch, double>;
+  constexpr std::size_t width = detail::lanes<Arch, double>;
+  p sum[4];  // hide the 4 cycles an FMA takes
+  for (p& s : sum) s = p(0.);
+  std::size_t i = 0;
+  for (; i + 4 * width <= n; i += 4 * width) {
+    for (std::size_t v = 0; v < 4; ++v) {
+      const p value = detail::load_widened<Arch>(x + i + v * width);
+      sum[v] = fma(value, value, sum[v]);
+    }
+  }
+  double rest = 0;
+  for (; i < n; ++i) rest += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  return detail::sum_lanes((sum[0] + sum[1]) + (sum[2] + sum[3])) + rest;
 }
 
 /// y[i] += factor * x[i].

@@ -9,6 +9,6 @@ std::vector<std::size_t> page(funnel::matrix_view<const float> scores, std::size
   std::vector<float> first(scores.rows());
   for (std::size_t i = 0; i < first.size(); ++i) first[i] = scores(i, 0);
   std::vector<std::size_t> picked(k);
-  funnel::top_k(std::span<const float>(first), std::span<std::size_t>(picked));
+  funnel::top_k(first, picked);
   return picked;
 }

@@ -16,7 +16,7 @@ namespace funnel::detail {
 
 /// A decimal number as it is written, still exact: 0.ddd * 10^point.
 struct decimal {
-  /// No finite double has a midpoint to its neighbour of more digits (768), so what comes after them
+  /// No finite double has a midpoint to its neighbor of more digits (768), so what comes after them
   /// only says on which side of a midpoint the number is: a last digit 1 stands for all of it.
   static constexpr std::size_t most_digits = 800;
 

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <funnel/core/arena.hpp>
-#include <funnel/simd/pack.hpp>
-#include <funnel/simd/scan.hpp>
+#include <funnel/simd/detail/pack.hpp>
+#include <funnel/simd/find.hpp>
 
 #include <algorithm>
 #include <bit>

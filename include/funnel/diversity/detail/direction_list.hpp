@@ -2,14 +2,14 @@
 #pragma once
 
 #include <funnel/core/arena.hpp>
-#include <funnel/simd/lane_products.hpp>
+#include <funnel/simd/interleaved_dot.hpp>
 
 #include <algorithm>
 #include <cstddef>
 
 namespace funnel::detail {
 
-/// Directions in the blocks `lane_products_kernel` reads.
+/// Directions in the blocks `interleaved_dot_kernel` reads.
 template <class Arch>
 class direction_list {
  public:
@@ -50,7 +50,7 @@ class direction_list {
         float* row = rows_ + (s - begin) * d_;
         for (std::size_t f = 0; f < d_; ++f) row[f] = static_cast<float>(from[f] * factor);
       }
-      turn_rows_kernel<direction_block>(Arch{}, rows_, d_, data_ + begin * d_);
+      interleave_rows_kernel<direction_block>(Arch{}, rows_, d_, data_ + begin * d_);
     }
     size_ = count;
   }

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/core/arena.hpp>
 #include <funnel/diversity/detail/bound_maximum.hpp>
-#include <funnel/diversity/detail/open_runs.hpp>
+#include <funnel/diversity/detail/open_run.hpp>
 #include <funnel/diversity/detail/twin_chains.hpp>
 #include <funnel/diversity/detail/window_cosines.hpp>
 #include <funnel/diversity/detail/window_levels.hpp>
-#include <funnel/simd/lane_products.hpp>
+#include <funnel/simd/interleaved_dot.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -241,9 +240,9 @@ class group_bounds {
   /// The products of group g with directions [begin, end) of a block.
   void multiply(std::size_t g, std::size_t block, std::size_t begin, std::size_t end) {
     const std::size_t d = units_.cols();
-    lane_products_kernel(Arch{}, units_.group(g),
-                         bound_.directions().data() + block * direction_block * d, d, begin, end,
-                         products_);
+    interleaved_dot_kernel(Arch{}, units_.group(g),
+                           bound_.directions().data() + block * direction_block * d, d, begin, end,
+                           products_);
     spent_ += (end - begin + 1) * (2 * d + 16) + 128;
   }
 
@@ -283,7 +282,7 @@ class group_bounds {
         state = bound_.fold(state, wide::load_unaligned(products_ + i * width), s);
         states[i] = max_lane(wide(select(closed, wide(none), state)));
       }
-      // One logarithm for as many levels as there are lanes: neighbours differ little in relevance.
+      // One logarithm for as many levels as there are lanes: neighbors differ little in relevance.
       for (std::size_t i = 0; i < direction_block; i += width)
         bound_.bound(highest, wide::load_unaligned(states + i)).store_unaligned(states + i);
       std::copy_n(states, end, levels + s + 1 - end);
@@ -327,7 +326,8 @@ class group_bounds {
     bound_.directions().read(s, direction_);
     const bool last = s + 1 == bound_.count();
     for_each_open_run(closed_, begun_, chunk, [&](std::size_t from, std::size_t count) {
-      group_products_kernel(Arch{}, units_.group(from), count, direction_, d, products_, width);
+      interleaved_group_dot_kernel(Arch{}, units_.group(from), count, direction_, d, products_,
+                                   width);
       for (std::size_t i = 0; i < count; ++i) {
         const std::size_t at = (from + i) * width;
         const wide before = s == 0 ? bound_.start() : wide::load_unaligned(state_ + at);

@@ -18,7 +18,7 @@
 // Greedy picks that look only at items that can win: those whose bound is above the best score known.
 // What an item may still score follows from the picks it was held against before: without a window
 // scores only fall, and with one those of the picks that are still in view are a part of all that
-// are. Items are held against picks a register of lanes at a time, neighbours in relevance.
+// are. Items are held against picks a register of lanes at a time, neighbors in relevance.
 //
 // Where too many bounds are (scores that tie, relevance that says little), it is cheaper to hold all
 // items against every new pick at once: the eager method. The picks are the same either way.

@@ -3,7 +3,7 @@
 
 #include <funnel/core/arena.hpp>
 #include <funnel/core/error.hpp>
-#include <funnel/diversity/rules.hpp>
+#include <funnel/diversity/slate_rule.hpp>
 
 #include <algorithm>
 #include <cstddef>

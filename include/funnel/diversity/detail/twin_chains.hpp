@@ -2,7 +2,7 @@
 #pragma once
 
 #include <funnel/core/arena.hpp>
-#include <funnel/diversity/rules.hpp>
+#include <funnel/diversity/slate_rule.hpp>
 
 #include <algorithm>
 #include <bit>

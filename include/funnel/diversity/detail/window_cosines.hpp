@@ -2,8 +2,8 @@
 #pragma once
 
 #include <funnel/core/arena.hpp>
-#include <funnel/simd/lane_products.hpp>
-#include <funnel/simd/pack.hpp>
+#include <funnel/simd/detail/pack.hpp>
+#include <funnel/simd/interleaved_dot.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -21,8 +21,8 @@ class window_cosines {
   void add(const typename Bound::units& items, const Bound& bound, std::size_t from,
            std::size_t count, std::size_t first) {
     for (std::size_t t = first; t < bound.shown(); ++t)
-      group_products_kernel(Arch{}, items.group(from), count, bound.unit(t), items.cols(),
-                            of(from) + t % window_ * width, window_ * width);
+      interleaved_group_dot_kernel(Arch{}, items.group(from), count, bound.unit(t), items.cols(),
+                                   of(from) + t % window_ * width, window_ * width);
   }
 
   /// Calls `f(g, state)` for `count` groups from group `from` on, which know all picks in view.

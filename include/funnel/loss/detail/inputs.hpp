@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/core/inputs.hpp>
-#include <funnel/core/mean.hpp>
+#include <funnel/core/detail/checks.hpp>
+#include <funnel/core/detail/mean.hpp>
 
 #include <cmath>
 #include <cstddef>

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/mean.hpp>
 #include <funnel/core/math.hpp>
-#include <funnel/core/mean.hpp>
+#include <funnel/core/matrix.hpp>
 #include <funnel/loss/detail/inputs.hpp>
 #include <funnel/loss/detail/scalar_loss.hpp>
+#include <funnel/nn/context.hpp>
 #include <funnel/simd/reduce.hpp>
 
 #include <algorithm>

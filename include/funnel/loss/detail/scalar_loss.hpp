@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/core/mean.hpp>
+#include <funnel/core/detail/mean.hpp>
+#include <funnel/core/matrix.hpp>
 #include <funnel/nn/context.hpp>
 
 #include <cstddef>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/mean.hpp>
 #include <funnel/core/math.hpp>
-#include <funnel/core/mean.hpp>
 
 #include <cmath>
 

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/core/detail/build.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+
+// Means and differences that are right where their parts are beyond the largest number.
+namespace funnel::detail {
+
+/// x as a T. A number beyond the largest T is the largest T; infinity and NaN stay.
+template <class T>
+T saturated(double x) {
+  constexpr double most = static_cast<double>(std::numeric_limits<T>::max());
+  return static_cast<T>(std::isinf(x) ? x : std::clamp(x, -most, most));
+}
+
+/// scale * x, the largest number of its sign where finite ones are beyond.
+inline double scaled(double scale, double x) {
+  const double product = scale * x;
+  return std::isinf(product) && std::isfinite(x)
+             ? std::copysign(std::numeric_limits<double>::max(), product)
+             : product;
+}
+
+/// scale * (a - b) of finite numbers, the largest number where it is beyond. `scale` is above 0.
+inline double scaled_difference(double scale, double a, double b) {
+  constexpr double most = std::numeric_limits<double>::max();
+  const double whole = scale * (a - b);
+  if (!std::isinf(whole) || !std::isfinite(a) || !std::isfinite(b)) return whole;
+  return std::clamp(scale * (a / 2 - b / 2) * 2, -most, most);  // a - b alone may overflow
+}
+
+/// A sum of weights, and the power of two that each is multiplied by so that the sum is neither
+/// infinite nor without digits. The power is 1 for all usual weights.
+struct weight_total {
+  double unit = 1;
+  double total = 0;
+
+  /// Of n weights, finite and 0 or more, by position.
+  template <class WeightOf>
+  static weight_total of(std::size_t n, WeightOf weight_of) {
+    return of([&](auto&& add) {
+      for (std::size_t i = 0; i < n; ++i) add(static_cast<double>(weight_of(i)));
+    });
+  }
+  /// Of the weights that `visit(add)` gives to add, the same ones each time.
+  template <class Visit>
+  static weight_total of(Visit visit) {
+    weight_total result;
+    double largest = 0;
+    visit([&](double weight) {
+      result.total += weight;
+      largest = std::max(largest, weight);
+    });
+    if (result.total == 0 || (result.total > 1e-100 && result.total < 1e20)) return result;
+    result = {std::ldexp(1., std::clamp(-std::ilogb(largest), -1020, 1020)), 0};
+    visit([&](double weight) { result.total += result(weight); });
+    return result;
+  }
+
+  template <class T>
+  double operator()(T weight) const {
+    return unit * static_cast<double>(weight);
+  }
+};
+
+/// Adds up weighted values. Their mean is a number if the values are, also where the sum is beyond
+/// the largest one.
+class weighted_sum_of {
+ public:
+  void add(double weight, double value) {
+    if (std::abs(value) < 1e250)
+      sum_ += weight * value;
+    else  // NaN too
+      far_ += weight * (value * 0x1p-80);
+  }
+  /// Infinite where it is beyond the largest number.
+  double sum() const { return sum_ + far_ * 0x1p80; }
+  /// The sum over the total weight, 0 where that is 0.
+  double mean(double total) const {
+    constexpr double most = std::numeric_limits<double>::max();
+    if (!(total > 0)) return 0;
+    const double mean = sum_ / total + far_ / total * 0x1p80;
+    return std::isfinite(far_) ? std::clamp(mean, -most, most) : mean;
+  }
+
+ private:
+  double sum_ = 0;
+  double far_ = 0;  // of values near the largest number, 2^-80 of them
+};
+
+}  // namespace funnel::detail

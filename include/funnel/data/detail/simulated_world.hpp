@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/core/random.hpp>
+#include <funnel/data/date.hpp>
+#include <funnel/data/interaction_log.hpp>
+#include <funnel/data/simulator_options.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <numbers>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace funnel::detail {
+
+/// The users and videos of a simulated feed: what is true of them, and what a service knows.
+struct simulated_world {
+  struct hidden_user {
+    double activity, click_bias, giving;
+  };
+  struct hidden_video {
+    std::size_t category;  // from 0, unlike in the tables
+    double quality, duration_s;
+    std::int32_t upload_day;
+  };
+
+  /// Videos to be drawn by popularity.
+  struct pool {
+    std::vector<item_id> items;
+    std::vector<double> sums;  // of the popularity up to and with the item
+
+    void add(item_id item, double popularity) {
+      items.push_back(item);
+      sums.push_back(popularity + (sums.empty() ? 0 : sums.back()));
+    }
+    item_id draw(random_generator& bits) const {
+      const auto found = std::ranges::upper_bound(sums, uniform01(bits) * sums.back());
+      return items[std::min(static_cast<std::size_t>(found - sums.begin()), items.size() - 1)];
+    }
+  };
+
+  static constexpr std::size_t tabs = 4;
+
+  simulator_options options;
+  interaction_log tables;  // all but the impressions
+  std::vector<hidden_user> users;
+  std::vector<hidden_video> videos;
+  matrix<double> interests;    // [users, categories], rows add up to 1
+  matrix<float> tastes;        // [users, content_size], unit rows
+  matrix<float> centers;       // [categories, content_size], unit rows
+  matrix<double> tab_effects;  // [tabs, categories]
+  std::vector<std::size_t> author_category;
+  std::vector<double> author_quality;
+  pool everything;
+  std::vector<pool> by_category;
+
+  explicit simulated_world(const simulator_options& told) : options(told) {
+    check();
+    random_generator bits(options.seed);
+    draw_authors_and_categories(bits);
+    draw_videos(bits);
+    draw_users(bits);
+  }
+
+  /// How well the video suits the user: about -1 to 2.
+  double affinity(user_id user, item_id item) const {
+    const std::span<const float> x = tables.content.row(item), t = tastes.row(user);
+    double a = std::sqrt(interests(user, videos[item].category));
+    for (std::size_t i = 0; i < x.size(); ++i) a += double{t[i]} * double{x[i]};
+    return a;
+  }
+
+  /// The click's logit at position 1.
+  double relevance(user_id user, item_id item, const feed_context& context) const {
+    const hidden_video& v = videos[item];
+    const double angle = 2 * std::numbers::pi * (static_cast<double>(context.hour) - 21) / 24;
+    return -1.2 + 2 * affinity(user, item) + v.quality + users[user].click_bias +
+           tab_effects(context.tab, v.category) + .15 * std::cos(angle);
+  }
+
+  /// A category that interests the user.
+  std::size_t draw_interest(random_generator& bits, std::size_t user) const {
+    double rest = uniform01(bits);
+    std::size_t k = 0;
+    for (; k + 1 < options.categories && rest >= interests(user, k); ++k)
+      rest -= interests(user, k);
+    return k;
+  }
+
+ private:
+  void check() const {
+    const simulator_options& o = options;
+    const auto require = [](bool holds, const char* what, auto... got) {
+      if (!holds) fail("funnel::simulator: expected ", what, ", got ", got...);
+    };
+    constexpr std::size_t most = 100'000'000;  // far below what an id can say
+    require(o.users >= 1 && o.authors >= 1 && o.categories >= 1,
+            "users, authors and categories >= 1", o.users, ", ", o.authors, ", ", o.categories);
+    require(o.users <= most && o.videos <= most && o.authors <= most && o.categories <= most,
+            "users, videos, authors and categories <= 100000000", o.users, ", ", o.videos, ", ",
+            o.authors, ", ", o.categories);
+    require(o.slots >= 1 && o.slots <= 100, "slots in [1, 100]", o.slots);
+    require(o.videos >= o.slots, "videos >= slots", o.videos, " and ", o.slots);
+    require(o.days >= 1 && o.days <= 3650 && o.history_days <= 3650,
+            "days in [1, 3650], history_days <= 3650", o.days, " and ", o.history_days);
+    require(is_date(o.first_date) && o.first_date > 100'00'00 && o.first_date < 9900'00'00,
+            "first_date as yyyymmdd, of the years 100 to 9899", o.first_date);
+    require(o.impressions_per_user_day > 0 && o.impressions_per_user_day <= 1e6,
+            "impressions_per_user_day in (0, 1e6]", o.impressions_per_user_day);
+    require(o.exploration >= 0 && o.exploration <= 1, "exploration in [0, 1]", o.exploration);
+    require(o.position_bias >= 0 && o.position_bias <= 100, "position_bias in [0, 100]",
+            o.position_bias);
+    require(o.new_videos >= 0 && o.new_videos <= 1, "new_videos in [0, 1]", o.new_videos);
+    require(o.content_size >= 1 && o.content_size <= 1'000'000, "content_size >= 1 and <= 1000000",
+            o.content_size);
+  }
+
+  /// Makes the row a unit vector of a direction plus noise.
+  static void draw_near(random_generator& bits, std::span<const double> direction, double noise,
+                        std::span<float> row) {
+    const double scale = noise / std::sqrt(static_cast<double>(row.size()));
+    std::vector<double> x(direction.begin(), direction.end());
+    double squares = 0;
+    for (double& value : x) {
+      value += scale * standard_normal(bits);
+      squares += value * value;
+    }
+    const double norm = std::sqrt(squares);
+    for (std::size_t i = 0; i < x.size(); ++i) row[i] = static_cast<float>(x[i] / norm);
+  }
+
+  void draw_authors_and_categories(random_generator& bits) {
+    const std::size_t c = options.categories, d = options.content_size;
+    centers.assign(c, d);
+    const std::vector<double> nowhere(d);
+    for (std::size_t i = 0; i < c; ++i) draw_near(bits, nowhere, 1, centers.row(i));
+    tab_effects.assign(tabs, c);
+    for (double& effect : tab_effects.flat()) effect = .4 * standard_normal(bits);
+    for (std::size_t i = 0; i < options.authors; ++i) {
+      author_category.push_back(uniform_below(bits, c));
+      author_quality.push_back(.5 * standard_normal(bits));
+      tables.authors.push_back(i);
+    }
+    for (std::size_t i = 0; i <= c; ++i) tables.categories.push_back(i);
+  }
+
+  void draw_videos(random_generator& bits) {
+    const std::size_t n = options.videos;
+    tables.content.assign(n, options.content_size);
+    tables.video_fields = {{"type", 3}};
+    by_category.resize(options.categories);
+    const std::int32_t first = day_number(options.first_date);
+    const std::int32_t before = first - static_cast<std::int32_t>(options.history_days);
+    for (std::size_t i = 0; i < n; ++i) {
+      hidden_video& v = videos.emplace_back();
+      const std::size_t author = uniform_below(bits, options.authors);
+      v.category =
+          bernoulli(bits, .8) ? author_category[author] : uniform_below(bits, options.categories);
+      v.quality = author_quality[author] + .6 * standard_normal(bits);
+      v.duration_s = std::clamp(22 * std::exp(.8 * standard_normal(bits)), 3.0, 600.0);
+      // The first videos are old, so that every page finds some.
+      v.upload_day = i >= options.slots && bernoulli(bits, options.new_videos)
+                         ? first + static_cast<std::int32_t>(uniform_below(bits, options.days))
+                         : before - static_cast<std::int32_t>(uniform_below(bits, 60));
+      const std::span<const float> center = centers.row(v.category);
+      draw_near(bits, std::vector<double>(center.begin(), center.end()), .8, tables.content.row(i));
+      const double popularity = std::exp(v.quality + .6 * standard_normal(bits));
+      everything.add(static_cast<item_id>(i), popularity);
+      by_category[v.category].add(static_cast<item_id>(i), popularity);
+
+      video& known = tables.videos.emplace_back();
+      known.id = i;
+      known.author = static_cast<author_id>(author);
+      known.category = static_cast<category_id>(v.category + 1);
+      known.tags = {known.category};
+      const auto second = static_cast<category_id>(1 + uniform_below(bits, options.categories));
+      if (second != known.category && bernoulli(bits, .3)) known.tags.push_back(second);
+      known.duration_s = static_cast<float>(v.duration_s);
+      known.upload_date = date_of_day(v.upload_day);
+      known.categorical = {v.duration_s < 60 ? 1u : 2u};
+    }
+  }
+
+  void draw_users(random_generator& bits) {
+    const std::size_t n = options.users, c = options.categories;
+    interests.assign(n, c);
+    tastes.assign(n, options.content_size);
+    tables.histories.resize(n);
+    tables.user_fields = {
+        {"activity", 5}, {"favorite", static_cast<std::uint32_t>(c + 1)}, {"group", 4}};
+    for (std::size_t k = 0; k < c; ++k)
+      tables.user_numbers.push_back("interest_" + std::to_string(k + 1));
+    constexpr std::array group_bias{-.4, 0., .4};
+    for (std::size_t i = 0; i < n; ++i) {
+      hidden_user& u = users.emplace_back();
+      const std::span<double> theta = interests.row(i);
+      double sum = 0;
+      for (double& share : theta) sum += share = standard_gamma(bits, .3) + 1e-12;
+      for (double& share : theta) share /= sum;
+      std::vector<double> direction(options.content_size);
+      for (std::size_t k = 0; k < c; ++k)
+        for (std::size_t j = 0; j < direction.size(); ++j)
+          direction[j] += std::sqrt(theta[k]) * double{centers(k, j)};
+      draw_near(bits, direction, .7, tastes.row(i));
+      const std::size_t group = uniform_below(bits, 3);
+      u.activity = standard_gamma(bits, 1.5) / 1.5;
+      u.click_bias = group_bias[group] + .5 * standard_normal(bits);
+      u.giving = .7 * standard_normal(bits);
+
+      user_profile& known = tables.users.emplace_back();
+      known.id = i;
+      // Interests as a service would know them: the shares of 20 picks.
+      known.numeric.assign(c, 0);
+      for (int pick = 0; pick < 20; ++pick) known.numeric[draw_interest(bits, i)] += .05f;
+      const auto favorite = std::ranges::max_element(known.numeric) - known.numeric.begin();
+      const double seen_activity = u.activity * std::exp(.3 * standard_normal(bits));
+      known.categorical = {1u + (seen_activity > .4) + (seen_activity > .8) + (seen_activity > 1.5),
+                           static_cast<std::uint32_t>(favorite + 1),
+                           static_cast<std::uint32_t>(group + 1)};
+    }
+  }
+};
+
+}  // namespace funnel::detail

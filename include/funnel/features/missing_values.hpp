@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/core/error.hpp>
+#include <funnel/core/matrix.hpp>
+
+#include <cmath>
+#include <concepts>
+#include <cstddef>
+#include <span>
+#include <type_traits>
+
+namespace funnel {
+
+/// The share of values that are there, that is not NaN; 0 without values.
+///
+/// Source      formulas item 24.
+template <std::floating_point T = float>
+double feature_coverage(std::span<const std::type_identity_t<T>> values) {
+  std::size_t present = 0;
+  for (const T value : values) present += !std::isnan(value);
+  return values.empty() ? 0 : static_cast<double>(present) / static_cast<double>(values.size());
+}
+
+/// Writes 1 where a value is missing (NaN) and 0 where it is there: the indicator that goes with
+/// the 0 of `standardizer`.
+///
+/// Shapes      values [n, d]; out [n, d].
+/// Errors      std::invalid_argument if the shapes differ.
+template <std::floating_point T = float>
+void missing_indicators(matrix_view<const std::type_identity_t<T>> values,
+                        matrix_view<std::type_identity_t<T>> out) {
+  if (out.rows() != values.rows() || out.cols() != values.cols())
+    detail::fail("funnel::missing_indicators: out is [", out.rows(), ", ", out.cols(),
+                 "], expected [", values.rows(), ", ", values.cols(), "]");
+  for (std::size_t i = 0; i < values.rows(); ++i)
+    for (std::size_t j = 0; j < values.cols(); ++j)
+      out(i, j) = std::isnan(values(i, j)) ? T{1} : T{0};
+}
+
+}  // namespace funnel

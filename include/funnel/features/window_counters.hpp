@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/core/detail/sizes.hpp>
+#include <funnel/core/error.hpp>
+#include <funnel/features/vocabulary.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace funnel {
+
+/// Options of `window_counters`.
+struct window_options {
+  /// Periods that are kept for each key: the longest window that can be asked for, 1 to 1,000,000.
+  std::size_t periods = 30;
+};
+
+/// Counts impressions and actions of keys per period (an hour, a day) and adds them up over the last
+/// so many periods, the present one left out.
+///
+/// A ring of `periods` + 1 buckets a key: several windows (30 d, 7 d, 1 d) are answered by one
+/// object of 30 daily buckets, the last hours by one of hourly buckets.
+///
+/// Clocks are wrong at times, so a key's ring does not follow a single event:
+///
+///  - Events of a period more than `periods` ahead of the ring are counted in a bucket beside it.
+///    The ring moves there when an event comes that is near them, but not of the same period.
+///  - An event more than `periods` behind is late and not counted: `add` is false. Where more late
+///    events, near one another, come in a row than the ring has counted since it last jumped, and
+///    more than three, the ring was wrong and goes back to them. The bucket beside it gives way in
+///    the same manner. A log that is counted a second time is not long enough for that.
+///
+/// So a single event with a wrong clock costs its key three right events at most, and none while
+/// others of the key keep coming.
+///
+/// Units       a period is a whole number that grows with time, such as time_ms / 86400000; of at
+///             most 2^52 either side of 0.
+/// Errors      std::invalid_argument if periods is 0 or above a million, a period or a window is
+///             out of range, an amount is not finite, or sizes differ. Nothing is counted then, nor
+///             where memory runs out (std::bad_alloc).
+/// Cost        `add` O(actions), `sums` O(window * actions), one look-up each; 8 (actions + 2)
+///             bytes a bucket, periods + 2 buckets a key.
+class window_counters {
+ public:
+  explicit window_counters(std::size_t actions, const window_options& options = {}) {
+    const std::size_t periods = options.periods;
+    if (periods == 0 || periods > 1'000'000)
+      detail::fail("funnel::window_counters: periods is ", periods, ", expected 1 to 1000000");
+    ring_ = periods + 1;
+    detail::array_size<double>(
+        "funnel::window_counters: buckets x (actions + 2)", ring_ + 1,
+        detail::array_size<double>("funnel::window_counters: actions", actions) + 2);
+    width_ = actions + 1;
+  }
+  window_counters(const window_counters&) = default;
+  window_counters(window_counters&&) noexcept = default;
+  /// Copies all of it or, where memory runs out, nothing.
+  window_counters& operator=(const window_counters& other) {
+    *this = window_counters(other);
+    return *this;
+  }
+  window_counters& operator=(window_counters&&) noexcept = default;
+
+  std::size_t actions() const { return width_ - 1; }
+  std::size_t periods() const { return ring_ - 1; }
+
+  /// Counts one impression of the key in a period. False, and nothing counted, where it is late: more
+  /// than `periods()` before the newest period of the key.
+  bool add(std::uint64_t key, std::int64_t period, std::span<const float> amounts) {
+    if (amounts.size() != actions())
+      detail::fail("funnel::window_counters: ", amounts.size(), " amounts for ", actions(),
+                   " actions");
+    for (const float amount : amounts)
+      if (!std::isfinite(amount))
+        detail::fail("funnel::window_counters: the amount ", amount, " is not finite");
+    check_period(period);
+    const std::size_t row = row_of(key);
+    state& s = states_[row];
+    if (s.counted == 0) s.newest = period;
+    const auto reach = static_cast<std::int64_t>(periods());
+    const std::size_t beside = row * (ring_ + 1) + ring_;
+    if (period > s.newest + reach) {
+      const std::int64_t ahead = starts_[beside];
+      const auto events = ahead == never ? 0 : static_cast<std::uint64_t>(sums_[beside * width_]);
+      if (period < ahead - reach) {
+        if (is_late(s, period, events)) return false;
+      } else if (ahead != never && period != ahead && (events > 1 || period <= ahead + reach)) {
+        move_ring_beside(row);
+      }
+    } else if (period < s.newest - reach) {
+      if (is_late(s, period, s.counted)) return false;
+      s.newest = period;
+      s.counted = 0;
+    }
+    s.late = 0;
+    const bool in_ring = period <= s.newest + reach;
+    if (in_ring) {
+      s.newest = std::max(s.newest, period);
+      ++s.counted;
+    }
+    double* sums = bucket_of(in_ring ? row * (ring_ + 1) + slot(period) : beside, period);
+    ++sums[0];
+    for (std::size_t i = 0; i < amounts.size(); ++i) sums[1 + i] += double{amounts[i]};
+    return true;
+  }
+
+  /// Writes the key's impressions and amounts in the `window` periods before `period`: [period -
+  /// window, period - 1].
+  ///
+  /// Shapes      out [1 + actions]; window in [1, periods()].
+  void sums(std::uint64_t key, std::int64_t period, std::size_t window,
+            std::span<double> out) const {
+    if (out.size() != width_)
+      detail::fail("funnel::window_counters: out has ", out.size(), " slots for ", width_,
+                   " numbers");
+    if (window == 0 || window > periods())
+      detail::fail("funnel::window_counters: window is ", window, ", expected 1 to ", periods());
+    check_period(period);
+    std::ranges::fill(out, 0.0);
+    const std::uint32_t row = keys_.find(key);
+    if (row == 0) return;
+    const std::size_t first = (row - 1) * (ring_ + 1);
+    for (std::size_t back = 1; back <= window; ++back) {
+      const std::int64_t wanted = period - static_cast<std::int64_t>(back);
+      for (const std::size_t bucket : {first + slot(wanted), first + ring_}) {
+        if (starts_[bucket] != wanted) continue;
+        for (std::size_t i = 0; i < width_; ++i) out[i] += sums_[bucket * width_ + i];
+      }
+    }
+  }
+
+ private:
+  struct state {
+    std::int64_t newest = 0;    // period of the ring
+    std::uint64_t counted = 0;  // events since the ring came to be here; 0: there is none yet
+    std::uint64_t late = 0;     // late events in a row, near one another
+    std::int64_t last_late = 0;
+  };
+
+  static constexpr std::int64_t never = -(std::int64_t{1} << 60);  // behind all periods
+
+  static void check_period(std::int64_t period) {
+    constexpr std::int64_t limit = std::int64_t{1} << 52;
+    if (period < -limit || period > limit)
+      detail::fail("funnel::window_counters: period is ", period, ", expected -2^52 to 2^52");
+  }
+
+  std::size_t slot(std::int64_t period) const {
+    const auto size = static_cast<std::int64_t>(ring_);
+    return static_cast<std::size_t>((period % size + size) % size);
+  }
+
+  /// The row of a key, from 0. There is room for a new key before it gets a row, so that no row is
+  /// ever without its arrays.
+  std::size_t row_of(std::uint64_t key) {
+    const std::size_t rows = keys_.rows();  // one more than there are keys
+    const std::size_t buckets = rows * (ring_ + 1);
+    if (states_.size() < rows) states_.resize(rows);
+    if (starts_.size() < buckets) starts_.resize(buckets, never);
+    if (sums_.size() < buckets * width_) sums_.resize(buckets * width_);
+    return keys_.add(key) - 1;
+  }
+
+  /// Whether an event behind `counted` others is late, or shows together with those before it that
+  /// the others were wrong.
+  bool is_late(state& s, std::int64_t period, std::uint64_t counted) const noexcept {
+    const auto reach = static_cast<std::int64_t>(periods());
+    const bool near = period >= s.last_late - reach && period <= s.last_late + reach;
+    s.last_late = period;
+    s.late = near ? s.late + 1 : 1;
+    return s.late <= std::max<std::uint64_t>(counted, 3);
+  }
+
+  /// The sums of a bucket, zeros where it held another period before.
+  double* bucket_of(std::size_t bucket, std::int64_t period) noexcept {
+    double* sums = sums_.data() + bucket * width_;
+    if (starts_[bucket] != period) {
+      starts_[bucket] = period;
+      std::fill_n(sums, width_, 0.0);
+    }
+    return sums;
+  }
+
+  /// Makes the bucket beside the ring the newest of it.
+  void move_ring_beside(std::size_t row) noexcept {
+    const std::size_t first = row * (ring_ + 1);
+    const std::size_t beside = first + ring_;
+    const std::int64_t period = starts_[beside];
+    const double* sums = sums_.data() + beside * width_;
+    double* to = bucket_of(first + slot(period), period);
+    for (std::size_t i = 0; i < width_; ++i) to[i] += sums[i];
+    states_[row].newest = period;
+    states_[row].counted = static_cast<std::uint64_t>(sums[0]);
+    starts_[beside] = never;
+  }
+
+  std::size_t width_ = 1;             // impressions, then the actions
+  std::size_t ring_ = 1;              // the periods kept and the present one
+  std::vector<state> states_;         // [keys]; the arrays have a free row
+  std::vector<std::int64_t> starts_;  // [keys, ring + 1]: the period that a bucket holds
+  std::vector<double> sums_;          // [keys, ring + 1, width]
+  vocabulary keys_;
+};
+
+}  // namespace funnel

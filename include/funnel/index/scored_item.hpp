@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/core/ids.hpp>
+
+namespace funnel {
+
+/// One item a search found.
+struct scored_item {
+  item_id item = 0;
+  float score = 0;
+};
+
+}  // namespace funnel

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/core/detail/checks.hpp>
+#include <funnel/core/detail/mean.hpp>
+
+#include <cmath>
+#include <limits>
+#include <span>
+#include <type_traits>
+
+namespace funnel {
+
+/// The mean distance of predictions from targets.
+///
+///     mae = (1/n) sum_i |p_i - t_i|
+///
+/// Shapes      predictions [n], targets [n].
+/// Units       those of the targets: seconds for watch time in seconds.
+/// Errors      std::invalid_argument if the sizes differ.
+/// Cost        O(n).
+/// Numerics    NaN if n is 0 or an input is NaN. A distance beyond the largest number counts as that
+///             number; the mean of numbers is one.
+/// Source      formulas item 108.
+template <class T = float>
+double mean_absolute_error(std::span<const std::type_identity_t<T>> predictions,
+                           std::span<const std::type_identity_t<T>> targets) {
+  detail::require_size("mean_absolute_error", "targets", targets.size(), "predictions",
+                       predictions.size());
+  if (targets.empty()) return std::numeric_limits<double>::quiet_NaN();
+  detail::weighted_sum_of sum;
+  for (std::size_t i = 0; i < targets.size(); ++i)
+    sum.add(1, std::abs(detail::scaled_difference(1, static_cast<double>(predictions[i]),
+                                                  static_cast<double>(targets[i]))));
+  return sum.mean(static_cast<double>(targets.size()));
+}
+
+}  // namespace funnel

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/core/error.hpp>
+#include <funnel/core/matrix.hpp>
+
+#include <algorithm>
+#include <cstddef>
+
+// Rows and columns of the values that operations meet.
+namespace funnel::detail {
+
+/// Row i of a value, or its only row.
+template <class T>
+T* row_of(matrix_view<T> values, std::size_t i) {
+  return values.data() + (values.rows() == 1 ? 0 : i * values.stride());
+}
+
+/// Adds a row to a gradient, or to its only row; nothing where there is no gradient.
+template <class T>
+void add_to_row(matrix_view<T> gradient, std::size_t i, const T* values) {
+  if (gradient.data() == nullptr) return;
+  T* to = row_of(gradient, i);
+  for (std::size_t j = 0; j < gradient.cols(); ++j) to[j] += values[j];
+}
+
+/// Rows of two values that meet: n with n, or one with n.
+/// Errors      std::invalid_argument naming `function` otherwise.
+template <class A, class B>
+std::size_t common_rows(const char* function, const A& a, const B& b) {
+  if (a.rows() != b.rows() && a.rows() != 1 && b.rows() != 1) {
+    fail(function, ": values have ", a.rows(), " and ", b.rows(),
+         " rows, expected equal numbers or one row");
+  }
+  return a.rows() == 1 ? b.rows() : a.rows();
+}
+
+/// Columns [begin, begin + count) of a value, as a value.
+template <class T>
+matrix_view<T> columns(matrix_view<T> value, std::size_t begin, std::size_t count) {
+  return value.middle_cols(begin, count);
+}
+template <class Variable>
+requires requires(const Variable& v) {
+  v.gradient;
+}
+Variable columns(const Variable& value, std::size_t begin, std::size_t count) {
+  return {value.values.middle_cols(begin, count), value.gradient.middle_cols(begin, count)};
+}
+
+/// Copies the rows of `from` to those of `to` from row `begin` on.
+template <class T>
+void copy_rows(matrix_view<const T> from, matrix_view<T> to, std::size_t begin) {
+  for (std::size_t i = 0; i < from.rows(); ++i)
+    std::ranges::copy(from.row(i), to.row(begin + i).begin());
+}
+
+}  // namespace funnel::detail

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/nn/parameter.hpp>
+#include <funnel/nn/training_context.hpp>
+#include <funnel/optim/detail/update_parameters.hpp>
+#include <funnel/simd/optimizer.hpp>
+
+#include <array>
+#include <cstddef>
+#include <vector>
+
+namespace funnel {
+
+/// What `adagrad` can be told.
+struct adagrad_options {
+  /// Size of a step, above 0. eta in the source.
+  double learning_rate = 0.05;
+  /// What the sums of squares start from, 0 or more.
+  double initial_accumulator = 0.1;
+  /// Added to the root, above 0. delta in the source.
+  double epsilon = 1e-10;
+  /// Fraction of a weight taken off per unit of learning rate, decoupled from the gradient; of
+  /// tables, touched rows.
+  double weight_decay = 0;
+};
+
+/// Adagrad: s <- s + g^2, p <- p - learning_rate g / (sqrt(s) + epsilon).
+///
+/// Embedding tables keep one sum a row, of the mean of its squared gradients: 1/dim of the memory.
+///
+/// Errors      std::invalid_argument on options outside their ranges.
+/// Source      Duchi, Hazan and Singer, JMLR 2011; row-wise as in Mudigere et al., ISCA 2022,
+///             section 4.1.3.
+template <class T>
+class adagrad {
+ public:
+  adagrad_options options;
+
+  explicit adagrad(const adagrad_options& given = {}) : options(given) {
+    check();
+    detail::check_positive<T>("funnel::adagrad: learning_rate", options.learning_rate);
+  }
+  adagrad(const adagrad&) = default;
+  adagrad(adagrad&&) noexcept = default;
+  /// Copies all of it or, where memory runs out, nothing.
+  adagrad& operator=(const adagrad& other) {
+    *this = adagrad(other);
+    return *this;
+  }
+  adagrad& operator=(adagrad&&) noexcept = default;
+
+  template <HasParameters Model, class Arch>
+  void step(Model& model, const training_context<T, Arch>& context) {
+    check();
+    const adagrad_step<T> numbers{static_cast<T>(options.learning_rate),
+                                  detail::step_epsilon<T>(options.epsilon),
+                                  static_cast<T>(options.weight_decay)};
+    const double start = options.initial_accumulator;
+    const auto reserve = [](auto& state, const auto& p) {
+      if (p.kind == parameter_kind::rows)
+        state.row_sums.reserve(p.rows());
+      else
+        state.second.reserve(p.value.size());
+    };
+    const auto update = [&](auto& state, auto& p, auto& gradient) {
+      const T* g = gradient.values().data();
+      T* values = p.value.data();
+      if (!gradient.by_rows()) {
+        detail::ensure_size(state.second, p.value.size(), static_cast<T>(start));
+        adagrad_kernel(Arch{}, numbers, g, state.second.data(), values, p.value.size());
+        return;
+      }
+      detail::ensure_size(state.row_sums, p.rows(), start);
+      double* sums = state.row_sums.data();
+      const std::size_t cols = p.cols();
+      detail::for_each_touched(
+          gradient.touched(),
+          std::array<detail::row_bytes, 2>{{{values, cols * sizeof(T)}, {sums, sizeof(double)}}},
+          [&](std::size_t row, std::size_t i) {
+            row_adagrad_kernel(Arch{}, numbers, g + i * cols, sums[row], values + row * cols, cols);
+          });
+    };
+    detail::update_parameters(model, context, states_, reserve, update);
+  }
+
+ private:
+  void check() const {
+    detail::check_not_negative<T>("funnel::adagrad: learning_rate", options.learning_rate);
+    detail::check_not_negative<T>("funnel::adagrad: initial_accumulator",
+                                  options.initial_accumulator);
+    detail::check_positive<T>("funnel::adagrad: epsilon", options.epsilon);
+    detail::check_not_negative<T>("funnel::adagrad: weight_decay", options.weight_decay);
+    detail::check_not_negative<T>("funnel::adagrad: learning_rate * weight_decay",
+                                  options.learning_rate * options.weight_decay);
+  }
+
+  std::vector<detail::optimizer_state<T>> states_;
+};
+
+}  // namespace funnel

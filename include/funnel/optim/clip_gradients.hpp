@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/core/matrix.hpp>
+#include <funnel/nn/parameter.hpp>
+#include <funnel/nn/parameter_gradient.hpp>
+#include <funnel/nn/training_context.hpp>
+#include <funnel/optim/detail/check_fits.hpp>
+#include <funnel/simd/optimizer.hpp>
+#include <funnel/simd/reduce.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace funnel {
+namespace detail {
+
+/// Calls `visit(gradient)` for every gradient of a learned parameter, which all fit.
+template <class T, class Arch, HasParameters Model, class Visit>
+void for_each_gradient(const char* function, Model& model, training_context<T, Arch>& context,
+                       const Visit& visit) {
+  std::size_t index = 0;
+  visit_parameters_below(model, [&](const parameter<T>& p) {
+    const std::size_t position = index++;
+    parameter_gradient<T>* gradient = context.find_gradient(p);
+    if (gradient == nullptr) return;
+    check_fits(function, model, position, p, *gradient);
+    if (p.kind != parameter_kind::statistic) visit(gradient->values());
+  });
+}
+
+}  // namespace detail
+
+/// Scales all gradients of a model down so that together their length is at most `largest_norm`;
+/// gives the length they had. A gradient that is not finite leaves all of them as they are: look at
+/// the result before stepping.
+///
+/// Errors      std::invalid_argument if largest_norm is not above 0, or a parameter was replaced since
+///             the backward step; nothing is scaled then.
+/// Numerics    The length is summed in double, and is right for all numbers of T, where it is a double
+///             itself.
+/// Source      Pascanu, Mikolov and Bengio, ICML 2013, algorithm 1.
+template <class T, class Arch, HasParameters Model>
+double clip_gradients(Model& model, training_context<T, Arch>& context, double largest_norm) {
+  constexpr const char* name = "funnel::clip_gradients";
+  if (!(largest_norm > 0) || !std::isfinite(largest_norm))
+    detail::fail(name, ": largest_norm is ", largest_norm, ", expected above 0");
+  const auto for_each_gradient = [&](const auto& visit) {
+    detail::for_each_gradient(name, model, context,
+                              [&](matrix_view<T> g) { visit(g.data(), g.size()); });
+  };
+  double squares = 0;
+  for_each_gradient([&](const T* g, std::size_t n) { squares += squares_kernel(Arch{}, g, n); });
+  double norm = std::sqrt(squares);
+  if (!(squares > std::numeric_limits<double>::min() / std::numeric_limits<double>::epsilon() &&
+        std::isfinite(squares))) {
+    // Squares that left the range of double, as those of 1e160 and 1e-160 do.
+    double largest = 0;
+    for_each_gradient([&](const T* g, std::size_t n) {
+      for (std::size_t i = 0; i < n; ++i) {
+        const double size = std::abs(static_cast<double>(g[i]));
+        largest = size <= largest ? largest : size;  // NaN stays
+      }
+    });
+    if (largest > 0 && std::isfinite(largest)) {
+      double sum = 0;
+      for_each_gradient([&](const T* g, std::size_t n) {
+        for (std::size_t i = 0; i < n; ++i) {
+          const double part = static_cast<double>(g[i]) / largest;
+          sum += part * part;
+        }
+      });
+      norm = largest * std::sqrt(sum);
+    }
+  }
+  if (norm > largest_norm && std::isfinite(norm)) {
+    // In steps, where one factor would be too small to be a normal number.
+    constexpr double least = static_cast<double>(std::numeric_limits<T>::min());
+    constexpr double step = 0x1p-60;
+    double length = norm;
+    for (; largest_norm / length < least; length *= step)
+      for_each_gradient([&](T* g, std::size_t n) { scale_kernel(Arch{}, T(step), g, g, n); });
+    const T factor = static_cast<T>(largest_norm / length);
+    for_each_gradient([&](T* g, std::size_t n) { scale_kernel(Arch{}, factor, g, g, n); });
+  }
+  return norm;
+}
+
+}  // namespace funnel

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/nn/parameter.hpp>
+#include <funnel/nn/parameter_gradient.hpp>
+#include <funnel/nn/training_context.hpp>
+#include <funnel/optim/detail/check_fits.hpp>
+#include <funnel/simd/detail/prefetch.hpp>
+#include <funnel/simd/optimizer.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <vector>
+
+namespace funnel::detail {
+
+/// What an optimizer remembers of one parameter. Arrays get their size with its first gradient.
+template <class T>
+struct optimizer_state {
+  std::size_t rows;  // of the parameter
+  std::size_t cols;
+  parameter_kind kind;
+  aligned_vector<T> first;              ///< momentum, or the mean of gradients
+  aligned_vector<T> second;             ///< sums or means of squared gradients
+  aligned_vector<double> row_sums;      ///< per row of a table: the sum of mean squared gradients
+  aligned_vector<std::uint32_t> steps;  ///< per row of a table, or one: how often it was updated
+
+  explicit optimizer_state(const parameter<T>& p) : rows(p.rows()), cols(p.cols()), kind(p.kind) {}
+};
+
+/// Calls `update(state, parameter, gradient)` for every parameter that is learned and has a gradient;
+/// running statistics move towards what was observed. `states` is in the order in which the model
+/// names its parameters.
+///
+/// All is checked before anything moves, and `reserve(state, parameter)` has asked for all memory by
+/// then: what throws has changed nothing.
+template <class T, class Arch, HasParameters Model, class Reserve, class Update>
+void update_parameters(Model& model, const training_context<T, Arch>& context,
+                       std::vector<optimizer_state<T>>& states, const Reserve& reserve,
+                       const Update& update) {
+  constexpr const char* name = "funnel::optimizer";
+  std::vector<optimizer_state<T>> fresh;  // of a first step
+  const bool is_first = states.empty();
+  std::vector<optimizer_state<T>>& checked = is_first ? fresh : states;
+  std::size_t count = 0;
+  visit_parameters_below(model, [&](const parameter<T>& p) {
+    const std::size_t index = count++;
+    if (is_first) fresh.emplace_back(p);
+    if (index >= checked.size()) return;  // refused below
+    optimizer_state<T>& state = checked[index];
+    if (state.rows != p.rows() || state.cols != p.cols() || state.kind != p.kind) {
+      fail(name, ": parameter ", path_of_parameter(model, index), " is [", p.rows(), ", ", p.cols(),
+           "] of kind ", static_cast<int>(p.kind), ", expected [", state.rows, ", ", state.cols,
+           "] of kind ", static_cast<int>(state.kind), " as in the last step");
+    }
+    const parameter_gradient<T>* gradient = context.find_gradient(p);
+    if (gradient == nullptr) return;
+    check_fits(name, model, index, p, *gradient);
+    if (p.kind != parameter_kind::statistic) reserve(state, p);
+  });
+  if (count != checked.size()) {
+    fail(name, ": the model has ", count, " parameters, expected ", checked.size(),
+         " as in the last step");
+  }
+  if (is_first) states.swap(fresh);
+  std::size_t index = 0;
+  visit_parameters_below(model, [&](parameter<T>& p) {
+    optimizer_state<T>& state = states[index++];
+    const parameter_gradient<T>* gradient = context.find_gradient(p);
+    if (gradient == nullptr) return;
+    if (p.kind == parameter_kind::statistic) {
+      gradient->move_statistic(p);
+    } else {
+      update(state, p, *gradient);
+    }
+  });
+}
+
+/// Gives values a size, where they don't have it yet.
+template <class V>
+void ensure_size(V& values, std::size_t size, typename V::value_type fill = {}) {
+  if (values.size() != size) values.assign(size, fill);
+}
+
+/// Some bytes for each row of a table.
+struct row_bytes {
+  const void* data;
+  std::size_t bytes;
+
+  const void* row(std::size_t i) const { return static_cast<const std::byte*>(data) + i * bytes; }
+};
+
+/// Calls `body(row, i)` for rows = touched[i], and asks for what `arrays` hold of it some rows ahead.
+template <std::size_t N, class Body>
+void for_each_touched(std::span<const std::uint32_t> touched,
+                      const std::array<row_bytes, N>& arrays, const Body& body) {
+  std::size_t largest = 0;
+  for (const row_bytes& array : arrays) largest = std::max(largest, array.bytes);
+  const rows_ahead ahead(largest);
+  for (std::size_t i = 0; i < touched.size(); ++i) {
+    if (i + ahead.far < touched.size()) {
+      for (const row_bytes& array : arrays)
+        prefetch_bytes<true>(array.row(touched[i + ahead.far]), array.bytes);
+    }
+    if (i + ahead.near < touched.size()) {
+      for (const row_bytes& array : arrays)
+        prefetch_bytes<false>(array.row(touched[i + ahead.near]), array.bytes);
+    }
+    body(touched[i], i);
+  }
+}
+
+/// Options are doubles, and steps are taken with them as T: both must be in their range.
+/// Errors      std::invalid_argument if not.
+template <class T>
+void check_not_negative(const char* name, double value) {
+  constexpr double largest = static_cast<double>(std::numeric_limits<T>::max());
+  if (!(value >= 0 && value <= largest))
+    fail(name, " is ", value, ", expected 0 or more, up to ", largest);
+}
+template <class T>
+void check_positive(const char* name, double value) {
+  check_not_negative<T>(name, value);
+  if (!(value > 0)) fail(name, " is ", value, ", expected above 0");
+}
+template <class T>
+void check_fraction(const char* name, double value) {
+  if (!(value >= 0 && static_cast<T>(value) < T(1)))
+    fail(name, " is ", value, ", expected in [0, 1)");
+}
+/// An epsilon as steps are taken with it.
+template <class T>
+T step_epsilon(double value) {
+  return std::max(static_cast<T>(value), smallest_epsilon<T>);
+}
+
+}  // namespace funnel::detail

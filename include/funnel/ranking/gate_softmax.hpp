@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/core/matrix.hpp>
+#include <funnel/core/random.hpp>
+#include <funnel/nn/context.hpp>
+#include <funnel/nn/softmax.hpp>
+#include <funnel/nn/training_context.hpp>
+#include <funnel/simd/softmax.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <limits>
+#include <span>
+
+namespace funnel {
+
+/// Softmax of gate logits; while training, each gate is dropped with probability `rate` and the
+/// others share its weight: softmax over the gates that are kept. Where all would be dropped, none
+/// is. Serving drops nothing.
+///
+/// This keeps every expert alive: an expert that the gate has given up still gets all of the weight
+/// now and then. Framework dropout on the softmax's outputs is something else: it shrinks the
+/// mixture.
+///
+/// Shapes      logits [n, k] -> weights [n, k], each row summing to 1; masks are drawn for each
+///             row.
+/// Errors      std::invalid_argument if the rate is outside [0, 1).
+/// Source      Zhao et al., "Recommending what video to watch next", RecSys 2019, section on
+///             gating; formulas item 5.
+template <Context C>
+value_of<C> gate_softmax(C& context, const value_of<C>& logits, double rate) {
+  if (!(rate >= 0 && rate < 1))
+    detail::fail("funnel::gate_softmax: rate is ", rate, ", expected in [0, 1)");
+  if constexpr (!C::is_training) {
+    return softmax(context, logits);
+  } else {
+    using t = scalar_of<C>;
+    using arch = typename C::arch;
+    const auto y = context.make(logits.rows(), logits.cols());
+    for (std::size_t i = 0; i < logits.rows(); ++i) {
+      const std::span<const t> x = view(logits).row(i);
+      const std::span<t> kept = y.values.row(i);
+      bool any = false;
+      for (std::size_t j = 0; j < x.size(); ++j) {
+        const bool drop = bernoulli(context.random(), rate);
+        kept[j] = drop ? -std::numeric_limits<t>::infinity() : x[j];
+        any |= !drop;
+      }
+      if (!any) std::ranges::copy(x, kept.begin());
+    }
+    softmax_kernel(arch{}, matrix_view<const t>(y.values), y.values);
+    context.record([logits, y] {
+      if (!logits.learns()) return;
+      for (std::size_t i = 0; i < y.rows(); ++i) {  // a dropped gate has weight 0, so gradient 0
+        softmax_backward_kernel(arch{}, y.values.row(i).data(), y.gradient.row(i).data(),
+                                logits.gradient.row(i).data(), y.cols());
+      }
+    });
+    return y;
+  }
+}
+
+}  // namespace funnel

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/core/error.hpp>
+#include <funnel/nn/context.hpp>
+#include <funnel/nn/embedding.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace funnel {
+namespace detail {
+
+/// The last n ids of each list: the lists as they are where none is longer, else a copy in `memory`.
+inline id_lists last_of_lists(arena& memory, const id_lists& lists, std::size_t n) {
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < lists.size(); ++i) count += std::min(n, lists[i].size());
+  if (count == lists.ids.size()) return lists;
+  auto* ids = memory.allocate<std::uint32_t>(count);
+  auto* offsets = memory.allocate<std::uint32_t>(lists.size() + 1);
+  offsets[0] = 0;
+  for (std::size_t i = 0; i < lists.size(); ++i) {
+    const std::span<const std::uint32_t> last = lists[i].last(std::min(n, lists[i].size()));
+    std::ranges::copy(last, ids + offsets[i]);
+    offsets[i + 1] = offsets[i] + static_cast<std::uint32_t>(last.size());
+  }
+  return {{ids, count}, {offsets, lists.size() + 1}};
+}
+
+}  // namespace detail
+
+/// The mean of the vectors of each user's last n items (LastN): one list of items is one user.
+///
+/// Shapes      histories: m lists of rows of `items`, oldest first -> [m, dim]. In a request the user
+///             is one list and gives one row. A list of fewer than n items gives the mean of all of
+///             them, an empty one zeros.
+/// Errors      std::invalid_argument if n is 0, an id is not a row of `items`, or the offsets don't fit.
+/// Cost        reads min(n, length) rows of a list; longer lists are copied to the context's scratch.
+/// Source      Covington, Adams and Sargin, "Deep neural networks for YouTube recommendations", RecSys
+///             2016, section 3.
+template <Context C, class T>
+value_of<C> last_n_mean(C& context, const embedding<T>& items, const id_lists& histories,
+                        std::size_t n) {
+  if (n == 0) detail::fail("funnel::last_n_mean: n is 0, expected 1 or more");
+  detail::check_lists("funnel::last_n_mean", histories);
+  return embedding_bag<T>::pooled(
+      context, items.table, detail::last_of_lists(context.scratch(), histories, n), pooling::mean);
+}
+
+}  // namespace funnel

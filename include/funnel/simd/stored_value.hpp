@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/simd/detail/pack.hpp>
+
+#include <bit>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#if defined(__x86_64__) || defined(_M_X64)
+#include <immintrin.h>
+#endif
+
+namespace funnel {
+
+/// A number in the two bytes of IEEE binary16: 11 significant bits, up to 65504.
+struct float16 {
+  std::uint16_t bits = 0;
+};
+
+/// A number in the upper two bytes of a float: 8 significant bits, the range of a float.
+struct bfloat16 {
+  std::uint16_t bits = 0;
+};
+
+/// The nearest float16, of two equally near the one whose last bit is 0. From 65520 on infinity.
+inline float16 to_float16(float value) {
+  constexpr std::uint32_t infinity = 0x7f800000;
+  const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
+  const std::uint32_t magnitude = bits & 0x7fffffff;
+  const std::uint32_t sign = bits >> 16 & 0x8000;
+  const auto with_sign = [sign](std::uint32_t half) {
+    return float16{static_cast<std::uint16_t>(sign | half)};
+  };
+  if (magnitude > infinity) return with_sign(0x7e00);  // a quiet NaN
+  if (magnitude >= 0x477ff000) return with_sign(0x7c00);
+  if (magnitude < 0x38800000) {
+    // Below 2^-14 the last place of the sum with 1/2 is 2^-24, as of every subnormal float16.
+    const float sum = std::bit_cast<float>(magnitude) + 0.5f;
+    return with_sign(std::bit_cast<std::uint32_t>(sum) - std::bit_cast<std::uint32_t>(0.5f));
+  }
+  const std::uint32_t odd = magnitude >> 13 & 1;
+  return with_sign((magnitude - (std::uint32_t{112} << 23) + 0xfff + odd) >> 13);
+}
+
+/// The nearest bfloat16, of two equally near the one whose last bit is 0.
+inline bfloat16 to_bfloat16(float value) {
+  const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
+  if ((bits & 0x7fffffff) > 0x7f800000) return {static_cast<std::uint16_t>(bits >> 16 | 0x40)};
+  return {static_cast<std::uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16)};
+}
+
+/// The same number; exact.
+inline float to_float(float16 value) {
+  const std::uint32_t sign = std::uint32_t{value.bits} << 16 & 0x80000000;
+  const std::uint32_t exponent = value.bits >> 10 & 0x1f;
+  const std::uint32_t fraction = value.bits & 0x3ff;
+  if (exponent == 0) {
+    const float magnitude = static_cast<float>(fraction) * 0x1p-24f;
+    return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(magnitude));
+  }
+  // An infinity stays one, and a NaN becomes quiet as the instruction makes it.
+  const std::uint32_t quiet = exponent == 0x1f && fraction != 0 ? 0x400000 : 0;
+  const std::uint32_t wide = exponent == 0x1f ? 0xff : exponent + 112;
+  return std::bit_cast<float>(sign | wide << 23 | fraction << 13 | quiet);
+}
+inline float to_float(bfloat16 value) {
+  return std::bit_cast<float>(std::uint32_t{value.bits} << 16);
+}
+inline float to_float(std::int8_t value) {
+  return static_cast<float>(value);
+}
+
+namespace detail {
+
+/// The type that computes on what is stored: of floats and doubles their own, else float.
+template <class Storage>
+using computed = std::conditional_t<std::floating_point<Storage>, Storage, float>;
+
+/// The numbers that halves stand for, each given in the upper two bytes of a lane: `to_float` for
+/// machines without an instruction for it.
+template <class Arch>
+batch<float, Arch> floats_of_halves(const batch<std::uint32_t, Arch>& words) {
+  using floats = batch<float, Arch>;
+  using bits = batch<std::uint32_t, Arch>;
+  const bits sign = words & bits(0x80000000u);
+  const bits magnitude = (words & bits(0x7fffffffu)) >> 3;
+  const bits rebased(std::uint32_t{112} << 23);  // from an exponent of base 15 to one of base 127
+  const floats normal = from_bits<float>(magnitude + rebased);
+  // Without a first bit of their own, where the exponent is 0; infinity or NaN, where it is 31.
+  const floats small =
+      from_bits<float>(magnitude + bits(std::uint32_t{113} << 23)) - floats(0x1p-14f);
+  const floats special = from_bits<float>(magnitude + rebased + rebased) + floats(0.f);
+  const floats value =
+      select(normal < floats(0x1p-14f), small, select(normal < floats(0x1p16f), normal, special));
+  return from_bits<float>(as_bits(value) | sign);
+}
+
+/// As many stored values as a register of their computed type has lanes, one after another from p.
+template <class Arch, class Storage>
+pack<Arch, computed<Storage>> load_stored(const Storage* p) {
+  using to = pack<Arch, computed<Storage>>;
+  if constexpr (std::floating_point<Storage>) {
+    return to::load_unaligned(p);
+  } else {
+#if defined(__AVX512F__)
+    if constexpr (std::derived_from<Arch, xsimd::avx512f>) {
+      if constexpr (std::same_as<Storage, std::int8_t>) {
+        const __m128i codes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+        return to(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(codes)));
+      } else {
+        const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+        if constexpr (std::same_as<Storage, float16>) return to(_mm512_cvtph_ps(halves));
+        const __m512i words = _mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16);
+        return to(_mm512_castsi512_ps(words));
+      }
+    }
+#endif
+#if defined(__AVX2__)
+    if constexpr (std::derived_from<Arch, xsimd::avx2>) {
+      if constexpr (std::same_as<Storage, std::int8_t>) {
+        const __m128i codes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+        return to(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(codes)));
+      }
+      const __m128i halves = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+      if constexpr (std::same_as<Storage, bfloat16>) {
+        const __m256i words = _mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16);
+        return to(_mm256_castsi256_ps(words));
+      }
+#if defined(__F16C__)
+      return to(_mm256_cvtph_ps(halves));
+#else
+      return floats_of_halves(as_bits(load_stored<Arch>(reinterpret_cast<const bfloat16*>(p))));
+#endif
+    }
+#endif
+#if defined(__SSE2__)
+    if constexpr (std::derived_from<Arch, xsimd::sse2>) {
+      const __m128i zero = _mm_setzero_si128();
+      if constexpr (std::same_as<Storage, std::int8_t>) {
+        int four;
+        std::memcpy(&four, p, sizeof four);
+        // Each code goes to the upper byte of a word, and is shifted down with its sign.
+        const __m128i bytes = _mm_unpacklo_epi8(zero, _mm_cvtsi32_si128(four));
+        return to(_mm_cvtepi32_ps(_mm_srai_epi32(_mm_unpacklo_epi16(zero, bytes), 24)));
+      } else {
+        const __m128i halves = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+        const to words(_mm_castsi128_ps(_mm_unpacklo_epi16(zero, halves)));
+        if constexpr (std::same_as<Storage, bfloat16>) return words;
+        return floats_of_halves(as_bits(words));
+      }
+    }
+#endif
+    float values[lanes<Arch, float>];
+    for (std::size_t i = 0; i < lanes<Arch, float>; ++i) values[i] = to_float(p[i]);
+    return to::load_unaligned(values);
+  }
+}
+
+}  // namespace detail
+}  // namespace funnel

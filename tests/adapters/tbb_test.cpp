@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+#ifdef FUNNEL_HAS_TBB
+#include <funnel/adapters/tbb.hpp>
+#include <funnel/core/executor.hpp>
+
+#include "support/catch.hpp"
+#include "support/errors.hpp"
+
+#include <atomic>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+static_assert(funnel::Executor<funnel::tbb_executor>);
+
+TEST_CASE("tbb executor: runs each task once, for any number of threads") {
+  for (std::size_t threads : {1u, 2u, 5u}) {
+    funnel::tbb_executor executor(threads);
+    CHECK(executor.concurrency() == threads);
+    for (std::size_t count : {0u, 1u, 2u, 1000u}) {
+      std::vector<int> runs(count);
+      executor.for_each(count, [&](std::size_t i) { ++runs[i]; });
+      CHECK(runs == std::vector<int>(count, 1));
+    }
+  }
+}
+
+TEST_CASE("tbb executor: for_blocks gives the result that serial gives") {
+  std::vector<double> values(1000), parallel(10), one_by_one(10);
+  for (std::size_t i = 0; i < 1000; ++i) values[i] = 1. / static_cast<double>(i + 1);
+  const auto sum_into = [&](std::vector<double>& sums) {
+    return [&](std::size_t begin, std::size_t end) {
+      for (std::size_t i = begin; i < end; ++i) sums[begin / 100] += values[i];
+    };
+  };
+  funnel::tbb_executor threads(3);
+  funnel::serial serial;
+  funnel::for_blocks(threads, 1000, 100, sum_into(parallel));
+  funnel::for_blocks(serial, 1000, 100, sum_into(one_by_one));
+  CHECK(parallel == one_by_one);
+}
+
+TEST_CASE("tbb executor: tasks may run tasks, and callers may share one") {
+  funnel::tbb_executor executor(2);
+  std::atomic<int> runs{0};
+  executor.for_each(4, [&](std::size_t) { executor.for_each(5, [&](std::size_t) { ++runs; }); });
+  CHECK(runs == 20);
+  std::thread other([&] { executor.for_each(100, [&](std::size_t) { ++runs; }); });
+  executor.for_each(100, [&](std::size_t) { ++runs; });
+  other.join();
+  CHECK(runs == 220);
+}
+
+TEST_CASE("tbb executor: a task's exception reaches the caller") {
+  funnel::tbb_executor executor(2);
+  CHECK_THROWS_AS(executor.for_each(10,
+                                    [](std::size_t i) {
+                                      if (i == 3) throw std::runtime_error("three");
+                                    }),
+                  std::runtime_error);
+}
+
+TEST_CASE("tbb executor: refuses no threads") {
+  CHECK(refuses([] { funnel::tbb_executor executor(0); }, "funnel::tbb_executor", "threads is 0"));
+}
+#endif

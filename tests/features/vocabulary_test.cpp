@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT
+#include "support/catch.hpp"
+#include "support/errors.hpp"
+
+#include <funnel/core/random.hpp>
+#include <funnel/features/vocabulary.hpp>
+
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <vector>
+
+using funnel::vocabulary;
+
+TEST_CASE("vocabulary gives rows by first occurrence and 0 to the unknown") {
+  vocabulary words;
+  CHECK(words.rows() == 1);
+  CHECK(words.find(7) == 0);
+  CHECK(words.add(7) == 1);
+  CHECK(words.add(0) == 2);
+  CHECK(words.add(std::numeric_limits<std::uint64_t>::max()) == 3);
+  CHECK(words.add(7) == 1);
+  CHECK(words.rows() == 4);
+  CHECK(words.find(0) == 2);
+  CHECK(words.find(8) == 0);
+  CHECK(words.id(2) == 0);
+  CHECK(words.ids().size() == 3);
+  CHECK(words.ids()[0] == 7);
+}
+
+TEST_CASE("vocabulary leaves out rare ids") {
+  const std::vector<std::uint64_t> ids = {5, 9, 5, 3, 9, 5, 1};
+  const vocabulary words(ids, {.min_count = 2});
+  CHECK(words.rows() == 3);
+  CHECK(words.find(5) == 1);
+  CHECK(words.find(9) == 2);
+  CHECK(words.find(3) == 0);
+  CHECK(vocabulary(ids, {.min_count = 0}).rows() == 5);
+  CHECK(vocabulary(ids, {.min_count = 4}).rows() == 1);
+}
+
+TEST_CASE("vocabulary does what a map would do") {
+  funnel::random_generator bits(2);
+  vocabulary words;
+  std::map<std::uint64_t, std::uint32_t> expected;
+  for (int i = 0; i < 20000; ++i) {
+    // Close ids, and ids that share their low bits.
+    const std::uint64_t id = funnel::uniform_below(bits, 5000)
+                             << (funnel::bernoulli(bits, .5) * 48);
+    const auto row = static_cast<std::uint32_t>(expected.size() + 1);
+    CHECK(words.find(id) == (expected.contains(id) ? expected[id] : 0));
+    CHECK(words.add(id) == expected.emplace(id, row).first->second);
+  }
+  CHECK(words.rows() == expected.size() + 1);
+  for (const auto& [id, row] : expected) CHECK(words.id(row) == id);
+  const vocabulary again(words.ids());
+  for (const auto& [id, row] : expected) CHECK(again.find(id) == row);
+}
+
+namespace {
+
+/// The id whose hash is this: the inverse of mix_key.
+std::uint64_t unmix_key(std::uint64_t hash) {
+  const auto unshift = [](std::uint64_t x, int by) {
+    std::uint64_t y = x;
+    for (int done = by; done < 64; done += by) y = x ^ (y >> by);
+    return y;
+  };
+  hash = unshift(hash, 31) * 0x319642b2d24d8ec3ULL;
+  hash = unshift(hash, 27) * 0x96de1b173f119089ULL;
+  return unshift(hash, 30) - 0x9e3779b97f4a7c15ULL;
+}
+
+}  // namespace
+
+TEST_CASE("vocabulary: ids chosen to meet in the hash get their rows, and not in quadratic time") {
+  // All of them want slot 0 of every table up to 2^32 slots: by probing alone 300,000 take minutes.
+  constexpr std::uint64_t n = 300'000;
+  vocabulary words;
+  for (std::uint64_t i = 0; i < n; ++i) {
+    const std::uint64_t id = unmix_key((i + 1) << 32);
+    if (i == 5) REQUIRE(funnel::mix_key(id) == std::uint64_t{6} << 32);
+    if (words.add(id) != i + 1) FAIL("row of " << i);
+    if (words.add(id) != i + 1) FAIL("row of " << i << ", given again");
+  }
+  CHECK(words.rows() == n + 1);
+  const vocabulary copy = words;
+  for (std::uint64_t i = 0; i < n; ++i)
+    if (copy.find(unmix_key((i + 1) << 32)) != i + 1) FAIL("find " << i);
+  CHECK(copy.find(unmix_key((n + 1) << 32)) == 0);
+  CHECK(copy.find(17) == 0);
+  CHECK(words.add(17) == n + 1);
+}
+
+TEST_CASE("pair_key keeps pairs apart") {
+  STATIC_REQUIRE(funnel::pair_key(1, 2) == 0x0000000100000002ULL);
+  STATIC_REQUIRE(funnel::pair_key(2, 1) != funnel::pair_key(1, 2));
+  STATIC_REQUIRE(funnel::pair_key(0, 0xffffffff) != funnel::pair_key(1, 0));
+}
+
+TEST_CASE("mix_key is splitmix64's step") {
+  // The first output of Vigna's splitmix64.c from the state 0, and from 1234567.
+  STATIC_REQUIRE(funnel::mix_key(0) == 0xe220a8397b1dcdafULL);
+  STATIC_REQUIRE(funnel::mix_key(1234567) == 6457827717110365317ULL);
+}
+
+TEST_CASE("hash_row spreads ids over all rows but 0") {
+  std::vector<std::size_t> hits(17);
+  for (std::uint64_t id = 0; id < 16000; ++id) ++hits[funnel::hash_row(id << 32, 17)];
+  CHECK(hits[0] == 0);
+  for (std::size_t row = 1; row < hits.size(); ++row) CHECK((hits[row] > 800 && hits[row] < 1200));
+  CHECK(funnel::hash_row(99, 2) == 1);
+  CHECK(refuses([] { funnel::hash_row(1, 1); }, "funnel::hash_row", "rows is 1"));
+}

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: MIT
+# cmake -D root=<include/funnel> -P header_names.cmake
+#
+# A header `x_y.hpp` declares what its name says: a type, concept or function `x_y`, or one whose name
+# begins with `x_y_` or ends with `_x_y` (a concept: `XY`). One that holds a family is named after the
+# family, and listed here with its members. None has more than 400 lines: past that it holds two things.
+cmake_minimum_required(VERSION 3.25)
+
+# path without .hpp: members
+set(families
+    "adapters/tbb: tbb_executor"
+    "core/detail/build: FUNNEL_INLINE"
+    "core/detail/checks: require_size require_each require_finite"
+    "core/detail/mean: saturated weight_total weighted_sum_of"
+    "core/detail/sizes: array_size blocks_of owned_size"
+    "core/eigen: row_matrix as_eigen as_view"
+    "core/ids: item_id user_id author_id category_id cluster_id"
+    "core/math: sigmoid softplus logit log_sum_exp"
+    "core/version: FUNNEL_VERSION"
+    "data/detail/file_format: foreign_format printable"
+    "diversity/detail/greedy: pick_greedily pick_by_relevance"
+    "features/hashing: pair_key mix_key hash_row"
+    "features/missing_values: feature_coverage missing_indicators"
+    "features/smoothing: beta_prior smoothed_rate wilson_lower_bound fit_beta_moments"
+    "features/standardize: standardizer"
+    "index/detail/best_items: add_to_best found_before"
+    "index/item_filter: all_items item_bitmap"
+    "loss/detail/inputs: check_logits check_weights total_of check_offsets"
+    "metrics/detail/ranked_rows: scores_below auc_of_sorted"
+    "nn/activation: activate"
+    "nn/detail/rows: row_of common_rows copy_rows"
+    "nn/elementwise: add multiply affine"
+    "nn/initialization: initialize"
+    "nn/normalization: layer_norm batch_norm"
+    "nn/similarity: l2_normalize row_dot cosine pairwise_dot"
+    "sequence/history_search: hard_search soft_search filter_union"
+    "sequence/sampling: sample_sequence sample_sequence_balanced"
+    "simd/attention: fold_rows_kernel weighted_rows_kernel"
+    "simd/dense_gradient: input_gradient_kernel weight_gradient_kernel column_sums_kernel"
+    "simd/elementwise: exp_kernel log_kernel log1p_kernel softplus_kernel"
+    "simd/embedding: bag_kernel gather_kernel scatter_add_kernel"
+    "simd/optimizer: sgd_kernel adagrad_kernel adam_kernel"
+    "simd/reduce: dot_kernel squares_kernel max_kernel exp_sum_kernel"
+    "simd/stored_value: float16 bfloat16 load_stored")
+
+set(mistakes "")
+set(listed "")
+foreach(family IN LISTS families)
+  string(REGEX MATCH "^([^:]*): (.*)$" family "${family}")
+  set(path ${CMAKE_MATCH_1})
+  list(APPEND listed ${path})
+  separate_arguments(members_${path} UNIX_COMMAND "${CMAKE_MATCH_2}")
+  if(NOT EXISTS ${root}/${path}.hpp)
+    list(APPEND mistakes "there is no ${path}.hpp, of the families in ${CMAKE_CURRENT_LIST_FILE}")
+  endif()
+endforeach()
+
+file(GLOB_RECURSE headers RELATIVE ${root} ${root}/*.hpp)
+foreach(header IN LISTS headers)
+  if(header STREQUAL "funnel.hpp")
+    continue()
+  endif()
+  file(READ ${root}/${header} text)
+  string(REGEX REPLACE "[][;]" " " text "${text}")
+  string(REGEX MATCHALL "\n" lines "${text}")
+  list(LENGTH lines count)
+  if(count GREATER 400)
+    list(APPEND mistakes "${header} has ${count} lines, more than 400: it holds two things")
+  endif()
+  string(REGEX REPLACE "//[^\n]*" "" text "${text}")
+  string(REGEX REPLACE "[.]hpp$" "" path ${header})
+  cmake_path(GET path FILENAME name)
+  if(path IN_LIST listed)
+    foreach(member IN LISTS members_${path})
+      if(NOT text MATCHES "(^|[^A-Za-z0-9_])${member}([^A-Za-z0-9_]|$)")
+        list(APPEND mistakes "${header}: there is no ${member}, which its family lists")
+      endif()
+    endforeach()
+    continue()
+  endif()
+  string(REPLACE "_" ";" words ${name})
+  set(concept "")
+  foreach(word IN LISTS words)
+    string(SUBSTRING ${word} 0 1 first)
+    string(TOUPPER ${first} first)
+    string(SUBSTRING ${word} 1 -1 rest)
+    string(APPEND concept ${first}${rest})
+  endforeach()
+  # A declaration starts a line.
+  set(own "([a-z0-9_]*_)?${name}(_[a-z0-9_]*)?")
+  if(NOT text MATCHES "\n(struct|class|enum class|using) ${own}[ ;{<\n]" AND NOT text MATCHES "\n *concept ${concept} "
+     AND NOT text MATCHES "\n[A-Za-z][^\n(=]*[ >&*]${own}\\(" AND NOT text MATCHES "\n${own}\\(")
+    list(APPEND mistakes "${header} declares nothing of its name; a family is listed in ${CMAKE_CURRENT_LIST_FILE}")
+  endif()
+endforeach()
+
+if(mistakes)
+  list(JOIN mistakes "\n" text)
+  message(FATAL_ERROR "\n${text}\n")
+endif()
