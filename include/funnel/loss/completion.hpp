@@ -62,7 +62,7 @@ struct completion_options {
 ///             counts as finished, whatever the rounding of the three numbers: played need only
 ///             reach (1 - 1.5 epsilon) of finished_at * length, with the epsilon of the scalar. In
 ///             float and seconds that tells milliseconds apart up to 30 minutes played.
-/// Source      formulas items 16 and 17; that exactly finished_at counts as finished is our choice.
+/// Source      docs/formulas.md#completion-rate.
 template <Context C>
 value_of<C> completion_loss(C& context, const value_of<C>& logits,
                             std::span<const scalar_of<C>> played,

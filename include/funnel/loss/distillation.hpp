@@ -59,7 +59,7 @@ void mix_targets(std::span<const T> labels, std::span<const T> teacher, std::spa
 ///             down-sampling of its training data first.
 /// Errors      std::invalid_argument if a size differs, a label or a teacher's probability is
 ///             outside [0, 1] or NaN, or the weight is outside [0, 1]; nothing is written then.
-/// Source      formulas items 31 and 74.
+/// Source      docs/formulas.md#distillation-targets.
 template <class Labels, class Teacher, class Targets>
 void distillation_targets(const Labels& labels, const Teacher& teacher, Targets&& targets,
                           const distillation_options<detail::element_of<Targets>>& options = {}) {
@@ -86,7 +86,7 @@ struct teacher_report {
 ///
 /// Shapes      teacher [n]; n = 0 is not usable.
 /// Errors      std::invalid_argument if usual_mean is outside (0, 1] or largest_drift negative.
-/// Source      formulas item 31.
+/// Source      docs/formulas.md#distillation-targets.
 template <class Teacher>
 teacher_report check_teacher(const Teacher& teacher, double usual_mean,
                              double largest_drift = 0.3) {

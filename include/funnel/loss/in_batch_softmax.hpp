@@ -52,8 +52,8 @@ struct in_batch_softmax_options {
 ///             as n = m = 1, has loss 0 and gradient 0. A NaN score makes the loss NaN. Finite for
 ///             all finite scores and any temperature: a loss or slope beyond the largest number is
 ///             that number.
-/// Source      Yi et al., RecSys 2019, equations 3 and 4; formulas item 39. Libraries that compute
-///             (score - ln p) / tau correct 1 / tau times too much.
+/// Source      Yi et al., RecSys 2019, equations 3 and 4; docs/formulas.md#in-batch-softmax.
+///             Libraries that compute (score - ln p) / tau correct 1 / tau times too much.
 template <Context C>
 value_of<C> in_batch_softmax(C& context, const value_of<C>& scores,
                              const in_batch_softmax_options<scalar_of<C>>& options = {}) {

@@ -70,7 +70,7 @@ struct listwise_options {
 /// Numerics    computed in double with the largest logit subtracted. Equal teacher's scores make P
 ///             uniform. A list of one, or no list, gives 0 with a gradient of 0. Finite for all
 ///             finite logits: a loss or slope beyond the largest number is that number.
-/// Source      Cao et al., ICML 2007; formulas item 33.
+/// Source      Cao et al., ICML 2007; docs/formulas.md#listwise-distillation.
 template <Context C>
 value_of<C> listwise_distillation(C& context, const value_of<C>& logits,
                                   std::span<const scalar_of<C>> teacher,

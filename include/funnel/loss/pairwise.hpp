@@ -53,7 +53,7 @@ struct pairwise_options {
 /// Cost        O(k^2) for a list of k; sample the candidates where k is above some 50.
 /// Numerics    finite for every finite logit and score: a loss or a gradient beyond the largest number
 ///             is that number. No pair gives 0 with a gradient of 0.
-/// Source      Burges et al., ICML 2005; formulas item 32.
+/// Source      Burges et al., ICML 2005; docs/formulas.md#pairwise-distillation.
 template <Context C>
 value_of<C> pairwise_distillation(C& context, const value_of<C>& logits,
                                   std::span<const scalar_of<C>> teacher,

@@ -33,7 +33,7 @@ struct sampled_softmax_options {
 ///             recorded then.
 /// Numerics    as `in_batch_softmax`. A negative that scores -infinity counts as absent; k = 0
 ///             gives 0 with a gradient of 0.
-/// Source      formulas items 37 and 39.
+/// Source      docs/formulas.md#sampled-softmax.
 template <Context C>
 value_of<C> sampled_softmax(C& context, const value_of<C>& scores,
                             const sampled_softmax_options<scalar_of<C>>& options = {}) {

@@ -21,7 +21,7 @@ namespace funnel {
 ///             weight is not finite; nothing is recorded then.
 /// Numerics    a loss of weight 0 is switched off: it is not looked at, even where it is NaN. Summed
 ///             in double; a sum beyond the largest number is that number.
-/// Source      formulas items 2 and 42.
+/// Source      docs/formulas.md#total-loss.
 template <Context C>
 value_of<C> total_loss(C& context, std::span<const value_of<C>> losses,
                        std::span<const scalar_of<C>> weights = {}) {

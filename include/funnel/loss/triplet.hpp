@@ -47,7 +47,7 @@ struct triplet_options {
 /// Numerics    the slope of the hinge at its corner is 0. Nothing to average (n or k is 0, weights
 ///             that add up to 0) gives 0 with a gradient of 0. Finite for all finite scores: a loss
 ///             beyond the largest number is that number.
-/// Source      Huang et al., KDD 2020; formulas item 36.
+/// Source      Huang et al., KDD 2020; docs/formulas.md#triplet-loss.
 template <Context C>
 value_of<C> triplet_loss(C& context, const value_of<C>& positives, const value_of<C>& negatives,
                          const triplet_options<scalar_of<C>>& options = {}) {

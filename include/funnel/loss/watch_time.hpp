@@ -60,8 +60,8 @@ struct watch_time_options {
 ///             largest number, as of z = -1e38 and t = 1000 in float, is that number, and so is t.
 ///             Long times are large weights: clip them by `longest`. Weights that add up to 0, and
 ///             n = 0, give 0 with a gradient of 0.
-/// Source      formulas item 15; weighted_clicks is Covington, Adams and Sargin, RecSys 2016,
-///             section 4.2.
+/// Source      docs/formulas.md#watch-time; weighted_clicks is Covington, Adams and Sargin, RecSys
+///             2016, section 4.2.
 template <Context C>
 value_of<C> watch_time_loss(C& context, const value_of<C>& logits,
                             std::span<const scalar_of<C>> times,
