@@ -23,7 +23,7 @@ namespace funnel {
 /// Errors      std::invalid_argument if the sizes differ or a label is neither 0 nor 1.
 /// Cost        O(n log n), a copy of the input.
 /// Numerics    exact up to the last division. NaN if there are no positives or no negatives.
-/// Source      Hanley and McNeil, Radiology 1982; formulas item 101.
+/// Source      Hanley and McNeil, Radiology 1982; docs/formulas.md#auc.
 template <class T = float>
 double auc(std::span<const std::type_identity_t<T>> scores,
            std::span<const std::type_identity_t<T>> labels) {

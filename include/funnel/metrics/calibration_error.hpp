@@ -25,7 +25,7 @@ namespace funnel {
 /// Errors      std::invalid_argument if the sizes differ.
 /// Cost        O(n).
 /// Numerics    NaN if the targets add up to 0 or an input is NaN.
-/// Source      formulas items 104 and 108.
+/// Source      He et al., ADKDD 2014; docs/formulas.md#pcoc.
 template <class T = float>
 double pcoc(std::span<const std::type_identity_t<T>> predictions,
             std::span<const std::type_identity_t<T>> targets) {
@@ -55,7 +55,7 @@ enum class binning {
 
 /// What `reliability_table` and `expected_calibration_error` can be told.
 struct calibration_error_options {
-  /// Number of bins, 1 or more; 10 to 20 is usual. B in the notes.
+  /// Number of bins, 1 or more; 10 to 20 is usual. B.
   std::size_t bins = 10;
   /// Equal width shows where on [0, 1] the error is; equal mass keeps rare events from filling one
   /// bin.
@@ -83,7 +83,7 @@ struct reliability_bin {
 /// Numerics    lower <= p < upper by the bounds of the table for every prediction of a bin of equal
 ///             width, except that 1 is in the last. Equal predictions are never split, so some bins
 ///             of equal mass may be empty.
-/// Source      formulas item 104.
+/// Source      docs/formulas.md#calibration-error.
 template <class T = float>
 std::vector<reliability_bin>
 reliability_table(std::span<const std::type_identity_t<T>> probabilities,
@@ -165,7 +165,7 @@ reliability_table(std::span<const std::type_identity_t<T>> probabilities,
 ///     ece = sum_b (n_b / n) |mean label in b - mean prediction in b|
 ///
 /// Shapes, units, order, errors and cost as in `reliability_table`. NaN if n is 0.
-/// Source      Naeini, Cooper and Hauskrecht, AAAI 2015; formulas item 104.
+/// Source      Naeini, Cooper and Hauskrecht, AAAI 2015; docs/formulas.md#calibration-error.
 template <class T = float>
 double expected_calibration_error(std::span<const std::type_identity_t<T>> probabilities,
                                   std::span<const std::type_identity_t<T>> labels,

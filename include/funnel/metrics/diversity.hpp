@@ -36,7 +36,7 @@ struct intra_list_diversity_options {
 /// Errors      std::invalid_argument if similarity has a size() and an entry of page is not below it.
 /// Cost        k (k - 1) / 2 calls of similarity, or about k w with a window.
 /// Numerics    NaN if k < 2.
-/// Source      Ziegler et al., WWW 2005; formulas item 107.
+/// Source      Ziegler et al., WWW 2005; docs/formulas.md#intra-list-diversity.
 template <std::unsigned_integral Position = std::size_t, class Similarity>
 requires std::invocable<const Similarity&, Position, Position>
 double intra_list_diversity(std::span<const std::type_identity_t<Position>> page,
@@ -91,7 +91,7 @@ double intra_list_diversity(matrix_view<const std::type_identity_t<T>> vectors,
 /// Errors      std::invalid_argument if an amount is negative or not finite.
 /// Cost        O(n).
 /// Numerics    NaN if the amounts add up to 0.
-/// Source      Shannon 1948; formulas item 107.
+/// Source      Shannon, 1948; docs/formulas.md#entropy-of-shares.
 template <class T = float>
 double entropy(std::span<const std::type_identity_t<T>> amounts) {
   detail::require_each("entropy", "amounts", amounts, "a finite number, 0 or more",
@@ -114,7 +114,7 @@ double entropy(std::span<const std::type_identity_t<T>> amounts) {
 /// Errors      std::invalid_argument if an amount is negative or not finite.
 /// Cost        O(n log n), a copy.
 /// Numerics    NaN if the amounts add up to 0.
-/// Source      Gini 1912; formulas item 107.
+/// Source      Gini, 1912; docs/formulas.md#gini-coefficient.
 template <class T = float>
 double gini(std::span<const std::type_identity_t<T>> amounts) {
   detail::require_each("gini", "amounts", amounts, "a finite number, 0 or more",
@@ -146,13 +146,14 @@ inline std::vector<double> category_counts(std::span<const category_id> categori
 
 }  // namespace detail
 
-/// The number of distinct categories on a page. O(k log k), a copy. Source: formulas item 107.
+/// The number of distinct categories on a page. O(k log k), a copy.
+/// Source: docs/formulas.md#entropy-of-shares.
 inline std::size_t category_coverage(std::span<const category_id> categories) {
   return detail::category_counts(categories).size();
 }
 
 /// `entropy` of how often each category is on a page; NaN if the page is empty. O(k log k), a copy.
-/// Source: formulas item 107.
+/// Source: docs/formulas.md#entropy-of-shares.
 inline double category_entropy(std::span<const category_id> categories) {
   return entropy<double>(detail::category_counts(categories));
 }

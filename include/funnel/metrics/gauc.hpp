@@ -34,7 +34,7 @@ struct gauc_result {
 /// Order       NaN scores rank last and tie with one another.
 /// Errors      std::invalid_argument if the sizes differ or a label is neither 0 nor 1.
 /// Cost        O(n log n), a copy of the input.
-/// Source      Zhou et al., "Deep Interest Network", KDD 2018, section 5; formulas item 102.
+/// Source      Zhou et al., KDD 2018, section 5; docs/formulas.md#gauc.
 template <class T = float>
 gauc_result gauc(std::span<const user_id> users, std::span<const std::type_identity_t<T>> scores,
                  std::span<const std::type_identity_t<T>> labels) {

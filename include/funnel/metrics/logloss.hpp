@@ -43,7 +43,7 @@ double over_base_entropy(double loss, std::span<const T> labels, const Entropy& 
 /// Errors      std::invalid_argument if the sizes differ or a value is outside [0, 1] (NaN is).
 /// Cost        O(n).
 /// Numerics    p and 1 - p are clipped at 1e-15, in double. NaN if n is 0.
-/// Source      formulas item 103.
+/// Source      docs/formulas.md#log-loss.
 template <class T = float>
 double logloss(std::span<const std::type_identity_t<T>> probabilities,
                std::span<const std::type_identity_t<T>> labels) {
@@ -67,7 +67,7 @@ double logloss(std::span<const std::type_identity_t<T>> probabilities,
 ///             outside [0, 1].
 /// Cost        O(n).
 /// Numerics    exact for any finite logit. NaN if n is 0.
-/// Source      formulas items 2 and 103.
+/// Source      docs/formulas.md#log-loss.
 template <class T = float>
 double logloss_from_logits(std::span<const std::type_identity_t<T>> logits,
                            std::span<const std::type_identity_t<T>> labels) {
@@ -91,8 +91,7 @@ double logloss_from_logits(std::span<const std::type_identity_t<T>> logits,
 ///
 /// Shapes, units, errors and cost as in `logloss`.
 /// Numerics    NaN if n is 0 or the mean label is 0 or 1.
-/// Source      He et al., "Practical Lessons from Predicting Clicks on Ads at Facebook", ADKDD
-///             2014; formulas item 103.
+/// Source      He et al., ADKDD 2014; docs/formulas.md#normalized-entropy.
 template <class T = float>
 double normalized_entropy(std::span<const std::type_identity_t<T>> probabilities,
                           std::span<const std::type_identity_t<T>> labels) {

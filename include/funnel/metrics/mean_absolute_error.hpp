@@ -21,7 +21,7 @@ namespace funnel {
 /// Cost        O(n).
 /// Numerics    NaN if n is 0 or an input is NaN. A distance beyond the largest number counts as that
 ///             number; the mean of numbers is one.
-/// Source      formulas item 108.
+/// Source      docs/formulas.md#mean-absolute-error.
 template <class T = float>
 double mean_absolute_error(std::span<const std::type_identity_t<T>> predictions,
                            std::span<const std::type_identity_t<T>> targets) {

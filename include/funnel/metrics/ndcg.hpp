@@ -77,8 +77,8 @@ inline double ideal_dcg(std::vector<double> gains, std::size_t k) {
 ///             relevance is outside [0, 1000].
 /// Cost        O((r + k) log r), copies of relevant and relevance.
 /// Numerics    NaN if no relevance is above 0; skip such users in a mean.
-/// Source      Järvelin and Kekäläinen, TOIS 2002; Burges et al., ICML 2005 (gain); formulas item
-///             105.
+/// Source      Järvelin and Kekäläinen, TOIS 2002; Burges et al., ICML 2005 (gain);
+///             docs/formulas.md#ndcg.
 template <class T = float>
 double ndcg_at_k(std::span<const item_id> ranked, std::span<const item_id> relevant,
                  std::span<const std::type_identity_t<T>> relevance,

@@ -37,7 +37,7 @@ struct recall_options {
 /// Errors      std::invalid_argument if k is 0.
 /// Cost        O((r + k) log r), a copy of relevant.
 /// Numerics    NaN if nothing is relevant.
-/// Source      formulas item 106.
+/// Source      docs/formulas.md#recall-and-hit-rate.
 inline double recall_at_k(std::span<const item_id> ranked, std::span<const item_id> relevant,
                           const recall_options& options = {}) {
   if (options.k == 0) detail::fail("funnel::recall_at_k: k is 0, expected 1 or more");
@@ -57,7 +57,7 @@ inline double recall_at_k(std::span<const item_id> ranked, std::span<const item_
 /// Shapes      ranked [m], best first; relevant [r], any order.
 /// Cost        O((r + m) log r), a copy of relevant.
 /// Numerics    NaN if nothing is relevant.
-/// Source      formulas item 106.
+/// Source      Voorhees, TREC 1999; docs/formulas.md#reciprocal-rank.
 inline double reciprocal_rank(std::span<const item_id> ranked, std::span<const item_id> relevant) {
   detail::relevant_ids sought(relevant);
   if (sought.size() == 0) return std::numeric_limits<double>::quiet_NaN();
@@ -72,7 +72,7 @@ inline double reciprocal_rank(std::span<const item_id> ranked, std::span<const i
 /// Errors      std::invalid_argument if k is 0.
 /// Cost        O((r + k) log r), a copy of relevant.
 /// Numerics    NaN if nothing is relevant.
-/// Source      formulas item 106.
+/// Source      docs/formulas.md#recall-and-hit-rate.
 inline double hit_at_k(std::span<const item_id> ranked, std::span<const item_id> relevant,
                        std::size_t k) {
   if (k == 0) detail::fail("funnel::hit_at_k: k is 0, expected 1 or more");

@@ -26,8 +26,7 @@ namespace funnel {
 /// Errors      std::invalid_argument if the sizes differ or a target is NaN.
 /// Cost        O(n log n), 4 copies of the input.
 /// Numerics    exact up to the last division for n < 2^32. NaN if no two targets differ.
-/// Source      Zhan et al., "Deconfounding Duration Bias in Watch-time Prediction", KDD 2022;
-///             formulas item 108.
+/// Source      Zhan et al., KDD 2022; docs/formulas.md#xauc.
 template <class T = float>
 double xauc(std::span<const std::type_identity_t<T>> predictions,
             std::span<const std::type_identity_t<T>> targets) {
