@@ -44,7 +44,8 @@ struct embedding_options {
 ///
 /// Shapes      ids [n] -> [n, dim]; ids [n, fields] -> [n, fields * dim], the fields side by side.
 /// Errors      std::invalid_argument if an id is not below `rows`.
-/// Source      formulas item 19: row 0 is for unknown ids where the caller's vocabulary has them.
+/// Source      docs/formulas.md#embedding. Row 0 is for unknown ids where the caller's vocabulary
+///             has them.
 template <class T>
 struct embedding {
   parameter<T> table;
@@ -153,8 +154,8 @@ struct embedding_bag_options {
 ///
 /// Shapes      n lists -> [n, dim]. An empty list gives zeros, never 0/0.
 /// Errors      std::invalid_argument if an id is not below `rows` or the offsets don't fit the ids.
-/// Source      mean of last-n: Covington, Adams and Sargin, RecSys 2016, section 3; formulas items
-///             19 and 66.
+/// Source      mean of last-n: Covington, Adams and Sargin, RecSys 2016, section 3;
+///             docs/formulas.md#embedding.
 template <class T>
 struct embedding_bag {
   parameter<T> table;

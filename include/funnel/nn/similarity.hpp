@@ -44,7 +44,7 @@ T normalize_row(Arch arch, const T* x, T* y, std::size_t n) {
 ///
 /// Shapes      [n, d] -> [n, d]. A row shorter than 1e-12 becomes zeros (its score is 0, its gradient
 ///             0); there is no upper limit. NaN stays NaN, and an infinite value becomes NaN.
-/// Source      formulas item 34.
+/// Source      docs/formulas.md#cosine-score.
 template <Context C>
 value_of<C> l2_normalize(C& context, const value_of<C>& x) {
   using t = scalar_of<C>;
