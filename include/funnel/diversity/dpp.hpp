@@ -24,9 +24,9 @@ namespace funnel {
 /// What `dpp` can be told.
 struct dpp_options {
   /// Weight of relevance against volume, in [0, 1]; 1 sorts by relevance alone, 0 ignores it but
-  /// for ties (the first pick is then the most relevant). theta in the notes.
+  /// for ties (the first pick is then the most relevant). theta in the lectures.
   double relevance_weight = 0.5;
-  /// How many of the last picks an item is held against; 0 means all of them. W in the notes; the
+  /// How many of the last picks an item is held against; 0 means all of them. W in the lectures; the
   /// source's w counts the item itself too, so its w is W + 1.
   std::size_t window = 0;
   /// How many items at the front of `picked` are chosen already, as the page before or a fixed
@@ -137,7 +137,7 @@ std::size_t dpp_of_pairs(std::span<const R> relevance, const Similarity& similar
 /// Numerics    in double. The vectors of a `cosine_similarity` are looked at as by the function below,
 ///             where cosines are not rounded to float. With a window the factor is made anew at each pick, so errors don't grow
 ///             with k. A similarity that is not finite counts as 0.
-/// Source      Chen, Zhang and Zhou, NeurIPS 2018, algorithm 1; formulas item 77.
+/// Source      Chen, Zhang and Zhou, NeurIPS 2018, algorithm 1; docs/formulas.md#dpp.
 template <class T = float, PairSimilarity Similarity>
 std::size_t dpp(std::span<const std::type_identity_t<T>> relevance, const Similarity& similarity,
                 std::span<std::size_t> picked, const dpp_options& options, arena& scratch) {

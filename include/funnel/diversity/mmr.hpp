@@ -21,9 +21,9 @@ namespace funnel {
 /// What `mmr` can be told.
 struct mmr_options {
   /// Weight of relevance against novelty, in [0, 1]; 1 sorts by relevance alone. lambda in the
-  /// source, theta in the notes.
+  /// source, theta in the lectures.
   double relevance_weight = 0.7;
-  /// How many of the last picks count as "already shown"; 0 means all of them. W in the notes.
+  /// How many of the last picks count as "already shown"; 0 means all of them. W in the lectures.
   std::size_t window = 0;
   /// How many items at the front of `picked` are chosen already, as the page before or a fixed
   /// head: they are read, kept, and count as shown.
@@ -100,7 +100,7 @@ std::size_t mmr_of_pairs(std::span<const R> relevance, const Similarity& similar
 ///             nothing; without it one is made for the call.
 /// Numerics    scores in double. A similarity that is not finite counts as 0. The vectors of a
 ///             `cosine_similarity` are looked at as by the function below.
-/// Source      Carbonell and Goldstein, SIGIR 1998, section 2; formulas item 76.
+/// Source      Carbonell and Goldstein, SIGIR 1998, section 2; docs/formulas.md#mmr.
 template <class T = float, PairSimilarity Similarity>
 std::size_t mmr(std::span<const std::type_identity_t<T>> relevance, const Similarity& similarity,
                 std::span<std::size_t> picked, const mmr_options& options, arena& scratch) {

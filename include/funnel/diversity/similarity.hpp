@@ -75,7 +75,7 @@ enum class cosine_range { minus_one_to_one, zero_to_one };
 ///             direction are equally alike to any other; the same for (i, j) and (j, i), and with
 ///             float vectors the same bits on every instruction set. A vector that is zero, or has a
 ///             value that is not finite, has cosine 0 with every other.
-/// Source      Salton and McGill 1983.
+/// Source      Salton and McGill, 1983; docs/formulas.md#cosine-similarity.
 template <class T>
 class cosine_similarity {
  public:
@@ -129,7 +129,7 @@ inline constexpr bool is_cosine_similarity<cosine_similarity<T>> = true;
 /// Cost        a call is O(L).
 /// Numerics    a missing tag equals no other item's, so that nothing follows from not knowing. The
 ///             matrix of all pairs is positive semi-definite, as `dpp` wants it.
-/// Source      formulas item 75.
+/// Source      docs/formulas.md#tag-similarity.
 class tag_similarity {
  public:
   /// `missing` is the tag of an item that has none at a level; as everywhere 0, unless told.

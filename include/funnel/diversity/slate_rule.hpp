@@ -22,7 +22,7 @@ namespace funnel {
 /// never dropped.
 ///
 /// Cost        O(n m) a slot for a rule whose window shows m labels as often as it may, and O(W^2).
-/// Source      formulas item 79.
+/// Source      docs/formulas.md#page-rules.
 struct slate_rule {
   /// One label an item, [n]; 0 is none, and an item without a label breaks nothing.
   std::span<const category_id> labels;
