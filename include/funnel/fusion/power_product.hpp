@@ -12,7 +12,7 @@ namespace funnel {
 /// One factor of `power_product`.
 template <class T = float>
 struct power_term {
-  /// 0 takes the factor out. alpha in the notes.
+  /// 0 takes the factor out. alpha in the lectures.
   T power = 1;
   /// Estimates below it count as it, above 0. A price wants about 0.01.
   T floor = static_cast<T>(1e-8);
@@ -32,7 +32,7 @@ struct power_term {
 /// Errors      `check` throws std::invalid_argument unless each floor of a factor that counts is
 ///             above 0.
 /// Numerics    in double; the product may overflow or vanish in T where its logarithm does not.
-/// Source      formulas items 12 and 13.
+/// Source      docs/formulas.md#product-of-powers.
 template <std::size_t N, class T = float>
 struct power_product {
   std::array<power_term<T>, N> terms{};
@@ -61,9 +61,9 @@ struct power_product {
 /// One factor of `product_of_shifted_powers`.
 template <class T = float>
 struct shifted_power_term {
-  /// 0 or more; 0 takes the factor out. w in the notes.
+  /// 0 or more; 0 takes the factor out. w in the lectures.
   T weight = 1;
-  /// 0 takes the factor out. alpha in the notes.
+  /// 0 takes the factor out. alpha in the lectures.
   T power = 1;
 };
 
@@ -79,7 +79,7 @@ struct shifted_power_term {
 /// Order       NaN in an objective whose weight and power are other than 0 gives NaN, and so does
 ///             1 + w_k p_k below 0. Other objectives are absent, whatever they hold.
 /// Numerics    in double, by log1p; the product may overflow in T where its logarithm does not.
-/// Source      formulas item 10.
+/// Source      docs/formulas.md#product-of-shifted-powers.
 template <std::size_t N, class T = float>
 struct product_of_shifted_powers {
   std::array<shifted_power_term<T>, N> terms{};

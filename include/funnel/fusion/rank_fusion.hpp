@@ -14,12 +14,12 @@ namespace funnel {
 /// One term of `rank_fusion`.
 template <class T = float>
 struct rank_term {
-  /// 0 takes the term out. w in the notes.
+  /// 0 takes the term out. w in the lectures.
   T weight = 1;
-  /// 0 or more, 0.5 to 1 is usual; larger falls faster with rank. alpha in the notes.
+  /// 0 or more, 0.5 to 1 is usual; larger falls faster with rank. alpha in the lectures.
   T power = 1;
   /// Above -1, 0 to 50 is usual; larger makes the first ranks more alike: with 10, ranks 1 and 2
-  /// differ by 8 %. beta in the notes.
+  /// differ by 8 %. beta in the lectures.
   T offset = 10;
 };
 
@@ -37,7 +37,7 @@ struct rank_term {
 ///             power is below 0 or an offset is not above -1; nothing is written then.
 /// Cost        O(N n log n); scratch of n pairs from the arena.
 /// Numerics    each term in double, their sum in T.
-/// Source      formulas item 11.
+/// Source      docs/formulas.md#rank-fusion.
 template <std::size_t N, class T = float>
 struct rank_fusion {
   std::array<rank_term<T>, N> terms{};

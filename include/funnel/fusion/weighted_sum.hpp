@@ -19,10 +19,10 @@ namespace funnel {
 /// Order       NaN in an objective of weight other than 0 gives NaN. An objective of weight 0 is
 ///             absent, whatever it holds.
 /// Numerics    the sum is taken in double.
-/// Source      formulas items 8 and 14 (a bonus is one more objective of weight 1).
+/// Source      docs/formulas.md#weighted-sum. A bonus is one more objective of weight 1.
 template <std::size_t N, class T = float>
 struct weighted_sum {
-  /// Any number; negative ones punish. w in the notes.
+  /// Any number; negative ones punish. w in the lectures.
   std::array<T, N> weights{};
 
   void check(std::size_t columns) const { detail::check_objectives("weighted_sum", columns, N); }
@@ -48,10 +48,11 @@ struct weighted_sum {
 /// Order       NaN in p_click or in an objective of weight other than 0 gives NaN. An objective of
 ///             weight 0 is absent, whatever it holds. All weights 0 is the order of p_click.
 /// Numerics    in double.
-/// Source      formulas items 9 and 14 (a bonus conditional on a click is one more objective).
+/// Source      docs/formulas.md#click-times-weighted-sum. A bonus given a click is one more
+///             objective.
 template <std::size_t N, class T = float>
 struct click_times_weighted_sum {
-  /// The worth of each action in clicks, 0 or more. w in the notes.
+  /// The worth of each action in clicks, 0 or more. w in the lectures.
   std::array<T, N> weights{};
 
   void check(std::size_t columns) const {
