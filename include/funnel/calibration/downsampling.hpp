@@ -24,8 +24,7 @@ namespace funnel {
 ///             `probabilities` if a value is outside [0, 1]; nothing is written then.
 /// Numerics    exact at q = 0 and q = 1. Prefer logits: there a rare event loses no digits. NaN
 ///             stays NaN.
-/// Source      He et al., "Practical Lessons from Predicting Clicks on Ads at Facebook", ADKDD
-///             2014, section 6.3; formulas item 3.
+/// Source      He et al., ADKDD 2014, section 6.3; docs/formulas.md#negative-down-sampling.
 template <std::floating_point T = float>
 class downsampling_correction {
  public:

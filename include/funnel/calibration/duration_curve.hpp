@@ -80,8 +80,8 @@ class duration_curve {
 ///             an option is.
 /// Cost        O(n log n), a copy of the input.
 /// Numerics    sums in double.
-/// Source      formulas item 18. Reading completion of texts is multiplied by a rising curve
-///             instead: this is for video.
+/// Source      docs/formulas.md#duration-curve. This is for video: for texts the lectures multiply
+///             by a rising curve instead.
 template <class T = float>
 duration_curve<T> fit_duration_curve(std::span<const std::type_identity_t<T>> lengths,
                                      std::span<const std::type_identity_t<T>> completions,

@@ -76,7 +76,7 @@ platt_scaling fit_bias(const platt_rows& rows, std::span<const T> logits,
 /// Numerics    Newton's method inside a bracket, which is halved where Newton is slow: at most about
 ///             100 steps for any finite logits. Not converged, with b = 0, if all labels are 0 or
 ///             all are 1.
-/// Source      formulas items 91 and 104 (PCOC = 1 is what it solves).
+/// Source      docs/formulas.md#bias-correction.
 template <class T = float>
 platt_scaling fit_bias(std::span<const std::type_identity_t<T>> logits,
                        std::span<const std::type_identity_t<T>> labels,

@@ -133,7 +133,8 @@ double unit_between(std::span<const T> values) {
 ///             a weight is not finite and above 0.
 /// Cost        O(n log n), 3 copies of the input.
 /// Numerics    sums in double. The weighted mean of f over the rows is that of the labels.
-/// Source      Ayer et al. 1955; Zadrozny and Elkan, KDD 2002; formulas items 18 and 91.
+/// Source      Ayer et al., 1955; Zadrozny and Elkan, KDD 2002;
+///             docs/formulas.md#isotonic-regression.
 template <class T = float>
 isotonic_calibrator<T> fit_isotonic(std::span<const std::type_identity_t<T>> scores,
                                     std::span<const std::type_identity_t<T>> labels,

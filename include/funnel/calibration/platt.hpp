@@ -101,7 +101,8 @@ struct platt_point {
 ///             masked, however many they are. If all logits are equal, a stays 1. If one threshold
 ///             separates the classes the best a is infinite: not converged, unless
 ///             options.smooth_labels.
-/// Source      Platt 1999; Lin, Lin and Weng, Machine Learning 2007.
+/// Source      Platt, 1999; Lin, Lin and Weng, Machine Learning 2007;
+///             docs/formulas.md#platt-scaling.
 template <class T = float>
 platt_scaling fit_platt(std::span<const std::type_identity_t<T>> logits,
                         std::span<const std::type_identity_t<T>> labels,
