@@ -56,7 +56,7 @@ std::vector<T> quantile_boundaries(std::span<const std::type_identity_t<T>> valu
 /// Shapes      boundaries ascend; the result is in [0, boundaries + 1], so a table has boundaries +
 ///             2 rows.
 /// Cost        O(log boundaries); that they ascend is not checked.
-/// Source      formulas item 20.
+/// Source      docs/formulas.md#buckets.
 template <std::floating_point T>
 std::uint32_t bucket_of(T value, std::span<const std::type_identity_t<T>> boundaries) {
   if (std::isnan(value)) return 0;

@@ -17,7 +17,7 @@ namespace funnel {
 ///             border, and latitude 90 or longitude 180, belong to the cell north and east of it.
 /// Errors      std::invalid_argument outside those ranges; a missing place has no cell, so give it
 ///             row 0.
-/// Source      Niemeyer, geohash.org, 2008; formulas item 23.
+/// Source      Niemeyer, geohash.org, 2008; docs/formulas.md#geohash.
 inline std::uint64_t geohash_cell(double latitude, double longitude, std::size_t length) {
   if (!(latitude >= -90 && latitude <= 90 && longitude >= -180 && longitude <= 180))
     detail::fail("funnel::geohash: latitude is ", latitude, ", longitude ", longitude,

@@ -13,7 +13,7 @@ namespace funnel {
 
 /// ln(1 + x) of a count: 0 for what is negative or NaN.
 ///
-/// Source      formulas item 21.
+/// Source      docs/formulas.md#logarithm-of-counts.
 template <std::floating_point T>
 T log1p_count(T count) {
   return count > 0 ? std::log1p(count) : T{0};

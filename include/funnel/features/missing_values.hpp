@@ -14,7 +14,7 @@ namespace funnel {
 
 /// The share of values that are there, that is not NaN; 0 without values.
 ///
-/// Source      formulas item 24.
+/// Source      docs/formulas.md#missing-values.
 template <std::floating_point T = float>
 double feature_coverage(std::span<const std::type_identity_t<T>> values) {
   std::size_t present = 0;

@@ -38,7 +38,7 @@ struct rate_options {
 ///             actions or not finite. Nothing is counted then, nor where memory runs out
 ///             (std::bad_alloc).
 /// Cost        O(actions) a call and one look-up; 8 (actions + 1) + 72 bytes a key at most.
-/// Source      formulas items 22, 25.
+/// Source      docs/formulas.md#rate-counters.
 class rate_counters {
  public:
   explicit rate_counters(std::size_t actions, const rate_options& options = {})

@@ -52,8 +52,7 @@ inline void check_count_of(const char* function, const char* argument, double va
 /// Units       counts may be fractional (faded, or weighted).
 /// Errors      std::invalid_argument if a count or a prior's part is negative or not finite, or
 ///             impressions and prior are all 0.
-/// Source      X. Wang et al., "Click-through rate estimation for rare events in online
-///             advertising", 2011.
+/// Source      X. Wang et al., 2011; docs/formulas.md#smoothed-rate.
 inline double smoothed_rate(double count, double impressions, const beta_prior& prior) {
   detail::check_count_of("smoothed_rate", "count", count);
   detail::check_count_of("smoothed_rate", "impressions", impressions);
@@ -75,7 +74,7 @@ inline double smoothed_rate(double count, double impressions, const beta_prior& 
 /// Units       z standard errors: 1.96 leaves 2.5 % below. 0 without impressions.
 /// Errors      std::invalid_argument if a number is negative or not finite.
 /// Numerics    in a form that takes no difference: never above p, 0 where p is.
-/// Source      Wilson, "Probable inference", JASA 1927.
+/// Source      Wilson, JASA 1927; docs/formulas.md#wilson-lower-bound.
 inline double wilson_lower_bound(double count, double impressions, double z = 1.96) {
   detail::check_count_of("wilson_lower_bound", "count", count);
   detail::check_count_of("wilson_lower_bound", "impressions", impressions);
@@ -111,7 +110,7 @@ inline void check_counts(const char* function, std::span<const double> counts,
 /// The recurrence up to 16, then the asymptotic series, whose next terms are below rounding there.
 /// Differences are taken term by term: those of the functions would lose all digits where k is small
 /// against x.
-/// Source: Abramowitz and Stegun 6.3.18, 6.4.12.
+/// Source: Abramowitz and Stegun, 1964, 6.3.18 and 6.4.12.
 struct polygamma_difference {
   double first = 0, second = 0;
 
@@ -162,7 +161,7 @@ struct polygamma_difference {
 /// Errors      std::invalid_argument if the sizes differ, a count is negative or not finite, there
 ///             are no impressions at all, or fallback_strength is not finite and above 0. Counts above
 ///             their impressions are cut to them.
-/// Source      formulas item 22, with the noise term exact.
+/// Source      docs/formulas.md#beta-prior; the noise term is exact.
 inline beta_prior fit_beta_moments(std::span<const double> counts,
                                    std::span<const double> impressions,
                                    double fallback_strength = 100) {

@@ -25,7 +25,7 @@ namespace funnel {
 ///             values brought near 1 by a power of two. What is beyond the largest T becomes the
 ///             largest T. One outlier decides a deviation: give a masked value as NaN, not as a huge
 ///             number. An infinite value given to `apply` stays infinite.
-/// Source      formulas item 24.
+/// Source      docs/formulas.md#standardization.
 template <std::floating_point T = float>
 class standardizer {
  public:

@@ -26,7 +26,7 @@ struct vocabulary_options {
 /// Errors      std::invalid_argument past 2^32 - 1 rows.
 /// Cost        O(1) a call, one cache miss in a large table; 40 to 72 bytes an id, and 2 KB. Ids
 ///             chosen to meet in the hash cost 128 steps and O(log n) a call.
-/// Source      formulas item 19.
+/// Source      docs/formulas.md#vocabulary.
 class vocabulary {
  public:
   vocabulary() = default;
