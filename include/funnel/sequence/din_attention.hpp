@@ -128,7 +128,7 @@ struct din_attention_options {
 ///             a pair.
 /// Numerics    serving gives a candidate the same bits whatever other candidates there are; training
 ///             adds in another order.
-/// Source      Zhou et al., "Deep interest network", KDD 2018, section 4.3; formulas item 67b.
+/// Source      Zhou et al., KDD 2018, section 4.3; docs/formulas.md#activation-unit.
 template <class T>
 class din_attention {
  public:

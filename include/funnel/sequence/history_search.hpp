@@ -27,7 +27,7 @@ namespace funnel {
 ///             vector, not the mean of the history.
 /// Order       the K newest, oldest first as in the history.
 /// Cost        O(count).
-/// Source      Pi et al., CIKM 2020; formulas items 68, 70.
+/// Source      Pi et al., CIKM 2020; docs/formulas.md#history-search.
 inline std::size_t hard_search(const category_index& history, category_id category,
                                std::span<std::uint32_t> positions) {
   const std::span<const std::uint32_t> found = history.find(category);
@@ -54,7 +54,7 @@ struct field_equals {
 /// Errors      std::invalid_argument if the conditions have other numbers of ids, or n >= 2^32;
 ///             nothing is written then.
 /// Cost        reads the ids from the newest on until K are found.
-/// Source      Pi et al., CIKM 2020; formulas items 68, 70.
+/// Source      Pi et al., CIKM 2020; docs/formulas.md#filter-union.
 template <std::size_t Conditions, class Arch = default_arch>
 std::size_t filter_union(const field_equals (&conditions)[Conditions],
                          std::span<std::uint32_t> positions) {
@@ -100,7 +100,7 @@ std::size_t hard_search(const field_equals& categories, std::span<std::uint32_t>
 /// Order       oldest first as in the history. Of equal products the older is kept; NaN ranks last.
 /// Errors      std::invalid_argument if the candidate has not d values.
 /// Cost        O(n d + K log K); n scores of `scratch` until it is reset.
-/// Source      Pi et al., CIKM 2020; formulas item 68.
+/// Source      Pi et al., CIKM 2020; docs/formulas.md#history-search.
 template <class T = float>
 std::size_t soft_search(matrix_view<const std::type_identity_t<T>> history,
                         std::span<const std::type_identity_t<T>> candidate,
@@ -134,7 +134,7 @@ std::size_t soft_search(matrix_view<const std::type_identity_t<T>> history,
 /// Errors      std::invalid_argument if a list is not newest first (its K newest are looked at);
 ///             nothing is written then.
 /// Cost        O(m (count + m)) for m lists.
-/// Source      formulas item 70.
+/// Source      docs/formulas.md#filter-union.
 template <std::size_t Lists>
 std::size_t filter_union(const std::span<const std::uint32_t> (&lists)[Lists],
                          std::span<std::uint32_t> positions) {

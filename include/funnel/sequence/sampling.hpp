@@ -20,12 +20,12 @@ namespace funnel {
 /// What `sample_sequence` and `sample_sequence_balanced` can be told.
 struct sequence_sampling_options {
   /// How many of the newest items are kept whatever they are; 0 for the seeds of U2I2I. r in the
-  /// notes.
+  /// lectures.
   std::size_t recent = 50;
-  /// How many of the older items are drawn. t in the notes.
+  /// How many of the older items are drawn. t in the lectures.
   std::size_t sampled = 50;
   /// How far `sample_sequence_balanced` favors small categories, in [0, 1]: 0 not at all, 1 until
-  /// categories of any size are alike. beta in formulas.
+  /// categories of any size are alike. beta in docs/formulas.md.
   double balance = 1;
 };
 
@@ -60,7 +60,7 @@ inline sequence_split split_sequence(std::string_view function, std::size_t n,
 /// Errors      std::invalid_argument if K is less than that; nothing is written or drawn then.
 /// Cost        t random numbers; O(r + t log t) and up to t^2 / 2 moves of 4 bytes, for t much
 ///             below n; no scratch.
-/// Source      Floyd's sampling (Bentley and Floyd, CACM 1987); formulas item 82.
+/// Source      Floyd's sampling (Bentley and Floyd, CACM 1987); docs/formulas.md#history-sampling.
 template <RandomBits Bits>
 std::size_t sample_sequence(Bits& bits, std::size_t n, std::span<std::uint32_t> positions,
                             const sequence_sampling_options& options = {}) {
@@ -94,7 +94,8 @@ std::size_t sample_sequence(Bits& bits, std::size_t n, std::span<std::uint32_t> 
 /// Shapes      categories [n], oldest first; a missing category is one like the others.
 /// Errors      and std::invalid_argument if the balance is outside [0, 1].
 /// Cost        n - r random numbers; O(n log n); 24 bytes an item of `scratch` until it is reset.
-/// Source      Efraimidis and Spirakis, Information Processing Letters 2006; formulas item 82.
+/// Source      Efraimidis and Spirakis, Information Processing Letters 2006;
+///             docs/formulas.md#history-sampling.
 template <RandomBits Bits>
 std::size_t sample_sequence_balanced(Bits& bits, std::span<const category_id> categories,
                                      std::span<std::uint32_t> positions,

@@ -73,8 +73,7 @@ void attention_backward(Arch arch, arena& scratch, const variable<T>& q, const v
 /// Errors      std::invalid_argument if the columns differ.
 /// Cost        4 d operations a pair of candidate and event.
 /// Numerics    a candidate has the same bits whatever other candidates there are.
-/// Source      Zhou et al., "Deep interest network", KDD 2018, with a scaled dot product; formulas
-///             item 67a.
+/// Source      Zhou et al., KDD 2018, with a scaled dot product; docs/formulas.md#target-attention.
 template <Context C>
 value_of<C> target_attention(C& context, const value_of<C>& candidates,
                              const attention_history<C>& history) {
@@ -121,8 +120,7 @@ value_of<C> target_attention(C& context, const value_of<C>& candidates,
 ///             gives zeros.
 /// Errors      std::invalid_argument if the columns differ or the offsets don't fit.
 /// Cost        4 d operations a pair of candidate and event.
-/// Source      Zhou et al., "Deep interest network", KDD 2018, with a scaled dot product; formulas
-///             item 67a.
+/// Source      Zhou et al., KDD 2018, with a scaled dot product; docs/formulas.md#target-attention.
 template <Context C>
 value_of<C> target_attention(C& context, const value_of<C>& candidates, const value_of<C>& events,
                              std::span<const std::uint32_t> offsets) {
