@@ -21,7 +21,7 @@ struct nothing_shared {
 ///
 /// Use         train on `operator()` with `in_batch_softmax`; serve by putting `item_vectors` of
 ///             all items into a `flat_index` and searching with `user_vectors` of the one user.
-/// Source      Yi et al., RecSys 2019, section 3; formulas items 34 and 39.
+/// Source      Yi et al., RecSys 2019, section 3; docs/formulas.md#two-towers.
 template <class UserTower, class ItemTower, class Shared = nothing_shared>
 struct two_tower {
   UserTower user;
