@@ -17,8 +17,7 @@ namespace funnel {
 ///
 /// Shapes      users [1 or n], items [n], crosses [n] -> what `top` gives, [n, tasks] logits.
 /// Cost        user + items not kept * item + n (cross + top).
-/// Source      formulas item 28; the same idea as Wang et al., "COLD", DLP-KDD 2020, without its
-///             single network.
+/// Source      docs/formulas.md#three-towers.
 template <class UserTower, class ItemTower, class CrossTower, class Top>
 struct three_tower {
   UserTower user;
