@@ -24,7 +24,8 @@ struct gate_report {
 
 /// Watches how the gates of a mixture use its experts, over any number of batches.
 ///
-/// Source      polarization: Zhao et al., RecSys 2019; thresholds: formulas item 5.
+/// Source      polarization: Zhao et al., RecSys 2019; thresholds:
+///             docs/formulas.md#gate-diagnostics.
 template <std::size_t Tasks>
 class gate_diagnostics {
   static_assert(Tasks > 0, "gates serve at least one task");

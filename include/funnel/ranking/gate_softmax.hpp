@@ -26,8 +26,7 @@ namespace funnel {
 /// Shapes      logits [n, k] -> weights [n, k], each row summing to 1; masks are drawn for each
 ///             row.
 /// Errors      std::invalid_argument if the rate is outside [0, 1).
-/// Source      Zhao et al., "Recommending what video to watch next", RecSys 2019, section on
-///             gating; formulas item 5.
+/// Source      Zhao et al., RecSys 2019; docs/formulas.md#gate-dropout.
 template <Context C>
 value_of<C> gate_softmax(C& context, const value_of<C>& logits, double rate) {
   if (!(rate >= 0 && rate < 1))

@@ -45,7 +45,7 @@ struct mmoe_options {
 /// Cost        K experts once, whatever the number of tasks. Frozen, the experts' first layers are
 ///             one product. Serving takes 256 rows at a time; what depends on the user alone is computed
 ///             once.
-/// Source      Ma et al., KDD 2018, equations 5 to 7; formulas items 4 and 5.
+/// Source      Ma et al., KDD 2018, section 4; docs/formulas.md#mixture-of-experts.
 template <class T, std::size_t Tasks>
 class mmoe {
   static_assert(Tasks > 0, "an mmoe serves at least one task");

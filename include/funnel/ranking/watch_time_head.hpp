@@ -25,7 +25,7 @@ struct watch_time_head_options {
 ///
 /// Shapes      x [n, in] -> [n, 1].
 /// Units       `unit` and `longest` in seconds, or whatever times are counted in.
-/// Source      Covington, Adams and Sargin, RecSys 2016, section 4.2; formulas item 15.
+/// Source      Covington, Adams and Sargin, RecSys 2016, section 4.2; docs/formulas.md#watch-time.
 template <class T>
 struct watch_time_head {
   dense<T> logit;
