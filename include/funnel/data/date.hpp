@@ -10,7 +10,7 @@ namespace funnel {
 /// Days from 1970-01-01 to a date written as the number yyyymmdd (20220425).
 ///
 /// Errors      none: of a number that is no date (`is_date`), the result says nothing.
-/// Source      H. Hinnant, "chrono-compatible low-level date algorithms", days_from_civil.
+/// Source      H. Hinnant, https://howardhinnant.github.io/date_algorithms.html, days_from_civil.
 constexpr std::int32_t day_number(std::int32_t date) {
   const std::int32_t month = date / 100 % 100;
   const std::int32_t day = date % 100;
