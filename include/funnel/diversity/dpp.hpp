@@ -26,8 +26,8 @@ struct dpp_options {
   /// Weight of relevance against volume, in [0, 1]; 1 sorts by relevance alone, 0 ignores it but
   /// for ties (the first pick is then the most relevant). theta in the lectures.
   double relevance_weight = 0.5;
-  /// How many of the last picks an item is held against; 0 means all of them. W in the lectures; the
-  /// source's w counts the item itself too, so its w is W + 1.
+  /// How many of the last picks an item is held against; 0 means all of them. W in the lectures;
+  /// the source's w counts the item itself too, so its w is W + 1.
   std::size_t window = 0;
   /// How many items at the front of `picked` are chosen already, as the page before or a fixed
   /// head: they are read, kept, and count as shown.
