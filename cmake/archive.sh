@@ -28,6 +28,7 @@ grep -Eq "^## \[$version\] - [0-9]{4}-[0-9]{2}-[0-9]{2}$" CHANGELOG.md ||
 tagged=$(git rev-parse -q --verify "refs/tags/v$version^{commit}" || true)
 [ -z "$tagged" ] || [ "$tagged" = "$(git rev-parse HEAD)" ] ||
   refuse "the tag v$version is on another commit: check it out"
+cmake -D root="$PWD" -P tests/docs/repository.cmake || refuse "the version differs from file to file"
 cmake -D root="$PWD" -D release=ON -P tests/docs/performance.cmake ||
   refuse "docs/performance.md is stale: run benchmarks/run.sh"
 
