@@ -2,7 +2,8 @@
 # cmake -D root=<the repository> -P repository.cmake
 #
 # What stands in two places is the same in both: the version (version.hpp, CITATION.cff, SECURITY.md and
-# the newest dated heading of CHANGELOG.md), and the steps of CI (.ci/run and the workflow's matrix).
+# the newest dated heading of CHANGELOG.md), the steps of CI (.ci/run and the workflow's matrix), and the
+# names of headers in README.md and docs/.
 cmake_minimum_required(VERSION 3.25)
 
 set(mistakes "")
@@ -58,12 +59,29 @@ if(EXISTS ${workflow})
   endforeach()
   list(SORT steps)
   list(SORT run)
+  list(JOIN steps " " steps)
+  list(JOIN run " " run)
   if(NOT run STREQUAL steps)
     list(APPEND mistakes "ci.yml runs \"${run}\", .ci/run has \"${steps}\"")
   endif()
 endif()
 
+# Headers, as `core/top_k.hpp` or `funnel/core/top_k.hpp`.
+file(GLOB pages ${root}/README.md ${root}/docs/*.md)
+foreach(page IN LISTS pages)
+  file(READ ${page} text)
+  string(REGEX MATCHALL "`(funnel/)?[a-z_]+(/detail)?/[a-z0-9_]+[.]hpp`" names "${text}")
+  list(REMOVE_DUPLICATES names)
+  foreach(name IN LISTS names)
+    string(REGEX REPLACE "^`(funnel/)?|`$" "" name "${name}")
+    if(NOT EXISTS ${root}/include/funnel/${name})
+      cmake_path(RELATIVE_PATH page BASE_DIRECTORY ${root} OUTPUT_VARIABLE where)
+      list(APPEND mistakes "${where}: there is no header ${name}")
+    endif()
+  endforeach()
+endforeach()
+
 if(mistakes)
-  string(REPLACE ";" " " text "${mistakes}")
+  list(JOIN mistakes "\n" text)
   message(FATAL_ERROR "\n${text}\n")
 endif()
