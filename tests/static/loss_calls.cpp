@@ -32,7 +32,9 @@ void call_all(C& context, const funnel::value_of<C>& x) {
   const auto click = funnel::bce_with_logits(context, x, labels, {.weights = weights});
   const auto time = funnel::watch_time_loss(context, x, labels, {.unit = 2});
   const std::vector losses{
-      click, time, funnel::completion_loss(context, x, labels, weights),
+      click,
+      time,
+      funnel::completion_loss(context, x, labels, weights),
       funnel::in_batch_softmax(context, x, {.log_q = labels, .items = items, .weights = weights}),
       funnel::sampled_softmax(context, x, {.log_q = log_q, .weights = weights}),
       funnel::listwise_distillation(context, x, teacher, offsets),
