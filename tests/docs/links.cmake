@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: MIT
 # cmake -D root=<the repository> -P links.cmake
 #
-# Every link of a page leads to a file and, where it names one, to a heading of that page.
+# Every link of a page leads to a file and, where it names one, to a heading of that page. Every Source
+# of a header cites something a reader can find: a paper, a standard, an address, or a heading of
+# docs/formulas.md.
 cmake_minimum_required(VERSION 3.25)
 
 set(broken "")
+set(paper "(1[89]|20)[0-9][0-9]|arXiv|RFC [0-9]|https://")
 
 # The lines of a file as a list. Brackets, semicolons and backslashes would join or split its elements,
 # so they stand as {, }, comma and slash.
@@ -105,6 +108,41 @@ foreach(page IN LISTS pages deeper)
         follow(${page} ${folder} "${target}" "${page}:${number}")
       endif()
     endforeach()
+  endforeach()
+endforeach()
+
+# Headers: a Source runs to the end of its paragraph or to the next label, such as "Cost   ".
+function(check_source source place)
+  if(source AND NOT source MATCHES "${paper}|docs/formulas[.]md#")
+    list(APPEND broken "${place}: this Source cites no paper and no heading of docs/formulas.md:${source}")
+  endif()
+  set(broken "${broken}" PARENT_SCOPE)
+endfunction()
+
+file(GLOB_RECURSE headers ${root}/include/funnel/*.hpp)
+foreach(header IN LISTS headers)
+  read_lines(${header} lines)
+  set(number 0)
+  set(source "")
+  set(place "")
+  foreach(line IN LISTS lines)
+    math(EXPR number "${number} + 1")
+    string(REGEX MATCHALL "docs/[a-z_/]+[.]md(#[a-z0-9_-]+)?" links "${line}")
+    foreach(link IN LISTS links)
+      follow("" ${root} "${link}" "${header}:${number}")
+    endforeach()
+    if(line MATCHES "//.*Source(:|  )(.*)$")
+      set(text "${CMAKE_MATCH_2}")
+      check_source("${source}" "${place}")
+      set(source " ${text}")
+      set(place "${header}:${number}")
+    elseif(source AND line MATCHES "^ *//[/!]? +[^ ]" AND NOT line MATCHES "^ *//[/!]? [A-Z][a-z, ]*  +[^ ]")
+      string(REGEX REPLACE "^ *//[/!]? *" " " line "${line}")
+      string(APPEND source "${line}")
+    else()
+      check_source("${source}" "${place}")
+      set(source "")
+    endif()
   endforeach()
 endforeach()
 
