@@ -3,8 +3,8 @@
 # cmake/archive.sh [<folder>]
 #
 # Writes funnel-<version>.tar.gz of the commit that is checked out into the folder (default: build/release),
-# tries it as a user would, and prints its SHA-256. The same commit gives the same bytes. CONTRIBUTING.md
-# says what comes before and after.
+# tries it as a user would, and prints its SHA-256. The same commit gives the same bytes, with the
+# same git and gzip. CONTRIBUTING.md says what comes before and after.
 set -eu
 cd "$(dirname "$0")/.."
 . cmake/ensure_packages.sh
