@@ -14,8 +14,8 @@
 
 namespace funnel {
 
-/// What an item vector was computed from: a new model or new static features make it another
-/// vector.
+/// The versions that an item vector was computed from. A vector is valid for one version of the
+/// model and one version of the static item features.
 struct item_version {
   std::uint32_t model = 0;
   std::uint32_t features = 0;
@@ -23,17 +23,17 @@ struct item_version {
   friend bool operator==(const item_version&, const item_version&) = default;
 };
 
-/// Keeps vectors of the item tower, keyed by (item, model version, feature version).
+/// Cache of item-tower vectors, keyed by (item, model version, feature version).
 ///
-/// A fixed number of vectors in sets of eight; in a full set the one not asked for longest makes
-/// room. All memory is taken at construction. One thread at a time may use it; threads that serve
-/// in parallel have one each.
+/// The capacity is fixed. The cache is divided into sets of eight slots; a full set replaces its
+/// least recently used vector. All memory is allocated at construction. It is not thread-safe: each
+/// serving thread needs a cache of its own.
 template <class T>
 class item_tower_cache {
  public:
   /// Room for at least `capacity` vectors of `dim` values.
-  /// Errors      std::invalid_argument if either is 0, or together they are more than an array can
-  ///             have.
+  /// Errors      std::invalid_argument if `capacity` or `dim` is 0, or `capacity` x `dim` values do
+  ///             not fit into an array.
   item_tower_cache(std::size_t capacity, std::size_t dim) {
     if (capacity == 0) detail::fail("funnel::item_tower_cache: capacity is 0, expected 1 or more");
     if (dim == 0) detail::fail("funnel::item_tower_cache: dim is 0, expected 1 or more");
@@ -45,7 +45,7 @@ class item_tower_cache {
   }
   item_tower_cache(const item_tower_cache&) = default;
   item_tower_cache(item_tower_cache&&) noexcept = default;
-  /// Copies all of it or, where memory runs out, nothing.
+  /// Strong guarantee: if memory runs out, this object is unchanged.
   item_tower_cache& operator=(const item_tower_cache& other) {
     *this = item_tower_cache(other);
     return *this;
@@ -57,7 +57,8 @@ class item_tower_cache {
   std::uint64_t hits() const { return hits_; }
   std::uint64_t misses() const { return misses_; }
 
-  /// The vector of an item, or an empty span; valid until the next `insert`.
+  /// The cached vector of an item in this version, or an empty span if there is none. Valid until
+  /// the next `insert`.
   std::span<const T> find(item_id item, item_version version) {
     const std::span<slot> set = set_of(item);
     const auto found = std::ranges::find_if(
@@ -71,8 +72,8 @@ class item_tower_cache {
     return vectors_.row(static_cast<std::size_t>(&*found - slots_.data()));
   }
 
-  /// Keeps a vector, in the place of the item's older version if there is one.
-  /// Errors      std::invalid_argument if the vector has another length.
+  /// Stores a vector. It replaces an older version of the same item.
+  /// Errors      std::invalid_argument if the vector does not have `dim()` values.
   void insert(item_id item, item_version version, std::span<const T> vector) {
     if (vector.size() != dim()) {
       detail::fail("funnel::item_tower_cache::insert: vector has ", vector.size(),
@@ -82,7 +83,7 @@ class item_tower_cache {
     auto place =
         std::ranges::find_if(set, [&](const slot& s) { return s.used != 0 && s.item == item; });
     if (place == set.end()) place = std::ranges::min_element(set, {}, &slot::used);
-    if (place == set.end()) return;  // no room at all: moved from
+    if (place == set.end()) return;  // a moved-from cache has no slots
     *place = {item, version, ++clock_};
     std::ranges::copy(vector,
                       vectors_.row(static_cast<std::size_t>(&*place - slots_.data())).begin());
@@ -96,11 +97,11 @@ class item_tower_cache {
   struct slot {
     item_id item = 0;
     item_version version;
-    std::uint64_t used = 0;  // when it was last asked for; 0 is never
+    std::uint64_t used = 0;  // time of the last access; 0 means the slot is empty
   };
 
   std::span<slot> set_of(item_id item) {
-    if (slots_.empty()) return {};                              // moved from
+    if (slots_.empty()) return {};                              // moved-from
     const std::uint64_t spread = item * 0x9e3779b97f4a7c15ULL;  // Fibonacci hashing
     const std::size_t sets = slots_.size() / ways;
     return std::span<slot>(slots_).subspan((spread >> 32) % sets * ways, ways);
@@ -113,14 +114,15 @@ class item_tower_cache {
   std::uint64_t misses_ = 0;
 };
 
-/// The vectors of items, from the cache where it has them and from the tower, once for all others,
-/// where it has not.
+/// Item vectors from the cache; those that are missing are computed by one call of the tower and
+/// stored in the cache.
 ///
-/// `inputs_of(missing)` makes the tower's input for a span of items. Cold or warm, the vectors are
-/// the same to the bit.
+/// `inputs_of(missing)` returns the tower's input for a span of items; it is called at most once. A
+/// vector has the same bits whether it was cached or not.
 ///
 /// Shapes      items [n] -> [n, cache.dim()].
-/// Errors      std::invalid_argument if the tower gives another number of columns.
+/// Errors      std::invalid_argument if the tower does not return one row of `cache.dim()` values
+///             per missing item.
 template <class T, class Arch, class ItemTower, class InputsOf>
 matrix_view<const T> cached_item_vectors(inference_context<T, Arch>& context,
                                          const ItemTower& tower, item_tower_cache<T>& cache,

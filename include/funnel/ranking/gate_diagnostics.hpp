@@ -11,18 +11,19 @@
 
 namespace funnel {
 
-/// What `gate_diagnostics` found for one task.
+/// How one task uses the experts, as `gate_diagnostics` reports it.
 struct gate_report {
-  /// Mean of -sum_k g_k ln g_k over the rows, in nats: 0 where one expert does all, ln K where all
-  /// do the same.
+  /// Mean gate entropy, -sum_k g_k ln g_k, over the rows, in nats: 0 if one expert has all of the
+  /// weight, ln K if all K experts have the same weight.
   double entropy = 0;
   /// Mean weight of each expert.
   std::vector<double> utilization;
-  /// Largest mean weight.
+  /// The largest value of `utilization`.
   double largest = 0;
 };
 
-/// Watches how the gates of a mixture use its experts, over any number of batches.
+/// Statistics of the gate weights of a mixture of experts, over any number of batches: do all
+/// experts get weight, or does one get nearly all of it (polarization)?
 ///
 /// Source      polarization: Zhao et al., RecSys 2019; thresholds:
 ///             docs/formulas.md#gate-diagnostics.
@@ -39,16 +40,16 @@ class gate_diagnostics {
 
   gate_diagnostics(const gate_diagnostics&) = default;
   gate_diagnostics(gate_diagnostics&&) noexcept = default;
-  /// Copies all of it or, where memory runs out, nothing.
+  /// Strong guarantee: if memory runs out, this object is unchanged.
   gate_diagnostics& operator=(const gate_diagnostics& other) {
     *this = gate_diagnostics(other);
     return *this;
   }
   gate_diagnostics& operator=(gate_diagnostics&&) noexcept = default;
 
-  /// Adds gate weights, [n, experts] for each task, as `mmoe::gate_weights` gives them.
-  /// Errors      std::invalid_argument if a task has another number of experts or the tasks' rows
-  ///             differ.
+  /// Adds gate weights, [n, experts] for each task, as `mmoe::gate_weights` returns them.
+  /// Errors      std::invalid_argument if the weights of a task do not have one column per expert,
+  ///             or the tasks differ in the number of rows.
   template <class T>
   void add(const std::array<matrix_view<const T>, Tasks>& weights) {
     for (const auto& w : weights) {
@@ -69,10 +70,11 @@ class gate_diagnostics {
     rows_ += weights[0].rows();
   }
 
-  /// Rows seen; with none, every number of a report is 0.
+  /// Number of rows added. Without rows, every number of a report is 0.
   std::size_t rows() const { return rows_; }
 
-  /// Errors      std::invalid_argument if there is no such task.
+  /// Statistics of one task.
+  /// Errors      std::invalid_argument if `task` is not below `Tasks`.
   gate_report report(std::size_t task) const {
     if (task >= Tasks) {
       detail::fail("funnel::gate_diagnostics::report: task is ", task, ", expected below ", Tasks);
@@ -86,7 +88,7 @@ class gate_diagnostics {
     return result;
   }
 
-  /// True if some task leaves nearly everything to one expert (mean weight above `dominant`).
+  /// True if, for at least one task, the mean weight of one expert is above `dominant`.
   bool polarized(double dominant = 0.95) const {
     for (std::size_t t = 0; t < Tasks; ++t) {
       if (report(t).largest > dominant) return true;
@@ -94,7 +96,8 @@ class gate_diagnostics {
     return false;
   }
 
-  /// Experts whose mean weight is below `least` for every task: they learn nothing any more.
+  /// Experts whose mean weight is below `least` for every task. They get almost no gradient, so
+  /// they no longer learn.
   std::vector<std::size_t> dead_experts(double least = 0.01) const {
     std::vector<std::size_t> dead;
     for (std::size_t k = 0; k < sums_[0].size() && rows_ > 0; ++k) {

@@ -15,15 +15,17 @@
 
 namespace funnel {
 
-/// Softmax of gate logits; while training, each gate is dropped with probability `rate` and the
-/// others share its weight: softmax over the gates that are kept. Where all would be dropped, none
-/// is. Serving drops nothing.
+/// Softmax over gate logits with gate dropout.
 ///
-/// This keeps every expert alive: an expert that the gate has given up still gets all of the weight
-/// now and then. Framework dropout on the softmax's outputs is something else: it shrinks the
-/// mixture.
+/// In training, each gate is dropped with probability `rate`, and the softmax is taken over the
+/// gates that are left. If all gates of a row would be dropped, none is. In serving nothing is
+/// dropped.
 ///
-/// Shapes      logits [n, k] -> weights [n, k], each row summing to 1; masks are drawn for each
+/// Gate dropout prevents dead experts: an expert that the gate no longer chooses still gets all of
+/// the weight in some rows. Ordinary dropout on the outputs of the softmax is different: the
+/// weights then no longer sum to 1, and the scale of the mixture changes from row to row.
+///
+/// Shapes      logits [n, k] -> weights [n, k], each row summing to 1; a mask is drawn for each
 ///             row.
 /// Errors      std::invalid_argument if the rate is outside [0, 1).
 /// Source      Zhao et al., RecSys 2019; docs/formulas.md#gate-dropout.
@@ -51,7 +53,7 @@ value_of<C> gate_softmax(C& context, const value_of<C>& logits, double rate) {
     softmax_kernel(arch{}, matrix_view<const t>(y.values), y.values);
     context.record([logits, y] {
       if (!logits.learns()) return;
-      for (std::size_t i = 0; i < y.rows(); ++i) {  // a dropped gate has weight 0, so gradient 0
+      for (std::size_t i = 0; i < y.rows(); ++i) {  // a dropped gate has weight 0, hence gradient 0
         softmax_backward_kernel(arch{}, y.values.row(i).data(), y.gradient.row(i).data(),
                                 logits.gradient.row(i).data(), y.cols());
       }

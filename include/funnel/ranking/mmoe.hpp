@@ -20,31 +20,33 @@
 
 namespace funnel {
 
-/// What `mmoe` can be told.
+/// Options of `mmoe`.
 struct mmoe_options {
-  /// Number of experts, 1 or more. K in the source; 1 is a shared bottom.
+  /// Number of experts, 1 or more. K in the paper; with 1 the tasks share one bottom network.
   std::size_t experts = 4;
-  /// Outputs of each layer of an expert, first to last.
+  /// Number of outputs of each layer of an expert, first to last.
   std::vector<std::size_t> expert_sizes = {64};
-  /// Probability of dropping a gate while training, in [0, 1).
+  /// Probability of dropping a gate in training, in [0, 1); see `gate_softmax`.
   double gate_dropout = 0.1;
-  /// Probability of dropping a hidden output of an expert while training, in [0, 1).
+  /// Probability of dropping a hidden output of an expert in training, in [0, 1).
   double dropout = 0;
 };
 
-/// Multi-gate mixture of experts: every task sees its own mixture of the same experts.
+/// Multi-gate mixture of experts (MMoE): a multi-task network in which every task mixes the outputs
+/// of the same experts with weights of its own.
 ///
 ///     g^t = softmax(x W_g^t),   h^t = sum_k g^t_k f_k(x)
 ///
 /// Gates are linear without bias, as in the paper, with gate dropout; experts are MLPs with relu
-/// throughout. Towers and heads are the caller's: one `mlp` or `dense` a task on what comes out.
+/// after every layer. The caller adds the towers and heads: one `mlp` or `dense` per task, on the
+/// output for that task.
 ///
-/// Shapes      x [n, in] as a value or a concatenation; one [n, expert_sizes.back()] a task.
-/// Errors      std::invalid_argument if there is no expert, a dropout rate is outside [0, 1), or x has
-///             another number of columns.
-/// Cost        K experts once, whatever the number of tasks. Frozen, the experts' first layers are
-///             one product. Serving takes 256 rows at a time; what depends on the user alone is computed
-///             once.
+/// Shapes      x [n, in], a value or a concatenation -> one [n, expert_sizes.back()] per task.
+/// Errors      std::invalid_argument if there is no expert, a dropout rate is outside [0, 1), or x
+///             does not have `in` columns.
+/// Cost        one run of each of the K experts, for any number of tasks. `freeze` joins the first
+///             layers of all experts into one product. Serving works on blocks of 256 rows; the
+///             products of inputs that all rows share, such as the user's, are computed once.
 /// Source      Ma et al., KDD 2018, section 4; docs/formulas.md#mixture-of-experts.
 template <class T, std::size_t Tasks>
 class mmoe {
@@ -52,7 +54,7 @@ class mmoe {
 
  public:
   std::vector<mlp<T>> experts;
-  dense<T> gates;  ///< of all tasks side by side: task t has columns [t K, (t + 1) K)
+  dense<T> gates;  ///< of all tasks: columns [t K, (t + 1) K) belong to task t
   double gate_dropout = 0;
 
   mmoe() = default;
@@ -84,14 +86,14 @@ class mmoe {
     return mix(context, x, gate_weights(context, x));
   }
 
-  /// The weight of every expert for every task, [n, K] a task: what `gate_diagnostics` looks at.
+  /// The weight of every expert for every task, [n, K] per task; the input of `gate_diagnostics`.
   template <Context C>
   std::array<value_of<C>, Tasks> gate_weights(C& context, const auto& x) const {
     check_experts();
     return weights_of_tasks<C>(context, gates(context, x));
   }
 
-  /// The experts mixed by given weights.
+  /// Mixes the outputs of the experts with the weights that are passed.
   template <Context C>
   std::array<value_of<C>, Tasks> mix(C& context, const auto& x,
                                      const std::array<value_of<C>, Tasks>& weights) const {
@@ -110,11 +112,12 @@ class mmoe {
     visit("gates", gates);
   }
 
-  /// Joins the experts' first layers into one product, where they are alike, and packs the rest.
+  /// Packs the weights for serving. If the experts' first layers have the same shape and
+  /// activation, they are joined into one layer, computed by one product.
   template <class Arch>
   void freeze() {
     check_experts();
-    gates.template freeze<Arch>();  // refuses a model that is frozen
+    gates.template freeze<Arch>();  // throws if the model is frozen already
     const bool join = alike();
     if (join) {
       first_layers_ = joined_first_layers();
@@ -130,14 +133,14 @@ class mmoe {
  private:
   void check_experts() const {
     if (experts.empty()) detail::fail("funnel::mmoe: experts is empty, expected one or more");
-    for (const mlp<T>& expert : experts) expert.in();  // an expert has layers
+    for (const mlp<T>& expert : experts) expert.in();  // throws if the expert has no layers
     if (gates.out() != Tasks * experts.size()) {
       detail::fail("funnel::mmoe: gates have ", gates.out(), " outputs, expected ",
                    Tasks * experts.size(), " for ", experts.size(), " experts");
     }
   }
   bool joined() const { return first_layers_.out() > 0; }
-  /// True where the experts' first layers differ in their values alone.
+  /// True if the experts' first layers have the same shape, activation and bias.
   bool alike() const {
     return std::ranges::all_of(experts, [&](const mlp<T>& expert) {
       const dense<T>& a = expert.layers.front();
@@ -162,7 +165,8 @@ class mmoe {
     return {context.scratch().template allocate<value>(experts.size()), experts.size()};
   }
 
-  /// The experts after their first layers, whose outputs lie side by side, mixed.
+  /// Runs the experts from their second layer on and mixes them. `first` holds the outputs of all
+  /// first layers side by side.
   template <Context C>
   std::array<value_of<C>, Tasks> mix_rest(C& context, const value_of<C>& first,
                                           const std::array<value_of<C>, Tasks>& weights) const {
@@ -175,7 +179,7 @@ class mmoe {
     return mix_outputs<C>(context, outputs, weights);
   }
 
-  /// 256 rows at a time; what all of them share is computed once.
+  /// Serves 256 rows at a time; products of inputs that all rows share are computed once.
   template <Context C, std::size_t N>
   std::array<value_of<C>, Tasks> serve_blocks(C& context,
                                               const concatenated<value_of<C>, N>& x) const {
@@ -221,7 +225,7 @@ class mmoe {
     return mixed;
   }
 
-  /// One layer whose outputs are those of all experts' first layers.
+  /// One layer that computes the outputs of the first layers of all experts, side by side.
   dense<T> joined_first_layers() const {
     const dense<T>& like = experts.front().layers.front();
     const std::size_t width = like.out();
@@ -238,7 +242,7 @@ class mmoe {
     return joined;
   }
 
-  dense<T> first_layers_;  // of all experts, when frozen
+  dense<T> first_layers_;  // of all experts, in a frozen model
 };
 
 }  // namespace funnel

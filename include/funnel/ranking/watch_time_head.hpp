@@ -12,19 +12,20 @@ namespace funnel {
 /// Options of `watch_time_head`.
 template <class T>
 struct watch_time_head_options {
-  /// The watch time that a logit of 0 stands for, above 0: seconds, or the unit of the times.
+  /// The watch time at a logit of 0, above 0; in seconds, or in whatever unit the times have.
   T unit = T(1);
-  /// An estimate is never above it; above 0.
+  /// Upper limit of the estimates, above 0.
   T longest = T(600);
 };
 
-/// The head that estimates watch time as the odds of a logistic regression: t = unit * e^z.
+/// Watch-time head: estimates the watch time as the odds of a logistic regression, t = unit * e^z
+/// for the logit z.
 ///
-/// Train the logits of `operator()` with `watch_time_loss`, with times in the same unit; serve
-/// `seconds`.
+/// To train, pass the logits of `operator()` and `loss_options()` to `watch_time_loss`, with times
+/// in the same unit. To serve, convert a logit to a time with `seconds`.
 ///
 /// Shapes      x [n, in] -> [n, 1].
-/// Units       `unit` and `longest` in seconds, or whatever times are counted in.
+/// Units       `unit` and `longest` in seconds, or in the unit of the watch times.
 /// Source      Covington, Adams and Sargin, RecSys 2016, section 4.2; docs/formulas.md#watch-time.
 template <class T>
 struct watch_time_head {
@@ -42,15 +43,15 @@ struct watch_time_head {
     }
   }
 
-  /// Logits, for the loss.
+  /// The logits, [n, 1].
   template <Context C>
   value_of<C> operator()(C& context, const auto& x) const {
     return logit(context, x);
   }
-  /// The estimate a logit stands for, in [0, longest]; NaN stays NaN.
+  /// The estimated watch time of a logit, in [0, longest]; NaN stays NaN.
   T seconds(T z) const { return predicted_watch_time(z, loss_options()); }
 
-  /// What `watch_time_loss` must be told, so that the head learns in its own unit.
+  /// Options for `watch_time_loss` with the unit and the limit of this head.
   watch_time_options<T> loss_options() const { return {.unit = unit, .longest = longest}; }
 
   void visit_parameters(auto&& visit) { visit("logit", logit); }

@@ -6,21 +6,22 @@
 
 namespace funnel {
 
-/// What towers that share nothing share.
+/// The default for `Shared` of `two_tower`: no tables in common.
 struct nothing_shared {
   void visit_parameters(auto&&) {}
 };
 
-/// A two-tower model: one network makes a vector of the user, another one of the item, and their
-/// cosine is the score.
+/// Two-tower retrieval model: one network (a tower) computes a vector for the user, another one for
+/// the item; the score is the cosine of the two vectors.
 ///
-/// A tower is any model that gives a value [n, d] for its input. `shared` holds what both look at,
-/// such as the vectors of the items that a user watched and of the item itself; a tower that takes
-/// it as a third argument is given it. Both sides are normalized in one place, so that training and
-/// serving agree.
+/// A tower is any model that returns a value [n, d] for its input. `shared` holds what both towers
+/// read, such as the embedding table of the items that a user watched and of the item itself. It is
+/// passed to a tower that takes it as a third argument. Both vectors are normalized in one place,
+/// so that training and serving agree.
 ///
-/// Use         train on `operator()` with `in_batch_softmax`; serve by putting `item_vectors` of
-///             all items into a `flat_index` and searching with `user_vectors` of the one user.
+/// Use         train `operator()` with `in_batch_softmax`. To serve, compute `item_vectors` of all
+///             items, put them into a `flat_index`, and search it with `user_vectors` of the one
+///             user.
 /// Source      Yi et al., RecSys 2019, section 3; docs/formulas.md#two-towers.
 template <class UserTower, class ItemTower, class Shared = nothing_shared>
 struct two_tower {
@@ -28,21 +29,21 @@ struct two_tower {
   ItemTower item;
   Shared shared;
 
-  /// [n, d], each of length one.
+  /// Vectors of the users, [n, d], each of length 1.
   template <Context C>
   value_of<C> user_vectors(C& context, const auto& users) const {
     return l2_normalize(context, run(context, user, users));
   }
-  /// [m, d], each of length one.
+  /// Vectors of the items, [m, d], each of length 1.
   template <Context C>
   value_of<C> item_vectors(C& context, const auto& items) const {
     return l2_normalize(context, run(context, item, items));
   }
-  /// Cosines of all users with all items of a batch, [n, m].
+  /// The cosine of every user of a batch with every item of it, [n, m].
   template <Context C>
   value_of<C> operator()(C& context, const auto& users, const auto& items) const {
-    // One after the other: the order of a call's arguments, and so what dropout draws for which
-    // tower, is the compiler's choice.
+    // Two statements, user first: the compiler chooses the order in which it evaluates the
+    // arguments of one call, and dropout draws random numbers in that order.
     const auto a = user_vectors(context, users);
     const auto b = item_vectors(context, items);
     return pairwise_dot(context, a, b);
