@@ -10,29 +10,32 @@
 
 namespace funnel {
 
-/// What `bce_with_logits` can be told.
+/// Options of `bce_with_logits`.
 template <class T>
 struct bce_options {
-  /// Weight of each row, not negative; none means 1 each. 0 leaves a row out: a head that is
-  /// defined given a click has weight 0 where there was none.
+  /// Weight of each row, 0 or more; empty means weight 1 for every row. A row of weight 0 is left
+  /// out: a head that is defined only for clicked items (a "like" needs a click) passes weight 0
+  /// where there was no click.
   std::span<const T> weights = {};
 };
 
-/// Binary cross-entropy of logits with labels, soft or hard: the loss of a head.
+/// Binary cross-entropy (log loss) of logits and labels: the training loss of a head that estimates
+/// a probability. Labels may be soft, anything between 0 and 1.
 ///
 ///     L = sum_i w_i (softplus(z_i) - y_i z_i) / sum_i w_i
 ///     dL/dz_i = w_i (sigmoid(z_i) - y_i) / sum_i w_i
 ///
-/// Shapes      logits [n, 1]; labels [n]; weights [n] or none; the loss [1, 1].
-/// Units       logits, not probabilities; labels in [0, 1]. With soft labels the least loss is
-///             their entropy, not 0, and is where sigmoid(z) = E[y].
-/// Errors      std::invalid_argument if logits has not one column, a size differs, a label is
-///             outside [0, 1] or NaN, or a weight is negative or not finite; nothing is recorded
-///             then.
-/// Numerics    never forms ln(sigmoid(z)): finite for every finite logit. An infinite logit costs 0
-///             where its label is that of its side (+infinity and 1, -infinity and 0). Weights that
-///             add up to 0, and n = 0, give 0 with a gradient of 0. A NaN logit makes the loss NaN
-///             unless its weight is 0.
+/// Shapes      logits [n, 1]; labels [n]; weights [n] or empty; returns the loss [1, 1].
+/// Units       logits, not probabilities; labels in [0, 1]. With soft labels the smallest possible
+///             loss is their entropy, not 0; it is reached where sigmoid(z) = E[y].
+/// Errors      std::invalid_argument if logits does not have exactly one column, a size differs, a
+///             label is outside [0, 1] or NaN, or a weight is negative or not finite; nothing is
+///             recorded then.
+/// Numerics    does not compute ln(sigmoid(z)), so the loss is finite for every finite logit. The
+///             loss of an infinite logit is 0 if its label agrees (+infinity with 1, -infinity with
+///             0). If the weights sum to 0 or n = 0, loss and gradient are 0. A NaN logit makes the
+///             loss NaN unless its weight is 0.
+/// Source      docs/formulas.md#binary-cross-entropy.
 template <Context C>
 value_of<C> bce_with_logits(C& context, const value_of<C>& logits,
                             std::span<const scalar_of<C>> labels,

@@ -14,11 +14,11 @@
 namespace funnel {
 namespace detail {
 
-/// Whether played >= fraction * length, where the three are numbers rounded to T: 2.4 of 3 are 80 %,
-/// though T(0.8) * T(3) is above T(2.4).
+/// Returns whether played >= fraction * length, allowing for the rounding of the three numbers to
+/// T: 2.4 of 3 seconds are 80 %, although T(0.8) * T(3) is above T(2.4).
 ///
-/// Each is half a unit in the last place off at most, together 1.5 epsilon. The rest is for the two
-/// products, in double.
+/// Each number is off by at most half a unit in the last place, which is 1.5 epsilon together. The
+/// second term of the slack is for the two products in double.
 template <class T>
 bool reaches(T played, T fraction, T length) {
   constexpr double slack = 1.5 * static_cast<double>(std::numeric_limits<T>::epsilon()) +
@@ -29,39 +29,42 @@ bool reaches(T played, T fraction, T length) {
 
 }  // namespace detail
 
-/// What a completion head estimates.
+/// What a head for completion (how much of a video is played) estimates.
 enum class completion_target {
-  /// The fraction played, played / length, at most 1: 0.73 means 73 % played.
+  /// The fraction played, played / length, at most 1: 0.73 means that 73 % was played.
   fraction,
   /// The probability that played >= finished_at * length.
   finished,
 };
 
-/// What `completion_loss` can be told.
+/// Options of `completion_loss`.
 template <class T>
 struct completion_options {
   completion_target target = completion_target::fraction;
-  /// The fraction from which on a video counts as finished, itself included; finite, above 0.
+  /// The fraction at and above which a video counts as finished; finite, above 0.
   T finished_at = T(0.8);
-  /// Weight of each row, not negative; none means 1 each, 0 leaves a row out.
+  /// Weight of each row, 0 or more; empty means weight 1 for every row. A row of weight 0 is left
+  /// out.
   std::span<const T> weights = {};
 };
 
-/// The loss of a completion-rate head: binary cross-entropy of its logits with a label made of the
-/// time played and the length of the video.
+/// Loss of a completion-rate head: binary cross-entropy of logits and labels, where the labels are
+/// computed from the time played and the length of the video.
 ///
 ///     y = min(played / length, 1),   or   y = 1[played >= finished_at * length]
 ///
-/// Shapes      logits [n, 1]; played, lengths [n]; weights [n] or none; the loss [1, 1].
-/// Units       played and lengths in one unit. A row whose length is not above 0 has no label and
-///             counts as weight 0. Played again counts as played to the end.
-/// Errors      std::invalid_argument if logits has not one column, a size differs, a played time or
-///             weight is negative or not finite, a length is not finite, or finished_at is not
-///             above 0; nothing is recorded then.
-/// Numerics    as `bce_with_logits`. The least loss over fractions is above 0. Exactly finished_at
-///             counts as finished, whatever the rounding of the three numbers: played need only
-///             reach (1 - 1.5 epsilon) of finished_at * length, with the epsilon of the scalar. In
-///             float and seconds that tells milliseconds apart up to 30 minutes played.
+/// Shapes      logits [n, 1]; played, lengths [n]; weights [n] or empty; returns the loss [1, 1].
+/// Units       played and lengths in the same unit. A row whose length is not above 0 has no label
+///             and counts as weight 0. A video that was played more than once counts as played to
+///             the end.
+/// Errors      std::invalid_argument if logits does not have exactly one column, a size differs, a
+///             played time or weight is negative or not finite, a length is not finite, or
+///             finished_at is not above 0; nothing is recorded then.
+/// Numerics    as `bce_with_logits`. With fractions as labels the smallest possible loss is
+///             above 0. A video played to exactly finished_at counts as finished, however the three
+///             numbers were rounded: played only has to reach (1 - 1.5 epsilon) * finished_at *
+///             length, where epsilon is that of the scalar. With float and seconds, a difference of
+///             one millisecond is still detected up to 30 minutes played.
 /// Source      docs/formulas.md#completion-rate.
 template <Context C>
 value_of<C> completion_loss(C& context, const value_of<C>& logits,

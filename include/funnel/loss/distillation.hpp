@@ -11,13 +11,13 @@
 
 namespace funnel {
 
-/// What `distillation_targets` can be told.
+/// Options of `distillation_targets`.
 template <class T>
 struct distillation_options {
-  /// How much the teacher counts against the label, in [0, 1]. lambda.
+  /// Weight of the teacher against the label, in [0, 1]. lambda.
   T teacher_weight = T(0.5);
-  /// [n], 0 where a candidate was scored but not shown: it has no label (what stands there is not
-  /// read) and the teacher counts alone. None means all were shown.
+  /// [n]; 0 marks a candidate that was scored but not shown. It has no label (its entry in `labels`
+  /// is not read), so its target is the teacher's probability. Empty means all were shown.
   std::span<const std::uint8_t> shown = {};
 };
 
@@ -48,17 +48,18 @@ void mix_targets(std::span<const T> labels, std::span<const T> teacher, std::spa
 
 }  // namespace detail
 
-/// Soft labels between what happened and what a teacher says, for `bce_with_logits`.
+/// Computes soft labels for `bce_with_logits`: a mix of the observed labels and the probabilities
+/// of a teacher (a larger model from which the trained model learns: knowledge distillation).
 ///
 ///     targets_i = (1 - lambda) y_i + lambda p_i
 ///
-/// The cross-entropy with them is the same mix of the cross-entropies with y and with p.
+/// The cross-entropy with these targets is the same mix of the cross-entropies with y and with p.
 ///
-/// Shapes      labels, teacher, targets [n]; targets may be labels or teacher.
-/// Units       the teacher's calibrated probabilities of the same head, not logits: undo the
-///             down-sampling of its training data first.
+/// Shapes      labels, teacher, targets [n]; targets may be the same array as labels or teacher.
+/// Units       teacher holds calibrated probabilities for the same head, not logits. If the teacher
+///             was trained on down-sampled data, correct its probabilities first.
 /// Errors      std::invalid_argument if a size differs, a label or a teacher's probability is
-///             outside [0, 1] or NaN, or the weight is outside [0, 1]; nothing is written then.
+///             outside [0, 1] or NaN, or teacher_weight is outside [0, 1]; nothing is written then.
 /// Source      docs/formulas.md#distillation-targets.
 template <class Labels, class Teacher, class Targets>
 void distillation_targets(const Labels& labels, const Teacher& teacher, Targets&& targets,
@@ -68,24 +69,25 @@ void distillation_targets(const Labels& labels, const Teacher& teacher, Targets&
                       std::span<t>(targets), options);
 }
 
-/// What `check_teacher` found.
+/// The result of `check_teacher`.
 struct teacher_report {
-  /// Whether to learn from the batch.
+  /// Whether the batch is good to learn from.
   bool usable = false;
-  /// Mean of the probabilities that are any; 0 if none is.
+  /// Mean of the valid probabilities; 0 if there is none.
   double mean = 0;
-  /// How many are NaN or outside [0, 1].
+  /// Number of values that are NaN or outside [0, 1].
   std::size_t invalid = 0;
 };
 
-/// Looks at a batch of a teacher's probabilities before a model learns from them: a broken teacher
-/// spoils every student.
+/// Checks a batch of a teacher's probabilities before a model learns from them: a broken teacher
+/// damages every model that is trained with it.
 ///
-/// Usable if every one is a number in [0, 1] and their mean is within `largest_drift` of the usual
-/// one, |mean - usual_mean| <= largest_drift * usual_mean. Keep the usual mean over some days.
+/// The batch is usable if every value is a number in [0, 1] and the mean is close to its usual
+/// value: |mean - usual_mean| <= largest_drift * usual_mean. Measure the usual mean over several
+/// days.
 ///
-/// Shapes      teacher [n]; n = 0 is not usable.
-/// Errors      std::invalid_argument if usual_mean is outside (0, 1] or largest_drift negative.
+/// Shapes      teacher [n]; a batch with n = 0 is not usable.
+/// Errors      std::invalid_argument if usual_mean is outside (0, 1] or largest_drift is negative.
 /// Source      docs/formulas.md#distillation-targets.
 template <class Teacher>
 teacher_report check_teacher(const Teacher& teacher, double usual_mean,

@@ -12,48 +12,52 @@
 
 namespace funnel {
 
-/// What `in_batch_softmax` can be told.
+/// Options of `in_batch_softmax`.
 template <class T>
 struct in_batch_softmax_options {
-  /// Scores are divided by it first; above 0. Cosines need one well below 1, or even the best
-  /// possible scores keep a large loss: 0.05 to 0.1. tau.
+  /// Temperature: scores are divided by it first; above 0. Cosines need 0.05 to 0.1. With 1 even
+  /// the best possible cosines have a large loss. tau.
   T temperature = T(0.05);
-  /// ln p of each column's item, p its probability of being in a batch, subtracted from its scores;
-  /// none means all equal. Only differences count: logarithms of click counts serve as well.
+  /// ln p for the item of each column, where p is the probability that the item is in a batch. It
+  /// is subtracted from the column's scores (logQ correction). Empty means all items are equally
+  /// likely. Only differences matter, so logarithms of click counts work as well.
   std::span<const T> log_q = {};
-  /// The item of each column. Where a row's own item stands in another column too (an accidental
-  /// hit) it is not a negative of that row. None means all differ.
+  /// The item of each column. If a row's own item also appears in another column (an accidental
+  /// hit), that column is not a negative of the row. Empty means all items differ.
   std::span<const item_id> items = {};
-  /// [n, m]: other than 0 where column j is not a negative of row i, such as an item the user is
-  /// known to like; a row's own column is not looked at. Empty means none.
+  /// [n, m]; nonzero where column j must not be a negative of row i, for example an item that the
+  /// user is known to like. The entry for a row's own column is ignored. Empty means no exclusions.
   matrix_view<const std::uint8_t> excluded = {};
-  /// Weight of each row (its reward), not negative; none means 1 each, 0 leaves a row out.
+  /// Weight (reward) of each row, 0 or more; empty means weight 1 for every row. A row of weight 0
+  /// is left out.
   std::span<const T> weights = {};
 };
 
-/// The loss of a two-tower model whose negatives are the other items of the batch.
+/// Softmax loss with in-batch negatives: the training loss of a two-tower model, in which the items
+/// of the other rows of the batch serve as negatives.
 ///
 ///     s_ij = scores_ij / tau - ln p_j
 ///     L = sum_i w_i L_i / sum_i w_i,   L_i = -ln(e^s_ii / sum_j e^s_ij)
 ///     dL/dscores_ij = w_i (softmax(s_i)_j - 1[i = j]) / (tau sum_i w_i)
 ///
-/// Popular items are in many batches and would be pushed away as negatives too often; subtracting
-/// ln p undoes that. It belongs to the loss alone: serve the scores as they are.
+/// Popular items are in many batches, so they would serve as negatives too often. Subtracting ln p
+/// corrects this. The correction is for training only: serve the scores without it.
 ///
-/// Shapes      scores [n, m], m >= n: the inner products of n users with m items (`pairwise_dot`),
-///             column i the item of row i; columns from n on are further negatives of every row,
-///             such as hard ones. log_q, items [m]; weights [n]; the loss [1, 1].
+/// Shapes      scores [n, m], m >= n: the inner products of n users with m items (`pairwise_dot`).
+///             Column i is the item of row i. Columns from n on are additional negatives for every
+///             row, such as hard negatives. log_q, items [m]; weights [n]; returns the loss [1, 1].
 /// Errors      std::invalid_argument if there are fewer columns than rows, a size differs, the
 ///             temperature is not above 0, a log_q is not finite, or a weight is negative or not
 ///             finite; nothing is recorded then.
-/// Cost        O(n m), a matrix [n, m] of scratch when training and one row else.
-/// Numerics    the largest negative is subtracted before exp, and the loss is softplus of a
-///             difference: exact to rounding for sure positives too. A row without negatives, such
-///             as n = m = 1, has loss 0 and gradient 0. A NaN score makes the loss NaN. Finite for
-///             all finite scores and any temperature: a loss or slope beyond the largest number is
-///             that number.
+/// Cost        O(n m); scratch memory is one matrix [n, m] when training and one row otherwise.
+/// Numerics    the largest negative is subtracted before exp, and the loss is the softplus of a
+///             difference, so the small loss of a confident row keeps its precision. A row without
+///             negatives, such as n = m = 1, has loss 0 and gradient 0. A NaN score makes the loss
+///             NaN. The loss is finite for all finite scores and any temperature: a loss or
+///             gradient beyond the largest number is set to the largest number.
 /// Source      Yi et al., RecSys 2019, equations 3 and 4; docs/formulas.md#in-batch-softmax.
-///             Libraries that compute (score - ln p) / tau correct 1 / tau times too much.
+///             Libraries that compute (score - ln p) / tau apply a correction that is too large by
+///             a factor of 1 / tau.
 template <Context C>
 value_of<C> in_batch_softmax(C& context, const value_of<C>& scores,
                              const in_batch_softmax_options<scalar_of<C>>& options = {}) {

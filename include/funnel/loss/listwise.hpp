@@ -18,8 +18,8 @@ namespace funnel {
 
 namespace detail {
 
-/// Turns finite logits into ln softmax(logits / temperature), finite too: what is beyond the lowest
-/// number is that number. NaN makes all of them NaN.
+/// Replaces finite logits by ln softmax(logits / temperature). The results are finite too: a value
+/// below the lowest number is set to the lowest number. A NaN makes all of them NaN.
 inline void log_softmax(std::span<double> logits, double temperature) {
   constexpr double lowest = std::numeric_limits<double>::lowest();
   double largest = -std::numeric_limits<double>::infinity();
@@ -38,38 +38,42 @@ inline void log_softmax(std::span<double> logits, double temperature) {
 
 }  // namespace detail
 
-/// What a teacher's scores are.
+/// The scale of a teacher's scores.
 enum class teacher_scale { probability, logit };
 
-/// What `listwise_distillation` can be told.
+/// Options of `listwise_distillation`.
 template <class T>
 struct listwise_options {
-  /// Logits of both models are divided by it, above 0; larger is flatter. T.
+  /// Temperature: the logits of both models are divided by it; above 0. A larger one makes both
+  /// distributions flatter. T.
   T temperature = 1;
-  /// What `teacher` holds. Of probabilities the logits are taken, ln p - ln(1 - p), with both p and
-  /// 1 - p at least smallest_probability.
+  /// The scale of `teacher`. Probabilities are converted to logits, ln p - ln(1 - p), with p and
+  /// 1 - p each raised to at least smallest_probability.
   teacher_scale scale = teacher_scale::probability;
-  /// In (0, 0.5).
+  /// Lower bound for p and 1 - p in that conversion; in (0, 0.5).
   T smallest_probability = T(1e-6);
 };
 
-/// Teaches a model to spread its softmax over each request's candidates as a teacher does.
+/// Listwise distillation (ListNet loss): trains a model so that its softmax over the candidates of
+/// each request matches the softmax of a teacher.
 ///
 ///     P = softmax(teacher's logits / T),   Q = softmax(z / T),   L = -sum_i P_i ln Q_i
 ///     dL/dz_i = (Q_i - P_i) / T
 ///
-/// and their mean over the lists of two candidates or more.
+/// The result is the mean of L over the lists that have two or more candidates.
 ///
-/// Shapes      logits [n, 1]; teacher [n]; offsets [lists + 1]: list g, one request's candidates,
-///             is rows offsets[g] .. offsets[g + 1] - 1; the loss [1, 1].
-/// Units       logits of the student; the teacher's as `scale` says. The least loss is the entropy
-///             of P, not 0.
-/// Errors      std::invalid_argument if logits has not one column, a size differs, a teacher's
-///             score is outside [0, 1] (or a logit not finite), the offsets fall or don't span the
-///             rows, or an option is out of its range; nothing is recorded then.
-/// Numerics    computed in double with the largest logit subtracted. Equal teacher's scores make P
-///             uniform. A list of one, or no list, gives 0 with a gradient of 0. Finite for all
-///             finite logits: a loss or slope beyond the largest number is that number.
+/// Shapes      logits [n, 1]; teacher [n]; offsets [lists + 1]: list g, the candidates of one
+///             request, consists of rows offsets[g] to offsets[g + 1] - 1; returns the loss [1, 1].
+/// Units       the student's scores are logits; the teacher's are what `scale` says. The smallest
+///             possible loss is the entropy of P, not 0.
+/// Errors      std::invalid_argument if logits does not have exactly one column, a size differs, a
+///             teacher's score is outside [0, 1] (or not finite if it is a logit), the offsets
+///             decrease or do not cover the rows, or an option is out of its range; nothing is
+///             recorded then.
+/// Numerics    computed in double; the largest logit is subtracted before exp. If all scores of the
+///             teacher are equal, P is uniform. If no list has two candidates, loss and gradient
+///             are 0. The loss is finite for all finite logits: a loss or gradient beyond the
+///             largest number is set to the largest number.
 /// Source      Cao et al., ICML 2007; docs/formulas.md#listwise-distillation.
 template <Context C>
 value_of<C> listwise_distillation(C& context, const value_of<C>& logits,
@@ -100,7 +104,7 @@ value_of<C> listwise_distillation(C& context, const value_of<C>& logits,
     const double smallest = static_cast<double>(options.smallest_probability);
     for (std::size_t i = 0; i < n; ++i) {
       const double p = static_cast<double>(teacher[i]);
-      // Each side is clipped by itself: 1 - smallest may round to 1.
+      // p and 1 - p are clipped separately: 1 - smallest may round to 1.
       target[i] =
           probabilities ? std::log(std::max(p, smallest)) - std::log(std::max(1 - p, smallest)) : p;
       own[i] = static_cast<double>(z(i, 0));

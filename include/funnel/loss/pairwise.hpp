@@ -20,39 +20,43 @@ namespace funnel {
 
 /// How much a pair of candidates counts in `pairwise_distillation`.
 enum class pair_weight {
-  difference,  ///< by how far the teacher's scores are apart: near ties count little
-  equal,       ///< 1
+  difference,  ///< the difference of the teacher's scores: near ties count little
+  equal,       ///< 1 for every pair
 };
 
-/// What `pairwise_distillation` can be told.
+/// Options of `pairwise_distillation`.
 template <class T>
 struct pairwise_options {
   pair_weight weight = pair_weight::difference;
-  /// Only pairs whose teacher's scores differ by more than this count, not those that differ by
-  /// just this; not negative. delta.
+  /// A pair counts only if the teacher's scores differ by more than this, not by exactly this; 0 or
+  /// more. delta.
   T margin = 0;
-  /// Factor of the difference of two logits, above 0. gamma.
+  /// Factor of the difference of the two logits, above 0. gamma.
   T sharpness = 1;
 };
 
-/// Teaches a model to order each request's candidates as a teacher does: of every pair the teacher
-/// scores apart, the better one shall have the larger logit.
+/// Pairwise distillation (RankNet loss): trains a model to order the candidates of each request as
+/// a teacher does. In every pair with different scores from the teacher, the better candidate
+/// should get the larger logit.
 ///
-///     L = sum w_ij softplus(-gamma (z_i - z_j)) / sum w_ij   over pairs of one list with p_i > p_j
+///     L = sum w_ij softplus(-gamma (z_i - z_j)) / sum w_ij
 ///     dL/dz_i = -gamma w_ij sigmoid(-gamma (z_i - z_j)) / sum w_ij = -dL/dz_j
 ///
-/// Shapes      logits [n, 1]; teacher [n]; offsets [lists + 1]: list g, one request's candidates,
-///             is rows offsets[g] .. offsets[g + 1] - 1; the loss [1, 1], over the pairs of all
-///             lists.
-/// Units       logits, not probabilities: differences of probabilities stay in (-1, 1) and never
-///             count as learned. The teacher's scores on any scale where larger is better.
-/// Order       equal teacher's scores are no pair.
-/// Errors      std::invalid_argument if logits has not one column, a size differs, a teacher's
-///             score is not finite, the offsets fall or don't span the rows, margin is negative or
-///             sharpness not above 0; nothing is recorded then.
-/// Cost        O(k^2) for a list of k; sample the candidates where k is above some 50.
-/// Numerics    finite for every finite logit and score: a loss or a gradient beyond the largest number
-///             is that number. No pair gives 0 with a gradient of 0.
+/// The sums run over the pairs of one list with p_i - p_j > delta, where p are the teacher's scores.
+///
+/// Shapes      logits [n, 1]; teacher [n]; offsets [lists + 1]: list g, the candidates of one
+///             request, consists of rows offsets[g] to offsets[g + 1] - 1; returns the loss [1, 1],
+///             averaged over the pairs of all lists.
+/// Units       logits, not probabilities: differences of probabilities stay in (-1, 1), so no pair
+///             would ever count as learned. The teacher's scores may have any scale on which larger
+///             is better.
+/// Order       two candidates with equal scores from the teacher do not form a pair.
+/// Errors      std::invalid_argument if logits does not have exactly one column, a size differs, a
+///             teacher's score is not finite, the offsets decrease or do not cover the rows, margin
+///             is negative, or sharpness is not above 0; nothing is recorded then.
+/// Cost        O(k^2) for a list of k candidates; sample the candidates if k is above about 50.
+/// Numerics    finite for all finite logits and scores: a loss or gradient beyond the largest
+///             number is set to the largest number. Without any pair, loss and gradient are 0.
 /// Source      Burges et al., ICML 2005; docs/formulas.md#pairwise-distillation.
 template <Context C>
 value_of<C> pairwise_distillation(C& context, const value_of<C>& logits,

@@ -10,29 +10,32 @@
 
 namespace funnel {
 
-/// What `sampled_softmax` can be told.
+/// Options of `sampled_softmax`.
 template <class T>
 struct sampled_softmax_options {
-  /// Scores are divided by it first; above 0. Cosines need one well below 1. tau.
+  /// Temperature: scores are divided by it first; above 0. Cosines need one well below 1. tau.
   T temperature = T(0.05);
-  /// [n, 1 + k]: ln p of each item, p its probability of being sampled, subtracted from its score
-  /// after the division; finite. Empty means all equal.
+  /// [n, 1 + k]: ln p of each item, where p is the probability that the item is sampled. It is
+  /// subtracted from the item's score after the division by the temperature; finite. Empty means
+  /// all items are equally likely.
   matrix_view<const T> log_q = {};
-  /// Weight of each row, not negative; none means 1 each, 0 leaves a row out.
+  /// Weight of each row, 0 or more; empty means weight 1 for every row. A row of weight 0 is left
+  /// out.
   std::span<const T> weights = {};
 };
 
-/// The listwise loss of a retrieval model: each row is one positive and its own negatives.
+/// Sampled softmax loss for retrieval models: each row holds the score of one positive and the
+/// scores of negatives that were sampled for this row.
 ///
 ///     s_ij = scores_ij / tau - ln p_ij,   L_i = -ln(e^s_i0 / sum_j e^s_ij)
 ///
-/// Shapes      scores [n, 1 + k]: column 0 the positive, the others its negatives; weights [n]; the
-///             loss [1, 1], the weighted mean of the rows'.
+/// Shapes      scores [n, 1 + k]: column 0 is the positive, the other columns are its negatives;
+///             weights [n]; returns the loss [1, 1], the weighted mean of the L_i.
 /// Errors      std::invalid_argument if there is no column, a size differs, the temperature is not
 ///             above 0, a log_q is not finite, or a weight is negative or not finite; nothing is
 ///             recorded then.
-/// Numerics    as `in_batch_softmax`. A negative that scores -infinity counts as absent; k = 0
-///             gives 0 with a gradient of 0.
+/// Numerics    as `in_batch_softmax`. A negative with the score -infinity is ignored. If k = 0,
+///             loss and gradient are 0.
 /// Source      docs/formulas.md#sampled-softmax.
 template <Context C>
 value_of<C> sampled_softmax(C& context, const value_of<C>& scores,

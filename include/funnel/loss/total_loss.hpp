@@ -12,15 +12,16 @@
 
 namespace funnel {
 
-/// The loss of several tasks: the weighted sum of their losses.
+/// Multi-task loss: the weighted sum of the losses of several tasks.
 ///
 ///     L = sum_t alpha_t L_t
 ///
-/// Shapes      losses: k values [1, 1]; weights [k], or none for 1 each; the sum [1, 1].
-/// Errors      std::invalid_argument if there is no loss, one is not [1, 1], the sizes differ, or a
-///             weight is not finite; nothing is recorded then.
-/// Numerics    a loss of weight 0 is switched off: it is not looked at, even where it is NaN. Summed
-///             in double; a sum beyond the largest number is that number.
+/// Shapes      losses: k values [1, 1]; weights [k], or empty for weight 1 each; returns the sum
+///             [1, 1].
+/// Errors      std::invalid_argument if there is no loss, a loss is not [1, 1], the sizes differ,
+///             or a weight is not finite; nothing is recorded then.
+/// Numerics    a loss of weight 0 is switched off: it is not read, even if it is NaN. Summed in
+///             double; a sum beyond the largest number is set to the largest number.
 /// Source      docs/formulas.md#total-loss.
 template <Context C>
 value_of<C> total_loss(C& context, std::span<const value_of<C>> losses,
@@ -57,7 +58,7 @@ value_of<C> total_loss(C& context, std::span<const value_of<C>> losses,
   return sum;
 }
 
-/// The same with the losses and weights written out: `total_loss(context, {click, like}, {1, 2})`.
+/// The same for braced lists of losses and weights: `total_loss(context, {click, like}, {1, 2})`.
 template <Context C>
 value_of<C> total_loss(C& context, std::initializer_list<value_of<C>> losses,
                        std::initializer_list<scalar_of<C>> weights = {}) {

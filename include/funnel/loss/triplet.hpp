@@ -16,37 +16,40 @@
 
 namespace funnel {
 
-/// How `triplet_loss` makes a loss of the excess d = negative - positive.
+/// How `triplet_loss` turns the difference d = negative - positive into a loss.
 enum class triplet_form {
   hinge,     ///< max(0, d + margin)
   logistic,  ///< ln(1 + e^(sharpness d))
 };
 
-/// What `triplet_loss` can be told.
+/// Options of `triplet_loss`.
 template <class T>
 struct triplet_options {
   triplet_form form = triplet_form::hinge;
-  /// By how much the positive shall win, on the scale of the scores; not negative, 0.1 to 0.3 for
-  /// cosines. Of the hinge alone. m.
+  /// How far the positive should be above the negative, on the scale of the scores; 0 or more, 0.1
+  /// to 0.3 for cosines. Used by `hinge` only. m.
   T margin = T(0.2);
-  /// Factor of the excess, above 0; 5 to 20 for cosines. Of the logistic form alone. sigma.
+  /// Factor of the difference, above 0; 5 to 20 for cosines. Used by `logistic` only. sigma.
   T sharpness = T(10);
-  /// Weight of each row, not negative; none means 1 each, 0 leaves a row out.
+  /// Weight of each row, 0 or more; empty means weight 1 for every row. A row of weight 0 is left
+  /// out.
   std::span<const T> weights = {};
 };
 
-/// The pairwise loss of a retrieval model: a user's positive shall score above its negatives.
+/// Triplet loss for retrieval models: a user's positive item should score above the user's negative
+/// items.
 ///
 ///     L = sum_i w_i mean_j f(negatives_ij - positives_i) / sum_i w_i
 ///
-/// Shapes      positives [n, 1]; negatives [n, k], the row's own; weights [n]; the loss [1, 1].
-/// Units       both on one scale, such as cosines.
-/// Errors      std::invalid_argument if positives has not one column, the numbers of rows differ, a
-///             size differs, margin is negative or not finite, sharpness is not above 0, or a weight is negative
-///             or not finite; nothing is recorded then.
-/// Numerics    the slope of the hinge at its corner is 0. Nothing to average (n or k is 0, weights
-///             that add up to 0) gives 0 with a gradient of 0. Finite for all finite scores: a loss
-///             beyond the largest number is that number.
+/// Shapes      positives [n, 1]; negatives [n, k], where row i holds the negatives of user i;
+///             weights [n]; returns the loss [1, 1].
+/// Units       both are scores on the same scale, such as cosines.
+/// Errors      std::invalid_argument if positives does not have exactly one column, the numbers of
+///             rows differ, a size differs, margin is negative or not finite, sharpness is not
+///             above 0, or a weight is negative or not finite; nothing is recorded then.
+/// Numerics    the derivative of the hinge at its corner is 0. If there is nothing to average (n or
+///             k is 0, or the weights sum to 0), loss and gradient are 0. The loss is finite for
+///             all finite scores: a loss beyond the largest number is set to the largest number.
 /// Source      Huang et al., KDD 2020; docs/formulas.md#triplet-loss.
 template <Context C>
 value_of<C> triplet_loss(C& context, const value_of<C>& positives, const value_of<C>& negatives,
@@ -67,7 +70,7 @@ value_of<C> triplet_loss(C& context, const value_of<C>& positives, const value_o
   const detail::weight_total weights = detail::total_of(options.weights, n);
   const double total = weights.total * static_cast<double>(k);
   const auto loss = context.make(1, 1);
-  matrix_view<t> slopes;  // with respect to the excess
+  matrix_view<t> slopes;  // derivatives with respect to `excess`
   if constexpr (C::is_training) slopes = {context.scratch().template allocate<t>(n * k), n, k};
   detail::weighted_sum_of sum;
   for (std::size_t i = 0; i < n; ++i) {
@@ -99,7 +102,7 @@ value_of<C> triplet_loss(C& context, const value_of<C>& positives, const value_o
   writable(loss)(0, 0) = detail::saturated<t>(sum.mean(total));
   if constexpr (C::is_training) {
     context.record([positives, negatives, loss, slopes] {
-      if (loss.gradient(0, 0) == 0) return;  // switched off, even where its slopes are NaN
+      if (loss.gradient(0, 0) == 0) return;  // switched off, even if its slopes are NaN
       for (std::size_t i = 0; i < slopes.rows(); ++i) {
         for (std::size_t j = 0; j < slopes.cols(); ++j) {
           const t g = loss.gradient(0, 0) * slopes(i, j);

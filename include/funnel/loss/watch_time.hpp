@@ -14,52 +14,55 @@
 
 namespace funnel {
 
-/// What tau e^z is once `watch_time_loss` is at its least, where t is the watch time given the
-/// features.
+/// What the prediction tau e^z equals when `watch_time_loss` is at its minimum, where t is the
+/// random watch time of rows with the same features.
 enum class watch_time_target {
-  /// E[t], whatever the spread of t and its unit.
+  /// E[t], the mean watch time, whatever the spread of t and its unit.
   expected_time,
-  /// The odds of E[y], y = t / (tau + t): below E[t] wherever t varies, far below where many don't
-  /// click, and different with every tau. For comparison with systems that use it.
+  /// The odds of E[y], where y = t / (tau + t). It is below E[t] whenever t varies, far below if
+  /// many rows have no click, and it depends on tau. For comparison with systems that use it.
   odds_of_fraction,
-  /// sum of t / number of rows with t = 0: close to E[t] where few click; it grows without bound
-  /// where everything is played.
+  /// (sum of t) / (number of rows with t = 0): close to E[t] if clicks are rare; grows without
+  /// bound as the share of played videos approaches 1.
   weighted_clicks,
 };
 
-/// What `watch_time_loss` and `predicted_watch_time` can be told.
+/// Options of `watch_time_loss` and `predicted_watch_time`.
 template <class T>
 struct watch_time_options {
   watch_time_target target = watch_time_target::expected_time;
-  /// The time that counts as one, in the unit of the times; above 0. A usual watch time keeps the
-  /// logits near 0: 60 for times in seconds. tau.
+  /// The time that corresponds to logit 0, in the unit of `times`; above 0. A typical watch time
+  /// keeps the logits near 0: 60 for times in seconds. tau.
   T unit = 60;
-  /// Longer times count as this long, in labels (replays) and predictions; above 0. T_max.
+  /// Upper bound for times, both in labels (replays) and in predictions; above 0. T_max.
   T longest = std::numeric_limits<T>::max();
-  /// Weight of each row, not negative; none means 1 each, 0 leaves a row out.
+  /// Weight of each row, 0 or more; empty means weight 1 for every row. A row of weight 0 is left
+  /// out.
   std::span<const T> weights = {};
 };
 
-/// The loss of a head whose logit z predicts the watch time tau e^z. With t the time over tau:
+/// Watch-time loss: trains a head whose logit z predicts the watch time tau e^z. With t = time /
+/// tau:
 ///
 ///     expected_time     L = softplus(z) + t softplus(-z),   dL/dz = sigmoid(z) - t sigmoid(-z)
-///     odds_of_fraction  the same over (1 + t),              dL/dz = sigmoid(z) - t / (1 + t)
-///     weighted_clicks   L = t softplus(-z) where t > 0, else softplus(z)
+///     odds_of_fraction  the same divided by (1 + t),        dL/dz = sigmoid(z) - t / (1 + t)
+///     weighted_clicks   L = t softplus(-z) if t > 0, otherwise softplus(z)
 ///
-/// and their mean over the weights. Only `expected_time` has its least value at tau e^z = E[t]: of
-/// one watch of 60 s in ten impressions it learns 6 s, `weighted_clicks` 6.7 s, and
-/// `odds_of_fraction` 3.2 s with tau = 60 and 0.11 s with tau = 1.
+/// The result is the weighted mean of L over the rows. Only `expected_time` has its minimum at tau
+/// e^z = E[time]. For example, with one watch of 60 s in ten impressions, it learns 6 s;
+/// `weighted_clicks` learns 6.7 s, and `odds_of_fraction` 3.2 s with tau = 60 and 0.11 s with
+/// tau = 1.
 ///
-/// Shapes      logits [n, 1]; times [n], 0 where nothing was watched; weights [n] or none; the loss
-///             [1, 1].
-/// Units       times, tau and longest in one unit.
-/// Errors      std::invalid_argument if logits has not one column, a size differs, a time or weight
-///             is negative or not finite, or unit or longest is not above 0; nothing is recorded
-///             then.
-/// Numerics    a sum of terms that are not negative, finite for every finite logit: a loss beyond the
-///             largest number, as of z = -1e38 and t = 1000 in float, is that number, and so is t.
-///             Long times are large weights: clip them by `longest`. Weights that add up to 0, and
-///             n = 0, give 0 with a gradient of 0.
+/// Shapes      logits [n, 1]; times [n], 0 where nothing was watched; weights [n] or empty; returns
+///             the loss [1, 1].
+/// Units       times, tau and longest in the same unit.
+/// Errors      std::invalid_argument if logits does not have exactly one column, a size differs, a
+///             time or weight is negative or not finite, or unit or longest is not above 0; nothing
+///             is recorded then.
+/// Numerics    a sum of terms that are not negative, finite for every finite logit: a loss or a t
+///             beyond the largest number is set to the largest number (an example is the loss of
+///             z = -1e38 and t = 1000 in float). Long times act as large weights: limit them with
+///             `longest`. If the weights sum to 0 or n = 0, loss and gradient are 0.
 /// Source      docs/formulas.md#watch-time; weighted_clicks is Covington, Adams and Sargin, RecSys
 ///             2016, section 4.2.
 template <Context C>
@@ -87,13 +90,14 @@ value_of<C> watch_time_loss(C& context, const value_of<C>& logits,
   });
 }
 
-/// The watch time a logit stands for: min(tau e^z, longest), in the unit of tau.
+/// The watch time that a logit predicts: min(tau e^z, longest), in the unit of tau.
 ///
-/// Numerics    does not overflow: at most `longest`. A NaN stays a NaN.
+/// Numerics    does not overflow: at most `longest`. A NaN logit returns NaN.
 template <std::floating_point T>
 T predicted_watch_time(T logit, const watch_time_options<T>& options = {}) {
   const T factor = std::exp(logit);
-  // By halves where e^z alone is no normal number: a small or large unit may bring it back.
+  // In two halves if e^z alone overflows or underflows: a small or large unit may make the product
+  // a normal number again.
   const T half = std::exp(logit / 2);
   const T time = std::isnormal(factor) ? options.unit * factor : options.unit * half * half;
   return std::min(time, options.longest);

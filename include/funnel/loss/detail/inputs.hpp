@@ -12,9 +12,10 @@
 
 namespace funnel::detail {
 
-// Checks of what a loss is given, each a std::invalid_argument that names function and argument.
+// Checks of the arguments of a loss; each failure is a std::invalid_argument that names the
+// function and the argument.
 
-/// The logits of a loss with one value a row are [n, 1]; gives n.
+/// Checks that logits are [n, 1] and returns n.
 template <class Value>
 std::size_t check_logits(std::string_view function, const Value& logits) {
   if (logits.cols() != 1) {
@@ -38,21 +39,21 @@ void check_not_negative(std::string_view function, std::string_view argument,
                [](T v) { return v >= 0 && std::isfinite(v); });
 }
 
-/// One option of any function: `accepted` says whether it is what it should be.
+/// Checks one option of any function: throws unless `accepted`.
 template <class T>
 void check_option(std::string_view function, std::string_view argument, T value, bool accepted,
                   std::string_view expected) {
   if (!accepted) fail("funnel::", function, ": ", argument, " is ", value, ", expected ", expected);
 }
 
-/// An option that is a positive number.
+/// Checks that an option is a positive, finite number.
 template <class T>
 void check_positive(std::string_view function, std::string_view argument, T value) {
   check_option(function, argument, value, value > 0 && std::isfinite(value),
                "a finite number above 0");
 }
 
-/// Weights of n rows, or none.
+/// Checks the weights of n rows; empty is allowed.
 template <class T>
 void check_weights(std::string_view function, std::span<const T> weights, std::size_t n) {
   if (weights.empty()) return;
@@ -60,19 +61,19 @@ void check_weights(std::string_view function, std::span<const T> weights, std::s
   check_not_negative(function, "weights", weights);
 }
 
-/// The weight of a row where no weights means 1 each.
+/// The weight of row i; 1 if `weights` is empty.
 template <class T>
 T weight_of(std::span<const T> weights, std::size_t i) {
   return weights.empty() ? T(1) : weights[i];
 }
 
-/// The weights of n rows in total.
+/// The sum of the weights of n rows.
 template <class T>
 weight_total total_of(std::span<const T> weights, std::size_t n) {
   return weight_total::of(n, [&](std::size_t i) { return weight_of(weights, i); });
 }
 
-/// Offsets of lists over n rows: from 0 to n, not falling.
+/// Checks the offsets of lists over n rows: they start at 0, end at n and do not decrease.
 inline void check_offsets(std::string_view function, std::span<const std::uint32_t> offsets,
                           std::size_t n) {
   if (offsets.empty() || offsets.front() != 0 || offsets.back() != n) {

@@ -13,7 +13,7 @@
 
 namespace funnel::detail {
 
-/// What pulls the logit of one row up and down, and how much the row counts.
+/// One row of `logistic_mean`: the factors of its two softplus terms, and its weight.
 template <class T>
 struct logistic_row {
   T positive;
@@ -21,10 +21,11 @@ struct logistic_row {
   T weight;
 };
 
-/// sum_i w_i (positive_i softplus(-z_i) + negative_i softplus(z_i)) / sum_i w_i, or 0 where the
-/// weights add up to 0; `row(i)` says what row i is. Rows of weight 0 are not looked at.
+/// Returns sum_i w_i (positive_i softplus(-z_i) + negative_i softplus(z_i)) / sum_i w_i, or 0 if
+/// the weights sum to 0. `row(i)` returns the three numbers of row i. Logits of rows with weight 0
+/// are not read.
 ///
-/// No term is negative, so that nothing cancels whatever the sizes of logits and labels.
+/// No term is negative, so there is no cancellation for any size of logits and labels.
 template <Context C, class Row>
 value_of<C> logistic_mean(C& context, const value_of<C>& logits, Row row) {
   using t = scalar_of<C>;
@@ -41,8 +42,8 @@ value_of<C> logistic_mean(C& context, const value_of<C>& logits, Row row) {
                            : t(0);
       }
       if (r.weight > 0) {
-        const t tail = std::log1p(std::exp(-std::abs(x)));  // of softplus(x) and softplus(-x)
-        // What does not pull is not there: 0 times an infinite softplus would be NaN.
+        const t tail = std::log1p(std::exp(-std::abs(x)));  // part of softplus(x) and softplus(-x)
+        // A term with factor 0 is skipped: 0 times an infinite softplus would be NaN.
         const auto part = [&](t pull, t side) {
           return pull == 0 ? 0.0
                            : scaled(static_cast<double>(pull),

@@ -19,17 +19,17 @@ namespace funnel::detail {
 
 struct one_positive_result {
   double loss;
-  double slope;  ///< of the loss with respect to the positive: its probability less 1
+  double slope;  ///< derivative with respect to the positive: its probability minus 1
 };
 
-/// Minus the log probability of a positive among its negatives.
+/// Computes minus the log probability of a positive among its negatives.
 ///
 ///     -ln(e^positive / (e^positive + sum_j e^x_j)) = softplus(ln sum_j e^x_j - positive)
 ///
-/// `x` are the negatives, -infinity where there is none, and become their probabilities: the slopes
-/// of the loss with respect to them. `largest` is the largest of them, and `lead` by how much it is
-/// above the positive. Written so, neither the loss of a sure positive nor its slope is a difference
-/// of numbers close to 1.
+/// `x` holds the negatives, -infinity where there is none. They are overwritten with their
+/// probabilities, which are the derivatives of the loss with respect to them. `largest` is the
+/// largest negative, and `lead` is largest - positive. In this form neither the loss of a confident
+/// positive nor its slope is a difference of two numbers close to 1.
 template <class Arch, class T>
 one_positive_result one_positive_row(Arch arch, double lead, T largest, std::span<T> x) {
   const double sum = exp_sum_kernel(arch, x.data(), largest, x.data(), x.size());
@@ -39,14 +39,14 @@ one_positive_result one_positive_row(Arch arch, double lead, T largest, std::spa
   return {funnel::softplus(excess), -miss};
 }
 
-/// Scores of one row, each scores[j] / temperature - log_q[j], where they or their differences are
-/// beyond the largest T: known by differences alone, in double.
+/// The scores of one row, scores[j] / temperature - log_q[j], for the case that they or their
+/// differences exceed the largest T. Only differences are computed, in double.
 template <class T>
 struct far_row {
   std::span<const T> scores, log_q;  // log_q may be empty
   double temperature;
 
-  /// How far i is above j; the largest number where it is further.
+  /// Score i minus score j, limited to the range of double.
   double lead(std::size_t i, std::size_t j) const {
     constexpr double most = std::numeric_limits<double>::max();
     const double a = static_cast<double>(scores[i]), b = static_cast<double>(scores[j]);
@@ -60,7 +60,8 @@ struct far_row {
                       -most, most);
   }
 
-  /// The loss of the row, with its slopes in x; `absent(j)` says where there is no negative.
+  /// Returns the loss of the row and writes its slopes to x; `absent(j)` says that column j is not
+  /// a negative.
   template <class Arch, class Absent>
   one_positive_result loss(Arch arch, std::size_t positive, Absent absent, std::span<T> x) const {
     constexpr T none = -std::numeric_limits<T>::infinity();
@@ -83,14 +84,15 @@ struct far_row {
   }
 
  private:
-  // e to it is 0 in double too, and it is a float.
+  // exp of this is 0 in double too, and it is representable as a float.
   static constexpr double lowest = -1e4;
 };
 
-/// The weighted mean of the losses of rows with one positive each, in column `positive_of(i)`.
+/// Returns the weighted mean of the losses of rows that have one positive each, in column
+/// `positive_of(i)`.
 ///
-/// Scores are divided by the temperature and corrected by `log_q_of(i)`, a row of them or none;
-/// `absent(i, j)` says where there is no negative.
+/// Scores are divided by the temperature; then `log_q_of(i)`, one value per column or empty, is
+/// subtracted. `absent(i, j)` says that column j is not a negative of row i.
 template <Context C, class PositiveOf, class LogQOf, class Absent>
 value_of<C> one_positive_mean(C& context, const value_of<C>& scores, scalar_of<C> temperature,
                               std::span<const scalar_of<C>> weights, PositiveOf positive_of,
@@ -114,7 +116,8 @@ value_of<C> one_positive_mean(C& context, const value_of<C>& scores, scalar_of<C
       const std::size_t own = positive_of(i);
       const std::span<const t> given = s.row(i), log_q = log_q_of(i);
       const auto out = [&](std::size_t j) { return absent(i, j); };
-      // How far each is above the positive: scores that are close lose nothing by the division.
+      // Differences from the positive are taken before the division, so that close scores lose no
+      // precision.
       for (std::size_t j = 0; j < m; ++j) {
         const t apart = (given[j] - given[own]) / temperature;
         row[j] = j != own && out(j) ? none

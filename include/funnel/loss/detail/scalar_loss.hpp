@@ -9,13 +9,13 @@
 
 namespace funnel::detail {
 
-/// A loss [1, 1] of the value x. `compute(x, slopes)` gives the loss and, where `slopes` has data,
-/// fills in its derivatives, of the shape of x.
+/// Makes a loss [1, 1] that depends on x. `compute(x, slopes)` returns the loss. If `slopes` has
+/// data, it also writes the derivatives, which have the shape of x.
 ///
-/// A loss beyond the largest number of the scalar is that number; only an infinite x may give an
-/// infinite one.
+/// A loss beyond the largest number of the scalar is set to that number; only an infinite x may
+/// lead to an infinite loss.
 ///
-/// The derivatives are found on the way forward: the labels a loss reads are not looked at again.
+/// The derivatives are computed in the forward pass, so the labels are not needed after the call.
 template <Context C, class Compute>
 value_of<C> scalar_loss(C& context, const value_of<C>& x, Compute compute) {
   using t = scalar_of<C>;
@@ -31,7 +31,7 @@ value_of<C> scalar_loss(C& context, const value_of<C>& x, Compute compute) {
     if (x.learns()) {
       context.record([x, loss, slopes] {
         const t scale = loss.gradient(0, 0);
-        if (scale == 0) return;  // switched off, even where its slopes are NaN
+        if (scale == 0) return;  // switched off, even if its slopes are NaN
         for (std::size_t i = 0; i < x.rows(); ++i) {
           for (std::size_t j = 0; j < x.cols(); ++j) x.gradient(i, j) += scale * slopes(i, j);
         }

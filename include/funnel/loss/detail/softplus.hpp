@@ -8,15 +8,15 @@
 
 namespace funnel::detail {
 
-/// softplus(x) and its slope.
+/// softplus(x) and its derivative.
 template <class T>
 struct softplus_value {
   double value;
   T slope;
 };
 
-/// Those of x = scale * (a - b), finite for finite numbers: where T has no number for x, `double` has
-/// one, or it is the largest there.
+/// Returns softplus_value of x = scale * (a - b), finite for finite arguments: if x overflows T it
+/// is computed in double, and limited to the largest double.
 template <class T>
 softplus_value<T> softplus_of_difference(T scale, T a, T b) {
   const T x = scale * (a - b);
