@@ -11,14 +11,15 @@
 
 namespace funnel {
 
-/// Memory that is handed out piece by piece and taken back all at once.
+/// Arena allocator (bump allocator): hands out memory piece by piece and releases all of it at
+/// once.
 ///
-/// Pieces start on cache lines. `reset` joins the blocks a first use needed into one, so that from
-/// the second use of the same size on nothing is allocated. Nothing is filled, and nothing is
-/// destroyed: only trivially destructible values belong here.
+/// Every piece starts on a cache line. `reset` replaces the blocks that were allocated so far by
+/// one block of their total size, so that a second use of the same size allocates nothing. The
+/// memory is not initialized, and no destructor runs: T must be trivially destructible.
 ///
 /// Errors      std::invalid_argument if a piece is larger than an array can be; std::bad_alloc if
-///             there is no memory for it. The pieces handed out before stay as they are.
+///             there is no memory for it. The pieces handed out before stay valid.
 class arena {
  public:
   static constexpr std::size_t alignment = 64;
@@ -37,20 +38,22 @@ class arena {
     used_ += bytes;
     return reinterpret_cast<T*>(piece);
   }
-  /// The same for `rows` times `cols` values.
+  /// Uninitialized room for `rows` * `cols` values; valid until `reset`.
   template <class T>
   T* allocate(std::size_t rows, std::size_t cols) {
     return allocate<T>(detail::array_size<T>("funnel::arena::allocate: rows x cols", rows, cols));
   }
 
-  /// Takes back, when it ends, the pieces handed out since it began: for room that one step needs.
+  /// Scope of temporary memory: its destructor releases all pieces that were handed out since its
+  /// constructor ran.
   class scope {
    public:
     explicit scope(arena& owner)
         : owner_(owner), blocks_(owner.blocks_.size()), used_(owner.used_) {}
     scope(const scope&) = delete;
     scope& operator=(const scope&) = delete;
-    // A block that was added stays, empty: what came before the scope is in those before it.
+    // A block that was added during the scope stays, empty: all earlier pieces are in earlier
+    // blocks.
     ~scope() { owner_.used_ = owner_.blocks_.size() == blocks_ ? used_ : 0; }
 
    private:
@@ -59,7 +62,7 @@ class arena {
     std::size_t used_;
   };
 
-  /// Takes back every piece.
+  /// Releases every piece. The memory stays allocated for the next use.
   void reset() noexcept {
     if (blocks_.size() > 1) {
       const std::size_t bytes = capacity();
@@ -67,13 +70,13 @@ class arena {
       try {
         blocks_.emplace_back(bytes);
       } catch (const std::bad_alloc&) {
-        // Then there is no block, and the next piece asks for one of its own size.
+        // There is no block now, and the next piece allocates one of its own size.
       }
     }
     used_ = 0;
   }
 
-  /// Bytes held, in use or not.
+  /// Number of bytes allocated from the system, in use or not.
   std::size_t capacity() const {
     return std::accumulate(blocks_.begin(), blocks_.end(), std::size_t{0},
                            [](std::size_t sum, const block& b) { return sum + b.size(); });

@@ -3,7 +3,7 @@
 
 #include <funnel/core/matrix.hpp>
 
-// As in simd/detail/pack.hpp: g++ 12 warns of its own AVX-512 intrinsics, which Eigen includes.
+// As in simd/arch.hpp: g++ 12 warns about its own AVX-512 intrinsics, which Eigen includes.
 #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
@@ -16,11 +16,11 @@
 
 namespace funnel {
 
-/// Eigen's owned matrix with rows one after another, as batches are.
+/// Eigen matrix in row-major order, the layout of batches in this library.
 template <class T>
 using row_matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
-/// A `matrix_view` as Eigen sees it; copies nothing.
+/// Returns an Eigen map of a `matrix_view`; copies nothing.
 template <class T>
 auto as_eigen(matrix_view<T> view) {
   using plain = row_matrix<std::remove_const_t<T>>;
@@ -54,8 +54,8 @@ constexpr void check_viewable() {
 
 }  // namespace detail
 
-/// Eigen's row-major matrix, or a block, map or Ref of one, as a `matrix_view`; copies nothing and
-/// must not outlive it.
+/// Returns a `matrix_view` of a row-major Eigen matrix, or of a block, map or Ref of one. Copies
+/// nothing; the view must not outlive the matrix.
 template <class Derived>
 matrix_view<const typename Derived::Scalar> as_view(const Eigen::DenseBase<Derived>& values) {
   detail::check_viewable<Derived>();

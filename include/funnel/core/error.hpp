@@ -11,7 +11,8 @@
 #include <string_view>
 #include <type_traits>
 
-/// Checks a precondition inside a kernel; off when NDEBUG is defined. Public entries throw instead.
+/// Checks a precondition inside a kernel; does nothing if NDEBUG is defined. Public functions throw
+/// instead.
 #ifdef NDEBUG
 #define FUNNEL_ASSERT(condition) static_cast<void>(0)
 #else
@@ -21,8 +22,7 @@
 
 namespace funnel {
 
-/// Bytes from outside (a file, a model, a log) are not what they should be; the text names the
-/// place.
+/// Malformed data from outside (a file, a model, a log). The message says where the error is.
 class format_error : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
@@ -40,7 +40,7 @@ void append_text(std::string& text, T part) {
   text += std::to_string(part);
 }
 
-/// A size that is kept in a class of its own.
+/// A class that converts to a size, such as `owned_size`.
 template <class T>
 requires(std::is_class_v<T>&& std::convertible_to<const T&, std::size_t> &&
          !std::convertible_to<const T&, std::string_view>) void append_text(std::string& text,
@@ -56,7 +56,7 @@ void append_text(std::string& text, T part) {
   text += digits;
 }
 
-/// One message out of texts and numbers.
+/// Joins texts and numbers into one message.
 template <class... Parts>
 std::string join_text(const Parts&... parts) {
   std::string text;
@@ -64,8 +64,8 @@ std::string join_text(const Parts&... parts) {
   return text;
 }
 
-/// Throws std::invalid_argument with the parts as its text: function, argument, what was expected,
-/// what came.
+/// Throws std::invalid_argument. The parts make up the message: function, argument, its value, and
+/// the value that was expected.
 template <class... Parts>
 [[noreturn]] void fail(const Parts&... parts) {
   throw std::invalid_argument(join_text(parts...));

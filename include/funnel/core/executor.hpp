@@ -10,18 +10,19 @@
 
 namespace funnel {
 
-/// Something that runs `task(0) .. task(count - 1)`, in any order and on any threads, and returns
-/// when all are done.
+/// Concept of an executor: `for_each(count, task)` runs `task(0) .. task(count - 1)`, in any order
+/// and on any threads, and returns when all of them are done.
 ///
-/// Results must not depend on the executor: a task writes only what belongs to its index. If a task
-/// throws, `for_each` throws after no task runs any more, and some tasks may not have run.
+/// Results must not depend on the executor: task i writes only data that belongs to index i. If a
+/// task throws, `for_each` throws as soon as no task is running any more; some tasks may not have
+/// run.
 template <class E>
 concept Executor = requires(E& executor, std::size_t count, void (*task)(std::size_t)) {
   { executor.concurrency() } -> std::convertible_to<std::size_t>;
   executor.for_each(count, task);
 };
 
-/// Runs tasks one after another on the caller's thread.
+/// Executor that runs the tasks one after another on the caller's thread.
 struct serial {
   static constexpr std::size_t concurrency() { return 1; }
 
@@ -31,10 +32,10 @@ struct serial {
   }
 };
 
-/// Runs `task(begin, end)` over [0, n) in pieces of at most `block`; the pieces do not depend on
-/// the executor.
+/// Runs `task(begin, end)` over [0, n) in blocks of at most `block` indices. The boundaries of the
+/// blocks do not depend on the executor.
 ///
-/// Errors      std::invalid_argument if block is 0; then no task has run.
+/// Errors      std::invalid_argument if block is 0; no task has run then.
 template <Executor E, class Task>
 void for_blocks(E& executor, std::size_t n, std::size_t block, Task&& task) {
   if (block == 0) detail::fail("funnel::for_blocks: block is 0, expected 1 or more");

@@ -7,7 +7,7 @@
 
 namespace funnel {
 
-/// Positions in the caller's own tables: dense, from 0.
+/// Integer ids. Each is a position in a table of the caller: ids start at 0 and have no gaps.
 using item_id = std::uint32_t;
 using user_id = std::uint32_t;
 using author_id = std::uint32_t;

@@ -11,7 +11,7 @@
 
 namespace funnel {
 
-/// 1 / (1 + e^-x), without overflow.
+/// Logistic sigmoid, 1 / (1 + e^-x), without overflow.
 template <std::floating_point T>
 T sigmoid(T x) {
   if (x >= 0) return 1 / (1 + std::exp(-x));
@@ -19,19 +19,20 @@ T sigmoid(T x) {
   return e / (1 + e);
 }
 
-/// ln(1 + e^x), without overflow or cancellation; -softplus(-x) is ln sigmoid(x).
+/// Softplus, ln(1 + e^x), without overflow or cancellation. ln sigmoid(x) is -softplus(-x).
 template <std::floating_point T>
 T softplus(T x) {
   return std::max(x, T(0)) + std::log1p(std::exp(-std::abs(x)));
 }
 
-/// ln(p / (1 - p)); infinite at 0 and 1.
+/// Logit (log odds), ln(p / (1 - p)); infinite at 0 and 1.
 template <std::floating_point T>
 T logit(T p) {
   return std::log(p) - std::log1p(-p);
 }
 
-/// ln(sum_i e^x_i); -infinity for no values, NaN if one is NaN.
+/// Log-sum-exp, ln(sum_i e^x_i), without overflow; -infinity if x is empty, NaN if one value is
+/// NaN.
 template <std::floating_point T>
 T log_sum_exp(std::span<const T> x) {
   T largest = -std::numeric_limits<T>::infinity();

@@ -17,10 +17,11 @@
 
 namespace funnel {
 
-/// A row-major matrix somebody else owns: `rows` rows of `cols` values, `stride` values apart.
+/// Non-owning view of a row-major matrix: `rows` rows of `cols` values; neighboring rows start
+/// `stride` values apart.
 ///
-/// A batch is rows, [n, d]. Copying a view copies no values; `matrix_view<T>` converts to
-/// `matrix_view<const T>`.
+/// A batch of n examples is a view [n, d], one row per example. Copying a view copies no values;
+/// `matrix_view<T>` converts to `matrix_view<const T>`.
 template <class T>
 class matrix_view {
  public:
@@ -41,11 +42,11 @@ class matrix_view {
   constexpr T* data() const { return data_; }
   constexpr std::size_t rows() const { return rows_; }
   constexpr std::size_t cols() const { return cols_; }
-  /// Distance between the first values of two neighboring rows, in values.
+  /// Distance between the first values of two neighboring rows, in values (not bytes).
   constexpr std::size_t stride() const { return stride_; }
   constexpr std::size_t size() const { return rows_ * cols_; }
   constexpr bool empty() const { return size() == 0; }
-  /// True where the rows follow one another without gaps.
+  /// True if the rows follow one another without gaps.
   constexpr bool contiguous() const { return stride_ == cols_ || rows_ <= 1; }
 
   constexpr T& operator()(std::size_t i, std::size_t j) const {
@@ -76,17 +77,17 @@ class matrix_view {
 
 namespace detail {
 
-/// Asks Linux for pages of 2 MB. A wish: where it is not granted, nothing else changes.
+/// Asks Linux for pages of 2 MB. This is a hint: if Linux refuses, nothing else changes.
 inline void ask_for_huge_pages([[maybe_unused]] void* p, [[maybe_unused]] std::size_t bytes) {
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
   static_cast<void>(madvise(p, bytes, MADV_HUGEPAGE));
 #endif
 }
 
-/// Storage on cache-line boundaries whatever the compiler's flags are, so that translation units
-/// agree on it.
+/// Allocator that aligns memory to cache lines. The alignment does not depend on the compiler's
+/// flags, so that all translation units agree on it.
 ///
-/// From 4 MB on it starts on a page of 2 MB, and pages of that size are asked for: rows read at
+/// Arrays of 4 MB or more start on a boundary of 2 MB and ask for pages of that size. Rows read at
 /// random from a table are then found without walking the page tables.
 template <class T>
 struct aligned_allocator {
@@ -117,7 +118,8 @@ struct aligned_allocator {
 template <class T>
 using aligned_vector = std::vector<T, aligned_allocator<T>>;
 
-/// The same for room that is written before it is read: a vector of n values fills none of them.
+/// The same for memory that is written before it is read: a vector of n values leaves them
+/// uninitialized.
 template <class T>
 struct unfilled_allocator : aligned_allocator<T> {
   static_assert(std::is_trivial_v<T>);
@@ -135,20 +137,20 @@ struct unfilled_allocator : aligned_allocator<T> {
 
 }  // namespace detail
 
-/// A row-major matrix that owns its values, without gaps between rows.
+/// Row-major matrix that owns its values, without gaps between rows.
 ///
-/// Its layout does not depend on the compiler's flags, unlike Eigen's. `as_eigen` (core/eigen.hpp)
-/// looks at it as an Eigen map.
+/// Its memory layout does not depend on the compiler's flags; that of an Eigen matrix does.
+/// `as_eigen` (core/eigen.hpp) returns an Eigen map of it.
 ///
-/// Errors      std::invalid_argument if rows x cols values are more than an array can have;
-///             std::bad_alloc if there is no memory for them. The matrix is as it was then.
+/// Errors      std::invalid_argument if rows x cols is more than an array can have; std::bad_alloc
+///             if there is no memory for the values. The matrix is unchanged then.
 template <class T>
 class matrix {
  public:
   using value_type = T;
 
   matrix() = default;
-  /// All values start at `fill`.
+  /// A matrix [rows, cols] with every value equal to `fill`.
   matrix(std::size_t rows, std::size_t cols, T fill = T())
       : values_(size_of(rows, cols), fill), rows_(rows), cols_(cols) {}
   explicit matrix(matrix_view<const T> source) : matrix(source.rows(), source.cols()) {
@@ -166,7 +168,7 @@ class matrix {
   const T& operator()(std::size_t i, std::size_t j) const { return view()(i, j); }
   std::span<T> row(std::size_t i) { return view().row(i); }
   std::span<const T> row(std::size_t i) const { return view().row(i); }
-  /// All values, row after row.
+  /// All values, one row after another.
   std::span<T> flat() { return values_; }
   std::span<const T> flat() const { return values_; }
 
@@ -175,7 +177,8 @@ class matrix {
   operator matrix_view<T>() { return view(); }
   operator matrix_view<const T>() const { return view(); }
 
-  /// Makes it [rows, cols] with every value `fill`; keeps the storage where it suffices.
+  /// Resizes the matrix to [rows, cols] and sets every value to `fill`. Reuses the storage if it is
+  /// large enough.
   void assign(std::size_t rows, std::size_t cols, T fill = T()) {
     values_.assign(size_of(rows, cols), fill);
     rows_ = rows;
@@ -187,7 +190,7 @@ class matrix {
     return detail::array_size<T>("funnel::matrix: rows x cols", rows, cols);
   }
 
-  detail::aligned_vector<T> values_;  // before its sizes: a copy that fails changes none of them
+  detail::aligned_vector<T> values_;  // before the sizes: a copy that fails changes none of them
   detail::owned_size rows_;
   detail::owned_size cols_;
 };

@@ -15,16 +15,17 @@
 
 namespace funnel {
 
-/// A generator of 64 independent random bits a call.
+/// Concept of a random generator: each call returns 64 independent random bits.
 template <class G>
 concept RandomBits = requires(G& bits) {
   { bits() } -> std::same_as<std::uint64_t>;
 };
 
-/// The library's generator, xoshiro256++: small, fast, the same on every platform.
+/// Pseudorandom generator xoshiro256++, the default of this library: small, fast, and with the same
+/// sequence on every platform. The seed is expanded by splitmix64.
 ///
-/// Source: Blackman and Vigna, "Scrambled linear pseudorandom number generators", ACM TOMS 2021.
-/// Seeded by splitmix64.
+/// Source      Blackman and Vigna, "Scrambled linear pseudorandom number generators", ACM TOMS
+///             2021.
 class random_generator {
  public:
   using result_type = std::uint64_t;
@@ -58,41 +59,45 @@ class random_generator {
   std::uint64_t state_[4];
 };
 
-/// A number in [0, 1), a multiple of 2^-53.
+/// Uniform random number in [0, 1), a multiple of 2^-53.
 double uniform01(RandomBits auto& bits) {
   return static_cast<double>(bits() >> 11) * 0x1p-53;
 }
 
-/// A whole number in [0, n), n > 0, without bias.
+/// Uniform random integer in [0, n), without bias; n > 0.
 std::size_t uniform_below(RandomBits auto& bits, std::size_t n) {
   FUNNEL_ASSERT(n > 0);
   const std::uint64_t limit = n;
-  const std::uint64_t rejected =
-      (0 - limit) % limit;  // 2^64 mod n values would come once too often
+  // 2^64 mod n draws are rejected: with them, some results would be more likely than others.
+  const std::uint64_t rejected = (0 - limit) % limit;
   for (;;) {
     const std::uint64_t draw = bits();
-    // The mask, no cast: a cast to the same type is a warning, and so is a conversion to 32 bits.
+    // A mask instead of a cast: compilers warn about a cast to the same type, and about a
+    // conversion to 32 bits.
     if (draw >= rejected) return draw % limit & std::numeric_limits<std::size_t>::max();
   }
 }
 
-/// True with the given probability.
+/// Bernoulli trial: true with the given probability.
 bool bernoulli(RandomBits auto& bits, double probability) {
   return uniform01(bits) < probability;
 }
 
-/// Normal with mean 0 and variance 1, by Box and Muller's formula.
+/// Standard normal random number (mean 0, variance 1), by the Box-Muller transform.
 double standard_normal(RandomBits auto& bits) {
   const double radius = std::sqrt(-2.0 * std::log1p(-uniform01(bits)));
   return radius * std::cos(2.0 * std::numbers::pi * uniform01(bits));
 }
 
-/// Exponential with mean 1.
+/// Exponential random number with mean 1.
 double standard_exponential(RandomBits auto& bits) {
   return -std::log1p(-uniform01(bits));
 }
 
-/// Gamma with the given shape > 0 and scale 1. Source: Marsaglia and Tsang, ACM TOMS 2000.
+/// Gamma random number with the given shape, which is above 0, and scale 1.
+///
+/// Source      Marsaglia and Tsang, "A simple method for generating gamma variables", ACM TOMS
+///             2000.
 double standard_gamma(RandomBits auto& bits, double shape) {
   FUNNEL_ASSERT(shape > 0);
   if (shape < 1)
@@ -108,7 +113,7 @@ double standard_gamma(RandomBits auto& bits, double shape) {
   }
 }
 
-/// Puts the values in random order; every order is equally likely.
+/// Random permutation (shuffle) of the values; every order is equally likely.
 template <class T>
 void shuffle(RandomBits auto& bits, std::span<T> values) {
   for (std::size_t i = values.size(); i > 1; --i)

@@ -16,8 +16,8 @@
 
 namespace funnel {
 
-/// The order of every ranking in the library: larger scores first, equal scores by position, NaN
-/// last.
+/// The order of every ranking in this library: larger scores first, equal scores by lower position,
+/// NaN last. Returns true if a ranks before b.
 template <class T>
 constexpr bool ranks_before(T score_a, std::size_t position_a, T score_b, std::size_t position_b) {
   if (score_a > score_b) return true;
@@ -30,7 +30,7 @@ constexpr bool ranks_before(T score_a, std::size_t position_a, T score_b, std::s
 
 namespace detail {
 
-/// A number of as many bits as T that orders as T does; -0 stands below 0.
+/// Maps a score to an unsigned integer of the same size that orders the same way; -0 is below 0.
 template <class T>
 constexpr auto order_key(T value) {
   if constexpr (std::integral<T>) {
@@ -55,7 +55,7 @@ constexpr T from_order_key(Key key) {
   }
 }
 
-/// How many scores are above a bound. Blocks of constant size become SIMD instructions.
+/// Number of scores above a bound. Compilers turn blocks of constant size into SIMD instructions.
 template <class T>
 std::size_t count_above(std::span<const T> scores, T bound) {
   constexpr std::size_t block = 256;
@@ -70,8 +70,9 @@ std::size_t count_above(std::span<const T> scores, T bound) {
   return count;
 }
 
-/// The lowest bound that at most k scores are above, or one that exactly k are above. All scores
-/// that are above it are among the k largest, and the others of the k are equal to it or NaN.
+/// Returns a bound that exactly k scores are above or, if there is none, the lowest bound that at
+/// most k scores are above. All scores above the bound are among the k largest; the other picks are
+/// equal to it or NaN.
 template <class T>
 T top_k_bound(std::span<const T> scores, std::size_t k) {
   using limits = std::numeric_limits<T>;
@@ -92,11 +93,11 @@ T top_k_bound(std::span<const T> scores, std::size_t k) {
   return from_order_key<T>(low);
 }
 
-/// So many scores are sorted on the stack, in 8 KB at most.
+/// Up to this many scores are sorted on the stack, in at most 8 KB.
 inline constexpr std::size_t few_scores = 1024;
 
-/// A number that is smaller for a score that ranks before; equal scores give equal ones, and NaN the
-/// largest. Without branches.
+/// Maps a score to an integer that is smaller if the score ranks earlier. Equal scores have equal
+/// keys, and NaN has the largest. Without branches.
 template <class T>
 constexpr std::uint32_t rank_key(T score) {
   if constexpr (std::floating_point<T>) {
@@ -110,18 +111,18 @@ constexpr std::uint32_t rank_key(T score) {
   }
 }
 
-/// The best position of at least one.
+/// Top-1: the position of the best score. There is at least one score.
 template <class T, class Position>
 void top_one(std::span<const T> scores, Position& picked) {
   std::size_t best = 0;
   while (best + 1 < scores.size() && scores[best] != scores[best]) ++best;
-  if (scores[best] != scores[best]) best = 0;  // NaN alone
+  if (scores[best] != scores[best]) best = 0;  // only NaN
   for (std::size_t i = best + 1; i < scores.size(); ++i)
     if (scores[i] > scores[best]) best = i;
   picked = static_cast<Position>(best);
 }
 
-/// Puts one position after the other where it belongs.
+/// Insertion sort of the positions.
 template <class Position, class Before>
 void top_k_by_insertion(std::size_t n, std::span<Position> picked, const Before& before) {
   for (std::size_t i = 0; i < n; ++i) {
@@ -143,7 +144,7 @@ void top_k_of_few(std::span<const T> scores, std::span<Position> picked) {
   };
   if constexpr (sizeof(T) <= 4) {
     std::uint64_t keys[few_scores];
-    // Blocks of constant size become SIMD instructions, a step at a time.
+    // One simple loop per operation, over blocks of constant size: these become SIMD instructions.
     constexpr std::size_t block = 32;
     std::uint32_t of_block[block];
     std::size_t i = 0;
@@ -165,18 +166,18 @@ void top_k_of_few(std::span<const T> scores, std::span<Position> picked) {
   }
 }
 
-/// The k largest of many more scores: a heap that few of them get into. False, and nothing useful
-/// picked, if too many do, as where scores rise.
+/// The k largest of many more scores, by a heap that few scores enter. Returns false, with nothing
+/// useful in `picked`, if too many scores enter it, for example if they are sorted in rising order.
 template <class T, class Position, class Before>
 bool top_few(std::span<const T> scores, std::span<Position> picked, const Before& before) {
   constexpr std::size_t block = 32;
-  // In random order it is k log(n / k) of them.
+  // In random order about k log(n / k) scores enter the heap.
   std::size_t changes_left = 24 * picked.size();
   std::size_t i = 0;
   for (; i < picked.size(); ++i) picked[i] = static_cast<Position>(i);
   std::ranges::make_heap(picked, before);  // the worst pick is at the front
   while (i < scores.size()) {
-    // Positions rise, so an equal score never replaces a pick.
+    // Positions come in rising order, so an equal score never replaces a pick.
     const T worst = scores[picked.front()];
     if (worst == worst && i + block <= scores.size()) {
       std::uint32_t above = 0;
@@ -223,7 +224,7 @@ void top_k_of_spans(std::span<const T> scores, std::span<Position> picked) {
     equal_left -= equal ? 1u : 0u;
     count += scores[i] > bound || equal ? 1u : 0u;
   }
-  const std::size_t numbers = count;  // NaN take what is left
+  const std::size_t numbers = count;  // NaN fills the other picks
   for (std::size_t i = 0; count < k; ++i)
     if (scores[i] != scores[i]) picked[count++] = static_cast<Position>(i);
   std::ranges::sort(picked.first(numbers), before);
@@ -231,17 +232,18 @@ void top_k_of_spans(std::span<const T> scores, std::span<Position> picked) {
 
 }  // namespace detail
 
-/// Writes the positions of the `picked.size()` largest scores, best first.
+/// Top-k selection: writes the positions of the k largest scores, best first; k is `picked.size()`.
 ///
-/// Both are vectors, arrays, spans, or anything else that `std::span` can be made of.
+/// `scores` and `picked` are vectors, arrays, spans, or anything else that converts to `std::span`.
 ///
-/// Shapes      scores [n]; picked [k], k <= n, written in full.
-/// Order       larger first; of equal scores the lower position; NaN last.
-/// Errors      std::invalid_argument if k > n, or n - 1 is no value of Position.
-/// Cost        a pass over the scores for each of their bits at most, without branches, and a sort
-///             of k. Where k is below n / 64 and scores come in no order, one pass and about
-///             k log(n / k) changes of a heap. Up to 1024 scores are sorted by nth_element, on 8
-///             KB of the stack at most. No scratch.
+/// Shapes      scores [n]; picked [k], k <= n; every element of picked is written.
+/// Order       larger scores first; equal scores by lower position; NaN last.
+/// Errors      std::invalid_argument if k > n, or if the element type of `picked` cannot hold
+///             n - 1.
+/// Cost        at most one branch-free pass over the scores per bit of a score, and a sort of k. If
+///             k is at most n / 64 and the scores are in no particular order: one pass and about
+///             k log(n / k) updates of a heap. Up to 1024 scores: a partial sort in at most 8 KB of
+///             the stack. Allocates nothing.
 template <class Scores, class Picked>
 requires std::unsigned_integral<detail::element_of<Picked>>
 void top_k(const Scores& scores, Picked&& picked) {

@@ -3,7 +3,7 @@
 
 #include <funnel/core/detail/build.hpp>
 
-/// The version of the library; CMake reads it from here.
+/// Version of the library. CMake reads it from here.
 #define FUNNEL_VERSION "0.2.0"
 
 namespace funnel {

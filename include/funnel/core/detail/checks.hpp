@@ -8,10 +8,10 @@
 #include <span>
 #include <string_view>
 
-// Checks that public entries make of their arguments before they write anything.
+// Checks of arguments. Public functions call them before they write anything.
 namespace funnel::detail {
 
-/// Throws unless `argument` has as many values as `other`.
+/// Throws std::invalid_argument unless `argument` has the expected size, the size of `other`.
 inline void require_size(std::string_view function, std::string_view argument, std::size_t size,
                          std::string_view other, std::size_t expected) {
   if (size != expected)
@@ -19,7 +19,8 @@ inline void require_size(std::string_view function, std::string_view argument, s
          " as in ", other);
 }
 
-/// Throws unless `accepts` is true of every value; `expected` says what it asks for.
+/// Throws std::invalid_argument unless `accepts(value)` is true for every value; `expected`
+/// describes the accepted values.
 template <class T, class Accepts>
 void require_each(std::string_view function, std::string_view argument, std::span<const T> values,
                   std::string_view expected, Accepts accepts) {

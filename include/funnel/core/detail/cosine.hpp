@@ -8,10 +8,10 @@
 #include <span>
 #include <type_traits>
 
-// The cosine that re-ranking and the diversity of a page compute with.
+// Cosine similarity, as re-ranking and the diversity metric of a page compute it.
 namespace funnel::detail {
 
-/// Four times four sums and a last one, added up in the one order of all sums here.
+/// Adds 16 partial sums and the rest in one fixed order.
 inline double sum_of_sums(const double* s, double rest) {
   double four[4];
   for (std::size_t i = 0; i < 4; ++i) four[i] = (s[i] + s[4 + i]) + (s[8 + i] + s[12 + i]);
@@ -20,11 +20,14 @@ inline double sum_of_sums(const double* s, double rest) {
 
 /// Inner products in double, in plain C++; `register_products` computes the same bits faster.
 ///
-/// Products of two floats are exact in double, so that with float a fused multiplication and addition
-/// gives the same bits as one after the other: the sum is the same on every instruction set.
+/// A product of two floats is exact in double. With float a fused multiply-add therefore has the
+/// same bits as a multiplication followed by an addition, and the sum is the same on every
+/// instruction set.
 struct plain_products {
-  /// That of a and b, as long, times lift_a and lift_b: the same for (b, a). It depends on the order
-  /// of values alone: value f is added to sum f % 16, and those past the last 16 to one of their own.
+  /// The inner product of lift_a * a and lift_b * b, two vectors of the same length; with float the
+  /// factors are not used. It has the same bits for (b, a). It depends only on the order of the
+  /// values: value f is added to partial sum f % 16, and the values after the last full 16 to a sum
+  /// called `rest`.
   template <class T>
   static double inner(std::span<const T> a, std::span<const T> b, double lift_a, double lift_b) {
     const auto term = [&](std::size_t f) {
@@ -45,11 +48,11 @@ struct plain_products {
   }
 };
 
-/// What makes a vector a unit vector: its values times `lift` times `inverse`.
+/// Scale factors that turn a vector into its unit vector: value * `lift` * `inverse`.
 struct unit_scale {
-  /// A power of 2 that brings squares into the range of double; 1 for float.
+  /// A power of 2 that brings the squares into the range of double; 1 for float.
   double lift = 1;
-  /// 1 / (lift |row|); 0 for a vector that is zero or has a value that is not finite, and so has no
+  /// 1 / (lift |row|). 0 if the vector is zero or has a value that is not finite: it has no
   /// direction.
   double inverse = 0;
 
@@ -66,7 +69,7 @@ struct unit_scale {
 
 template <class Products = plain_products, class T>
 unit_scale unit_scale_of(std::span<const T> row) {
-  // Squares within these bounds are far from both ends of double, and so are products of two rows.
+  // Within these bounds, squares and products of two rows are far from overflow and underflow.
   constexpr double least = 1e-280, most = 1e280;
   double squares = Products::squares(row, 1);
   double lift = 1;
@@ -79,7 +82,7 @@ unit_scale unit_scale_of(std::span<const T> row) {
   return {lift, std::isfinite(inverse) ? inverse : 0};
 }
 
-/// The cosine of two vectors in double, the same for (b, a); 0 where one has no direction.
+/// Cosine of two vectors in double, the same for (b, a); 0 if one of them has no direction.
 template <class Products = plain_products, class T>
 double cosine_of(std::span<const T> a, const unit_scale& scale_a, std::span<const T> b,
                  const unit_scale& scale_b) {
@@ -87,8 +90,8 @@ double cosine_of(std::span<const T> a, const unit_scale& scale_a, std::span<cons
   return Products::inner(a, b, scale_a.lift, scale_b.lift) * (scale_a.inverse * scale_b.inverse);
 }
 
-/// The cosine of two vectors, rounded once to float. Vectors of one direction are
-/// equally alike to any other, whatever their lengths.
+/// Cosine of two vectors, rounded once to float. Vectors in the same direction have equal cosines
+/// with any other vector, whatever their lengths.
 template <class Products = plain_products, class T>
 float rounded_cosine(std::span<const T> a, const unit_scale& scale_a, std::span<const T> b,
                      const unit_scale& scale_b) {

@@ -8,17 +8,19 @@
 #include <cstddef>
 #include <limits>
 
-// Means and differences that are right where their parts are beyond the largest number.
+// Means and differences that are right even if intermediate results overflow.
 namespace funnel::detail {
 
-/// x as a T. A number beyond the largest T is the largest T; infinity and NaN stay.
+/// Converts x to T. A finite number beyond the largest T becomes the largest T with its sign;
+/// infinity and NaN stay as they are.
 template <class T>
 T saturated(double x) {
   constexpr double most = static_cast<double>(std::numeric_limits<T>::max());
   return static_cast<T>(std::isinf(x) ? x : std::clamp(x, -most, most));
 }
 
-/// scale * x, the largest number of its sign where finite ones are beyond.
+/// scale * x. If it overflows although x is finite: the largest double with the sign of the
+/// product.
 inline double scaled(double scale, double x) {
   const double product = scale * x;
   return std::isinf(product) && std::isfinite(x)
@@ -26,7 +28,8 @@ inline double scaled(double scale, double x) {
              : product;
 }
 
-/// scale * (a - b) of finite numbers, the largest number where it is beyond. `scale` is above 0.
+/// scale * (a - b) for a `scale` above 0. If it overflows although a and b are finite: the largest
+/// double with the sign of the difference.
 inline double scaled_difference(double scale, double a, double b) {
   constexpr double most = std::numeric_limits<double>::max();
   const double whole = scale * (a - b);
@@ -34,20 +37,21 @@ inline double scaled_difference(double scale, double a, double b) {
   return std::clamp(scale * (a / 2 - b / 2) * 2, -most, most);  // a - b alone may overflow
 }
 
-/// A sum of weights, and the power of two that each is multiplied by so that the sum is neither
-/// infinite nor without digits. The power is 1 for all usual weights.
+/// A sum of weights, and a power of two by which each weight is multiplied, so that the sum neither
+/// overflows nor loses its digits to underflow. The power is 1 for all usual weights.
 struct weight_total {
   double unit = 1;
   double total = 0;
 
-  /// Of n weights, finite and 0 or more, by position.
+  /// Sums n weights; `weight_of(i)` is weight i, finite and 0 or more.
   template <class WeightOf>
   static weight_total of(std::size_t n, WeightOf weight_of) {
     return of([&](auto&& add) {
       for (std::size_t i = 0; i < n; ++i) add(static_cast<double>(weight_of(i)));
     });
   }
-  /// Of the weights that `visit(add)` gives to add, the same ones each time.
+  /// Sums the weights that `visit(add)` passes to `add`. `visit` may run twice and must pass the
+  /// same weights each time.
   template <class Visit>
   static weight_total of(Visit visit) {
     weight_total result;
@@ -68,8 +72,8 @@ struct weight_total {
   }
 };
 
-/// Adds up weighted values. Their mean is a number if the values are, also where the sum is beyond
-/// the largest one.
+/// Weighted sum and weighted mean. The mean is finite if all values are, even if their sum
+/// overflows.
 class weighted_sum_of {
  public:
   void add(double weight, double value) {
@@ -78,9 +82,9 @@ class weighted_sum_of {
     else  // NaN too
       far_ += weight * (value * 0x1p-80);
   }
-  /// Infinite where it is beyond the largest number.
+  /// The weighted sum; infinite if it overflows.
   double sum() const { return sum_ + far_ * 0x1p80; }
-  /// The sum over the total weight, 0 where that is 0.
+  /// The weighted sum divided by the total weight; 0 if the total is 0.
   double mean(double total) const {
     constexpr double most = std::numeric_limits<double>::max();
     if (!(total > 0)) return 0;
@@ -90,7 +94,7 @@ class weighted_sum_of {
 
  private:
   double sum_ = 0;
-  double far_ = 0;  // of values near the largest number, 2^-80 of them
+  double far_ = 0;  // sum of the values of 1e250 or more, times 2^-80
 };
 
 }  // namespace funnel::detail

@@ -8,26 +8,26 @@
 #include <string_view>
 #include <utility>
 
-// Sizes that callers give: products and sums of them that do not wrap.
+// Checks of sizes that callers pass: their products must not overflow.
 namespace funnel::detail {
 
-/// The most values of T that an array can have: in bytes, and rounded up to cache lines of 64, its
-/// size must fit in ptrdiff_t.
+/// The largest number of values of T in an array: its size in bytes, rounded up to cache lines of
+/// 64 bytes, must fit in ptrdiff_t.
 template <class T>
 inline constexpr std::size_t most_values = static_cast<std::size_t>(PTRDIFF_MAX - 63) / sizeof(T);
 
-/// The size of an array of `count` values of T.
+/// Returns `count` if an array of `count` values of T is possible.
 ///
-/// Errors      std::invalid_argument if no array can have it; `argument` is "function: argument".
+/// Errors      std::invalid_argument if it is not; `argument` is "function: argument".
 template <class T>
 constexpr std::size_t array_size(std::string_view argument, std::size_t count) {
   if (count > most_values<T>) fail(argument, " is ", count, ", expected at most ", most_values<T>);
   return count;
 }
 
-/// The size of an array of `rows` times `cols` values of T.
+/// Returns `rows` * `cols` if an array of that many values of T is possible.
 ///
-/// Errors      std::invalid_argument if no array can have it; `arguments` is "function: rows x cols".
+/// Errors      std::invalid_argument if it is not; `arguments` is "function: rows x cols".
 template <class T>
 constexpr std::size_t array_size(std::string_view arguments, std::size_t rows, std::size_t cols) {
   if (cols != 0 && rows > most_values<T> / cols)
@@ -35,12 +35,12 @@ constexpr std::size_t array_size(std::string_view arguments, std::size_t rows, s
   return rows * cols;
 }
 
-/// How many blocks of `block` values hold `n` values; the last one may be part full.
+/// Number of blocks of `block` values that hold `n` values; the last block may be partly filled.
 constexpr std::size_t blocks_of(std::size_t n, std::size_t block) {
   return n / block + (n % block != 0 ? 1 : 0);
 }
 
-/// A size that becomes 0 when its owner is moved from, as the vectors beside it do.
+/// A size that becomes 0 when its owner is moved from, like the vectors next to it.
 class owned_size {
  public:
   constexpr owned_size(std::size_t n = 0) : n_(n) {}
