@@ -11,15 +11,17 @@
 
 namespace funnel {
 
-/// The probability that a positive scores above a negative; a tie counts one half.
+/// AUC (area under the ROC curve): the probability that a random positive scores above a random
+/// negative. A tie counts one half.
 ///
 ///     auc = (sum of the positives' ranks - n1 (n1 + 1) / 2) / (n1 n0)
 ///
-/// with rank 1 for the smallest score and mid-ranks for ties, n1 positives and n0 negatives.
+/// for n1 positives and n0 negatives. Rank 1 is the smallest score; tied scores share their mean
+/// rank.
 ///
 /// Shapes      scores [n], labels [n].
-/// Units       any scale of score; labels are 0 or 1.
-/// Order       NaN scores rank last, below -infinity, and tie with one another.
+/// Units       scores on any scale; labels are 0 or 1.
+/// Order       NaN scores rank below all others, -infinity included, and tie with each other.
 /// Errors      std::invalid_argument if the sizes differ or a label is neither 0 nor 1.
 /// Cost        O(n log n), a copy of the input.
 /// Numerics    exact up to the last division. NaN if there are no positives or no negatives.

@@ -15,22 +15,24 @@
 
 namespace funnel {
 
-/// Predicted over observed: the ratio of the sums, 1 when right on average (PCOC, "predicted click
-/// over click", for rates; the mean ratio for watch time).
+/// PCOC (predicted click over click): the sum of the predictions divided by the sum of the targets.
+/// 1 means right on average, above 1 means that predictions are too high. Also used for other
+/// numbers, such as watch time.
 ///
 ///     pcoc = sum_i p_i / sum_i y_i
 ///
 /// Shapes      predictions [n], targets [n].
-/// Units       one scale for both; probabilities against labels, not logits.
+/// Units       both on the same scale; for labels, predictions are probabilities, not logits.
 /// Errors      std::invalid_argument if the sizes differ.
 /// Cost        O(n).
-/// Numerics    NaN if the targets add up to 0 or an input is NaN.
+/// Numerics    NaN if the targets sum to 0 or an input is NaN.
 /// Source      He et al., ADKDD 2014; docs/formulas.md#pcoc.
 template <class T = float>
 double pcoc(std::span<const std::type_identity_t<T>> predictions,
             std::span<const std::type_identity_t<T>> targets) {
   detail::require_size("pcoc", "targets", targets.size(), "predictions", predictions.size());
-  // Both by one total, which cancels: the means are numbers where the sums are not.
+  // If a sum overflows, the means still have a value. Both are divided by the same total, which
+  // cancels.
   const double total = static_cast<double>(targets.size());
   detail::weighted_sum_of predicted, observed;
   for (std::size_t i = 0; i < targets.size(); ++i) {
@@ -43,28 +45,28 @@ double pcoc(std::span<const std::type_identity_t<T>> predictions,
   return predicted.mean(total) / observed.mean(total);
 }
 
-/// How predictions are put into bins.
+/// How predictions are grouped into bins.
 enum class binning {
-  /// Bin b holds [b / B, (b + 1) / B), of the quotients as `double` rounds them; 1 is in the last
-  /// one.
+  /// Bins of equal width: bin b holds [b / B, (b + 1) / B), with the bounds rounded to `double`; 1
+  /// is in the last bin.
   equal_width,
-  /// Bins of about n / B predictions, in rising order. Equal predictions share a bin: a cut that
-  /// would split them goes to their nearer end.
+  /// Bins of about n / B predictions each, in ascending order. Equal predictions share a bin: a cut
+  /// that would split them moves to the nearer end of the group.
   equal_mass,
 };
 
-/// What `reliability_table` and `expected_calibration_error` can be told.
+/// Options of `reliability_table` and `expected_calibration_error`.
 struct calibration_error_options {
   /// Number of bins, 1 or more; 10 to 20 is usual. B.
   std::size_t bins = 10;
-  /// Equal width shows where on [0, 1] the error is; equal mass keeps rare events from filling one
-  /// bin.
+  /// Equal width shows where in [0, 1] the error is. Equal mass is better for rare events, whose
+  /// predictions would all be in one bin of equal width.
   funnel::binning binning = funnel::binning::equal_width;
 };
 
-/// A line of the reliability table. An empty bin has count 0 and NaN means.
+/// One row of the reliability table. An empty bin has count 0 and NaN means.
 struct reliability_bin {
-  /// Equal width: the bin's bounds. Equal mass: its smallest and largest prediction.
+  /// For equal width, the bounds of the bin. For equal mass, its smallest and largest prediction.
   double lower = std::numeric_limits<double>::quiet_NaN();
   double upper = std::numeric_limits<double>::quiet_NaN();
   std::size_t count = 0;
@@ -72,17 +74,17 @@ struct reliability_bin {
   double mean_label = std::numeric_limits<double>::quiet_NaN();
 };
 
-/// Predictions and labels averaged within bins of similar predictions.
+/// Reliability table: the mean prediction and the mean label in each bin of similar predictions.
 ///
-/// Shapes      probabilities [n], labels [n]; a table of options.bins lines.
+/// Shapes      probabilities [n], labels [n]; returns options.bins rows.
 /// Units       probabilities, not logits; labels in [0, 1].
-/// Order       bins rise; the order of the input matters to rounding only.
-/// Errors      std::invalid_argument if the sizes differ, a value is outside [0, 1] (NaN is) or
-///             bins is 0 or more than an array can have.
-/// Cost        O(n) for equal width, O(n log n) and a copy for equal mass.
-/// Numerics    lower <= p < upper by the bounds of the table for every prediction of a bin of equal
-///             width, except that 1 is in the last. Equal predictions are never split, so some bins
-///             of equal mass may be empty.
+/// Order       bins are in ascending order; the order of the input only affects rounding.
+/// Errors      std::invalid_argument if the sizes differ, a value is outside [0, 1] or NaN, or bins
+///             is 0 or too large for an array.
+/// Cost        O(n) for equal width; O(n log n) and a copy for equal mass.
+/// Numerics    with equal width, every prediction p in a bin has lower <= p < upper, by the bounds
+///             in the table, except that 1 is in the last bin. Equal predictions are never split,
+///             so with equal mass some bins may be empty.
 /// Source      docs/formulas.md#calibration-error.
 template <class T = float>
 std::vector<reliability_bin>
@@ -109,7 +111,7 @@ reliability_table(std::span<const std::type_identity_t<T>> probabilities,
   std::vector<sums> totals(bins);
   std::vector<reliability_bin> table(bins);
   if (options.binning == binning::equal_width) {
-    // One rounding for the bounds and for who is between them: place is next to the bin at most.
+    // The rounded bounds decide which bin p is in. The first guess is off by at most one bin.
     const auto bound = [&](std::size_t b) {
       return static_cast<double>(b) / static_cast<double>(bins);
     };
@@ -160,11 +162,13 @@ reliability_table(std::span<const std::type_identity_t<T>> probabilities,
   return table;
 }
 
-/// How far predicted probabilities are from observed rates, bin by bin.
+/// Expected calibration error (ECE): the mean gap between predicted probabilities and observed
+/// rates over bins.
 ///
 ///     ece = sum_b (n_b / n) |mean label in b - mean prediction in b|
 ///
 /// Shapes, units, order, errors and cost as in `reliability_table`. NaN if n is 0.
+///
 /// Source      Naeini, Cooper and Hauskrecht, AAAI 2015; docs/formulas.md#calibration-error.
 template <class T = float>
 double expected_calibration_error(std::span<const std::type_identity_t<T>> probabilities,

@@ -19,21 +19,24 @@
 
 namespace funnel {
 
-/// What `intra_list_diversity` can be told.
+/// Options of `intra_list_diversity`.
 struct intra_list_diversity_options {
-  /// Each item is compared with this many shown right before it; 0 means with all of them.
+  /// Each item is compared with this many items directly before it; 0 means with all of them.
   std::size_t window = 0;
 };
 
-/// How unlike the items of a page are: the mean of 1 - similarity over its pairs (ILD).
+/// Intra-list diversity (ILD): the mean dissimilarity, 1 - similarity, over all pairs of items on a
+/// page.
 ///
 ///     ild = 2 / (k (k - 1)) sum_{i < j} 1 - similarity(page[i], page[j])
 ///
-/// With a window w the mean is over the pairs with j - i <= w: what a reader sees together.
+/// With a window w the mean is over the pairs with j - i <= w only: items that a user sees
+/// together.
 ///
 /// Shapes      page [k], in the order shown; similarity(a, b) of two entries of page, symmetric.
-/// Units       1 for the same item; 1 - similarity is the distance.
-/// Errors      std::invalid_argument if similarity has a size() and an entry of page is not below it.
+/// Units       similarity is 1 for the same item; 1 - similarity is the distance.
+/// Errors      std::invalid_argument if similarity has a size() and an entry of page is not below
+///             it.
 /// Cost        k (k - 1) / 2 calls of similarity, or about k w with a window.
 /// Numerics    NaN if k < 2.
 /// Source      Ziegler et al., WWW 2005; docs/formulas.md#intra-list-diversity.
@@ -57,11 +60,11 @@ double intra_list_diversity(std::span<const std::type_identity_t<Position>> page
   return pairs == 0 ? std::numeric_limits<double>::quiet_NaN() : sum / static_cast<double>(pairs);
 }
 
-/// `intra_list_diversity` of a page of vectors, with the cosine as similarity.
+/// `intra_list_diversity` of a page of item vectors, with cosine similarity.
 ///
-/// Shapes      vectors [k, d], in the order shown, of any length: only their directions count.
+/// Shapes      vectors [k, d], in the order shown; they need not be normalized.
 /// Units       in [0, 2]; 1 for vectors at right angles. The cosine with a zero vector is 0.
-/// Cost        O(k^2 d), or O(k w d) with a window; 2 k doubles.
+/// Cost        O(k^2 d), or O(k w d) with a window; 2 k doubles of memory.
 /// Numerics    in double. NaN if k < 2 or a value is not finite.
 template <class T = float>
 double intra_list_diversity(matrix_view<const std::type_identity_t<T>> vectors,
@@ -77,20 +80,21 @@ double intra_list_diversity(matrix_view<const std::type_identity_t<T>> vectors,
   std::iota(page.begin(), page.end(), std::size_t{0});
   const auto cosine = [&](std::size_t a, std::size_t b) {
     return std::clamp(detail::cosine_of(vectors.row(a), scales[a], vectors.row(b), scales[b]), -1.,
-                      1.);  // past which rounding may go
+                      1.);  // rounding may exceed these bounds
   };
   return intra_list_diversity(page, cosine, options);
 }
 
-/// The entropy of shares: 0 if one takes all, ln n if n share equally.
+/// Shannon entropy of shares: 0 if one category has everything, ln n if n categories have equal
+/// shares.
 ///
 ///     H = -sum_i s_i ln s_i,  s_i = amount_i / sum of amounts
 ///
-/// Shapes      amounts [n], such as impressions by category or by author.
-/// Units       natural logarithm; exp(H) is the effective number of shares.
+/// Shapes      amounts [n], such as impressions per category or per author.
+/// Units       natural logarithm; exp(H) is the effective number of categories.
 /// Errors      std::invalid_argument if an amount is negative or not finite.
 /// Cost        O(n).
-/// Numerics    NaN if the amounts add up to 0.
+/// Numerics    NaN if the amounts sum to 0.
 /// Source      Shannon, 1948; docs/formulas.md#entropy-of-shares.
 template <class T = float>
 double entropy(std::span<const std::type_identity_t<T>> amounts) {
@@ -106,14 +110,16 @@ double entropy(std::span<const std::type_identity_t<T>> amounts) {
   return weighted;
 }
 
-/// The Gini coefficient of amounts: 0 if all are equal, (n - 1) / n if one takes all.
+/// Gini coefficient, a measure of inequality: 0 if all amounts are equal, (n - 1) / n if one item
+/// has everything.
 ///
 ///     G = sum_i (2 i - n - 1) x_(i) / (n sum_i x_i),  x_(1) <= ... <= x_(n)
 ///
-/// Shapes      amounts [n], such as impressions by item or by author; those with none belong in.
+/// Shapes      amounts [n], such as impressions per item or per author; include items with
+///             amount 0.
 /// Errors      std::invalid_argument if an amount is negative or not finite.
 /// Cost        O(n log n), a copy.
-/// Numerics    NaN if the amounts add up to 0.
+/// Numerics    NaN if the amounts sum to 0.
 /// Source      Gini, 1912; docs/formulas.md#gini-coefficient.
 template <class T = float>
 double gini(std::span<const std::type_identity_t<T>> amounts) {
@@ -132,7 +138,7 @@ double gini(std::span<const std::type_identity_t<T>> amounts) {
 
 namespace detail {
 
-/// How often each category occurs, in rising order of category.
+/// The number of occurrences of each category, in ascending order of category.
 inline std::vector<double> category_counts(std::span<const category_id> categories) {
   std::vector<category_id> sorted(categories.begin(), categories.end());
   std::sort(sorted.begin(), sorted.end());
@@ -146,14 +152,21 @@ inline std::vector<double> category_counts(std::span<const category_id> categori
 
 }  // namespace detail
 
-/// The number of distinct categories on a page. O(k log k), a copy.
-/// Source: docs/formulas.md#entropy-of-shares.
+/// Returns the number of distinct categories on a page.
+///
+/// Shapes      categories [k], one per item.
+/// Cost        O(k log k), a copy.
+/// Source      docs/formulas.md#entropy-of-shares.
 inline std::size_t category_coverage(std::span<const category_id> categories) {
   return detail::category_counts(categories).size();
 }
 
-/// `entropy` of how often each category is on a page; NaN if the page is empty. O(k log k), a copy.
-/// Source: docs/formulas.md#entropy-of-shares.
+/// Entropy of the categories on a page: `entropy` of the number of items per category.
+///
+/// Shapes      categories [k], one per item.
+/// Cost        O(k log k), a copy.
+/// Numerics    NaN if the page is empty.
+/// Source      docs/formulas.md#entropy-of-shares.
 inline double category_entropy(std::span<const category_id> categories) {
   return entropy<double>(detail::category_counts(categories));
 }

@@ -13,25 +13,27 @@
 
 namespace funnel {
 
-/// What `gauc` found.
+/// The result of `gauc`.
 struct gauc_result {
-  /// The weighted mean; NaN if no user counted.
+  /// The weighted mean; NaN if no user counts.
   double value = std::numeric_limits<double>::quiet_NaN();
-  /// Users with a positive and a negative.
+  /// Number of users with at least one positive and one negative.
   std::size_t users_counted = 0;
-  /// Users with one class only: they are in neither the sum nor the weights.
+  /// Number of users with only one class; they are left out of the sum and of the weights.
   std::size_t users_skipped = 0;
 };
 
-/// The mean over users of the AUC within each user's impressions, weighted by their number.
+/// GAUC (group AUC): the AUC within each user's impressions, averaged over users with the number of
+/// impressions as weight.
 ///
 ///     gauc = sum_u w_u auc_u / sum_u w_u,  w_u = impressions of u
 ///
-/// over users with both classes only: an AUC of 0 for the others would deflate the mean.
+/// The sums are over users who have both positives and negatives: an AUC of 0 for the others would
+/// lower the mean.
 ///
-/// Shapes      users [n], scores [n], labels [n]; rows of a user need not be neighbors.
-/// Units       any scale of score; labels are 0 or 1.
-/// Order       NaN scores rank last and tie with one another.
+/// Shapes      users [n], scores [n], labels [n]; the rows of a user need not be adjacent.
+/// Units       scores on any scale; labels are 0 or 1.
+/// Order       NaN scores rank below all others and tie with each other.
 /// Errors      std::invalid_argument if the sizes differ or a label is neither 0 nor 1.
 /// Cost        O(n log n), a copy of the input.
 /// Source      Zhou et al., KDD 2018, section 5; docs/formulas.md#gauc.

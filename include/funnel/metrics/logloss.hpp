@@ -13,16 +13,16 @@
 namespace funnel {
 namespace detail {
 
-/// -(y ln p + (1 - y) ln(1 - p)) with p and 1 - p clipped at 1e-15.
+/// Returns -(y ln p + (1 - y) ln(1 - p)) with p and 1 - p clipped at 1e-15.
 inline double cross_entropy(double probability, double label) {
   constexpr double clip = 1e-15;
-  // 1 - p loses the digits of a small p.
+  // For small p, ln(1 - p) would lose its digits; log1p keeps them.
   const double log_rest =
       probability < 0.5 ? std::log1p(-probability) : std::log(std::max(1 - probability, clip));
   return -(label * std::log(std::max(probability, clip)) + (1 - label) * log_rest);
 }
 
-/// `loss` over entropy(m), that of always predicting the mean label m.
+/// Returns `loss` / entropy(m), where m is the mean label; NaN if m is 0 or 1.
 template <class T, class Entropy>
 double over_base_entropy(double loss, std::span<const T> labels, const Entropy& entropy) {
   double sum = 0;
@@ -34,15 +34,16 @@ double over_base_entropy(double loss, std::span<const T> labels, const Entropy& 
 
 }  // namespace detail
 
-/// The mean cross-entropy of predicted probabilities.
+/// Log loss (binary cross-entropy) of predicted probabilities, as a metric. For training see
+/// `bce_with_logits`.
 ///
 ///     logloss = -(1/n) sum_i y_i ln p_i + (1 - y_i) ln(1 - p_i)
 ///
 /// Shapes      probabilities [n], labels [n].
-/// Units       natural logarithm; probabilities, not logits; labels in [0, 1], soft ones too.
-/// Errors      std::invalid_argument if the sizes differ or a value is outside [0, 1] (NaN is).
+/// Units       natural logarithm; probabilities, not logits; labels in [0, 1], soft labels too.
+/// Errors      std::invalid_argument if the sizes differ or a value is outside [0, 1] or NaN.
 /// Cost        O(n).
-/// Numerics    p and 1 - p are clipped at 1e-15, in double. NaN if n is 0.
+/// Numerics    p and 1 - p are clipped at 1e-15; computed in double. NaN if n is 0.
 /// Source      docs/formulas.md#log-loss.
 template <class T = float>
 double logloss(std::span<const std::type_identity_t<T>> probabilities,
@@ -57,16 +58,16 @@ double logloss(std::span<const std::type_identity_t<T>> probabilities,
   return sum / static_cast<double>(labels.size());
 }
 
-/// The mean cross-entropy of predicted logits; nothing is clipped.
+/// Log loss (binary cross-entropy) of predicted logits; nothing is clipped.
 ///
 ///     logloss = (1/n) sum_i max(z_i, 0) - y_i z_i + ln(1 + exp(-|z_i|))
 ///
 /// Shapes      logits [n], labels [n].
-/// Units       natural logarithm; logits, not probabilities; labels in [0, 1], soft ones too.
+/// Units       natural logarithm; logits, not probabilities; labels in [0, 1], soft labels too.
 /// Errors      std::invalid_argument if the sizes differ, a logit is not finite or a label is
 ///             outside [0, 1].
 /// Cost        O(n).
-/// Numerics    exact for any finite logit. NaN if n is 0.
+/// Numerics    accurate for every finite logit. NaN if n is 0.
 /// Source      docs/formulas.md#log-loss.
 template <class T = float>
 double logloss_from_logits(std::span<const std::type_identity_t<T>> logits,
@@ -78,18 +79,20 @@ double logloss_from_logits(std::span<const std::type_identity_t<T>> logits,
   detail::weighted_sum_of sum;
   for (std::size_t i = 0; i < labels.size(); ++i) {
     const double z = static_cast<double>(logits[i]);
-    // z splits by its sign, so that y = 1 at a large z leaves exp(-z) and not a difference.
+    // Two forms by the sign of z: with y = 1 and a large z, exp(-z) remains and not a difference.
     const double y = static_cast<double>(labels[i]);
     sum.add(1, (z > 0 ? (1 - y) * z : -y * z) + std::log1p(std::exp(-std::abs(z))));
   }
   return sum.mean(static_cast<double>(labels.size()));
 }
 
-/// `logloss` over the entropy of the mean label: below 1 the predictions beat the base rate.
+/// Normalized entropy: the log loss divided by the log loss of always predicting the mean label.
+/// Below 1 the predictions are better than that.
 ///
 ///     ne = logloss / H(m),  H(m) = -m ln m - (1 - m) ln(1 - m),  m = mean label
 ///
 /// Shapes, units, errors and cost as in `logloss`.
+///
 /// Numerics    NaN if n is 0 or the mean label is 0 or 1.
 /// Source      He et al., ADKDD 2014; docs/formulas.md#normalized-entropy.
 template <class T = float>
@@ -99,7 +102,7 @@ double normalized_entropy(std::span<const std::type_identity_t<T>> probabilities
                                       [](double m) { return detail::cross_entropy(m, m); });
 }
 
-/// `normalized_entropy` of logits, by `logloss_from_logits`.
+/// `normalized_entropy` of logits, computed with `logloss_from_logits`.
 template <class T = float>
 double normalized_entropy_from_logits(std::span<const std::type_identity_t<T>> logits,
                                       std::span<const std::type_identity_t<T>> labels) {

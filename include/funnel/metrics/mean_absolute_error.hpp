@@ -11,7 +11,7 @@
 
 namespace funnel {
 
-/// The mean distance of predictions from targets.
+/// Mean absolute error (MAE) of predictions.
 ///
 ///     mae = (1/n) sum_i |p_i - t_i|
 ///
@@ -19,8 +19,8 @@ namespace funnel {
 /// Units       those of the targets: seconds for watch time in seconds.
 /// Errors      std::invalid_argument if the sizes differ.
 /// Cost        O(n).
-/// Numerics    NaN if n is 0 or an input is NaN. A distance beyond the largest number counts as that
-///             number; the mean of numbers is one.
+/// Numerics    NaN if n is 0 or an input is NaN. A difference beyond the largest number counts as
+///             the largest number; for finite inputs the result is finite.
 /// Source      docs/formulas.md#mean-absolute-error.
 template <class T = float>
 double mean_absolute_error(std::span<const std::type_identity_t<T>> predictions,

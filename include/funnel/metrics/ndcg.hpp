@@ -16,7 +16,7 @@
 
 namespace funnel {
 
-/// What a relevance is worth.
+/// How a graded relevance is turned into a gain.
 enum class ndcg_gain {
   /// 2^relevance - 1
   exponential,
@@ -24,11 +24,11 @@ enum class ndcg_gain {
   linear,
 };
 
-/// What `ndcg_at_k` and `ndcg_of_scores` can be told.
+/// Options of `ndcg_at_k` and `ndcg_of_scores`.
 struct ndcg_options {
-  /// How many of the first items count, 1 or more.
+  /// Number of first items that count, 1 or more.
   std::size_t k = 10;
-  /// The two agree for relevance 0 or 1.
+  /// The gain of a relevance. Both forms are the same for relevance 0 and 1.
   ndcg_gain gain = ndcg_gain::exponential;
 };
 
@@ -47,7 +47,7 @@ std::vector<double> ndcg_gains(std::string_view function, std::span<const T> rel
   return gains;
 }
 
-/// 1 / log2(place + 1) for the place after `index` others.
+/// 1 / log2(rank + 1), where rank = index + 1.
 inline double ndcg_discount(std::size_t index) {
   return 1 / std::log2(static_cast<double>(index) + 2);
 }
@@ -64,19 +64,20 @@ inline double ideal_dcg(std::vector<double> gains, std::size_t k) {
 
 }  // namespace detail
 
-/// How close a ranked list is to the best possible one, with places discounted by a logarithm.
+/// NDCG@k (normalized discounted cumulative gain): how close a ranked list with graded relevance is
+/// to the best possible list. Lower ranks count less, by a logarithmic discount.
 ///
 ///     dcg@k = sum_{i <= k} gain_i / log2(i + 1),  ndcg@k = dcg@k / dcg@k of the ideal list
 ///
-/// The ideal list is made of all relevant items, those that the ranked list misses too: an ideal
-/// made of the hits alone would inflate the value.
+/// The ideal list contains all relevant items, including those that the ranked list misses. An
+/// ideal list of the hits only would inflate the value.
 ///
-/// Shapes      ranked [m], best first; relevant [r], distinct; relevance [r], of each of them.
-///             Ids ranked twice count once, at their first place.
-/// Errors      std::invalid_argument if k is 0, the sizes differ, an id is relevant twice or a
+/// Shapes      ranked [m], best first; relevant [r], distinct ids; relevance [r], one value per
+///             relevant id. An id that is ranked twice counts once, at its first position.
+/// Errors      std::invalid_argument if k is 0, the sizes differ, an id is in relevant twice or a
 ///             relevance is outside [0, 1000].
 /// Cost        O((r + k) log r), copies of relevant and relevance.
-/// Numerics    NaN if no relevance is above 0; skip such users in a mean.
+/// Numerics    NaN if no relevance is above 0; leave such users out of a mean.
 /// Source      Järvelin and Kekäläinen, TOIS 2002; Burges et al., ICML 2005 (gain);
 ///             docs/formulas.md#ndcg.
 template <class T = float>
@@ -108,13 +109,14 @@ double ndcg_at_k(std::span<const item_id> ranked, std::span<const item_id> relev
   return ideal > 0 ? dcg / ideal : std::numeric_limits<double>::quiet_NaN();
 }
 
-/// `ndcg_at_k` of the order that scores give to a full list of candidates.
+/// NDCG@k of the order in which scores rank a full list of candidates.
 ///
 /// Shapes      scores [n], relevance [n].
-/// Order       larger scores first, NaN last. Equal scores share the mean gain of their places,
-///             the expectation over a random order of them: a constant score earns no luck.
-/// Errors      std::invalid_argument if k is 0, the sizes differ or a relevance is outside
-///             [0, 1000].
+/// Order       larger scores first, NaN last. Tied scores share the mean gain of their ranks, which
+///             is the expected value over random orders: a constant score does not profit from a
+///             lucky order.
+/// Errors      std::invalid_argument if k is 0, the sizes differ or a relevance is outside [0,
+///             1000].
 /// Cost        O(n log n), a copy of the input.
 /// Numerics    NaN if no relevance is above 0.
 /// Source      as `ndcg_at_k`; ties as McSherry and Najork, ECIR 2008.

@@ -12,31 +12,32 @@ namespace funnel {
 
 /// What `recall_at_k` divides by.
 enum class recall_denominator {
-  /// The number of relevant items: below 1 even for a perfect list when there are more than k.
+  /// The number of relevant items. If there are more than k, even a perfect list has a recall
+  /// below 1.
   relevant,
-  /// min(k, number of relevant items): a perfect list has 1.
+  /// min(k, number of relevant items). A perfect list has a recall of 1.
   attainable,
 };
 
-/// What `recall_at_k` can be told.
+/// Options of `recall_at_k`.
 struct recall_options {
-  /// How many of the first items count, 1 or more.
+  /// Number of first items that count, 1 or more.
   std::size_t k = 10;
   recall_denominator denominator = recall_denominator::relevant;
 };
 
-/// The part of one user's relevant items that is among the first k of a ranked list.
+/// Recall@k: the fraction of one user's relevant items that are among the first k of a ranked list.
 ///
 ///     recall@k = |relevant and in the first k| / |relevant|,  or / min(k, |relevant|)
 ///
-/// A mean over users is recall@k of a system; skip the NaNs. For retrieval, rank the full corpus:
-/// a sample of negatives changes the order of systems.
+/// The recall@k of a system is the mean over users; leave NaNs out. To evaluate retrieval, rank the
+/// full catalog: on a sample of negatives, systems may compare differently.
 ///
-/// Shapes      ranked [m], best first; a list shorter than k misses the rest. relevant [r], any
-///             order. Ids listed twice count once, but take up their place.
+/// Shapes      ranked [m], best first; m may be below k. relevant [r], in any order. An id listed
+///             twice counts once; in ranked it still takes up two positions.
 /// Errors      std::invalid_argument if k is 0.
 /// Cost        O((r + k) log r), a copy of relevant.
-/// Numerics    NaN if nothing is relevant.
+/// Numerics    NaN if relevant is empty.
 /// Source      docs/formulas.md#recall-and-hit-rate.
 inline double recall_at_k(std::span<const item_id> ranked, std::span<const item_id> relevant,
                           const recall_options& options = {}) {
@@ -51,12 +52,12 @@ inline double recall_at_k(std::span<const item_id> ranked, std::span<const item_
   return static_cast<double>(hits) / static_cast<double>(of);
 }
 
-/// One over the place of the first relevant item of a ranked list, 0 if there is none; MRR is its
-/// mean over users.
+/// Reciprocal rank: 1 / (rank of the first relevant item), or 0 if the list has none. Its mean over
+/// users is the mean reciprocal rank (MRR).
 ///
-/// Shapes      ranked [m], best first; relevant [r], any order.
+/// Shapes      ranked [m], best first; relevant [r], in any order.
 /// Cost        O((r + m) log r), a copy of relevant.
-/// Numerics    NaN if nothing is relevant.
+/// Numerics    NaN if relevant is empty.
 /// Source      Voorhees, TREC 1999; docs/formulas.md#reciprocal-rank.
 inline double reciprocal_rank(std::span<const item_id> ranked, std::span<const item_id> relevant) {
   detail::relevant_ids sought(relevant);
@@ -66,12 +67,13 @@ inline double reciprocal_rank(std::span<const item_id> ranked, std::span<const i
   return 0;
 }
 
-/// 1 if any of the first k items is relevant, else 0; HR@k is its mean over users.
+/// Hit@k: 1 if any of the first k items is relevant, otherwise 0. Its mean over users is the hit
+/// rate (HR@k).
 ///
-/// Shapes      ranked [m], best first; relevant [r], any order.
+/// Shapes      ranked [m], best first; relevant [r], in any order.
 /// Errors      std::invalid_argument if k is 0.
 /// Cost        O((r + k) log r), a copy of relevant.
-/// Numerics    NaN if nothing is relevant.
+/// Numerics    NaN if relevant is empty.
 /// Source      docs/formulas.md#recall-and-hit-rate.
 inline double hit_at_k(std::span<const item_id> ranked, std::span<const item_id> relevant,
                        std::size_t k) {

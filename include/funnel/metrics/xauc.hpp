@@ -13,16 +13,16 @@
 
 namespace funnel {
 
-/// The probability that predictions order two rows as their targets do, for targets that are
-/// numbers (watch time); equal predictions count one half.
+/// XAUC, an AUC for numeric targets such as watch time: the probability that predictions order two
+/// rows as their targets do. Equal predictions count one half.
 ///
 ///     xauc = P((p_i - p_j)(t_i - t_j) > 0) + P(p_i = p_j) / 2  over all pairs with t_i != t_j
 ///
-/// All pairs are counted, none are sampled. With targets 0 and 1 it is `auc`.
+/// All pairs are counted, none are sampled. With targets 0 and 1 it equals `auc`.
 ///
 /// Shapes      predictions [n], targets [n].
-/// Units       any scale for either.
-/// Order       NaN predictions rank last and tie with one another.
+/// Units       any scale for each.
+/// Order       NaN predictions rank below all others and tie with each other.
 /// Errors      std::invalid_argument if the sizes differ or a target is NaN.
 /// Cost        O(n log n), 4 copies of the input.
 /// Numerics    exact up to the last division for n < 2^32. NaN if no two targets differ.
@@ -35,7 +35,7 @@ double xauc(std::span<const std::type_identity_t<T>> predictions,
   detail::require_each("xauc", "targets", targets, "a number", [](T v) { return v == v; });
   struct row {
     T prediction, target;
-    std::size_t place;  // of the prediction among the distinct ones, from 1
+    std::size_t place;  // rank of the prediction among the distinct ones, from 1
   };
   std::vector<row> rows(n);
   for (std::size_t i = 0; i < n; ++i) rows[i] = {predictions[i], targets[i], 0};
@@ -50,7 +50,7 @@ double xauc(std::span<const std::type_identity_t<T>> predictions,
   std::sort(rows.begin(), rows.end(),
             [](const row& a, const row& b) { return a.target < b.target; });
 
-  // A Fenwick tree counts, of the rows with smaller targets, those with places 1..p.
+  // A Fenwick tree counts the rows that have a smaller target and a place in 1..p.
   std::vector<std::size_t> tree(places + 1);
   const auto count_up_to = [&](std::size_t place) {
     std::uint64_t count = 0;

@@ -8,16 +8,16 @@
 
 namespace funnel::detail {
 
-/// Smaller scores first and NaN, which ranks last, before all of them; NaNs are equal.
+/// Ascending order of scores in which NaN, the worst score, comes first; NaNs are equal.
 template <class T>
 constexpr bool scores_below(T a, T b) {
   return a < b || (a != a && b == b);
 }
 
-/// The AUC of rows (with members `score` and `positive`) in rising order of score.
+/// The AUC of rows (with members `score` and `positive`) in ascending order of score.
 template <class Row>
 double auc_of_sorted(std::span<const Row> rows) {
-  // Twice the sum of the positives' mid-ranks is a whole number: nothing is rounded before the end.
+  // Twice the sum of the positives' mean ranks is an integer, so nothing is rounded before the end.
   std::uint64_t positives = 0, doubled_ranks = 0;
   for (std::size_t begin = 0, end = 0; begin < rows.size(); begin = end) {
     std::uint64_t tied_positives = 0;

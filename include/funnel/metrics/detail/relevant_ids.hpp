@@ -10,7 +10,7 @@
 
 namespace funnel::detail {
 
-/// The relevant items of one ranked list; each is found once, however often it is listed.
+/// The set of relevant items for one ranked list; each can be taken once.
 class relevant_ids {
  public:
   explicit relevant_ids(std::span<const item_id> ids) : ids_(ids.begin(), ids.end()) {
@@ -19,10 +19,10 @@ class relevant_ids {
     found_.resize(ids_.size());
   }
 
-  /// Distinct relevant items.
+  /// The number of distinct relevant items.
   std::size_t size() const { return ids_.size(); }
 
-  /// True the first time a relevant item is asked for.
+  /// Returns true the first time it is called with a relevant item.
   bool take(item_id id) {
     const auto place = std::lower_bound(ids_.begin(), ids_.end(), id);
     if (place == ids_.end() || *place != id) return false;
