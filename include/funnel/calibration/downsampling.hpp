@@ -10,25 +10,27 @@
 
 namespace funnel {
 
-/// Turns the estimates of a model trained on a part of the negatives into those of all data.
+/// Corrects probabilities or logits for negative down-sampling: a model that was trained on a part
+/// of the negatives estimates too high.
 ///
 ///     logit(p) = logit(q) + ln alpha,  which is  p = alpha q / ((1 - q) + alpha q)
 ///
-/// for a model that estimates q where each negative was kept with probability alpha. It keeps the
-/// order within one head, but not that of several heads fused: correct before fusing, each head by
-/// its own alpha. Heads that are conditional on a click are not touched by dropping unclicked rows.
+/// where q is the estimate of a model for whose training each negative was kept with probability
+/// alpha, and p the corrected one. The correction keeps the order by one head, but it changes the
+/// order by a fusion of several heads: correct each head with its own alpha before fusing. Heads
+/// that are conditional on a click are not affected by dropping unclicked rows.
 ///
 /// Shapes      one value, or input [n] and output [n], which may be the same span.
 /// Units       `logit`: log-odds; `probability`: in [0, 1].
-/// Errors      std::invalid_argument if alpha is outside (0, 1] or the sizes differ, and by
-///             `probabilities` if a value is outside [0, 1]; nothing is written then.
-/// Numerics    exact at q = 0 and q = 1. Prefer logits: there a rare event loses no digits. NaN
+/// Errors      std::invalid_argument if alpha is outside (0, 1] or the sizes differ, and in
+///             `probabilities` if a value is outside [0, 1]. Nothing is written in these cases.
+/// Numerics    exact at q = 0 and q = 1. Prefer logits: they lose no digits for rare events. NaN
 ///             stays NaN.
 /// Source      He et al., ADKDD 2014, section 6.3; docs/formulas.md#negative-down-sampling.
 template <std::floating_point T = float>
 class downsampling_correction {
  public:
-  /// alpha: the part of the negatives that was kept, in (0, 1]; 1 changes nothing.
+  /// `alpha`: the fraction of the negatives that was kept, in (0, 1]; 1 changes nothing.
   explicit downsampling_correction(T alpha) : alpha_(alpha), log_alpha_(std::log(alpha)) {
     if (!(alpha > 0 && alpha <= 1))
       detail::fail("funnel::downsampling_correction: alpha is ", static_cast<double>(alpha),
@@ -46,12 +48,14 @@ class downsampling_correction {
     return alpha_ * q / ((1 - q) + alpha_ * q);
   }
 
+  /// The corrected logits of `input`, in `output`.
   void logits(std::span<const T> input, std::span<T> output) const {
     detail::require_size("downsampling_correction::logits", "output", output.size(), "input",
                          input.size());
     for (std::size_t i = 0; i < input.size(); ++i) output[i] = logit(input[i]);
   }
 
+  /// The corrected probabilities of `input`, in `output`.
   void probabilities(std::span<const T> input, std::span<T> output) const {
     detail::require_size("downsampling_correction::probabilities", "output", output.size(), "input",
                          input.size());

@@ -15,29 +15,33 @@
 
 namespace funnel {
 
-/// What `fit_duration_curve` can be told.
+/// Options of `fit_duration_curve`.
 struct duration_curve_options {
-  /// Bins of about equally many plays, 1 or more.
+  /// Number of bins, each with about the same number of plays; 1 or more.
   std::size_t bins = 20;
-  /// Each bin's mean counts this many plays of the overall mean as its own, 0 or more.
+  /// Strength of the smoothing, 0 or more: each bin gets this many additional plays with the
+  /// overall mean completion.
   double prior_plays = 100;
-  /// The curve is never below it, above 0.
+  /// Lower limit of the curve, above 0.
   double floor = 0.02;
-  /// An adjusted completion is never above it, above 0.
+  /// Upper limit of an adjusted completion, above 0.
   double cap = 5;
 };
 
-/// The average completion of a video of some length, and completions measured against it.
+/// Length-adjusted completion: the completion of a video divided by the average completion of
+/// videos of the same length.
 ///
 ///     p_finish = min(p / max(f(length), floor), cap)
 ///
-/// A short video is finished more often than a long one of the same worth; the ratio to what is
-/// usual for the length is fair to both. Above 1 is better than usual.
+/// Short videos are finished more often than long ones of the same quality; the ratio is fair to
+/// both. A value above 1 is better than usual for the length. (Completion is the fraction of a
+/// video that is played.)
 template <class T = float>
 class duration_curve {
  public:
-  /// curve: the average completion by length, as `fit_duration_curve` finds it. Of the options the
-  /// floor and the cap count.
+  /// `curve`: the average completion by length, as fitted by `fit_duration_curve`. Only `floor` and
+  /// `cap` of the options are used.
+  /// Errors      std::invalid_argument if the floor or the cap is not above 0.
   explicit duration_curve(isotonic_calibrator<T> curve, const duration_curve_options& options = {})
       : curve_(std::move(curve)), floor_(static_cast<T>(options.floor)),
         cap_(static_cast<T>(options.cap)) {
@@ -48,13 +52,13 @@ class duration_curve {
 
   const isotonic_calibrator<T>& curve() const { return curve_; }
 
-  /// The average completion of videos of this length. NaN if length is.
+  /// The average completion of videos of this length. NaN if `length` is NaN.
   T expected(T length) const {
     const T value = curve_(length);
     return value < floor_ ? floor_ : value;
   }
 
-  /// A completion estimate over what is usual for the length. NaN if either is.
+  /// `completion` divided by `expected(length)`, at most the cap. NaN if either argument is NaN.
   T adjust(T completion, T length) const {
     const T lift = completion / expected(length);
     return lift > cap_ ? cap_ : lift;
@@ -65,23 +69,24 @@ class duration_curve {
   T floor_, cap_;
 };
 
-/// Fits the falling curve of average completion by length.
+/// Fits a decreasing curve of average completion by video length.
 ///
-/// Plays are cut into bins of about equal mass by length, each bin's mean is drawn towards the overall
-/// mean, the means are made to fall by `fit_isotonic`, and the curve is straight between the bins'
-/// median lengths and flat outside.
+/// Plays are sorted by length and cut into bins of about equal size. Each bin's mean completion is
+/// smoothed towards the overall mean, and `fit_isotonic` makes the means decrease with length. The
+/// curve is linear between the bins' median lengths and constant outside.
 ///
-/// Shapes      lengths [n], completions [n], a play each.
-/// Units       lengths above 0, in any unit; completions in [0, 1]: fractions played if estimates
-///             are of fractions, 0 or 1 if they are of finishing. The same kind for both.
-/// Order       plays of one length share a bin: a cut that would split them goes to their nearer
-///             end; the order of the input matters to rounding only.
-/// Errors      std::invalid_argument if n is 0, the sizes differ, a value is outside its range or
-///             an option is.
-/// Cost        O(n log n), a copy of the input.
+/// Shapes      lengths [n], completions [n]: one per play.
+/// Units       lengths above 0, in any unit; completions in [0, 1]. To adjust estimates of the
+///             fraction played, fit on fractions; to adjust estimates of finishing, fit on labels 0
+///             or 1.
+/// Order       plays of equal length share a bin: a cut that would split them moves to the nearer
+///             end of them. The order of the input affects only rounding.
+/// Errors      std::invalid_argument if n is 0, the sizes differ, or a value or an option is
+///             outside its range.
+/// Cost        O(n log n); one copy of the input.
 /// Numerics    sums in double.
-/// Source      docs/formulas.md#duration-curve. This is for video: for texts the lectures multiply
-///             by a rising curve instead.
+/// Source      docs/formulas.md#duration-curve. The formula is for videos; for texts the lectures
+///             multiply by an increasing curve instead.
 template <class T = float>
 duration_curve<T> fit_duration_curve(std::span<const std::type_identity_t<T>> lengths,
                                      std::span<const std::type_identity_t<T>> completions,
@@ -111,7 +116,7 @@ duration_curve<T> fit_duration_curve(std::span<const std::type_identity_t<T>> le
             [](const play& a, const play& b) { return a.length < b.length; });
 
   std::vector<T> medians, means, weights;
-  std::size_t bin = 0;  // where it begins
+  std::size_t bin = 0;  // where the open bin begins
   const auto close_bin = [&](std::size_t end) {
     if (end == bin) return;
     double sum = 0;
@@ -123,7 +128,7 @@ duration_curve<T> fit_duration_curve(std::span<const std::type_identity_t<T>> le
     weights.push_back(static_cast<T>(count));
     bin = end;
   };
-  // More bins than plays cut at every length, as n bins do.
+  // More than n bins cut at the same places as n bins: between any two lengths.
   detail::for_each_quantile(
       n, std::min(options.bins, n),
       [&](std::size_t i, std::size_t j) { return plays[i].length == plays[j].length; },

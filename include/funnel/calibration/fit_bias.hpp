@@ -16,11 +16,12 @@
 namespace funnel {
 namespace detail {
 
-/// The number halfway between low and high, low < high, in the order of all `double`s: at most 64
-/// halvings find any of them, however far apart they are.
+/// The number halfway between `low` and `high`, low < high, in the sorted sequence of all values of
+/// `double`. Repeated halving finds any number in at most 64 steps.
 inline double halfway(double low, double high) {
   constexpr std::uint64_t sign = std::uint64_t{1} << 63;
-  // Bits rise with the number once those of negative ones are turned over.
+  // Maps a number to an integer in the same order: flips all bits of negative numbers, and the sign
+  // bit of the others.
   const auto place = [](double x) {
     const auto bits = std::bit_cast<std::uint64_t>(x);
     return bits & sign ? ~bits : bits | sign;
@@ -29,13 +30,14 @@ inline double halfway(double low, double high) {
   return std::bit_cast<double>(middle & sign ? middle & ~sign : ~middle);
 }
 
-/// The bias alone, of rows that were scanned.
+/// Fits the bias only, for rows that `scan_platt_rows` has checked.
 template <class T>
 platt_scaling fit_bias(const platt_rows& rows, std::span<const T> logits,
                        const platt_options& options) {
   platt_scaling fit;
   if (rows.one_class()) return fit;
-  // The sum of sigma(z + b) rises with b, and is on either side of its target at these two.
+  // The sum of sigma(z + b) increases with b. At `low` it is at most the sum of the labels, at
+  // `high` at least.
   constexpr double most = std::numeric_limits<double>::max();
   const double target = rows.log_odds();
   double low = std::max(target - rows.largest, -most);
@@ -52,7 +54,7 @@ platt_scaling fit_bias(const platt_rows& rows, std::span<const T> logits,
     fit.converged = std::abs(excess) <= options.tolerance * rows.n;
     if (fit.converged) break;
     (excess > 0 ? high : low) = b;
-    // Newton's step while it makes the excess half as large; else half of what is left.
+    // Newton's step while it at least halves the excess; otherwise bisection.
     const double next = b - excess / slope;
     const bool fast = 2 * std::abs(excess) <= before && next > low && next < high;
     before = std::abs(excess);
@@ -64,18 +66,19 @@ platt_scaling fit_bias(const platt_rows& rows, std::span<const T> logits,
 
 }  // namespace detail
 
-/// Finds the b that makes the mean of sigma(z + b) the mean label: a corrected base rate.
+/// Bias correction: finds the b at which the mean of sigma(z + b) equals the mean label.
 ///
-/// It undoes a drift of the overall rate and changes no order.
+/// It corrects a drift of the overall rate (the base rate) and does not change the order of the
+/// rows.
 ///
 /// Shapes      logits [n], labels [n].
-/// Units       logits, not probabilities; labels in [0, 1], soft ones too.
+/// Units       logits, not probabilities; labels in [0, 1], soft labels included.
 /// Errors      std::invalid_argument if n is 0, the sizes differ, a logit is not finite, a label is
 ///             outside [0, 1] or the tolerance is not above 0.
-/// Cost        O(n) a step, 3 to 8 steps; no copy.
-/// Numerics    Newton's method inside a bracket, which is halved where Newton is slow: at most about
-///             100 steps for any finite logits. Not converged, with b = 0, if all labels are 0 or
-///             all are 1.
+/// Cost        O(n) per step, 3 to 8 steps; no copy of the input.
+/// Numerics    Newton's method, with bisection of a bracket where Newton is slow: at most about 100
+///             steps for any finite logits. If all labels are 0 or all are 1, b stays 0 and
+///             `converged` is false.
 /// Source      docs/formulas.md#bias-correction.
 template <class T = float>
 platt_scaling fit_bias(std::span<const std::type_identity_t<T>> logits,

@@ -14,33 +14,36 @@
 
 namespace funnel {
 
+/// Whether an isotonic fit increases or decreases with the score.
 enum class isotonic_direction { increasing, decreasing };
 
-/// What an isotonic fit is between its knots.
+/// How an isotonic fit interpolates between its knots.
 enum class isotonic_interpolation {
-  /// Straight lines: no ties are made but within a pooled block.
+  /// Linear: only scores within one pooled block become ties.
   linear,
-  /// The value of the last knot at or below the score.
+  /// A step function: the value of the last knot at or below the score.
   step,
 };
 
-/// What `fit_isotonic` can be told.
+/// Options of `fit_isotonic`.
 struct isotonic_options {
   isotonic_direction direction = isotonic_direction::increasing;
   isotonic_interpolation interpolation = isotonic_interpolation::linear;
 };
 
-/// A monotone function of a score, given by knots; flat outside of them.
+/// Isotonic calibration: a monotone function of a score, given by knots. It is constant outside of
+/// them.
 ///
-/// Cost        O(log m) a score for m knots.
-/// Numerics    a NaN score stays NaN. A calibrator that was moved from has no knots and gives NaN.
+/// Cost        O(log m) per score for m knots.
+/// Numerics    a NaN score stays NaN. A moved-from calibrator has no knots and returns NaN.
 template <class T = float>
 class isotonic_calibrator {
  public:
-  /// Knots as `knots` and `values` return them.
+  /// Restores a calibrator from its knots: `knots` are scores, `values` the calibrated values
+  /// there, as `knots()` and `values()` return them.
   ///
   /// Errors      std::invalid_argument if there are no knots, the sizes differ, a number is not
-  ///             finite, knots do not rise strictly or values are not monotone.
+  ///             finite, the knots are not strictly increasing or the values are not monotone.
   isotonic_calibrator(std::vector<T> knots, std::vector<T> values,
                       isotonic_interpolation interpolation = isotonic_interpolation::linear)
       : knots_(std::move(knots)), values_(std::move(values)), interpolation_(interpolation) {
@@ -59,7 +62,7 @@ class isotonic_calibrator {
   }
   isotonic_calibrator(const isotonic_calibrator&) = default;
   isotonic_calibrator(isotonic_calibrator&&) noexcept = default;
-  /// Copies all of it or, where memory runs out, nothing.
+  /// Strong guarantee: if memory runs out, this object is unchanged.
   isotonic_calibrator& operator=(const isotonic_calibrator& other) {
     *this = isotonic_calibrator(other);
     return *this;
@@ -80,19 +83,20 @@ class isotonic_calibrator {
     const double left = static_cast<double>(knots_[right - 1]);
     const double to_score = static_cast<double>(score) - left;
     const double to_knot = static_cast<double>(knots_[right]) - left;
-    // Of halves where the distance of two knots is beyond the largest number.
+    // Halved if the distance of two knots overflows.
     const double part = std::isfinite(to_knot)
                             ? to_score / to_knot
                             : (static_cast<double>(score) / 2 - left / 2) /
                                   (static_cast<double>(knots_[right]) / 2 - left / 2);
-    // Not past the next knot's value, as from + part * (to - from) may be by rounding, and monotone.
+    // std::lerp is monotone and stays within the two values; from + part * (to - from) may exceed
+    // them by rounding.
     return static_cast<T>(std::lerp(static_cast<double>(values_[right - 1]),
                                     static_cast<double>(values_[right]), part));
   }
 
   /// The calibrated values of scores [n] in output [n], which may be the same span.
   ///
-  /// Errors      std::invalid_argument if the sizes differ; nothing is written then.
+  /// Errors      std::invalid_argument if the sizes differ; nothing is written.
   void apply(std::span<const T> scores, std::span<T> output) const {
     detail::require_size("isotonic_calibrator::apply", "output", output.size(), "scores",
                          scores.size());
@@ -107,8 +111,8 @@ class isotonic_calibrator {
 
 namespace detail {
 
-/// A power of two that brings the largest magnitude between 2^-470 and 2^470, 1 where it is: products
-/// of two such numbers keep their digits, and 2^80 of them can be added up.
+/// A power of two that brings the largest magnitude into the range 2^-470 to 2^470; 1 if it is
+/// there already. Products of two such numbers keep their digits, and 2^80 of them can be summed.
 template <class T>
 double unit_between(std::span<const T> values) {
   double largest = 0;
@@ -118,21 +122,21 @@ double unit_between(std::span<const T> values) {
 
 }  // namespace detail
 
-/// Finds the monotone function of the score that is nearest to the labels.
+/// Isotonic regression: finds the monotone function of the score that is nearest to the labels.
 ///
 ///     minimize  sum_i w_i (f(s_i) - y_i)^2  over monotone f
 ///
-/// by pooling adjacent violators. A pooled block gives a knot at its smallest and one at its
-/// largest score.
+/// by the pool adjacent violators algorithm. Each pooled block becomes two knots, at its smallest
+/// and at its largest score.
 ///
-/// Shapes      scores [n], labels [n], weights [n] or empty for 1 each.
-/// Units       any scale of score; labels are probabilities, rates or any number.
-/// Order       rows with equal scores are one row of their mean; the order of the input matters to
-///             rounding only.
+/// Shapes      scores [n], labels [n], weights [n]; empty means weight 1 for every row.
+/// Units       any scale of score; labels are probabilities, rates or any other numbers.
+/// Order       rows with equal scores are merged into one row with their weighted mean label and
+///             total weight. The order of the input affects only rounding.
 /// Errors      std::invalid_argument if n is 0, the sizes differ, a score or label is not finite or
 ///             a weight is not finite and above 0.
-/// Cost        O(n log n), 3 copies of the input.
-/// Numerics    sums in double. The weighted mean of f over the rows is that of the labels.
+/// Cost        O(n log n); 3 copies of the input.
+/// Numerics    sums in double. The weighted mean of f over the rows equals that of the labels.
 /// Source      Ayer et al., 1955; Zadrozny and Elkan, KDD 2002;
 ///             docs/formulas.md#isotonic-regression.
 template <class T = float>
@@ -170,7 +174,7 @@ isotonic_calibrator<T> fit_isotonic(std::span<const std::type_identity_t<T>> sco
     const double weight = weights.empty()
                               ? 1.0
                               : std::max(weight_unit * static_cast<double>(weights[i]),
-                                         std::numeric_limits<double>::min());  // above 0 as it was
+                                         std::numeric_limits<double>::min());  // stays above 0
     rows[i] = {scores[i], scores[i], weight,
                sign * weight * (label_unit * static_cast<double>(labels[i]))};
   }
@@ -188,7 +192,7 @@ isotonic_calibrator<T> fit_isotonic(std::span<const std::type_identity_t<T>> sco
     }
   }
 
-  // Rounding must not carry a mean past the labels.
+  // Rounding must not move a mean outside the range of the labels.
   const auto [lowest, highest] = std::ranges::minmax(labels);
   std::vector<T> knots, values;
   for (const block& b : blocks) {

@@ -16,16 +16,18 @@
 namespace funnel {
 namespace detail {
 
-/// Logits measured from their median, in quartiles of the distances from it.
+/// Standardized logits: the distance from their median, in units of the lower quartile of these
+/// distances.
 struct platt_scale {
   double median = 0, spread = 0;
 
-  /// Of two different logits or more.
+  /// Needs at least two different logits.
   template <class T>
   explicit platt_scale(std::span<const T> logits) {
     std::vector<double> values(logits.begin(), logits.end());
     const double most_common = median = ranked(values, values.size() / 2);
-    // One value of half the rows or more, as of masked ones, does not say where the others are.
+    // A value that half of the rows or more share, such as a masked logit, says nothing about where
+    // the other logits are.
     if (2 * std::erase(values, most_common) >= logits.size())
       median = ranked(values, values.size() / 2);
     for (double& value : values) value = std::abs(value - median);
@@ -34,8 +36,8 @@ struct platt_scale {
     spread = std::min(ranked(values, values.size() / 4), std::numeric_limits<double>::max());
   }
 
-  /// Distances past 1e15 count as that far: no number of rows then hides the others' slope in
-  /// rounding, and a row so far out has no say in it beyond its sign.
+  /// Distances are limited to 1e15 units. Otherwise rounding could hide the slope of all other
+  /// rows; of a row so far out only the side matters.
   double operator()(double z) const { return std::clamp((z - median) / spread, -1e15, 1e15); }
 
  private:
@@ -46,12 +48,13 @@ struct platt_scale {
   }
 };
 
-/// The mean cross-entropy of slope u + level and its derivatives.
+/// Mean cross-entropy of the logits slope * u + level, for standardized logits u, with its
+/// derivatives.
 struct platt_point {
   double slope = 0, level = 0, loss = 0;
   double by_slope = 0, by_level = 0;              // first derivatives
-  double slope_size = 0;                          // mean of the magnitudes that by_slope adds up
-  double curve_s = 0, curve_sl = 0, curve_l = 0;  // second ones
+  double slope_size = 0;                          // mean magnitude of the terms of by_slope
+  double curve_s = 0, curve_sl = 0, curve_l = 0;  // second derivatives
 
   template <class T>
   platt_point(double a, double b, const platt_rows& rows, const platt_scale& scale,
@@ -63,7 +66,8 @@ struct platt_point {
       const double z = std::clamp(slope * u + level, -most, most);
       const double e = std::exp(-std::abs(z)), near = 1 / (1 + e), far = e / (1 + e);
       const double p = z > 0 ? near : far, q = z > 0 ? far : near;
-      // Of labels 0 and 1 the error keeps all its digits, however small it is.
+      // p - y without cancellation: for labels 0 and 1 the error keeps all its digits, however
+      // small it is.
       const double error = (1 - y) * p - y * q, curvature = p * q;
       loss += ((z > 0 ? (1 - y) * z : -y * z) + std::log1p(e)) / rows.n;
       by_slope += error * u / rows.n;
@@ -84,23 +88,24 @@ struct platt_point {
 
 }  // namespace detail
 
-/// Finds the a and b for which sigma(a z + b) has the least cross-entropy with the labels.
+/// Platt scaling (logistic calibration): finds the a and b at which sigma(a z + b) has the smallest
+/// cross-entropy with the labels.
 ///
 ///     minimize  sum_i softplus(a z_i + b) - y_i (a z_i + b)
 ///
 /// Shapes      logits [n], labels [n].
-/// Units       logits, not probabilities (a logit keeps its own log-odds at a = 1, b = 0); labels
-///             in [0, 1], soft ones too.
+/// Units       logits, not probabilities; a = 1 and b = 0 change nothing. Labels in [0, 1], soft
+///             labels included.
 /// Errors      std::invalid_argument if n is 0, the sizes differ, a logit is not finite, a label is
 ///             outside [0, 1] or the tolerance is not above 0.
-/// Cost        O(n) a step, 4 to 10 steps; a copy of the logits in double.
-/// Numerics    Newton's method on logits that are measured from their median in units of their
-///             spread, with steps that are halved until the loss falls and doubled while it goes on
-///             falling. Logits further than 1e15 spreads from the median count as that far. Rows
-///             that a model has masked by one huge logit change nothing where their labels are as
-///             masked, however many they are. If all logits are equal, a stays 1. If one threshold
-///             separates the classes the best a is infinite: not converged, unless
-///             options.smooth_labels.
+/// Cost        O(n) per step, 4 to 10 steps; one copy of the logits in double.
+/// Numerics    Newton's method on standardized logits (see `platt_options::tolerance` for median
+///             and spread). A step is halved until the loss decreases, and doubled while the loss
+///             goes on decreasing. Logits are limited to 1e15 spreads from the median. Rows that a
+///             model has masked by one huge logit do not change the fit if their labels agree with
+///             it, no matter how many there are. If all logits are equal, a stays 1. If one
+///             threshold separates the classes, the best a is infinite: the fit does not converge,
+///             unless `smooth_labels` is set.
 /// Source      Platt, 1999; Lin, Lin and Weng, Machine Learning 2007;
 ///             docs/formulas.md#platt-scaling.
 template <class T = float>
@@ -116,7 +121,8 @@ platt_scaling fit_platt(std::span<const std::type_identity_t<T>> logits,
   const auto at = [&](double slope, double level) {
     return detail::platt_point(slope, level, rows, scale, logits, labels);
   };
-  // It starts flat at the mean label, where the curvature is far from 0 whatever the logits are.
+  // Start with slope 0 and the mean label as estimate: there the curvature is far from 0 for any
+  // logits.
   detail::platt_point here = at(0, rows.log_odds());
   for (; fit.iterations < options.max_iterations; ++fit.iterations) {
     fit.converged = here.is_flat(options.tolerance);
@@ -126,8 +132,9 @@ platt_scaling fit_platt(std::span<const std::type_identity_t<T>> logits,
         (here.curve_l * here.by_slope - here.curve_sl * here.by_level) / determinant;
     const double step_l =
         (here.curve_s * here.by_level - here.curve_sl * here.by_slope) / determinant;
-    // How fast the loss falls along the step. The derivative sees gains that the rounding of the
-    // loss hides: those of an outlier far out on the tail of sigma, which comes before all else.
+    // The rate at which the loss decreases along the step. It also shows gains that are lost in the
+    // rounding of the loss, such as those of an outlier on the tail of sigma, which dominate the
+    // fit.
     const auto fall = [&](const detail::platt_point& point) {
       return step_s * point.by_slope + step_l * point.by_level;
     };

@@ -8,13 +8,15 @@
 
 namespace funnel {
 
-/// A calibrated logit, a z + b, of a logit z: two numbers that `fit_platt` or `fit_bias` found.
+/// Platt scaling: maps a logit z to the calibrated logit a z + b. The result of `fit_platt` and
+/// `fit_bias`.
 struct platt_scaling {
   double a = 1;
   double b = 0;
-  /// False if the best a or b is infinite, beyond `double`, or the steps ran out. The first two
-  /// leave a = 1 and b = 0.
+  /// False if the best a or b is infinite or exceeds `double`, or if `max_iterations` was reached.
+  /// In the first two cases a = 1 and b = 0.
   bool converged = false;
+  /// Number of steps that were taken.
   std::size_t iterations = 0;
 
   /// The calibrated logit.
@@ -30,18 +32,20 @@ struct platt_scaling {
   }
 };
 
-/// What `fit_platt` and `fit_bias` can be told.
+/// Options of `fit_platt` and `fit_bias`.
 struct platt_options {
-  /// Newton steps at most.
+  /// Upper limit of the number of Newton steps.
   std::size_t max_iterations = 100;
-  /// Done when the mean of sigma(a z + b) - y is this close to 0, and for `fit_platt` that of its
-  /// product with (z - median z) / spread too, or as close as rounding allows. The spread is the
-  /// lower quartile of the distances from the median of the logits that are not equal to it: far
-  /// outliers don't change it. A value that half of the logits or more have, as masked ones do,
-  /// counts in neither.
+  /// The fit has converged when the mean of sigma(a z + b) - y is within this tolerance of 0, or as
+  /// close as rounding allows. `fit_platt` requires the same of the mean of (sigma(a z + b) - y) (z
+  /// - median) / spread. The spread is the lower quartile of the distances from the median, over
+  /// the logits that are not equal to the median; so far outliers do not change it. A value that
+  /// half of the logits or more share, such as a masked logit, is left out of both the median and
+  /// the spread.
   double tolerance = 1e-10;
-  /// Draw labels towards 1/2 as if one more row of each class had been seen, which keeps a and b
-  /// finite where the classes are separated. Platt's own targets, (n1 + 1)/(n1 + 2) and 1/(n0 + 2).
+  /// Smooths the labels towards 1/2, as if there were one more row of each class: Platt's targets,
+  /// (n1 + 1)/(n1 + 2) and 1/(n0 + 2), for n1 positives and n0 negatives. a and b then stay finite
+  /// if the classes are separated.
   bool smooth_labels = false;
 };
 

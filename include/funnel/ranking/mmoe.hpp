@@ -140,7 +140,8 @@ class mmoe {
     }
   }
   bool joined() const { return first_layers_.out() > 0; }
-  /// True if the experts' first layers have the same shape, activation and bias.
+  /// True if the experts' first layers have the same shape and activation, and all or none have a
+  /// bias.
   bool alike() const {
     return std::ranges::all_of(experts, [&](const mlp<T>& expert) {
       const dense<T>& a = expert.layers.front();

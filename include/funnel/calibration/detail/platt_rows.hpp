@@ -13,11 +13,11 @@
 
 namespace funnel::detail {
 
-/// What the fits need to know of their rows, as one scan finds it.
+/// Statistics of the rows that the fits need, computed in one scan.
 struct platt_rows {
   double n = 0, label_sum = 0, mean = 0;
   double smallest = std::numeric_limits<double>::infinity(), largest = -smallest;
-  // The ranges of z where there is some label above 0, and below 1.
+  // The ranges of z over rows with a label above 0, and over rows with a label below 1.
   double smallest_positive = smallest, largest_positive = -smallest;
   double smallest_negative = smallest, largest_negative = -smallest;
   double label_of_positive = 1, label_of_negative = 0;
@@ -33,12 +33,13 @@ struct platt_rows {
     return odds > 0 ? std::log(odds) : std::log(label_sum) - std::log(n - label_sum);
   }
   bool one_class() const { return label_sum == 0 || label_sum == n; }
-  /// A step function fits best, of infinite slope.
+  /// True if one threshold on z separates the labels, so that the best slope is infinite.
   bool separated() const {
     return largest_negative <= smallest_positive || largest_positive <= smallest_negative;
   }
 };
 
+/// Checks the arguments of a fit and computes the statistics.
 template <class T>
 platt_rows scan_platt_rows(std::string_view function, std::span<const T> logits,
                            std::span<const T> labels, const platt_options& options) {
