@@ -12,26 +12,30 @@
 
 namespace funnel {
 
-/// What `adagrad` can be told.
+/// Options of `adagrad`.
 struct adagrad_options {
-  /// Size of a step, above 0. eta in the source.
+  /// Learning rate (step size), above 0. eta in the source.
   double learning_rate = 0.05;
-  /// What the sums of squares start from, 0 or more.
+  /// Initial value of the sums of squared gradients, 0 or more.
   double initial_accumulator = 0.1;
-  /// Added to the root, above 0. delta in the source.
+  /// Added to the square root (not under it), above 0. delta in the source.
   double epsilon = 1e-10;
-  /// Fraction of a weight taken off per unit of learning rate, decoupled from the gradient; of
-  /// tables, touched rows.
+  /// Decoupled weight decay, 0 or more: a step also subtracts learning_rate * weight_decay * p from
+  /// each weight p. In an embedding table it applies only to the rows that have a gradient.
   double weight_decay = 0;
 };
 
-/// Adagrad: s <- s + g^2, p <- p - learning_rate g / (sqrt(s) + epsilon).
+/// Adagrad optimizer.
 ///
-/// Embedding tables keep one sum a row, of the mean of its squared gradients: 1/dim of the memory.
+///     s <- s + g^2
+///     p <- p - learning_rate (g / (sqrt(s) + epsilon) + weight_decay p)
 ///
-/// Errors      std::invalid_argument on options outside their ranges.
+/// For an embedding table, s is one double per row instead of one number per value: the sum of the
+/// means of the row's squared gradients.
+///
+/// Errors      std::invalid_argument if an option is outside its range.
 /// Source      Duchi, Hazan and Singer, JMLR 2011; row-wise as in Mudigere et al., ISCA 2022,
-///             section 4.1.3.
+///             section 4.1.3; docs/formulas.md#adagrad.
 template <class T>
 class adagrad {
  public:
@@ -43,7 +47,7 @@ class adagrad {
   }
   adagrad(const adagrad&) = default;
   adagrad(adagrad&&) noexcept = default;
-  /// Copies all of it or, where memory runs out, nothing.
+  /// Copies everything, or changes nothing if memory runs out.
   adagrad& operator=(const adagrad& other) {
     *this = adagrad(other);
     return *this;

@@ -15,28 +15,35 @@
 
 namespace funnel {
 
-/// What `adam` can be told.
+/// Options of `adam`.
 struct adam_options {
-  /// Size of a step, above 0. alpha in the source.
+  /// Learning rate (step size), above 0. alpha in the source.
   double learning_rate = 0.001;
-  /// How much of the mean gradient is kept, in [0, 1). beta_1.
+  /// Decay rate of the mean gradient m, in [0, 1). beta_1 in the source.
   double first_decay = 0.9;
-  /// How much of the mean squared gradient is kept, in [0, 1). beta_2.
+  /// Decay rate of the mean squared gradient v, in [0, 1). beta_2 in the source.
   double second_decay = 0.999;
-  /// Added to the root, above 0.
+  /// Added to the square root (not under it), above 0.
   double epsilon = 1e-8;
-  /// Fraction of a weight taken off per unit of learning rate, decoupled from the gradient; of
-  /// tables, touched rows.
+  /// Decoupled weight decay (AdamW), 0 or more: a step also subtracts learning_rate * weight_decay
+  /// * p from each weight p. In an embedding table it applies only to the rows that have a
+  /// gradient.
   double weight_decay = 0;
 };
 
-/// Adam: p <- p - learning_rate (m / (1 - beta_1^t)) / (sqrt(v / (1 - beta_2^t)) + epsilon).
+/// Adam optimizer; AdamW if `weight_decay` is above 0.
 ///
-/// Embedding rows are lazy: a row's means and its t move only in the steps that touch it.
+///     m <- beta_1 m + (1 - beta_1) g
+///     v <- beta_2 v + (1 - beta_2) g^2
+///     p <- p - learning_rate (m / (1 - beta_1^t)) / (sqrt(v / (1 - beta_2^t)) + epsilon)
+///            - learning_rate weight_decay p
 ///
-/// Errors      std::invalid_argument on options outside their ranges.
-/// Source      Kingma and Ba, ICLR 2015, algorithm 1; decay as Loshchilov and Hutter, ICLR 2019
-///             (AdamW).
+/// On embedding tables it is lazy: a step changes m, v, the step count t and the values of only
+/// those rows that have a gradient.
+///
+/// Errors      std::invalid_argument if an option is outside its range.
+/// Source      Kingma and Ba, ICLR 2015, algorithm 1; decay as in Loshchilov and Hutter, ICLR 2019
+///             (AdamW); docs/formulas.md#adam.
 template <class T>
 class adam {
  public:
@@ -48,7 +55,7 @@ class adam {
   }
   adam(const adam&) = default;
   adam(adam&&) noexcept = default;
-  /// Copies all of it or, where memory runs out, nothing.
+  /// Copies everything, or changes nothing if memory runs out.
   adam& operator=(const adam& other) {
     *this = adam(other);
     return *this;
@@ -76,7 +83,8 @@ class adam {
         adam_kernel(Arch{}, numbers_of_step(step), g, m, v, values, p.value.size());
         return;
       }
-      // The numbers of a step cost two powers, and many rows are at the same few steps.
+      // The numbers of a step take two calls of std::pow, and many rows have the same few step
+      // counts.
       std::array<numbered, 64> known{};
       const std::size_t cols = p.cols();
       const std::size_t bytes = cols * sizeof(T);
@@ -98,13 +106,13 @@ class adam {
   }
 
  private:
-  // Not inside `step`: g++ 12 with -g ends in an internal error on a struct local to a generic lambda.
+  // Not inside `step`: g++ 12 with -g has an internal error on a struct local to a generic lambda.
   struct numbered {
     std::uint32_t step = 0;
     adam_step<T> numbers{};
   };
 
-  /// Counts a step; after 2^32 - 1 of them no more, as both corrections are 1 by then.
+  /// Counts a step. Stops at 2^32 - 1: both bias corrections are 1 by then.
   static std::uint32_t next(std::uint32_t& steps) {
     if (steps < std::numeric_limits<std::uint32_t>::max()) ++steps;
     return steps;
@@ -116,7 +124,7 @@ class adam {
     detail::check_fraction<double>("funnel::adam: second_decay", options.second_decay);
     detail::check_positive<T>("funnel::adam: epsilon", options.epsilon);
     detail::check_not_negative<T>("funnel::adam: weight_decay", options.weight_decay);
-    // What `numbers_of_step` makes of them; the rate of the first step is the largest.
+    // The numbers that `numbers_of_step` computes; the rate of the first step is the largest.
     detail::check_not_negative<T>("funnel::adam: learning_rate / (1 - first_decay)",
                                   options.learning_rate / (1 - options.first_decay));
     detail::check_not_negative<T>("funnel::adam: learning_rate * weight_decay",

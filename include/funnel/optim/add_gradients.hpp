@@ -11,13 +11,13 @@
 
 namespace funnel {
 
-/// Adds the gradients of `from` to those of `to`, times `factor`: how shards of a batch come
-/// together.
+/// Adds the gradients of `from`, times `factor`, to those of `to`: for a batch that is split over
+/// several training contexts.
 ///
-/// What was observed of running statistics counts by its rows, whatever the factor.
+/// Observations of running statistics are weighted by their numbers of rows, not by the factor.
 ///
-/// Errors      std::invalid_argument if a parameter was replaced since a backward step; nothing is
-///             added then.
+/// Errors      std::invalid_argument if the shape or kind of a parameter changed since a backward
+///             step; nothing is added then.
 template <class T, class Arch, HasParameters Model>
 void add_gradients(Model& model, training_context<T, Arch>& to,
                    const training_context<T, Arch>& from, T factor) {

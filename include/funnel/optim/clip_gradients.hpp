@@ -20,7 +20,9 @@
 namespace funnel {
 namespace detail {
 
-/// Calls `visit(gradient)` for every gradient of a learned parameter, which all fit.
+/// Calls `visit(gradient)` for the gradient of every learned parameter that has one.
+/// Errors      std::invalid_argument if the shape or kind of a parameter changed since the backward
+///             step.
 template <class T, class Arch, HasParameters Model, class Visit>
 void for_each_gradient(const char* function, Model& model, training_context<T, Arch>& context,
                        const Visit& visit) {
@@ -36,15 +38,17 @@ void for_each_gradient(const char* function, Model& model, training_context<T, A
 
 }  // namespace detail
 
-/// Scales all gradients of a model down so that together their length is at most `largest_norm`;
-/// gives the length they had. A gradient that is not finite leaves all of them as they are: look at
-/// the result before stepping.
+/// Gradient clipping by global norm: scales all gradients of a model down so that their joint
+/// Euclidean norm is at most `largest_norm`. Returns the norm before scaling.
 ///
-/// Errors      std::invalid_argument if largest_norm is not above 0, or a parameter was replaced since
-///             the backward step; nothing is scaled then.
-/// Numerics    The length is summed in double, and is right for all numbers of T, where it is a double
-///             itself.
-/// Source      Pascanu, Mikolov and Bengio, ICML 2013, algorithm 1.
+/// If that norm is not finite, nothing is scaled: check the result before the optimizer's step.
+///
+/// Errors      std::invalid_argument if largest_norm is not a finite number above 0, or the shape
+///             or kind of a parameter changed since the backward step; nothing is scaled then.
+/// Numerics    The norm is summed in double. It is right for all gradients whose norm is within the
+///             range of double.
+/// Source      Pascanu, Mikolov and Bengio, ICML 2013, algorithm 1;
+///             docs/formulas.md#gradient-clipping.
 template <class T, class Arch, HasParameters Model>
 double clip_gradients(Model& model, training_context<T, Arch>& context, double largest_norm) {
   constexpr const char* name = "funnel::clip_gradients";
@@ -59,7 +63,7 @@ double clip_gradients(Model& model, training_context<T, Arch>& context, double l
   double norm = std::sqrt(squares);
   if (!(squares > std::numeric_limits<double>::min() / std::numeric_limits<double>::epsilon() &&
         std::isfinite(squares))) {
-    // Squares that left the range of double, as those of 1e160 and 1e-160 do.
+    // The squares left the range of double, as those of 1e160 and 1e-160 do.
     double largest = 0;
     for_each_gradient([&](const T* g, std::size_t n) {
       for (std::size_t i = 0; i < n; ++i) {
@@ -79,7 +83,7 @@ double clip_gradients(Model& model, training_context<T, Arch>& context, double l
     }
   }
   if (norm > largest_norm && std::isfinite(norm)) {
-    // In steps, where one factor would be too small to be a normal number.
+    // In several steps if one factor would be too small to be a normal number.
     constexpr double least = static_cast<double>(std::numeric_limits<T>::min());
     constexpr double step = 0x1p-60;
     double length = norm;

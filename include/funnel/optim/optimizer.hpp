@@ -3,7 +3,8 @@
 
 namespace funnel {
 
-/// Something that moves the parameters of a model against the gradients a training context holds.
+/// Concept of an optimizer: `step(model, context)` updates the parameters of a model by the
+/// gradients that a training context holds.
 template <class O, class Model, class C>
 concept Optimizer = requires(O& optimizer, Model& model, C& context) {
   optimizer.step(model, context);

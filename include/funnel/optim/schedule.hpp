@@ -10,38 +10,41 @@
 
 namespace funnel {
 
-/// A learning rate that rises in a straight line over the first `warmup` steps, then falls in one to
-/// `last_fraction * peak` at step `steps`, and stays there.
+/// Linear learning-rate schedule with warm-up. The rate rises linearly to `peak` over the first
+/// `warmup` steps, then falls linearly to `last_fraction * peak` at step `steps`, and stays there.
 ///
-/// The first step has peak / warmup and the last of the warm-up has the peak: no step is taken at a
-/// rate of 0, where it would move nothing.
+/// Steps count from 0. Step 0 has the rate peak / warmup, not 0, at which it would change nothing;
+/// step warmup - 1 has the rate `peak`.
 ///
-/// Use         optimizer.options.learning_rate = schedule(step), steps from 0.
+/// Use         optimizer.options.learning_rate = schedule(step).
+/// Source      docs/formulas.md#learning-rate-schedules.
 struct linear_schedule {
-  double peak = 0;
-  std::size_t steps = 0;
-  std::size_t warmup = 0;
-  double last_fraction = 0;
+  double peak = 0;           ///< the highest rate, above 0
+  std::size_t steps = 0;     ///< the step at which the rate stops falling
+  std::size_t warmup = 0;    ///< number of steps of the warm-up
+  double last_fraction = 0;  ///< the final rate as a fraction of `peak`
 
   double operator()(std::size_t step) const {
     if (step < warmup) return peak * (static_cast<double>(step + 1) / static_cast<double>(warmup));
     return peak * std::lerp(1., last_fraction, progress(step));
   }
-  /// How much of the way after the warm-up is done, in [0, 1].
+  /// Fraction of the way from `warmup` to `steps`, in [0, 1], for a step after the warm-up.
   double progress(std::size_t step) const {
     if (step >= steps || steps <= warmup) return 1;
     return static_cast<double>(step - warmup) / static_cast<double>(steps - warmup);
   }
 };
 
-/// The same warm-up, then half a cosine down to `last_fraction * peak`.
+/// Cosine learning-rate schedule with warm-up. The warm-up is that of `linear_schedule`; then the
+/// rate follows half a period of a cosine down to `last_fraction * peak`.
 ///
-/// Source      Loshchilov and Hutter, "SGDR", ICLR 2017, equation 5 (one period).
+/// Source      Loshchilov and Hutter, "SGDR", ICLR 2017, equation 5 (one period);
+///             docs/formulas.md#learning-rate-schedules.
 struct cosine_schedule {
-  double peak = 0;
-  std::size_t steps = 0;
-  std::size_t warmup = 0;
-  double last_fraction = 0;
+  double peak = 0;           ///< the highest rate, above 0
+  std::size_t steps = 0;     ///< the step at which the rate stops falling
+  std::size_t warmup = 0;    ///< number of steps of the warm-up
+  double last_fraction = 0;  ///< the final rate as a fraction of `peak`
 
   double operator()(std::size_t step) const {
     const linear_schedule line{peak, steps, warmup, last_fraction};
@@ -51,12 +54,14 @@ struct cosine_schedule {
   }
 };
 
-/// A learning rate that is multiplied by `factor` every `interval` steps.
+/// Step-decay learning-rate schedule: the rate starts at `peak` and is multiplied by `factor` after
+/// every `interval` steps.
 ///
 /// Errors      std::invalid_argument if interval is 0.
+/// Source      docs/formulas.md#learning-rate-schedules.
 struct step_schedule {
-  double peak = 0;
-  std::size_t interval = 1;
+  double peak = 0;           ///< the rate of the first `interval` steps, above 0
+  std::size_t interval = 1;  ///< number of steps between two changes, 1 or more
   double factor = 0.5;
 
   double operator()(std::size_t step) const {

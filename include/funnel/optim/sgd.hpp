@@ -12,22 +12,25 @@
 
 namespace funnel {
 
-/// What `sgd` can be told.
+/// Options of `sgd`.
 struct sgd_options {
-  /// Size of a step, above 0. eta in the literature.
+  /// Learning rate (step size), above 0. eta in the literature.
   double learning_rate = 0.01;
-  /// How much of the last step is taken again, in [0, 1).
+  /// Fraction of the velocity v that carries over to the next step, in [0, 1). 0 is plain SGD.
   double momentum = 0;
-  /// Fraction of a weight taken off per unit of learning rate, decoupled from the gradient; of
-  /// tables, touched rows.
+  /// Decoupled weight decay, 0 or more: a step also subtracts learning_rate * weight_decay * p from
+  /// each weight p. In an embedding table it applies only to the rows that have a gradient.
   double weight_decay = 0;
 };
 
-/// Stochastic gradient descent with momentum: v <- momentum v + g, p <- p - learning_rate (v +
-/// weight_decay p).
+/// Stochastic gradient descent (SGD) with momentum.
 ///
-/// Errors      std::invalid_argument on options outside their ranges.
-/// Source      Polyak, 1964; decoupled decay as Loshchilov and Hutter, ICLR 2019.
+///     v <- momentum v + g
+///     p <- p - learning_rate (v + weight_decay p)
+///
+/// Errors      std::invalid_argument if an option is outside its range.
+/// Source      Polyak, 1964; decoupled decay as in Loshchilov and Hutter, ICLR 2019;
+///             docs/formulas.md#momentum.
 template <class T>
 class sgd {
  public:
@@ -39,7 +42,7 @@ class sgd {
   }
   sgd(const sgd&) = default;
   sgd(sgd&&) noexcept = default;
-  /// Copies all of it or, where memory runs out, nothing.
+  /// Copies everything, or changes nothing if memory runs out.
   sgd& operator=(const sgd& other) {
     *this = sgd(other);
     return *this;

@@ -10,7 +10,7 @@
 
 namespace funnel::detail {
 
-/// The path of the parameter that a model names at this position.
+/// Path of a parameter, given its position in the model's order of parameters.
 template <HasParameters Model>
 std::string path_of_parameter(const Model& model, std::size_t position) {
   std::string found;
@@ -20,7 +20,8 @@ std::string path_of_parameter(const Model& model, std::size_t position) {
   return found;
 }
 
-/// Errors      std::invalid_argument if a gradient is of another shape or kind than its parameter.
+/// Errors      std::invalid_argument if the shape or kind of a parameter is not that of its
+///             gradient.
 template <HasParameters Model, class T>
 void check_fits(const char* function, const Model& model, std::size_t position,
                 const parameter<T>& p, const parameter_gradient<T>& gradient) {

@@ -18,32 +18,32 @@
 
 namespace funnel::detail {
 
-/// What an optimizer remembers of one parameter. Arrays get their size with its first gradient.
+/// State of an optimizer for one parameter. The arrays are allocated with the first gradient.
 template <class T>
 struct optimizer_state {
   std::size_t rows;  // of the parameter
   std::size_t cols;
   parameter_kind kind;
-  aligned_vector<T> first;              ///< momentum, or the mean of gradients
-  aligned_vector<T> second;             ///< sums or means of squared gradients
-  aligned_vector<double> row_sums;      ///< per row of a table: the sum of mean squared gradients
-  aligned_vector<std::uint32_t> steps;  ///< per row of a table, or one: how often it was updated
+  aligned_vector<T> first;              ///< velocity, or mean of the gradients
+  aligned_vector<T> second;             ///< sum or mean of the squared gradients
+  aligned_vector<double> row_sums;      ///< per table row: sum of mean squared gradients
+  aligned_vector<std::uint32_t> steps;  ///< number of updates, per table row or one
 
   explicit optimizer_state(const parameter<T>& p) : rows(p.rows()), cols(p.cols()), kind(p.kind) {}
 };
 
-/// Calls `update(state, parameter, gradient)` for every parameter that is learned and has a gradient;
-/// running statistics move towards what was observed. `states` is in the order in which the model
-/// names its parameters.
+/// Calls `update(state, parameter, gradient)` for every learned parameter that has a gradient, and
+/// moves each running statistic towards what was observed of it. `states` is in the model's order
+/// of parameters.
 ///
-/// All is checked before anything moves, and `reserve(state, parameter)` has asked for all memory by
-/// then: what throws has changed nothing.
+/// Everything is checked, and `reserve(state, parameter)` has requested all memory, before any
+/// value changes. If this throws, nothing has changed.
 template <class T, class Arch, HasParameters Model, class Reserve, class Update>
 void update_parameters(Model& model, const training_context<T, Arch>& context,
                        std::vector<optimizer_state<T>>& states, const Reserve& reserve,
                        const Update& update) {
   constexpr const char* name = "funnel::optimizer";
-  std::vector<optimizer_state<T>> fresh;  // of a first step
+  std::vector<optimizer_state<T>> fresh;  // states of a first step
   const bool is_first = states.empty();
   std::vector<optimizer_state<T>>& checked = is_first ? fresh : states;
   std::size_t count = 0;
@@ -80,13 +80,13 @@ void update_parameters(Model& model, const training_context<T, Arch>& context,
   });
 }
 
-/// Gives values a size, where they don't have it yet.
+/// Resizes `values` and sets each of them to `fill`, unless they have this size already.
 template <class V>
 void ensure_size(V& values, std::size_t size, typename V::value_type fill = {}) {
   if (values.size() != size) values.assign(size, fill);
 }
 
-/// Some bytes for each row of a table.
+/// An array with the same number of bytes for each row of a table.
 struct row_bytes {
   const void* data;
   std::size_t bytes;
@@ -94,7 +94,7 @@ struct row_bytes {
   const void* row(std::size_t i) const { return static_cast<const std::byte*>(data) + i * bytes; }
 };
 
-/// Calls `body(row, i)` for rows = touched[i], and asks for what `arrays` hold of it some rows ahead.
+/// Calls `body(touched[i], i)` for every i, and prefetches the data of later rows in `arrays`.
 template <std::size_t N, class Body>
 void for_each_touched(std::span<const std::uint32_t> touched,
                       const std::array<row_bytes, N>& arrays, const Body& body) {
@@ -114,8 +114,9 @@ void for_each_touched(std::span<const std::uint32_t> touched,
   }
 }
 
-/// Options are doubles, and steps are taken with them as T: both must be in their range.
-/// Errors      std::invalid_argument if not.
+/// Range checks of options. An option is a double, but a step computes with it as a T: it must be
+/// in its range as both.
+/// Errors      std::invalid_argument if it is not.
 template <class T>
 void check_not_negative(const char* name, double value) {
   constexpr double largest = static_cast<double>(std::numeric_limits<T>::max());
@@ -132,7 +133,7 @@ void check_fraction(const char* name, double value) {
   if (!(value >= 0 && static_cast<T>(value) < T(1)))
     fail(name, " is ", value, ", expected in [0, 1)");
 }
-/// An epsilon as steps are taken with it.
+/// Epsilon as a step uses it.
 template <class T>
 T step_epsilon(double value) {
   return std::max(static_cast<T>(value), smallest_epsilon<T>);
