@@ -10,18 +10,22 @@
 
 namespace funnel {
 
-/// An executor on oneTBB's threads. Link `funnel::tbb`; the header is not part of funnel.hpp.
+/// Executor that runs tasks on the threads of oneTBB. Link `funnel::tbb` to use it; funnel.hpp does
+/// not include this header.
 ///
-/// Tasks may run tasks, and threads may share one executor. If tasks throw, one of the exceptions
-/// reaches the caller when all running tasks have ended; tasks that had not begun never run.
+/// Tasks may start further tasks, and several threads may share one executor. If tasks throw, the
+/// caller gets one of the exceptions after all running tasks have ended; tasks that had not started
+/// are skipped.
 class tbb_executor {
  public:
+  /// Upper limit of the number of threads.
   static constexpr std::size_t most_threads = 4096;
 
   /// Errors      std::invalid_argument if threads is 0 or above `most_threads`.
   explicit tbb_executor(std::size_t threads)
       : threads_(checked(threads)), arena_(static_cast<int>(threads_)) {
-    // Else the first loop does it, and where memory runs out there, oneTBB's next one waits for ever.
+    // Otherwise the first loop does this; if memory runs out there, oneTBB's next loop waits
+    // forever.
     arena_.initialize();
   }
   tbb_executor(const tbb_executor& other) : tbb_executor(other.threads_) {}

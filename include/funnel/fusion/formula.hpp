@@ -13,35 +13,38 @@
 
 namespace funnel {
 
-/// A score of one candidate from its own estimates, one an objective: `formula(estimates)`.
+/// A fusion formula for one candidate at a time: `formula(estimates)` returns a score from the
+/// estimates of this candidate, one per objective (such as click or like).
 ///
-/// The score of a candidate does not depend on the others, so that it may be cached and compared
-/// across requests.
+/// The score does not depend on the other candidates, so it may be cached and compared across
+/// requests.
 template <class F, class T = float>
 concept PointwiseFormula = requires(const F& formula, std::span<const T> estimates) {
   { formula(estimates) } -> std::convertible_to<T>;
 };
 
-/// Scores of a set of candidates that depend on the set: `formula(estimates, scores, scratch)`
-/// writes all scores. It does not reset the arena.
+/// A fusion formula whose scores depend on all candidates of the request:
+/// `formula(estimates, scores, scratch)` writes the scores of all of them. It must not reset the
+/// arena.
 template <class F, class T = float>
 concept SetFormula = requires(const F& formula, matrix_view<const T> estimates, std::span<T> scores,
                               arena& scratch) {
   formula(estimates, scores, scratch);
 };
 
-/// One score out of several objectives; larger is better.
+/// A fusion formula: computes one score per candidate from the estimates of several objectives;
+/// larger is better.
 ///
-/// A formula may have a member `check(columns)`, which throws std::invalid_argument unless its
-/// options are right and it is made for that many objectives; `fuse` calls it first.
+/// A formula may have a member `check(columns)`. It throws std::invalid_argument if an option is
+/// out of range or the formula does not expect `columns` objectives. `fuse` calls it first.
 template <class F, class T = float>
 concept Formula = PointwiseFormula<F, T> || SetFormula<F, T>;
 
-/// What a formula that is a product returns.
+/// What a product formula returns: the product or its logarithm.
 enum class fused_scale {
-  /// The logarithm of the product: the same order, and no overflow.
+  /// The logarithm of the product: the same order, without overflow.
   logarithm,
-  /// The product itself, where scores are added to others or read as an expected value.
+  /// The product itself: use it if scores are added to others or are read as expected values.
   product,
 };
 
@@ -62,14 +65,16 @@ void check_fuse(const F& formula, matrix_view<const T> objectives, std::span<T> 
 
 }  // namespace detail
 
-/// Writes a score for each candidate, by a formula that needs no scratch.
+/// Score fusion: writes a score for each candidate, by a formula that scores one candidate at a
+/// time.
 ///
-/// Shapes      objectives [n, t], a row a candidate and a column an objective in the order that
-///             formula expects; scores [n], written in full.
-/// Order       NaN in an objective that counts makes the score NaN, which ranks last.
-/// Errors      std::invalid_argument if scores has not n values, or as formula.check says; nothing
-///             is written then.
-/// Cost        n calls of formula; no scratch.
+/// Shapes      objectives [n, t], one row per candidate and one column per objective, in the order
+///             that `formula` expects; scores [n], all written.
+/// Order       NaN in an objective with weight or power other than 0 makes the score NaN, which
+///             ranks last.
+/// Errors      std::invalid_argument if `scores` does not have n values, and whatever
+///             `formula.check` throws. Nothing is written then.
+/// Cost        n calls of `formula`; no scratch memory.
 template <class T = float, PointwiseFormula<T> F>
 void fuse(const F& formula, matrix_view<const std::type_identity_t<T>> objectives,
           std::span<std::type_identity_t<T>> scores) {
@@ -78,10 +83,10 @@ void fuse(const F& formula, matrix_view<const std::type_identity_t<T>> objective
     scores[i] = static_cast<T>(formula(objectives.row(i)));
 }
 
-/// Writes a score for each candidate, by any formula.
+/// Score fusion: writes a score for each candidate, by any formula.
 ///
-/// Shapes, order and errors as above.
-/// Cost        that of formula; scratch is used by formulas over the set only, and not reset.
+/// Shapes, order and errors are those of the function above.
+/// Cost        the cost of `formula`. Only a `SetFormula` uses `scratch`; it is not reset.
 template <class T = float, Formula<T> F>
 void fuse(const F& formula, matrix_view<const std::type_identity_t<T>> objectives,
           std::span<std::type_identity_t<T>> scores, arena& scratch) {

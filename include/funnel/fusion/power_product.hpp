@@ -12,26 +12,30 @@ namespace funnel {
 /// One factor of `power_product`.
 template <class T = float>
 struct power_term {
-  /// 0 takes the factor out. alpha in the lectures.
+  /// Any number; 0 removes the factor. alpha in the lectures.
   T power = 1;
-  /// Estimates below it count as it, above 0. A price wants about 0.01.
+  /// Lower limit of the estimate, above 0: smaller estimates are replaced by it. About 0.01 suits a
+  /// price.
   T floor = static_cast<T>(1e-8);
 };
 
-/// A product of powers, as for what sells: click, cart and pay rates and the price.
+/// Product of powers of the objectives. Common in e-commerce: click, cart and pay rates times the
+/// price.
 ///
 ///     ln s = sum_k alpha_k ln max(p_k, floor_k)
 ///
-/// With all powers 1, p_cart = P(cart | click) and p_pay = P(pay | cart), the expected sales of an
-/// impression. An estimate of 0 brings the score close to 0, unlike `product_of_shifted_powers`.
+/// With all powers 1, p_cart = P(cart | click) and p_pay = P(pay | cart), the product is the
+/// expected revenue of an impression. An estimate of 0 brings the score close to 0; with
+/// `product_of_shifted_powers` it does not.
 ///
 /// Shapes      N objectives.
-/// Units       estimates above 0; the score is a logarithm or the product, see scale.
-/// Order       NaN in an objective of power other than 0 gives NaN. An objective of power 0 is
-///             absent, whatever it holds.
-/// Errors      `check` throws std::invalid_argument unless each floor of a factor that counts is
-///             above 0.
-/// Numerics    in double; the product may overflow or vanish in T where its logarithm does not.
+/// Units       estimates above 0; the score is a logarithm or the product, see `scale`.
+/// Order       NaN in an objective makes the score NaN. An objective with power 0 is ignored, even
+///             if it is NaN.
+/// Errors      `check` throws std::invalid_argument if the number of columns is not N, or the floor
+///             of a factor with power other than 0 is not above 0.
+/// Numerics    computed in double. The product may overflow or underflow in T; its logarithm does
+///             not.
 /// Source      docs/formulas.md#product-of-powers.
 template <std::size_t N, class T = float>
 struct power_product {
@@ -51,7 +55,7 @@ struct power_product {
     double sum = 0;
     for (std::size_t k = 0; k < N; ++k) {
       if (terms[k].power == 0) continue;
-      const T estimate = std::max(objectives[k], terms[k].floor);  // NaN stays, as the first
+      const T estimate = std::max(objectives[k], terms[k].floor);  // NaN, as first, stays
       sum += static_cast<double>(terms[k].power) * std::log(static_cast<double>(estimate));
     }
     return static_cast<T>(scale == fused_scale::logarithm ? sum : std::exp(sum));
@@ -61,24 +65,24 @@ struct power_product {
 /// One factor of `product_of_shifted_powers`.
 template <class T = float>
 struct shifted_power_term {
-  /// 0 or more; 0 takes the factor out. w in the lectures.
+  /// 0 or more; 0 removes the factor. w in the lectures.
   T weight = 1;
-  /// 0 takes the factor out. alpha in the lectures.
+  /// Any number; 0 removes the factor. alpha in the lectures.
   T power = 1;
 };
 
-/// A product of powers of one plus each objective, as for short videos.
+/// Product of powers of one plus each weighted objective. Common for short videos.
 ///
 ///     ln s = sum_k alpha_k ln(1 + w_k p_k)
 ///
-/// The 1 keeps an estimate of 0 from taking the whole score.
+/// Because of the 1, an estimate of 0 is a factor of 1 and does not make the whole score 0.
 ///
 /// Shapes      N objectives.
 /// Units       estimates of 0 or more (rates, seconds); the score is a logarithm or the product,
-///             see scale.
-/// Order       NaN in an objective whose weight and power are other than 0 gives NaN, and so does
-///             1 + w_k p_k below 0. Other objectives are absent, whatever they hold.
-/// Numerics    in double, by log1p; the product may overflow in T where its logarithm does not.
+///             see `scale`.
+/// Order       NaN in an objective makes the score NaN, and so does 1 + w_k p_k below 0. An
+///             objective with weight or power 0 is ignored, even if it is NaN.
+/// Numerics    computed in double, by log1p. The product may overflow in T; its logarithm does not.
 /// Source      docs/formulas.md#product-of-shifted-powers.
 template <std::size_t N, class T = float>
 struct product_of_shifted_powers {

@@ -14,29 +14,33 @@ namespace funnel {
 /// One term of `rank_fusion`.
 template <class T = float>
 struct rank_term {
-  /// 0 takes the term out. w in the lectures.
+  /// Any number; 0 removes the term. w in the lectures.
   T weight = 1;
-  /// 0 or more, 0.5 to 1 is usual; larger falls faster with rank. alpha in the lectures.
+  /// 0 or more, usually 0.5 to 1; with a larger power the term decreases faster with the rank.
+  /// alpha in the lectures.
   T power = 1;
-  /// Above -1, 0 to 50 is usual; larger makes the first ranks more alike: with 10, ranks 1 and 2
-  /// differ by 8 %. beta in the lectures.
+  /// Above -1, usually 0 to 50; with a larger offset the first ranks differ less: with 10, ranks 1
+  /// and 2 differ by 8 %. beta in the lectures.
   T offset = 10;
 };
 
-/// A weighted sum of falling functions of each candidate's rank by each objective.
+/// Rank fusion: a weighted sum, over the objectives, of a decreasing function of the candidate's
+/// rank by this objective.
 ///
 ///     s = sum_k w_k / (r_k^alpha_k + beta_k),  r_k = 1 + number of candidates with a larger p_k
 ///
-/// Estimates may be of any scale and need no calibration: only their order counts. The score
-/// depends on the candidates it is computed with; do not cache it or compare it across requests.
+/// Only the order of the estimates counts, so they may have any scale and need no calibration. The
+/// score depends on the other candidates of the request: do not cache it or compare it across
+/// requests.
 ///
 /// Shapes      objectives [n, N], scores [n].
 /// Units       any.
-/// Order       equal estimates share the smallest rank ("1224"); a NaN has rank n.
-/// Errors      std::invalid_argument if objectives has not N columns, scores has not n values, a
-///             power is below 0 or an offset is not above -1; nothing is written then.
-/// Cost        O(N n log n); scratch of n pairs from the arena.
-/// Numerics    each term in double, their sum in T.
+/// Order       equal estimates share the smallest rank (1, 2, 2, 4); NaN has rank n.
+/// Errors      std::invalid_argument if `objectives` does not have N columns, `scores` does not
+///             have n values, a power is below 0 or an offset is not above -1. Nothing is written
+///             then.
+/// Cost        O(N n log n); scratch memory for n pairs, from the arena.
+/// Numerics    each term is computed in double, their sum in T.
 /// Source      docs/formulas.md#rank-fusion.
 template <std::size_t N, class T = float>
 struct rank_fusion {
@@ -65,7 +69,7 @@ struct rank_fusion {
     std::fill(scores.begin(), scores.end(), T(0));
     for (std::size_t k = 0; k < N; ++k) {
       if (terms[k].weight == 0) continue;
-      // NaNs are put aside, at the end.
+      // NaNs go to the end and are not sorted.
       std::size_t numbers = 0, nans = n;
       for (std::size_t i = 0; i < n; ++i) {
         const T estimate = objectives(i, k);

@@ -7,22 +7,23 @@
 
 namespace funnel {
 
-/// A weighted sum of objectives.
+/// Weighted sum of the objectives.
 ///
 ///     s = sum_k w_k p_k
 ///
-/// With p_click first and w = 1 for it, the simplest formula in use. If the other estimates are
-/// conditional on a click it is not an expected value: `click_times_weighted_sum` is.
+/// With p_click as the first objective, with weight 1, this is the simplest formula in use. If the
+/// other estimates are conditional on a click, the sum is not an expected value; use
+/// `click_times_weighted_sum` then.
 ///
 /// Shapes      N objectives.
-/// Units       estimates on scales that the weights make comparable; calibrated ones.
-/// Order       NaN in an objective of weight other than 0 gives NaN. An objective of weight 0 is
-///             absent, whatever it holds.
+/// Units       calibrated estimates, on any scales that the weights make comparable.
+/// Order       NaN in an objective makes the score NaN. An objective with weight 0 is ignored, even
+///             if it is NaN.
 /// Numerics    the sum is taken in double.
-/// Source      docs/formulas.md#weighted-sum. A bonus is one more objective of weight 1.
+/// Source      docs/formulas.md#weighted-sum. A bonus is one more objective with weight 1.
 template <std::size_t N, class T = float>
 struct weighted_sum {
-  /// Any number; negative ones punish. w in the lectures.
+  /// Any numbers; a negative weight is a penalty. w in the lectures.
   std::array<T, N> weights{};
 
   void check(std::size_t columns) const { detail::check_objectives("weighted_sum", columns, N); }
@@ -37,22 +38,23 @@ struct weighted_sum {
   }
 };
 
-/// The click rate times one plus a weighted sum of the rates of what follows a click.
+/// Click rate times (1 + weighted sum of the rates of actions after a click).
 ///
 ///     s = p_click (1 + sum_k w_k p_k) = P(click) + sum_k w_k P(k and click)
 ///
-/// The expected value of an impression if a click is worth 1 and action k is worth w_k.
+/// This is the expected value of an impression if a click is worth 1 and action k is worth w_k.
 ///
 /// Shapes      N + 1 objectives: p_click first, then the N that are conditional on it.
-/// Units       probabilities; calibrated, as the product of heads changes order otherwise.
-/// Order       NaN in p_click or in an objective of weight other than 0 gives NaN. An objective of
-///             weight 0 is absent, whatever it holds. All weights 0 is the order of p_click.
-/// Numerics    in double.
-/// Source      docs/formulas.md#click-times-weighted-sum. A bonus given a click is one more
-///             objective.
+/// Units       calibrated probabilities; without calibration, the product of heads has a different
+///             order.
+/// Order       NaN in p_click or another objective makes the score NaN. An objective with weight 0
+///             is ignored, even if it is NaN. With all weights 0 the order is that of p_click.
+/// Numerics    computed in double.
+/// Source      docs/formulas.md#click-times-weighted-sum. A bonus that is conditional on a click is
+///             one more objective.
 template <std::size_t N, class T = float>
 struct click_times_weighted_sum {
-  /// The worth of each action in clicks, 0 or more. w in the lectures.
+  /// The value of each action in clicks, 0 or more. w in the lectures.
   std::array<T, N> weights{};
 
   void check(std::size_t columns) const {
