@@ -4,6 +4,8 @@
 # A header `x_y.hpp` declares what its name says: a type, concept or function `x_y`, or one whose name
 # begins with `x_y_` or ends with `_x_y` (a concept: `XY`). One that holds a family is named after the
 # family, and listed here with its members. None has more than 400 lines: past that it holds two things.
+# Every member of an aggregate of options has a default: without one, compilers warn in programs that don't
+# set it.
 cmake_minimum_required(VERSION 3.25)
 
 # path without .hpp: members
@@ -61,13 +63,21 @@ foreach(header IN LISTS headers)
     continue()
   endif()
   file(READ ${root}/${header} text)
-  string(REGEX REPLACE "[][;]" " " text "${text}")
+  string(REPLACE ";" "@" text "${text}")  # semicolons and brackets join and split lists
+  string(REGEX REPLACE "[][]" " " text "${text}")
   string(REGEX MATCHALL "\n" lines "${text}")
   list(LENGTH lines count)
   if(count GREATER 400)
     list(APPEND mistakes "${header} has ${count} lines, more than 400: it holds two things")
   endif()
   string(REGEX REPLACE "//[^\n]*" "" text "${text}")
+  string(REPLACE "{}" "" text "${text}")
+  string(REGEX MATCHALL "\nstruct [a-z0-9_]+_(options|term|schedule) [{][^}]*\n *[a-z_][A-Za-z0-9_:<>, ]* [a-z_]+@"
+         bare "${text}")
+  foreach(member IN LISTS bare)
+    string(REGEX REPLACE "^.*[\n ]([a-z_]+)@$" "\\1" member "${member}")
+    list(APPEND mistakes "${header}: the option ${member} has no default")
+  endforeach()
   string(REGEX REPLACE "[.]hpp$" "" path ${header})
   cmake_path(GET path FILENAME name)
   if(path IN_LIST listed)
