@@ -8,11 +8,11 @@
 
 namespace funnel {
 
-/// A history made ready for attention: keys and values, packed once for all candidates that meet
-/// it, block after block.
+/// A history of events prepared for `target_attention`: keys and values are packed once and can be
+/// used for several blocks of candidates.
 ///
 /// Shapes      events [m, d]; m may be 0.
-/// Cost        a copy of the events twice; valid until the context is reset.
+/// Cost        two packed copies of the events; valid until the context is reset.
 template <Context C>
 class attention_history {
  public:

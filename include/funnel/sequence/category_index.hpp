@@ -15,19 +15,20 @@
 
 namespace funnel {
 
-/// Which positions of a user's history are of which category: made once a request, asked once a
-/// candidate. The same for clusters, authors or any other id of the items.
+/// Index from each category to the positions of its items in one user's history (behavior
+/// sequence). It is built once per request and looked up once per candidate. It also works for
+/// clusters, authors or any other id of the items.
 ///
-/// Shapes      categories [n], oldest first, one an item of the history.
-/// Order       `find` gives positions newest first.
-/// Units       0, or what `assign` is told, is a missing category: it is in no list, and asking for
-///             it finds nothing.
+/// Shapes      categories [n], oldest first, one per item of the history.
+/// Order       `find` returns positions newest first.
+/// Units       the id `missing` (default: 0) means that an item has no category: such items are in
+///             no list, and `find(missing)` returns nothing.
 /// Errors      std::invalid_argument if n >= 2^32; std::bad_alloc if memory runs out. The index is
-///             as it was then.
-/// Cost        `assign` O(n) expected, whatever the ids are; `find` O(1) expected; room for 28 to 44
-///             bytes an item, of which a history of few categories touches 12. One that has been as
-///             large before allocates nothing.
-/// Source      the hard search of Pi et al., CIKM 2020.
+///             unchanged then.
+/// Cost        `assign` is O(n) expected for any ids; `find` is O(1) expected. Reserves 28 to 44
+///             bytes per item, of which a history with few categories uses 12. `assign` does not
+///             allocate if the index held as many items before.
+/// Source      the hard search of Pi et al., CIKM 2020; docs/formulas.md#history-search.
 class category_index {
  public:
   category_index() = default;
@@ -36,19 +37,19 @@ class category_index {
   }
   category_index(const category_index&) = default;
   category_index(category_index&&) noexcept = default;
-  /// Copies all of it or, where memory runs out, nothing.
+  /// Copies the whole index; if memory runs out, this index is unchanged.
   category_index& operator=(const category_index& other) {
     *this = category_index(other);
     return *this;
   }
   category_index& operator=(category_index&&) noexcept = default;
 
-  /// Replaces the history.
+  /// Replaces the history by a new one.
   void assign(std::span<const category_id> categories, category_id missing = 0) {
     const std::size_t n = categories.size();
     if (n > std::numeric_limits<std::uint32_t>::max())
       detail::fail("funnel::category_index: categories has ", n, " items, expected below 2^32");
-    // All memory before anything changes.
+    // Allocate everything before anything changes.
     positions_.reserve(n);
     ends_.reserve(n);
     kinds_.reserve(n);
@@ -56,7 +57,7 @@ class category_index {
 
     missing_ = missing;
     positions_.resize(n);
-    // Small ids stand for themselves; others are numbered as they come.
+    // Small ids are used as list numbers directly; other ids are numbered in order of appearance.
     const std::size_t bound = n > 0 ? std::size_t{largest(categories)} + 1 : 0;
     if (bound <= n / parts_of_many) {
       slots_.clear();
@@ -67,8 +68,8 @@ class category_index {
     }
   }
 
-  /// The positions of a category, newest first; none for one that is missing or unknown. They are
-  /// valid until the next `assign`.
+  /// Returns the positions of a category, newest first; empty if the category is missing or
+  /// unknown. The span is valid until the next `assign`.
   std::span<const std::uint32_t> find(category_id category) const {
     if (positions_.empty() || category == missing_) return {};
     std::size_t kind = category;
@@ -85,19 +86,19 @@ class category_index {
  private:
   struct slot {
     category_id category = 0;
-    std::uint32_t number = 0;  // 1 + the number of its kind; 0: free
+    std::uint32_t number = 0;  // 1 + the number of the category's list; 0: a free slot
   };
 
-  // Neighbors are often of one kind, and a count that was just stored is slow to load: four parts
-  // of a history are counted side by side, each with counts of its own.
+  // Adjacent items often have the same category, and loading a counter right after storing it is
+  // slow. So four parts of the history are counted side by side, each with its own counters.
   static constexpr std::size_t parts_of_many = 4;
 
-  // At most half full: probing stays short.
+  // At most half full, which keeps probing short.
   static std::size_t most_slots(std::size_t n) { return std::bit_ceil(2 * n + 2); }
 
   static category_id largest(std::span<const category_id> categories) {
     category_id found = 0;
-    constexpr std::size_t block = 64;  // of constant size: SIMD instructions
+    constexpr std::size_t block = 64;  // a constant size lets the compiler use SIMD instructions
     std::size_t i = 0;
     for (; i + block <= categories.size(); i += block) {
       for (std::size_t j = 0; j < block; ++j) found = std::max(found, categories[i + j]);
@@ -106,26 +107,26 @@ class category_index {
     return found;
   }
 
-  /// The slot where the probing for a category starts.
+  /// The slot where probing for a category starts.
   std::size_t home_of(category_id category) const { return category * multiplier_ >> shift_; }
-  /// Where the category is, or the free slot where it would go.
+  /// The slot of the category, or the free slot where it would be inserted.
   std::size_t find_slot(category_id category) const {
     std::size_t i = home_of(category);
     while (slots_[i].number != 0 && slots_[i].category != category) i = (i + 1) & mask_;
     return i;
   }
-  /// Gives a new kind the free slot. False if that is so far from where it belongs that the ids must
-  /// have been chosen against the multiplier.
+  /// Puts a new category into the free slot i. Returns false if the slot is so far from its home
+  /// slot that the ids must have been chosen against the multiplier.
   bool take_slot(std::size_t i, category_id category, std::size_t number) noexcept {
-    constexpr std::size_t furthest = 256;  // of 10^6 ids by chance: about 70
+    constexpr std::size_t furthest = 256;  // 10^6 random ids reach about 70
     slots_[i] = {category, static_cast<std::uint32_t>(number)};
     return ((i - home_of(category)) & mask_) <= furthest;
   }
 
-  /// Empties the slots, `size` of them, and puts in the kinds again.
+  /// Clears the table, sets its number of slots to `size` and inserts the categories again.
   void rebuild(std::size_t size, std::span<const category_id> kinds) noexcept {
-    for (;; multiplier_ = multiplier_ * 0xbf58476d1ce4e5b9ULL + 2) {  // odd, as before
-      slots_.assign(size, {});                                        // there is room
+    for (;; multiplier_ = multiplier_ * 0xbf58476d1ce4e5b9ULL + 2) {  // stays odd
+      slots_.assign(size, {});                                        // within the capacity
       mask_ = size - 1;
       shift_ = 64 - static_cast<std::size_t>(std::countr_zero(size));
       std::size_t k = 0;
@@ -134,13 +135,13 @@ class category_index {
     }
   }
 
-  /// Writes the number of each item's kind to `kinds_`, and gives how many kinds there are.
+  /// Writes the list number of each item to `kinds_` and returns the number of lists.
   std::size_t number_kinds(std::span<const category_id> categories) noexcept {
     const std::size_t n = categories.size();
     const std::size_t most = most_slots(n);
     kinds_.resize(n);
     std::uint32_t* const category_of =
-        positions_.data();  // of each kind; free until there are lists
+        positions_.data();  // category of each list; unused until the lists are made
     std::size_t count = 0;
     rebuild(std::min<std::size_t>(64, most), {});
     for (std::size_t i = 0; i < n; ++i) {
@@ -160,7 +161,7 @@ class category_index {
     return count;
   }
 
-  /// Writes the lists, one after another, of items whose kinds are numbers below `count`.
+  /// Writes the lists one after another; `kinds` holds the list number of each item, below `count`.
   void make_lists(const std::uint32_t* kinds, std::size_t count) noexcept {
     if (count <= positions_.size() / parts_of_many) {
       make_lists<parts_of_many>(kinds, count);
@@ -172,7 +173,7 @@ class category_index {
   void make_lists(const std::uint32_t* kinds, std::size_t count) noexcept {
     const std::size_t n = positions_.size();
     const std::size_t part =
-        n / Parts;  // part p is [n - (p + 1) part, n - p part); the last has the rest
+        n / Parts;  // part p is [n - (p + 1) part, n - p part); the last part also has the rest
     parts_ = Parts;
     ends_.assign(count * Parts, 0);
     std::uint32_t* const ends = ends_.data();
@@ -194,10 +195,10 @@ class category_index {
 
   category_id missing_ = 0;
   std::size_t parts_ = 1;
-  std::vector<std::uint32_t> positions_;  // [n], kind by kind, newest first
-  std::vector<std::uint32_t> ends_;       // [kinds, parts]: where the positions of a part end
-  std::vector<std::uint32_t> kinds_;      // [n] where kinds are numbered
-  std::vector<slot> slots_;               // a power of two; none where ids stand for themselves
+  std::vector<std::uint32_t> positions_;  // [n], list by list, newest first
+  std::vector<std::uint32_t> ends_;       // [lists, parts]: where the positions of a part end
+  std::vector<std::uint32_t> kinds_;      // [n]: the list of each item, if lists are numbered
+  std::vector<slot> slots_;  // hash table, a power of two; empty if ids are the list numbers
   std::uint64_t multiplier_ = 0x9e3779b97f4a7c15ULL;  // 2^64 / golden ratio
   std::size_t mask_ = 0;
   std::size_t shift_ = 0;

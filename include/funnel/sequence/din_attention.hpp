@@ -21,7 +21,7 @@
 namespace funnel {
 namespace detail {
 
-/// [q, x, q - x, q * x] of every pair of a candidate and an event of its list.
+/// [q, x, q - x, q * x] for every pair of a candidate q and an event x of its history.
 template <class C>
 value_of<C> event_pairs(C& context, const value_of<C>& q, const value_of<C>& x, event_lists lists) {
   const std::size_t d = q.cols();
@@ -70,7 +70,7 @@ value_of<C> softmax_of_lists(C& context, const value_of<C>& x, event_lists lists
   return y;
 }
 
-/// y_i = sum over the pairs of candidate i of weight * event.
+/// y_i = sum of weight * event over the pairs of candidate i.
 template <class C>
 value_of<C> weighted_events(C& context, const value_of<C>& weights, const value_of<C>& x,
                             event_lists lists) {
@@ -100,34 +100,34 @@ value_of<C> weighted_events(C& context, const value_of<C>& weights, const value_
 
 }  // namespace detail
 
-/// What `din_attention` can be told.
+/// Options of `din_attention`.
 struct din_attention_options {
-  /// Sizes of the unit's hidden layers.
+  /// Sizes of the hidden layers of the activation unit.
   std::vector<std::size_t> hidden = {80, 40};
-  /// Between the layers of the unit.
+  /// Activation function between the layers of the unit.
   activation function = activation::sigmoid;
-  /// Whether a softmax over the history makes weights add up to 1. Without it, as in the paper, how
-  /// much of the history has to do with the candidate is kept.
+  /// Whether to apply a softmax over the history, so that weights sum to 1. Without it, as in the
+  /// paper, the sum of the weights tells how much of the history is relevant to the candidate.
   bool normalize = false;
 };
 
-/// Attention by a small network, the activation unit of the deep interest network: how close an
-/// event is to a candidate is learned.
+/// DIN (deep interest network) attention: target attention in which a small network, the activation
+/// unit, learns how relevant an event of the history is to a candidate.
 ///
 ///     o_i = sum_j a(q_i, x_j) x_j,   a(q, x) = unit([q, x, q - x, q * x])
 ///
-/// Serving never makes the pairs: of the unit's first layer W = [W_q; W_x; W_d; W_p] what depends
-/// on the candidate alone is computed once for it, q (W_q + W_d) + b, and so are the weights that
-/// its events meet, diag(q) W_p + W_x - W_d.
+/// Serving does not form the pairs. The first layer of the unit, W = [W_q; W_x; W_d; W_p], is
+/// split: q (W_q + W_d) + b and the weights for the events, diag(q) W_p + W_x - W_d, depend on the
+/// candidate only and are computed once per candidate.
 ///
 /// Shapes      candidates [n, d], events [m, d], offsets [n + 1] or [2] as in `target_attention` ->
-///             [n, d]. An empty history gives zeros.
-/// Errors      std::invalid_argument if the columns differ or the offsets don't fit.
-/// Cost        a pair: 2 d h operations in serving, 8 d h in training, for the first of the unit's
-///             layers, which has h outputs; then its other layers and 2 d. Training keeps 4 d values
-///             a pair.
-/// Numerics    serving gives a candidate the same bits whatever other candidates there are; training
-///             adds in another order.
+///             [n, d]. An empty history returns zeros.
+/// Errors      std::invalid_argument if the columns differ or the offsets do not fit.
+/// Cost        per pair, for the first layer of the unit with h outputs: 2 d h operations in
+///             serving, 8 d h in training; plus the other layers and 2 d. Training stores 4 d
+///             values per pair.
+/// Numerics    in serving, the result of a candidate has the same bits whatever the other
+///             candidates are; training adds in another order.
 /// Source      Zhou et al., KDD 2018, section 4.3; docs/formulas.md#activation-unit.
 template <class T>
 class din_attention {
@@ -163,12 +163,14 @@ class din_attention {
 
   void visit_parameters(auto&& visit) { visit("unit", unit); }
 
-  /// Splits and packs the unit's first layer for `Arch`: for serving only.
-  /// Errors      std::invalid_argument if the layer is frozen already.
+  /// Splits and packs the first layer of the unit for `Arch`; afterwards the layer is for serving
+  /// only.
+  ///
+  /// Errors      std::invalid_argument if the layer is already frozen.
   template <class Arch>
   void freeze() {
     packed_.check_empty("funnel::din_attention::freeze");
-    const std::size_t d = dim();  // throws where the unit has no layers
+    const std::size_t d = dim();  // throws if the unit has no layers
     const std::size_t h = unit.layers.front().out();
     const std::size_t size = packed_size<Arch, T>(d, h);
     std::vector<T> room(d * h);
@@ -182,7 +184,7 @@ class din_attention {
     return sizes;
   }
 
-  /// Packs W_q + W_d, W_x - W_d and W_p, each [d, h], one after the other.
+  /// Packs W_q + W_d, W_x - W_d and W_p, each [d, h], one after another.
   template <class Arch>
   void split(T* panels, std::size_t size, T* room) const {
     const std::size_t d = dim();
@@ -225,7 +227,7 @@ class din_attention {
     }
     T* zeros = scratch.template allocate<T>(d);
     std::fill_n(zeros, d, T(0));
-    // q (W_q + W_d) + b: where every event's sum starts
+    // q (W_q + W_d) + b: the initial value of the sums of all events
     const matrix_view<T> starts(scratch.template allocate<T>(n * h), n, h);
     dense_kernel(arch{}, dense_arguments<T>{candidates, panels, d, first.bias.value.data(), 0,
                                             starts, activation::identity});
@@ -250,7 +252,7 @@ class din_attention {
     return y;
   }
 
-  detail::packed_weights<T> packed_;  // of the frozen form: the three parts of the first weight
+  detail::packed_weights<T> packed_;  // if frozen: the three parts of the first weight
 };
 
 }  // namespace funnel

@@ -19,13 +19,13 @@
 
 namespace funnel {
 
-/// Keeps the part of a history that is of the candidate's category: SIM's hard search. With an
-/// index over clusters it is the cluster filter.
+/// Hard search of SIM (search-based interest model): finds the newest items of a user's history
+/// that have the candidate's category. With an index over clusters it filters by cluster.
 ///
-/// Shapes      positions [K], of which the first `count` are written; count <= K is returned, 0 for
-///             a category that is missing or has no item. Attention over nothing is then a zero
+/// Shapes      positions [K]; the first `count` are written and count <= K is returned. It is 0 if
+///             the category is missing or has no item. Attention over an empty result is a zero
 ///             vector, not the mean of the history.
-/// Order       the K newest, oldest first as in the history.
+/// Order       the K newest items, oldest first as in the history.
 /// Cost        O(count).
 /// Source      Pi et al., CIKM 2020; docs/formulas.md#history-search.
 inline std::size_t hard_search(const category_index& history, category_id category,
@@ -37,23 +37,24 @@ inline std::size_t hard_search(const category_index& history, category_id catego
   return count;
 }
 
-/// What `filter_union` looks for in a history without an index: the items with one id.
+/// Condition of `filter_union` and `hard_search` for a history without an index: the item's id
+/// equals the candidate's id.
 struct field_equals {
-  std::span<const std::uint32_t> ids;  ///< of each item of the history, oldest first
-  std::uint32_t id = 0;                ///< of the candidate
-  std::uint32_t missing = 0;           ///< an id that stands for none and finds nothing
+  std::span<const std::uint32_t> ids;  ///< id of each item of the history, oldest first
+  std::uint32_t id = 0;                ///< id of the candidate
+  std::uint32_t missing = 0;           ///< the id that means "no id"; it matches nothing
 };
 
-/// Keeps what one of several conditions holds for, without an index: `filter_union({field_equals{
-/// categories, c}, field_equals{clusters, g}}, positions)`. For the few candidates of a request that
-/// needs no index, and for histories that are looked at once.
+/// Finds the items of a history that satisfy at least one of several conditions, by a scan without
+/// an index: `filter_union({field_equals{categories, c}, field_equals{clusters, g}}, positions)`.
+/// Use it if there are few candidates or the history is used only once.
 ///
-/// Shapes      ids of each condition [n]; positions [K], of which the first `count` are written;
-///             count <= K is returned. A condition on a missing id adds nothing.
-/// Order       the K newest, each once, oldest first as in the history.
-/// Errors      std::invalid_argument if the conditions have other numbers of ids, or n >= 2^32;
+/// Shapes      ids of each condition [n]; positions [K]; the first `count` are written and count <=
+///             K is returned. A condition whose id is missing matches nothing.
+/// Order       the K newest items, each once, oldest first as in the history.
+/// Errors      std::invalid_argument if the conditions have different numbers of ids, or n >= 2^32;
 ///             nothing is written then.
-/// Cost        reads the ids from the newest on until K are found.
+/// Cost        reads the ids from the newest on until K items are found.
 /// Source      Pi et al., CIKM 2020; docs/formulas.md#filter-union.
 template <std::size_t Conditions, class Arch = default_arch>
 std::size_t filter_union(const field_equals (&conditions)[Conditions],
@@ -74,7 +75,7 @@ std::size_t filter_union(const field_equals (&conditions)[Conditions],
   const std::uint32_t* ids[Conditions];
   std::uint32_t wanted[Conditions];
   for (std::size_t c = 0; c < Conditions; ++c) {
-    // One that finds nothing repeats one that may.
+    // A condition that matches nothing is replaced by a copy of one that may match.
     const field_equals& condition =
         conditions[c].id != conditions[c].missing ? conditions[c] : *known;
     ids[c] = condition.ids.data();
@@ -86,20 +87,22 @@ std::size_t filter_union(const field_equals (&conditions)[Conditions],
   return count;
 }
 
-/// The same for one condition: the items of the candidate's category.
+/// The same for one condition: the newest items with the candidate's category.
 template <class Arch = default_arch>
 std::size_t hard_search(const field_equals& categories, std::span<std::uint32_t> positions) {
   return filter_union<1, Arch>({categories}, positions);
 }
 
-/// Keeps the K items of a history whose vectors are closest to the candidate's: SIM's soft search.
+/// Soft search of SIM (search-based interest model): finds the K items of a history whose vectors
+/// have the largest inner product with the candidate's vector.
 ///
-/// Shapes      history [n, d], oldest first, without padding; candidate [d]; positions [K], of
-///             which the first min(K, n) are written, and so many returned.
-/// Units       closeness is the inner product.
-/// Order       oldest first as in the history. Of equal products the older is kept; NaN ranks last.
-/// Errors      std::invalid_argument if the candidate has not d values.
-/// Cost        O(n d + K log K); n scores of `scratch` until it is reset.
+/// Shapes      history [n, d], oldest first, without padding; candidate [d]; positions [K]; the
+///             first min(K, n) are written and that number is returned.
+/// Units       similarity is the inner product.
+/// Order       oldest first as in the history. If products are equal, the older item is kept; NaN
+///             ranks last.
+/// Errors      std::invalid_argument if the candidate does not have d values.
+/// Cost        O(n d + K log K); n scores in `scratch`, which stay there until it is reset.
 /// Source      Pi et al., CIKM 2020; docs/formulas.md#history-search.
 template <class T = float>
 std::size_t soft_search(matrix_view<const std::type_identity_t<T>> history,
@@ -123,15 +126,15 @@ std::size_t soft_search(matrix_view<const std::type_identity_t<T>> history,
   return kept.size();
 }
 
-/// Joins what several filters keep of one history: `filter_union({by_category.find(c),
+/// Union of the results of several filters on one history: `filter_union({by_category.find(c),
 /// by_cluster.find(g)}, positions)`.
 ///
-/// Shapes      each list [any], newest first as `category_index::find` gives them, without
-///             repetition; positions [K], of which the first `count` are written; count <= K is
-///             returned. An empty list adds nothing: a candidate without a cluster is left with the
-///             other filters, and if all are empty the union is.
-/// Order       the K newest, each once, oldest first as in the history.
-/// Errors      std::invalid_argument if a list is not newest first (its K newest are looked at);
+/// Shapes      each list has any length, newest first as returned by `category_index::find`,
+///             without duplicates; positions [K]; the first `count` are written and count <= K is
+///             returned. An empty list adds nothing, so a candidate without a cluster only uses the
+///             other filters. If all lists are empty, so is the union.
+/// Order       the K newest items, each once, oldest first as in the history.
+/// Errors      std::invalid_argument if a list is not newest first (only its K newest are checked);
 ///             nothing is written then.
 /// Cost        O(m (count + m)) for m lists.
 /// Source      docs/formulas.md#filter-union.

@@ -13,7 +13,8 @@
 namespace funnel {
 namespace detail {
 
-/// The last n ids of each list: the lists as they are where none is longer, else a copy in `memory`.
+/// Returns the last n ids of each list: the lists unchanged if none is longer, otherwise a copy in
+/// `memory`.
 inline id_lists last_of_lists(arena& memory, const id_lists& lists, std::size_t n) {
   std::size_t count = 0;
   for (std::size_t i = 0; i < lists.size(); ++i) count += std::min(n, lists[i].size());
@@ -31,15 +32,18 @@ inline id_lists last_of_lists(arena& memory, const id_lists& lists, std::size_t 
 
 }  // namespace detail
 
-/// The mean of the vectors of each user's last n items (LastN): one list of items is one user.
+/// LastN feature: the mean of the embeddings of the last n items of each user's history. Each list
+/// of items is one user.
 ///
-/// Shapes      histories: m lists of rows of `items`, oldest first -> [m, dim]. In a request the user
-///             is one list and gives one row. A list of fewer than n items gives the mean of all of
-///             them, an empty one zeros.
-/// Errors      std::invalid_argument if n is 0, an id is not a row of `items`, or the offsets don't fit.
-/// Cost        reads min(n, length) rows of a list; longer lists are copied to the context's scratch.
-/// Source      Covington, Adams and Sargin, "Deep neural networks for YouTube recommendations", RecSys
-///             2016, section 3.
+/// Shapes      histories: m lists of rows of `items`, oldest first -> [m, dim]. In a request there
+///             is one user: one list and one row. A list of fewer than n items returns the mean of
+///             all of them, an empty list returns zeros.
+/// Errors      std::invalid_argument if n is 0, an id is not a row of `items`, or the offsets do
+///             not fit.
+/// Cost        reads min(n, length) rows per list. If a list is longer than n, the last ids of all
+///             lists are copied to the context's scratch memory.
+/// Source      Covington, Adams and Sargin, "Deep neural networks for YouTube recommendations",
+///             RecSys 2016, section 3; docs/formulas.md#last-n-mean.
 template <Context C, class T>
 value_of<C> last_n_mean(C& context, const embedding<T>& items, const id_lists& histories,
                         std::size_t n) {

@@ -17,25 +17,25 @@
 
 namespace funnel {
 
-/// What `sample_sequence` and `sample_sequence_balanced` can be told.
+/// Options of `sample_sequence` and `sample_sequence_balanced`.
 struct sequence_sampling_options {
-  /// How many of the newest items are kept whatever they are; 0 for the seeds of U2I2I. r in the
-  /// lectures.
+  /// Number of newest items that are always kept; use 0 to draw seeds for U2I2I retrieval (items
+  /// like those the user liked). r in the lectures (docs/formulas.md#the-lectures).
   std::size_t recent = 50;
-  /// How many of the older items are drawn. t in the lectures.
+  /// Number of items drawn at random from the older ones. t in the lectures.
   std::size_t sampled = 50;
-  /// How far `sample_sequence_balanced` favors small categories, in [0, 1]: 0 not at all, 1 until
-  /// categories of any size are alike. beta in docs/formulas.md.
+  /// How much `sample_sequence_balanced` favors small categories, in [0, 1]. 0: not at all; 1:
+  /// categories of all sizes are equally likely. beta in docs/formulas.md#history-sampling.
   double balance = 1;
 };
 
 namespace detail {
 
-/// How many items there are before the recent ones, and how many of those to draw.
+/// Sizes of the two parts of a sample.
 struct sequence_split {
-  std::size_t older;
-  std::size_t drawn;
-  std::size_t count;  // of all that is kept
+  std::size_t older;  // items before the recent ones
+  std::size_t drawn;  // number of older items to draw
+  std::size_t count;  // items kept in total
 };
 
 inline sequence_split split_sequence(std::string_view function, std::size_t n,
@@ -51,15 +51,16 @@ inline sequence_split split_sequence(std::string_view function, std::size_t n,
 
 }  // namespace detail
 
-/// Shortens a history of n items to the r newest and t drawn from the others, each set of t equally
-/// likely.
+/// Samples a long history of n items: keeps the r newest items and draws t of the older ones at
+/// random; every set of t is equally likely.
 ///
-/// Shapes      positions [K], K >= min(n, r + t), of which the first min(n, r + t) are written, and
-///             so many returned.
+/// Shapes      positions [K], K >= min(n, r + t); the first min(n, r + t) are written and that
+///             number is returned.
 /// Order       oldest first as in the history; position n - 1 is the newest.
-/// Errors      std::invalid_argument if K is less than that; nothing is written or drawn then.
-/// Cost        t random numbers; O(r + t log t) and up to t^2 / 2 moves of 4 bytes, for t much
-///             below n; no scratch.
+/// Errors      std::invalid_argument if positions is too small or n >= 2^32; nothing is written or
+///             drawn then.
+/// Cost        t random numbers; O(r + t log t), and up to t^2 / 2 moves of 4 bytes if t is much
+///             smaller than n; no scratch memory.
 /// Source      Floyd's sampling (Bentley and Floyd, CACM 1987); docs/formulas.md#history-sampling.
 template <RandomBits Bits>
 std::size_t sample_sequence(Bits& bits, std::size_t n, std::span<std::uint32_t> positions,
@@ -72,7 +73,7 @@ std::size_t sample_sequence(Bits& bits, std::size_t n, std::span<std::uint32_t> 
     const auto draw = static_cast<std::uint32_t>(uniform_below(bits, last + 1));
     std::uint32_t* place = std::lower_bound(begin, end, draw);
     if (place != end && *place == draw) {
-      *end++ = static_cast<std::uint32_t>(last);  // larger than all before
+      *end++ = static_cast<std::uint32_t>(last);  // larger than all drawn so far
     } else {
       std::copy_backward(place, end, end + 1);
       *place = draw;
@@ -83,17 +84,20 @@ std::size_t sample_sequence(Bits& bits, std::size_t n, std::span<std::uint32_t> 
   return count;
 }
 
-/// The same with small categories drawn more often than large ones: t draws without replacement, in
-/// which an item of a category of n_c older items has the weight
+/// Samples a long history so that small categories are drawn more often than in `sample_sequence`:
+/// t draws without replacement, in which an item has the weight
 ///
 ///     w = 1 / n_c^balance
 ///
-/// so that with balance 0 all items are equally likely at a draw, and with balance 1 all
-/// categories, each by the part of it that is not drawn yet.
+/// where n_c is the number of older items of its category. With balance 0 all items are equally
+/// likely in a draw. With balance 1 all categories are equally likely in the first draw; later,
+/// each category's weight is proportional to the fraction of it that is left.
 ///
-/// Shapes      categories [n], oldest first; a missing category is one like the others.
-/// Errors      and std::invalid_argument if the balance is outside [0, 1].
-/// Cost        n - r random numbers; O(n log n); 24 bytes an item of `scratch` until it is reset.
+/// Shapes      categories [n], oldest first; a missing category is treated like any other.
+///             positions and the returned number as in `sample_sequence`.
+/// Errors      as `sample_sequence`; also std::invalid_argument if the balance is outside [0, 1].
+/// Cost        n - r random numbers; O(n log n); 24 bytes per item in `scratch`, which stay there
+///             until it is reset.
 /// Source      Efraimidis and Spirakis, Information Processing Letters 2006;
 ///             docs/formulas.md#history-sampling.
 template <RandomBits Bits>
@@ -106,7 +110,7 @@ std::size_t sample_sequence_balanced(Bits& bits, std::span<const category_id> ca
   const auto [older, drawn, count] =
       detail::split_sequence(name, categories.size(), options, positions.size());
 
-  // By category, then by position: a category's items are neighbors.
+  // Sorted by category, then by position, so that the items of a category are adjacent.
   std::uint64_t* sorted = scratch.allocate<std::uint64_t>(older);
   for (std::size_t i = 0; i < older; ++i) sorted[i] = std::uint64_t{categories[i]} << 32 | i;
   std::sort(sorted, sorted + older);
@@ -123,7 +127,7 @@ std::size_t sample_sequence_balanced(Bits& bits, std::span<const category_id> ca
       candidates[i] = {standard_exponential(bits) * inverse_weight,
                        static_cast<std::uint32_t>(sorted[i])};
   }
-  // The t smallest of Exp(1) / w are t draws by weight without replacement.
+  // The t smallest values of Exp(1) / w are equivalent to t weighted draws without replacement.
   if (drawn < older)
     std::nth_element(candidates, candidates + drawn, candidates + older,
                      [](const candidate& a, const candidate& b) {
@@ -135,6 +139,7 @@ std::size_t sample_sequence_balanced(Bits& bits, std::span<const category_id> ca
   return count;
 }
 
+/// The same with its own scratch memory.
 template <RandomBits Bits>
 std::size_t sample_sequence_balanced(Bits& bits, std::span<const category_id> categories,
                                      std::span<std::uint32_t> positions,

@@ -22,8 +22,8 @@
 namespace funnel {
 namespace detail {
 
-/// Adds the gradients of attention over one shared history: s = q keys, alpha = softmax(s),
-/// y = alpha x.
+/// Adds the gradients of attention over one shared history: s = q keys, alpha = softmax(s), y =
+/// alpha x.
 template <class Arch, class T>
 void attention_backward(Arch arch, arena& scratch, const variable<T>& q, const variable<T>& x,
                         const packed_events<Arch, T>& events, matrix_view<const T> alpha,
@@ -64,15 +64,15 @@ void attention_backward(Arch arch, arena& scratch, const variable<T>& q, const v
 
 }  // namespace detail
 
-/// Attention of each candidate over one history: what the candidate finds of itself in what the
-/// user did.
+/// Target attention: for each candidate, the mean of the events of a user's history, weighted by
+/// their similarity to the candidate. All candidates share one history.
 ///
 ///     alpha = softmax_j(<q_i, x_j> / sqrt(d)),   o_i = sum_j alpha_j x_j
 ///
-/// Shapes      candidates [n, d], history [m, d] -> [n, d]. An empty history gives zeros.
+/// Shapes      candidates [n, d], history [m, d] -> [n, d]. An empty history returns zeros.
 /// Errors      std::invalid_argument if the columns differ.
-/// Cost        4 d operations a pair of candidate and event.
-/// Numerics    a candidate has the same bits whatever other candidates there are.
+/// Cost        4 d operations per pair of candidate and event.
+/// Numerics    the result of a candidate has the same bits whatever the other candidates are.
 /// Source      Zhou et al., KDD 2018, with a scaled dot product; docs/formulas.md#target-attention.
 template <Context C>
 value_of<C> target_attention(C& context, const value_of<C>& candidates,
@@ -111,15 +111,15 @@ value_of<C> target_attention(C& context, const value_of<C>& candidates,
   return y;
 }
 
-/// The same with a history for each candidate, as in training.
+/// Target attention with a separate history for each candidate, as in training.
 ///
-/// `offsets` says which events belong to which candidate: [n + 1], list i is events offsets[i] ..
-/// offsets[i + 1] - 1. Two offsets stand for one history shared by all candidates: the request.
+/// `offsets` has n + 1 values: the history of candidate i consists of events offsets[i] to
+/// offsets[i + 1] - 1. With two offsets, all candidates share one history, as in a request.
 ///
 /// Shapes      candidates [n, d], events [m, d], offsets [n + 1] or [2] -> [n, d]. An empty history
-///             gives zeros.
-/// Errors      std::invalid_argument if the columns differ or the offsets don't fit.
-/// Cost        4 d operations a pair of candidate and event.
+///             returns zeros.
+/// Errors      std::invalid_argument if the columns differ or the offsets do not fit.
+/// Cost        4 d operations per pair of candidate and event.
 /// Source      Zhou et al., KDD 2018, with a scaled dot product; docs/formulas.md#target-attention.
 template <Context C>
 value_of<C> target_attention(C& context, const value_of<C>& candidates, const value_of<C>& events,
@@ -144,7 +144,7 @@ value_of<C> target_attention(C& context, const value_of<C>& candidates, const va
     std::fill_n(zeros, std::max(most, d), t(0));
     t* room = scratch.template allocate<t>(most);
     for (std::size_t i = 0; i < n; ++i) {
-      // What packed_events does, to the bit, for values that are read once.
+      // Computes the same bits as packed_events, for values that are read only once.
       const std::size_t length = offsets[i + 1] - offsets[i];
       const auto list = view(events).middle_rows(offsets[i], length);
       t* alpha = C::is_training ? weights + offsets[i] : room;

@@ -10,7 +10,8 @@
 
 namespace funnel::detail {
 
-/// The events of each candidate: lists of their own, or one list for all where offsets has 2 values.
+/// The events of each candidate: a separate list per candidate, or one list for all if offsets has
+/// 2 values.
 struct event_lists {
   std::span<const std::uint32_t> offsets;
   std::size_t candidates;
@@ -34,7 +35,10 @@ struct event_lists {
   }
 };
 
-/// Errors      std::invalid_argument if events are no lists for n candidates of d values.
+/// Checks the shapes of candidates, events and offsets.
+///
+/// Errors      std::invalid_argument if the columns differ or the offsets are not those of n lists,
+///             or of one list, that cover all events.
 inline void check_event_lists(const char* name, std::size_t n, std::size_t d, std::size_t events,
                               std::size_t event_cols, std::span<const std::uint32_t> offsets) {
   if (event_cols != d) fail(name, ": events have ", event_cols, " columns, expected ", d);
@@ -46,7 +50,7 @@ inline void check_event_lists(const char* name, std::size_t n, std::size_t d, st
     fail(name, ": offsets must rise from 0 to the number of events, ", events);
 }
 
-/// Events of the longest of the lists.
+/// The number of events in the longest list.
 inline std::size_t largest_list(std::span<const std::uint32_t> offsets) {
   std::size_t most = 0;
   for (std::size_t i = 0; i + 1 < offsets.size(); ++i)

@@ -17,7 +17,8 @@ T attention_scale(std::size_t dim) {
   return T(1) / std::sqrt(static_cast<T>(dim));
 }
 
-/// Events as `dense_kernel` wants them on both ways: keys [d, m] times 1 / sqrt(d), values [m, d].
+/// Events in the two layouts that `dense_kernel` needs: keys [d, m] times 1 / sqrt(d), values [m,
+/// d].
 template <class Arch, class T>
 struct packed_events {
   std::size_t count;
@@ -25,7 +26,7 @@ struct packed_events {
   T scale;
   T* keys;
   T* values;
-  T* zeros;  ///< as many as a row of either
+  T* zeros;  ///< as many as a row of keys or values, whichever is longer
 
   packed_events(arena& memory, matrix_view<const T> events)
       : count(events.rows()), dim(events.cols()), scale(attention_scale<T>(dim)),
@@ -37,14 +38,15 @@ struct packed_events {
     std::fill_n(zeros, std::max(count, dim), T(0));
   }
 
-  /// Candidates that are attended at once: their weights stay in L2 from one product to the next.
+  /// Number of candidates that are processed together: their weights stay in the L2 cache between
+  /// the two products.
   std::size_t block() const {
     constexpr std::size_t bytes = std::size_t{1} << 16;
     return std::max<std::size_t>(1, bytes / (8 * sizeof(T) * (count + 1))) * 8;
   }
 
-  /// Values from one row of weights to the next. Rows at a large power of two would drive each other
-  /// out of L1.
+  /// Distance between two rows of weights. Rows at a multiple of a large power of two would evict
+  /// each other from the L1 cache.
   std::size_t stride() const { return count % 64 == 0 ? count + 16 : count; }
 
   /// alpha = softmax(q keys), y = alpha values.
