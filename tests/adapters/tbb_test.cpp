@@ -7,13 +7,15 @@
 #include "support/errors.hpp"
 
 #include <atomic>
+#include <cstddef>
+#include <limits>
 #include <stdexcept>
 #include <thread>
 #include <vector>
 
 static_assert(funnel::Executor<funnel::tbb_executor>);
 
-TEST_CASE("tbb executor: runs each task once, for any number of threads") {
+TEST_CASE("tbb_executor: runs each task once, for any number of threads") {
   for (std::size_t threads : {1u, 2u, 5u}) {
     funnel::tbb_executor executor(threads);
     CHECK(executor.concurrency() == threads);
@@ -25,7 +27,7 @@ TEST_CASE("tbb executor: runs each task once, for any number of threads") {
   }
 }
 
-TEST_CASE("tbb executor: for_blocks gives the result that serial gives") {
+TEST_CASE("tbb_executor: for_blocks gives the result that serial gives") {
   std::vector<double> values(1000), parallel(10), one_by_one(10);
   for (std::size_t i = 0; i < 1000; ++i) values[i] = 1. / static_cast<double>(i + 1);
   const auto sum_into = [&](std::vector<double>& sums) {
@@ -40,7 +42,7 @@ TEST_CASE("tbb executor: for_blocks gives the result that serial gives") {
   CHECK(parallel == one_by_one);
 }
 
-TEST_CASE("tbb executor: tasks may run tasks, and callers may share one") {
+TEST_CASE("tbb_executor: tasks may run tasks, and callers may share one") {
   funnel::tbb_executor executor(2);
   std::atomic<int> runs{0};
   executor.for_each(4, [&](std::size_t) { executor.for_each(5, [&](std::size_t) { ++runs; }); });
@@ -51,7 +53,7 @@ TEST_CASE("tbb executor: tasks may run tasks, and callers may share one") {
   CHECK(runs == 220);
 }
 
-TEST_CASE("tbb executor: a task's exception reaches the caller") {
+TEST_CASE("tbb_executor: a task's exception reaches the caller") {
   funnel::tbb_executor executor(2);
   CHECK_THROWS_AS(executor.for_each(10,
                                     [](std::size_t i) {
@@ -60,7 +62,21 @@ TEST_CASE("tbb executor: a task's exception reaches the caller") {
                   std::runtime_error);
 }
 
-TEST_CASE("tbb executor: refuses no threads") {
+TEST_CASE("tbb_executor: refuses no threads") {
   CHECK(refuses([] { funnel::tbb_executor executor(0); }, "funnel::tbb_executor", "threads is 0"));
+}
+
+TEST_CASE("tbb_executor: refuses more threads than it can have") {
+  constexpr std::size_t most = funnel::tbb_executor::most_threads;
+  for (const std::size_t threads : {most + 1, std::size_t{1} << 31, std::size_t{1} << 32,
+                                    std::numeric_limits<std::size_t>::max()})
+    CHECK(refuses([&] { funnel::tbb_executor executor(threads); }, "funnel::tbb_executor",
+                  "expected 1 to 4096"));
+  funnel::tbb_executor executor(most);
+  for (const std::size_t count : {0u, 1u, 2u, 7u, 1000u}) {
+    std::vector<int> calls(count);
+    executor.for_each(count, [&](std::size_t i) { ++calls[i]; });
+    CHECK(calls == std::vector<int>(count, 1));
+  }
 }
 #endif

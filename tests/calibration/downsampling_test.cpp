@@ -19,7 +19,7 @@ double sigmoid(double z) {
 
 }  // namespace
 
-TEST_CASE("down-sampling correction: golden values") {
+TEST_CASE("downsampling_correction: golden values") {
   const double golden[][3] = {
       {.5, .1, .090909091}, {.2, .25, .058823529}, {.9, .05, .310344828}, {.3, 1, .3}};
   for (const auto& [q, alpha, p] : golden) {
@@ -30,7 +30,7 @@ TEST_CASE("down-sampling correction: golden values") {
   }
 }
 
-TEST_CASE("down-sampling correction: exact at 0 and 1, NaN stays, alpha 1 changes nothing") {
+TEST_CASE("downsampling_correction: exact at 0 and 1, NaN stays, alpha 1 changes nothing") {
   const funnel::downsampling_correction<float> correction(.03f), identity(1.f);
   CHECK(correction.alpha() == .03f);
   CHECK(correction.probability(0) == 0);
@@ -41,7 +41,7 @@ TEST_CASE("down-sampling correction: exact at 0 and 1, NaN stays, alpha 1 change
   CHECK(identity.logit(-3.5f) == -3.5f);
 }
 
-TEST_CASE("down-sampling correction: the two forms agree, and undo a down-sampling") {
+TEST_CASE("downsampling_correction: the two forms agree, and undo a down-sampling") {
   funnel::random_generator bits(1);
   for (int round = 0; round < 200; ++round) {
     const double alpha = 1e-3 + .999 * funnel::uniform01(bits);
@@ -55,7 +55,7 @@ TEST_CASE("down-sampling correction: the two forms agree, and undo a down-sampli
   }
 }
 
-TEST_CASE("down-sampling correction: spans, in place too, equal one by one and keep the order") {
+TEST_CASE("downsampling_correction: spans, in place too, equal one by one and keep the order") {
   funnel::random_generator bits(2);
   const funnel::downsampling_correction<float> correction(.2f);
   for (std::size_t n : {0u, 1u, 7u, 8u, 9u, 33u}) {
@@ -73,7 +73,7 @@ TEST_CASE("down-sampling correction: spans, in place too, equal one by one and k
   }
 }
 
-TEST_CASE("down-sampling correction: refuses what it cannot read, and writes nothing then") {
+TEST_CASE("downsampling_correction: refuses what it cannot read, and writes nothing then") {
   using floats = std::vector<float>;
   for (const float alpha : {0.f, -.5f, 1.5f, std::numeric_limits<float>::quiet_NaN()})
     CHECK(refuses([&] { funnel::downsampling_correction<float>{alpha}; },

@@ -17,7 +17,7 @@ using doubles = std::vector<double>;
 
 }  // namespace
 
-TEST_CASE("duration curve: worked by hand") {
+TEST_CASE("duration_curve: worked by hand") {
   // Bins {10, 20, 30} of mean .75, {40, 50, 60} of mean .25; medians 20 and 50.
   const doubles lengths{30, 10, 20, 50, 60, 40}, completions{.75, .75, .75, .25, .25, .25};
   const auto curve =
@@ -36,7 +36,7 @@ TEST_CASE("duration curve: worked by hand") {
   CHECK(shrunk.expected(50) == .375);
 }
 
-TEST_CASE("duration curve: plays of one length share a bin") {
+TEST_CASE("duration_curve: plays of one length share a bin") {
   // {5, 9, 9} of mean 2/3 and {20}, not {5, 9} and {9, 20}.
   const auto curve = funnel::fit_duration_curve<double>(doubles{9, 5, 20, 9}, doubles{.5, 1, 0, .5},
                                                         {.bins = 2, .prior_plays = 0});
@@ -44,7 +44,7 @@ TEST_CASE("duration curve: plays of one length share a bin") {
   CHECK(curve.curve()(20) == 0);
 }
 
-TEST_CASE("duration curve: a length with many plays is not mixed with the shorter ones") {
+TEST_CASE("duration_curve: a length with many plays is not mixed with the shorter ones") {
   // {5, 5} of mean 1 and {9, 9, 9, 9} of mean 0, not all six together.
   const doubles lengths{9, 9, 5, 9, 5, 9}, completions{0, 0, 1, 0, 1, 0};
   for (const std::size_t bins : {std::size_t{2}, std::numeric_limits<std::size_t>::max()}) {
@@ -55,7 +55,7 @@ TEST_CASE("duration curve: a length with many plays is not mixed with the shorte
   }
 }
 
-TEST_CASE("duration curve: a right estimate is a lift of 1 in every bin") {
+TEST_CASE("duration_curve: a right estimate is a lift of 1 in every bin") {
   funnel::random_generator bits(1);
   const std::size_t n = 20000;
   const auto truth = [](double length) { return .1 + .5 * std::exp(-length / 60); };
@@ -82,7 +82,7 @@ TEST_CASE("duration curve: a right estimate is a lift of 1 in every bin") {
   }
 }
 
-TEST_CASE("duration curve: floor, cap, NaN, one play, equal lengths") {
+TEST_CASE("duration_curve: floor, cap, NaN, one play, equal lengths") {
   const auto never =
       funnel::fit_duration_curve<float>(std::vector<float>{9, 9, 9}, std::vector<float>{0, 0, 0});
   CHECK(never.expected(9) == .02f);
@@ -97,7 +97,7 @@ TEST_CASE("duration curve: floor, cap, NaN, one play, equal lengths") {
   CHECK(once.expected(100) == .5);
 }
 
-TEST_CASE("duration curve: refuses what it cannot read") {
+TEST_CASE("duration_curve: refuses what it cannot read") {
   const auto fit = [](doubles l, doubles c, funnel::duration_curve_options options = {}) {
     return [=] { funnel::fit_duration_curve<double>(l, c, options); };
   };

@@ -51,7 +51,7 @@ doubles min_max_fit(const doubles& scores, const doubles& labels, const doubles&
 
 }  // namespace
 
-TEST_CASE("isotonic fit: worked by hand") {
+TEST_CASE("fit_isotonic: worked by hand") {
   // 1 and 0 violate and pool to 1/2, from score 2 to 3; the tie at 5 is a mean of 3/4.
   const doubles scores{3, 1, 2, 5, 5, 4}, labels{0, 0, 1, 1, .5, .5};
   const auto fit = funnel::fit_isotonic<double>(scores, labels);
@@ -73,7 +73,7 @@ TEST_CASE("isotonic fit: worked by hand") {
   CHECK(step(5) == .75);
 }
 
-TEST_CASE("isotonic fit: weights and direction") {
+TEST_CASE("fit_isotonic: weights and direction") {
   const auto weighted = funnel::fit_isotonic<double>(doubles{1, 2}, doubles{1, 0}, doubles{3, 1});
   CHECK(copy(weighted.values()) == doubles{.75, .75});
   const auto falling = funnel::fit_isotonic<double>(doubles{1, 2, 3}, doubles{.5, .75, .25}, {},
@@ -82,7 +82,7 @@ TEST_CASE("isotonic fit: weights and direction") {
   CHECK(copy(falling.values()) == doubles{.625, .625, .25});
 }
 
-TEST_CASE("isotonic fit: equals the min-max formula, monotone, of the labels' mean") {
+TEST_CASE("fit_isotonic: equals the min-max formula, monotone, of the labels' mean") {
   funnel::random_generator bits(1);
   for (std::size_t n : {1u, 2u, 3u, 8u, 30u}) {
     for (int round = 0; round < 20; ++round) {
@@ -136,7 +136,7 @@ TEST_CASE("isotonic fit: equals the min-max formula, monotone, of the labels' me
   }
 }
 
-TEST_CASE("isotonic calibrator: monotone between knots to the last bit") {
+TEST_CASE("isotonic_calibrator: monotone between knots to the last bit") {
   funnel::random_generator bits(2);
   std::vector<float> knots, values;
   for (int i = 0; i < 20; ++i) {
@@ -160,7 +160,7 @@ TEST_CASE("isotonic calibrator: monotone between knots to the last bit") {
   }
 }
 
-TEST_CASE("isotonic calibrator: NaN stays, infinities meet the ends") {
+TEST_CASE("isotonic_calibrator: NaN stays, infinities meet the ends") {
   const funnel::isotonic_calibrator<float> curve({0, 1}, {.25f, .5f});
   const float infinity = std::numeric_limits<float>::infinity();
   CHECK(std::isnan(curve(std::numeric_limits<float>::quiet_NaN())));
@@ -184,7 +184,7 @@ double closer(double score, double end) {
 
 }  // namespace
 
-TEST_CASE("isotonic calibrator: rounding carries nothing past the next knot") {
+TEST_CASE("isotonic_calibrator: rounding carries nothing past the next knot") {
   funnel::random_generator bits(3);
   for (int repeat = 0; repeat < 20000; ++repeat) {
     const double scale = std::ldexp(1., static_cast<int>(funnel::uniform_below(bits, 40)));
@@ -203,7 +203,7 @@ TEST_CASE("isotonic calibrator: rounding carries nothing past the next knot") {
   }
 }
 
-TEST_CASE("isotonic calibrator: knots and values at the ends of the number line") {
+TEST_CASE("isotonic_calibrator: knots and values at the ends of the number line") {
   const double most = std::numeric_limits<double>::max(), least = 5e-324;
   const funnel::isotonic_calibrator<double> wide({-1.7e308, 1.7e308}, {0, 1});
   CHECK(wide(0) == .5);
@@ -221,7 +221,7 @@ TEST_CASE("isotonic calibrator: knots and values at the ends of the number line"
   CHECK(funnel::isotonic_calibrator<double>({0, 2 * least}, {0, 1})(least) == .5);
 }
 
-TEST_CASE("isotonic fit: labels and weights at the ends of the number line") {
+TEST_CASE("fit_isotonic: labels and weights at the ends of the number line") {
   const double most = std::numeric_limits<double>::max();
   const auto values = [](const doubles& labels, const doubles& weights) {
     const doubles scores{1, 2, 3, 3};
@@ -240,7 +240,7 @@ TEST_CASE("isotonic fit: labels and weights at the ends of the number line") {
   CHECK(funnel::fit_isotonic<float>(scores, labels, labels)(2) == labels[0]);
 }
 
-TEST_CASE("isotonic: refuses what it cannot read") {
+TEST_CASE("fit_isotonic: refuses what it cannot read") {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   const auto fit = [](doubles s, doubles y, doubles w = {}) {
     return [=] { funnel::fit_isotonic<double>(s, y, w); };
@@ -268,7 +268,7 @@ TEST_CASE("isotonic: refuses what it cannot read") {
       "funnel::isotonic_calibrator::apply", "output has 0"));
 }
 
-TEST_CASE("isotonic calibrator: NaN when moved from") {
+TEST_CASE("isotonic_calibrator: NaN when moved from") {
   funnel::isotonic_calibrator<double> calibrator({1, 2}, {3, 4});
   const auto taken = std::move(calibrator);
   CHECK(taken(1.5) == 3.5);

@@ -1,38 +1,16 @@
 // SPDX-License-Identifier: MIT
 #include <funnel/calibration/platt.hpp>
 
+#include "calibration/samples.hpp"
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 #include "support/tolerance.hpp"
-
-#include <funnel/core/random.hpp>
 
 #include <cmath>
 #include <limits>
 #include <vector>
 
 namespace {
-
-using doubles = std::vector<double>;
-
-double sigmoid(double z) {
-  return 1 / (1 + std::exp(-z));
-}
-
-struct sample {
-  doubles logits, labels;
-};
-
-/// Labels drawn with probability sigma(a z + b).
-sample draw(std::size_t n, double a, double b, std::uint64_t seed, double spread = 2) {
-  funnel::random_generator bits(seed);
-  sample rows;
-  for (std::size_t i = 0; i < n; ++i) {
-    rows.logits.push_back(spread * funnel::standard_normal(bits) - 1);
-    rows.labels.push_back(funnel::bernoulli(bits, sigmoid(a * rows.logits[i] + b)) ? 1 : 0);
-  }
-  return rows;
-}
 
 double loss(const sample& rows, double a, double b) {
   double sum = 0;
@@ -41,18 +19,6 @@ double loss(const sample& rows, double a, double b) {
     sum += std::log1p(std::exp(-std::abs(z))) + std::max(z, 0.) - rows.labels[i] * z;
   }
   return sum / static_cast<double>(rows.logits.size());
-}
-
-/// The means of sigma - y and of its product with z: both 0 at the best fit.
-std::pair<double, double> gradient(const sample& rows, double a, double b) {
-  double level = 0, slope = 0;
-  for (std::size_t i = 0; i < rows.logits.size(); ++i) {
-    const double error = sigmoid(a * rows.logits[i] + b) - rows.labels[i];
-    level += error;
-    slope += error * rows.logits[i];
-  }
-  const double n = static_cast<double>(rows.logits.size());
-  return {level / n, slope / n};
 }
 
 }  // namespace
@@ -147,50 +113,20 @@ TEST_CASE("fit_platt: too few steps are reported") {
   CHECK(fit.iterations == 1);
 }
 
-TEST_CASE("fit_bias: the mean estimate becomes the mean label, and the order stays") {
-  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
-    const auto rows = draw(300, 1.3, static_cast<double>(seed) - 4, seed, 3);
-    const auto fit = funnel::fit_bias<double>(rows.logits, rows.labels);
-    REQUIRE(fit.converged);
-    CHECK(fit.iterations <= 8);
-    CHECK(fit.a == 1);
-    CHECK(tolerance::within(gradient(rows, 1, fit.b).first, 0,
-                            tolerance::promised(1, funnel::platt_options().tolerance)));
-  }
-  // A shift is undone.
-  const auto rows = draw(300, 1, 0, 9);
-  doubles shifted = rows.logits;
-  for (double& z : shifted) z += 25;
-  const double plain = funnel::fit_bias<double>(rows.logits, rows.labels).b;
-  const auto fit = funnel::fit_bias<double>(shifted, rows.labels);
-  CHECK(fit.converged);
-  CHECK(tolerance::within(fit.b, plain - 25, tolerance::promised(1e-7, 25)));
-}
-
-TEST_CASE("fit_bias: a start where sigma is flat, from which Newton alone would leave") {
-  const doubles logits{0, 0, 0, 0, 100};
-  const auto fit = funnel::fit_bias<double>(logits, doubles{1, 1, .5, 0, 0});
-  CHECK(fit.converged);
-  double sum = 0;
-  for (double z : logits) sum += fit.probability(z);
-  CHECK(tolerance::within(sum, 2.5, tolerance::promised(5, funnel::platt_options().tolerance)));
-}
-
 TEST_CASE("fit_platt: far outliers, from which Newton's whole steps would leave") {
   const sample rows{{.24, -746, 6.13, 5209, 1.92, 4724, 1.39, -28.7, 77.7, 1.59, .056},
                     {0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0}};
   CHECK(funnel::fit_platt<double>(rows.logits, rows.labels).converged);
 }
 
-TEST_CASE("fits of Platt: a row that a model has masked changes nothing") {
+TEST_CASE("fit_platt: a row that a model has masked changes nothing") {
   const auto check = [](auto scalar, double scale, double shift) {
     using t = decltype(scalar);
     const auto rows = draw(1000, .65, -.3, 4);
     std::vector<t> logits, labels(rows.labels.begin(), rows.labels.end());
     for (const double z : rows.logits) logits.push_back(static_cast<t>(scale * z + shift));
     const auto plain = funnel::fit_platt<t>(logits, labels);
-    const auto shifted = funnel::fit_bias<t>(logits, labels);
-    REQUIRE((plain.converged && shifted.converged));
+    REQUIRE(plain.converged);
     const t most = std::numeric_limits<t>::max();
     for (const t far : {most, most / 2, static_cast<t>(1e30), static_cast<t>(1e18)})
       for (const std::size_t place : {0u, 500u, 1000u}) {
@@ -204,9 +140,6 @@ TEST_CASE("fits of Platt: a row that a model has masked changes nothing") {
         // Fits to a gradient of 1e-10 agree to about that over the curvature.
         CHECK(tolerance::within(fit.a, plain.a, tolerance::promised(1e-7, plain.a)));
         CHECK(tolerance::within(fit.b, plain.b, tolerance::promised(1e-7, plain.b)));
-        const auto bias = funnel::fit_bias<t>(z, y);
-        CHECK(bias.converged);
-        CHECK(tolerance::within(bias.b, shifted.b, tolerance::promised(1e-7, 1)));
       }
   };
   check(float(), 1, 0);
@@ -269,35 +202,15 @@ TEST_CASE("fit_platt: last steps whose gain the rounding of the loss hides") {
   CHECK(funnel::fit_platt<double>(doubles{94, -2, 1, -6}, doubles{1, 0, 1, 1}).converged);
 }
 
-TEST_CASE("fit_bias: one class has no best b") {
-  for (const double label : {0., 1.}) {
-    const auto fit = funnel::fit_bias<double>(doubles{1, 2}, doubles(2, label));
-    CHECK_FALSE(fit.converged);
-    CHECK(fit.b == 0);
-    CHECK(funnel::fit_bias<double>(doubles{1, 2}, doubles(2, label), {.smooth_labels = true})
-              .converged);
-  }
-}
-
-TEST_CASE("fit_bias: labels so small that their odds underflow") {
-  const double least = 5e-324;
-  const auto fit = funnel::fit_bias<double>(doubles(5, 0.), doubles{least, 0, 0, 0, 0});
-  CHECK(fit.converged);
-  const double expected = std::log(least) - std::log(5.);
-  CHECK(tolerance::within(fit.b, expected, tolerance::elementwise<double>(expected)));
-}
-
-TEST_CASE("platt fits: logits whose mean rounds to infinity") {
+TEST_CASE("fit_platt: logits whose mean rounds to infinity") {
   constexpr double most = std::numeric_limits<double>::max();
   const doubles logits(3, most), labels{.75, 1, 1};
-  CHECK(funnel::fit_bias<double>(logits, labels).b == -most);  // equal ones are shifted to about 0
   CHECK(funnel::fit_platt<double>(logits, labels).b == -most);
 }
 
-TEST_CASE("platt fits: refuse what they cannot read") {
+TEST_CASE("fit_platt: refuses what it cannot read") {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   CHECK(refuses([] { funnel::fit_platt<double>({}, {}); }, "funnel::fit_platt", "logits is empty"));
-  CHECK(refuses([] { funnel::fit_bias<double>({}, {}); }, "funnel::fit_bias", "logits is empty"));
   CHECK(refuses(
       [] {
         funnel::fit_platt<double>(doubles{1}, doubles{1, 0});
@@ -305,8 +218,4 @@ TEST_CASE("platt fits: refuse what they cannot read") {
       "funnel::fit_platt", "labels has 2"));
   CHECK(refuses([&] { funnel::fit_platt<double>(doubles{nan}, doubles{1}); }, "funnel::fit_platt",
                 "logits[0]"));
-  CHECK(refuses([] { funnel::fit_bias<double>(doubles{1}, doubles{2}); }, "funnel::fit_bias",
-                "labels[0] is 2"));
-  CHECK(refuses([] { funnel::fit_bias<double>(doubles{1}, doubles{1}, {.tolerance = 0}); },
-                "funnel::fit_bias", "tolerance is 0"));
 }

@@ -8,7 +8,7 @@
 #include <stdexcept>
 #include <string>
 
-TEST_CASE("error texts: put together from texts and numbers") {
+TEST_CASE("join_text: put together from texts and numbers") {
   using funnel::detail::join_text;
   CHECK(join_text() == "");
   CHECK(join_text("scores has ", std::size_t{3}, " of ", std::string("4")) == "scores has 3 of 4");
@@ -23,7 +23,7 @@ TEST_CASE("error texts: put together from texts and numbers") {
   CHECK(join_text(.5f, " ", -1.25, " ", 1e300) == "0.5 -1.25 1e+300");
 }
 
-TEST_CASE("error texts: fail throws the text as std::invalid_argument") {
+TEST_CASE("fail: throws the text as std::invalid_argument") {
   CHECK(refuses([] { funnel::detail::fail("funnel::mmr: picked has ", 12, " slots"); },
                 "funnel::mmr", "picked has 12 slots"));
 }

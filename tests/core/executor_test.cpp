@@ -38,7 +38,7 @@ std::vector<std::pair<std::size_t, std::size_t>> pieces(E&& executor, std::size_
 
 }  // namespace
 
-TEST_CASE("executors call a task once for every index", "[executor]") {
+TEST_CASE("executor: a task is called once for every index") {
   check_executor(funnel::serial{});
   check_executor(thread_executor{1});
   check_executor(thread_executor{3});
@@ -48,7 +48,7 @@ TEST_CASE("executors call a task once for every index", "[executor]") {
 #endif
 }
 
-TEST_CASE("for_blocks cuts the same pieces for every executor", "[executor]") {
+TEST_CASE("for_blocks: the same pieces for every executor") {
   using list = std::vector<std::pair<std::size_t, std::size_t>>;
   CHECK(pieces(funnel::serial{}, 10, 4) == list{{0, 4}, {4, 8}, {8, 10}});
   CHECK(pieces(funnel::serial{}, 8, 4) == list{{0, 4}, {4, 8}});
@@ -59,22 +59,6 @@ TEST_CASE("for_blocks cuts the same pieces for every executor", "[executor]") {
   CHECK(pieces(funnel::tbb_executor(3), 1001, 7) == pieces(funnel::serial{}, 1001, 7));
 #endif
 }
-
-#ifdef FUNNEL_HAS_TBB
-TEST_CASE("tbb_executor refuses zero threads", "[executor]") {
-  CHECK_THROWS_AS(funnel::tbb_executor(0), std::invalid_argument);
-  CHECK(funnel::tbb_executor(3).concurrency() == 3);
-}
-
-TEST_CASE("tbb_executor refuses more threads than it can have", "[executor]") {
-  constexpr std::size_t most = funnel::tbb_executor::most_threads;
-  for (const std::size_t threads : {most + 1, std::size_t{1} << 31, std::size_t{1} << 32,
-                                    std::numeric_limits<std::size_t>::max()})
-    CHECK(refuses([&] { funnel::tbb_executor executor(threads); }, "funnel::tbb_executor",
-                  "expected 1 to 4096"));
-  check_executor(funnel::tbb_executor(most));
-}
-#endif
 
 TEST_CASE("for_blocks: refuses blocks of nothing") {
   funnel::serial executor;
@@ -98,7 +82,7 @@ TEST_CASE("for_blocks: blocks that are larger than what there is, and as large a
   CHECK(run(0, most).empty());
 }
 
-TEST_CASE("executors: a task's exception ends the loop, and the executor works on") {
+TEST_CASE("executor: a task's exception ends the loop, and the executor works on") {
   const auto check = [](auto&& executor) {
     CHECK_THROWS_AS(executor.for_each(100,
                                       [](std::size_t i) {
@@ -114,7 +98,7 @@ TEST_CASE("executors: a task's exception ends the loop, and the executor works o
 #endif
 }
 
-TEST_CASE("executors: tasks may run tasks of the same executor, and those may throw") {
+TEST_CASE("executor: tasks may run tasks of the same executor, and those may throw") {
   const auto check = [](auto&& executor) {
     std::vector<int> calls(60, 0);
     executor.for_each(6, [&](std::size_t i) {

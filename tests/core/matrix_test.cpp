@@ -30,7 +30,7 @@ matrix<int> numbered(std::size_t rows, std::size_t cols) {
 
 }  // namespace
 
-TEST_CASE("matrix view: rows are stride values apart") {
+TEST_CASE("matrix_view: rows are stride values apart") {
   std::vector<int> values(12);
   for (int i = 0; i < 12; ++i) values[static_cast<std::size_t>(i)] = i;
   const matrix_view<int> view(values.data(), 3, 2, 4);
@@ -48,7 +48,7 @@ TEST_CASE("matrix view: rows are stride values apart") {
   CHECK(values[4] == -1);
 }
 
-TEST_CASE("matrix view: parts of parts see the same values") {
+TEST_CASE("matrix_view: parts of parts see the same values") {
   auto m = numbered(5, 6);
   const auto part = m.view().middle_rows(1, 3).middle_cols(2, 3);
   CHECK(part.rows() == 3);
@@ -63,7 +63,7 @@ TEST_CASE("matrix view: parts of parts see the same values") {
   CHECK(m.view().middle_cols(6, 0).empty());
 }
 
-TEST_CASE("matrix view: what counts as contiguous") {
+TEST_CASE("matrix_view: what counts as contiguous") {
   auto m = numbered(3, 4);
   CHECK(m.view().contiguous());
   CHECK(m.view().middle_rows(1, 2).contiguous());

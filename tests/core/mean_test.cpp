@@ -47,7 +47,7 @@ TEST_CASE("scaled and scaled_difference: the largest number where they are beyon
   CHECK(std::isnan(scaled_difference(1, std::nan(""), 0)));
 }
 
-TEST_CASE("weighted means: of any numbers and weights") {
+TEST_CASE("weighted_sum_of: of any numbers and weights") {
   CHECK(mean({1, 3}, {1, 1}) == 2);
   CHECK(mean({1, 3}, {3, 1}) == 1.5);
   CHECK(mean({1, 3}, {0, 0}) == 0);

@@ -24,7 +24,7 @@ visits quantiles_of(const std::vector<int>& sorted, std::size_t parts) {
 
 }  // namespace
 
-TEST_CASE("quantiles: ranks, and the equal values around them") {
+TEST_CASE("for_each_quantile: ranks, and the equal values around them") {
   CHECK(quantiles_of({1, 2, 3, 4}, 2) == visits{{2, 2, 3}});
   CHECK(quantiles_of({1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, 3) == visits{{4, 4, 5}, {7, 7, 8}});
   CHECK(quantiles_of({0, 0, 0, 0, 0, 0, 1, 1, 1, 1}, 2) == visits{{0, 5, 6}});
@@ -33,7 +33,7 @@ TEST_CASE("quantiles: ranks, and the equal values around them") {
   CHECK(quantiles_of({}, 3).empty());
 }
 
-TEST_CASE("quantiles: more parts than values end at the last value") {
+TEST_CASE("for_each_quantile: more parts than values end at the last value") {
   CHECK(quantiles_of({1, 2, 2}, 4) == visits{{1, 1, 3}, {1, 2, 3}});
   CHECK(quantiles_of({7}, std::numeric_limits<std::size_t>::max()).empty());
 }

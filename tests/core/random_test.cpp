@@ -36,7 +36,7 @@ struct listed_bits {
 
 }  // namespace
 
-TEST_CASE("random generator: xoshiro256++ from splitmix64, as its authors' code computes it") {
+TEST_CASE("random_generator: xoshiro256++ from splitmix64, as its authors' code computes it") {
   // splitmix64 of seed 0 starts e220a8397b1dcdaf, 6e789e6aa1b965f4, 06c45d188009454f,
   // f88bb8a8724c81ec; the first output is rotl(s0 + s3, 23) + s0.
   const std::uint64_t s0 = 0xe220a8397b1dcdafULL, s1 = 0x6e789e6aa1b965f4ULL;
@@ -49,7 +49,7 @@ TEST_CASE("random generator: xoshiro256++ from splitmix64, as its authors' code 
   static_cast<void>(s2);
 }
 
-TEST_CASE("random generator: one seed one sequence, copies go on alike") {
+TEST_CASE("random_generator: one seed one sequence, copies go on alike") {
   funnel::random_generator a(7), b(7), c(8);
   CHECK(a() == b());
   CHECK(a() != c());
@@ -83,7 +83,7 @@ TEST_CASE("uniform_below: every value equally often, the surplus of 2^64 redrawn
   CHECK(surplus.next == 2);
 }
 
-TEST_CASE("distributions: their means and variances") {
+TEST_CASE("random: means and variances of the distributions") {
   funnel::random_generator bits(3);
   check_moments([&] { return funnel::bernoulli(bits, .3) ? 1. : 0.; }, .3, .21, .084);
   check_moments([&] { return funnel::standard_normal(bits); }, 0, 1, std::sqrt(2.));
@@ -95,7 +95,7 @@ TEST_CASE("distributions: their means and variances") {
   CHECK(funnel::bernoulli(bits, 1));
 }
 
-TEST_CASE("distributions: finite at the ends of the generator's range") {
+TEST_CASE("random: distributions are finite at the ends of the generator's range") {
   listed_bits zeros{{0}}, ones{{~std::uint64_t{0}}};
   for (listed_bits* bits : {&zeros, &ones}) {
     CHECK(std::isfinite(funnel::standard_normal(*bits)));

@@ -144,7 +144,7 @@ void check_against_eager(std::size_t rounds, std::uint64_t seed) {
 
 }  // namespace
 
-TEST_CASE("lazy picks: the same as with every item looked at, whatever the ties and rules") {
+TEST_CASE("lazy_greedy: the same as with every item looked at, whatever the ties and rules") {
   for_each_arch([](auto arch) {
     using Arch = decltype(arch);
     check_against_eager<Arch, float, funnel::mmr_options>(200, 1);
@@ -154,7 +154,7 @@ TEST_CASE("lazy picks: the same as with every item looked at, whatever the ties 
   check_against_eager<funnel::default_arch, double, funnel::dpp_options>(200, 4);
 }
 
-TEST_CASE("lazy picks: the same on a register more or less of items") {
+TEST_CASE("lazy_greedy: the same on a register more or less of items") {
   funnel::random_generator bits(5);
   constexpr std::size_t width = funnel::detail::lanes<funnel::default_arch, float>;
   for (const std::size_t n : {width - 1, width, width + 1, 16 * width, 16 * width + 1})
@@ -172,7 +172,7 @@ TEST_CASE("lazy picks: the same on a register more or less of items") {
     }
 }
 
-TEST_CASE("lazy picks: all instruction sets agree") {
+TEST_CASE("lazy_greedy: all instruction sets agree") {
   funnel::random_generator bits(6);
   for (int round = 0; round < 10; ++round) {
     const auto relevance = random_relevance<double>(bits, 200);
@@ -192,7 +192,7 @@ TEST_CASE("lazy picks: all instruction sets agree") {
   }
 }
 
-TEST_CASE("lazy picks: vectors and their cosines as a function agree, duplicates included") {
+TEST_CASE("lazy_greedy: vectors and their cosines as a function agree, duplicates included") {
   funnel::random_generator bits(7);
   for (int round = 0; round < 40; ++round) {
     const std::size_t n = 150;
@@ -215,7 +215,7 @@ TEST_CASE("lazy picks: vectors and their cosines as a function agree, duplicates
   }
 }
 
-TEST_CASE("ranked items: by relevance, then by position; what is not finite is left out") {
+TEST_CASE("rank_by_relevance: by relevance, then by position; what is not finite is left out") {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   const double inf = std::numeric_limits<double>::infinity();
   const std::vector<double> odd{-0., -1, nan, 3e300, 0, inf, 3e300, -1e-300, 5e-324, -inf, 2};
@@ -265,7 +265,7 @@ problem<float> usual_problem(int kind, std::size_t n) {
 
 }  // namespace
 
-TEST_CASE("lazy picks: on the data of re-ranking, past the switch to holding all items at once") {
+TEST_CASE("lazy_greedy: on the data of re-ranking, past the switch to holding all items at once") {
   for (int kind = 0; kind < 6; ++kind) {
     const auto x = usual_problem(kind, 1250);
     const funnel::cosine_similarity<float> similarity(x.vectors);

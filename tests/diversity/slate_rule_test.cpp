@@ -66,17 +66,17 @@ pick_list naive_page(std::size_t n, std::size_t k, const std::vector<slate_rule>
 
 }  // namespace
 
-TEST_CASE("rules: a category keeps its distance") {
+TEST_CASE("slate_rule: a category keeps its distance") {
   const labels categories{1, 1, 1, 2, 2, 3, 0, 0};
   CHECK(page(8, 8, {{.labels = categories, .window = 3}}) == pick_list{0, 3, 5, 1, 4, 6, 2, 7});
 }
 
-TEST_CASE("rules: no more than so many in a row") {
+TEST_CASE("slate_rule: no more than so many in a row") {
   const labels types{1, 1, 1, 1, 1, 2, 2};
   CHECK(page(7, 7, {{.labels = types, .window = 3, .most = 2}}) == pick_list{0, 1, 5, 2, 3, 6, 4});
 }
 
-TEST_CASE("rules: caps on promoted items and on the top of the page") {
+TEST_CASE("slate_rule: caps on promoted items and on the top of the page") {
   const labels promoted{1, 1, 1, 0, 0, 0, 0};
   CHECK(page(7, 7, {{.labels = promoted, .window = 3, .hard = true}}) ==
         pick_list{0, 3, 4, 1, 5, 6, 2});
@@ -86,7 +86,7 @@ TEST_CASE("rules: caps on promoted items and on the top of the page") {
   CHECK(page(7, 7, cards) == pick_list{3, 0, 4, 5, 1, 2, 6});
 }
 
-TEST_CASE("rules: the last of the list is dropped first, hard ones never") {
+TEST_CASE("slate_rule: the last of the list is dropped first, hard ones never") {
   // Every item has the category of the one before, or its cluster.
   const labels categories{1, 1, 2};
   const labels clusters{1, 2, 1};
@@ -101,7 +101,7 @@ TEST_CASE("rules: the last of the list is dropped first, hard ones never") {
   CHECK(page(2, 2, {{.labels = ones, .window = 2, .hard = true}}) == pick_list{0});
 }
 
-TEST_CASE("rules: a page ends where a hard rule forbids the rest") {
+TEST_CASE("slate_rule: a page ends where a hard rule forbids the rest") {
   const labels promoted{1, 0, 1, 1};
   const std::vector<slate_rule> rules{{.labels = promoted, .window = 2, .hard = true}};
   const std::vector<float> relevance = falling_relevance(4);
@@ -118,7 +118,7 @@ TEST_CASE("rules: a page ends where a hard rule forbids the rest") {
   }
 }
 
-TEST_CASE("rules: agree with a check of every window; without hard ones no item is lost") {
+TEST_CASE("slate_rule: agree with a check of every window; without hard ones no item is lost") {
   funnel::random_generator bits(1);
   for (int round = 0; round < 200; ++round) {
     const std::size_t n = 1 + funnel::uniform_below(bits, 25);
@@ -142,7 +142,7 @@ TEST_CASE("rules: agree with a check of every window; without hard ones no item 
   }
 }
 
-TEST_CASE("rules: hold for what diversity picks, given picks included") {
+TEST_CASE("slate_rule: hold for what diversity picks, given picks included") {
   funnel::random_generator bits(2);
   for (int round = 0; round < 40; ++round) {
     const std::size_t n = 60;
@@ -168,7 +168,7 @@ TEST_CASE("rules: hold for what diversity picks, given picks included") {
   }
 }
 
-TEST_CASE("rules: relevance that is not finite is last, but before a rule is dropped") {
+TEST_CASE("slate_rule: relevance that is not finite is last, but before a rule is dropped") {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   const labels categories{1, 1, 2};
   const std::vector<slate_rule> rules{{.labels = categories, .window = 2}};
@@ -180,7 +180,7 @@ TEST_CASE("rules: relevance that is not finite is last, but before a rule is dro
   }
 }
 
-TEST_CASE("rules: refused where they say nothing, and nothing is written then") {
+TEST_CASE("slate_rule: refused where they say nothing, and nothing is written then") {
   const labels two{1, 2};
   const labels three{1, 2, 3};
   const std::vector<float> relevance{1, 2};

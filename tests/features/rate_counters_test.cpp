@@ -181,7 +181,7 @@ TEST_CASE("rate_features reads views with gaps, no rows, and fades") {
   CHECK(no_actions.family(0).impressions(r.keys(0, 0)) > 0);
 }
 
-TEST_CASE("counters refuse what does not fit, and count nothing then") {
+TEST_CASE("rate_counters refuses what does not fit, and counts nothing then") {
   const float infinite[] = {std::numeric_limits<float>::infinity()}, one[] = {1}, two[] = {1, 2};
   rate_counters counters(1);
   CHECK(refuses([&] { counters.add(1, infinite); }, "funnel::rate_counters",
@@ -223,7 +223,7 @@ TEST_CASE("counters refuse what does not fit, and count nothing then") {
   refused([&] { features.write_by_day(r.keys, r.days, r.amounts, out); }, "in row 7 is not finite");
 }
 
-TEST_CASE("counters: sizes that wrap are refused") {
+TEST_CASE("rate_counters: sizes that wrap are refused") {
   constexpr std::size_t most = std::numeric_limits<std::size_t>::max();
   CHECK(refuses([] { rate_counters counters(most); }, "funnel::rate_counters", "actions is"));
   CHECK(refuses([] { rate_counters counters(std::size_t{PTRDIFF_MAX} / sizeof(double)); },

@@ -154,7 +154,7 @@ TEST_CASE("fit_beta_likelihood ends where the fixed point does not move") {
   CHECK(tolerance::within(failures / trials, 1, bound));
 }
 
-TEST_CASE("fits cut counts above their impressions") {
+TEST_CASE("fit_beta_moments, fit_beta_likelihood: counts above their impressions are cut") {
   const std::vector<double> late = {9, 1, 0, 2}, cut = {5, 1, 0, 2}, impressions = {5, 8, 7, 4};
   CHECK(funnel::fit_beta_moments(late, impressions).a ==
         funnel::fit_beta_moments(cut, impressions).a);
@@ -201,7 +201,7 @@ TEST_CASE("fit_beta_likelihood gives up where the strength goes to 0") {
   CHECK(funnel::smoothed_rate(1, 1, fit.prior) > .999);
 }
 
-TEST_CASE("fits of a prior are numbers whatever the counts") {
+TEST_CASE("fit_beta_moments, fit_beta_likelihood: numbers whatever the counts") {
   const double most = std::numeric_limits<double>::max(), least = 5e-324;
   const std::vector<observed> cases = {{{most, 0}, {most, most}},
                                        {{least, 0}, {least, least}},
@@ -220,7 +220,7 @@ TEST_CASE("fits of a prior are numbers whatever the counts") {
   }
 }
 
-TEST_CASE("wilson_lower_bound and smoothed_rate at the ends of the number line") {
+TEST_CASE("wilson_lower_bound, smoothed_rate: at the ends of the number line") {
   const double most = std::numeric_limits<double>::max(), least = 5e-324;
   CHECK(wilson_lower_bound(0, 1.6e-288, 0) == 0);
   CHECK(wilson_lower_bound(least, least, 0) == 1);
@@ -237,7 +237,7 @@ TEST_CASE("wilson_lower_bound and smoothed_rate at the ends of the number line")
   CHECK(smoothed_rate(least, least, {0, 0}) == 1);
 }
 
-TEST_CASE("polygamma differences: known values, sums of steps, and far apart") {
+TEST_CASE("polygamma_difference: known values, sums of steps, and far apart") {
   using funnel::detail::polygamma_difference;
   const auto near = [](const polygamma_difference& found, double first, double second) {
     CHECK(tolerance::within(found.first, first, tolerance::iterative<double>(2, first)));

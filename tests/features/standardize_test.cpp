@@ -4,7 +4,6 @@
 #include "support/tolerance.hpp"
 
 #include <funnel/core/random.hpp>
-#include <funnel/features/missing_values.hpp>
 #include <funnel/features/standardize.hpp>
 
 #include <cmath>
@@ -73,9 +72,6 @@ TEST_CASE("standardizer: worked by hand") {
   CHECK(out(1, 0) == 0);  // missing
   CHECK(out(2, 0) == 1);
   for (std::size_t i = 0; i < 3; ++i) CHECK((out(i, 1) == 0 && out(i, 2) == 0));
-  matrix<double> missing(3, 3, -9);
-  funnel::missing_indicators<double>(values, missing);
-  CHECK((missing(0, 0) == 0 && missing(1, 0) == 1 && missing(2, 1) == 0 && missing(2, 2) == 1));
 }
 
 TEMPLATE_TEST_CASE("standardizer leaves mean 0 and deviation 1", "", float, double) {
@@ -105,12 +101,6 @@ TEMPLATE_TEST_CASE("standardizer leaves mean 0 and deviation 1", "", float, doub
   }
 }
 
-TEST_CASE("coverage counts what is there") {
-  const std::vector<double> values = {1, nan_value, 0, nan_value};
-  CHECK(funnel::feature_coverage<double>(values) == .5);
-  CHECK(funnel::feature_coverage<double>({}) == 0);
-}
-
 TEST_CASE("standardizer refuses what does not fit") {
   matrix<double> values(2, 3), narrow(2, 2), low(1, 3);
   const standardizer<double> scale(values);
@@ -120,8 +110,6 @@ TEST_CASE("standardizer refuses what does not fit") {
   CHECK(refused(narrow, narrow));
   CHECK(refused(values, narrow));
   CHECK(refused(values, low));
-  CHECK(refuses([&] { funnel::missing_indicators<double>(values, narrow); },
-                "funnel::missing_indicators", "out is [2, 2], expected [2, 3]"));
   values(1, 2) = std::numeric_limits<double>::infinity();
   CHECK(refuses([&] { standardizer<double>{values}; }, "funnel::standardizer",
                 "row 1, column 2 is infinite"));

@@ -20,7 +20,7 @@ const double nan_estimate = std::numeric_limits<double>::quiet_NaN();
 
 }  // namespace
 
-TEST_CASE("power product: with powers 1 the expected sales of an impression") {
+TEST_CASE("power_product: with powers 1 the expected sales of an impression") {
   const funnel::power_product<4, double> sales{.scale = fused_scale::product};
   const doubles estimates{.1, .2, .5, 30};  // click, cart, pay, price
   CHECK(tolerance::within(sales(estimates), .3, tolerance::iterative<double>(4, .3)));
@@ -28,7 +28,7 @@ TEST_CASE("power product: with powers 1 the expected sales of an impression") {
   CHECK(tolerance::within(logarithm(estimates), std::log(.3), tolerance::iterative<double>(4, 5)));
 }
 
-TEST_CASE("power product: powers, floors and absent factors") {
+TEST_CASE("power_product: powers, floors and absent factors") {
   const funnel::power_product<3, double> formula{
       .terms = {{{.power = 2}, {.power = 0}, {.power = -.5, .floor = .01}}},
       .scale = fused_scale::product};
@@ -45,7 +45,7 @@ TEST_CASE("power product: powers, floors and absent factors") {
   CHECK(std::isnan(formula(doubles{1, 1, nan_estimate})));
 }
 
-TEST_CASE("product of shifted powers: worked by hand") {
+TEST_CASE("product_of_shifted_powers: worked by hand") {
   const funnel::product_of_shifted_powers<2, double> formula{
       .terms = {{{.weight = 2, .power = 2}, {.weight = 15, .power = .5}}},
       .scale = fused_scale::product};
@@ -54,12 +54,12 @@ TEST_CASE("product of shifted powers: worked by hand") {
   CHECK(formula(doubles{0, 0}) == 1);
 }
 
-TEST_CASE("product of shifted powers: small estimates keep their digits") {
+TEST_CASE("product_of_shifted_powers: small estimates keep their digits") {
   const funnel::product_of_shifted_powers<1, double> formula;
   CHECK(tolerance::within(formula(doubles{1e-18}), 1e-18, tolerance::elementwise<double>(1e-18)));
 }
 
-TEST_CASE("product of shifted powers: absent factors, NaN, and what is out of range") {
+TEST_CASE("product_of_shifted_powers: absent factors, NaN, and what is out of range") {
   const funnel::product_of_shifted_powers<3, double> formula{
       .terms = {{{.weight = 1}, {.weight = 0}, {.power = 0}}}};
   CHECK(formula(doubles{1, nan_estimate, -5}) == std::log1p(1.));
@@ -68,7 +68,8 @@ TEST_CASE("product of shifted powers: absent factors, NaN, and what is out of ra
   CHECK(formula(doubles{-1, 0, 0}) == -std::numeric_limits<double>::infinity());
 }
 
-TEST_CASE("products: the logarithm and the product give one order, that of a plain product") {
+TEST_CASE("power_product, product_of_shifted_powers: the logarithm and the product give the order "
+          "of a plain product") {
   funnel::random_generator bits(1);
   for (int round = 0; round < 100; ++round) {
     funnel::power_product<3, double> power;
@@ -101,7 +102,7 @@ TEST_CASE("products: the logarithm and the product give one order, that of a pla
   }
 }
 
-TEST_CASE("products: the logarithm does not overflow where the product does") {
+TEST_CASE("power_product: the logarithm does not overflow where the product does") {
   funnel::power_product<2> formula{.terms = {{{.power = 20}, {.power = 20}}}};
   const std::vector<float> large{1e3f, 1e3f}, larger{1e3f, 2e3f};
   CHECK(formula(large) < formula(larger));
@@ -109,7 +110,7 @@ TEST_CASE("products: the logarithm does not overflow where the product does") {
   CHECK(std::isinf(formula(large)));
 }
 
-TEST_CASE("power product: refuses a floor that has no logarithm") {
+TEST_CASE("power_product: refuses a floor that has no logarithm") {
   const funnel::power_product<2> formula{.terms = {{{}, {.floor = 0}}}};
   CHECK(refuses([&] { formula.check(2); }, "funnel::power_product", "terms[1].floor is 0"));
   const funnel::power_product<2> absent{.terms = {{{}, {.power = 0, .floor = 0}}}};

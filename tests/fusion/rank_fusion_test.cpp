@@ -35,7 +35,7 @@ funnel::matrix<double> column(const doubles& values) {
 
 }  // namespace
 
-TEST_CASE("rank fusion: golden values") {
+TEST_CASE("rank_fusion: golden values") {
   // Estimates fall with position, so that row r - 1 has rank r.
   doubles falling(100);
   for (std::size_t i = 0; i < 100; ++i) falling[i] = -static_cast<double>(i);
@@ -50,7 +50,7 @@ TEST_CASE("rank fusion: golden values") {
   CHECK(root[99] == .1);
 }
 
-TEST_CASE("rank fusion: equal estimates share the smallest rank, NaN has rank n") {
+TEST_CASE("rank_fusion: equal estimates share the smallest rank, NaN has rank n") {
   const funnel::rank_fusion<1, double> formula{.terms = {{{.offset = 0}}}};
   CHECK(fused(formula, column({5, 7, 5, 1})) == doubles{1. / 2, 1, 1. / 2, 1. / 4});
   CHECK(fused(formula, column({nan_estimate, 7, nan_estimate, 7, 2})) ==
@@ -61,7 +61,7 @@ TEST_CASE("rank fusion: equal estimates share the smallest rank, NaN has rank n"
   CHECK(fused(formula, column({-0., 0.})) == doubles{1, 1});
 }
 
-TEST_CASE("rank fusion: equals a count of better candidates, of any scale and order") {
+TEST_CASE("rank_fusion: equals a count of better candidates, of any scale and order") {
   funnel::random_generator bits(1);
   for (std::size_t n : {1u, 2u, 3u, 17u, 60u}) {
     funnel::matrix<double> objectives(n, 3);
@@ -99,7 +99,7 @@ TEST_CASE("rank fusion: equals a count of better candidates, of any scale and or
   }
 }
 
-TEST_CASE("rank fusion: allocates nothing after the first use of an arena") {
+TEST_CASE("rank_fusion: allocates nothing after the first use of an arena") {
   funnel::matrix<float> objectives(5000, 2, .5f);
   std::vector<float> scores(5000);
   funnel::arena scratch;
@@ -112,7 +112,7 @@ TEST_CASE("rank fusion: allocates nothing after the first use of an arena") {
   CHECK(scratch.capacity() == capacity);
 }
 
-TEST_CASE("rank fusion: refuses terms whose denominator may vanish") {
+TEST_CASE("rank_fusion: refuses terms whose denominator may vanish") {
   const funnel::rank_fusion<2> power{.terms = {{{}, {.power = -1}}}};
   CHECK(refuses([&] { power.check(2); }, "funnel::rank_fusion", "terms[1].power is -1"));
   const funnel::rank_fusion<2> offset{.terms = {{{.offset = -1}, {}}}};

@@ -17,21 +17,21 @@ const float infinity = std::numeric_limits<float>::infinity();
 
 }  // namespace
 
-TEST_CASE("weighted sum: worked by hand") {
+TEST_CASE("weighted_sum: worked by hand") {
   const funnel::weighted_sum<3> formula{.weights = {1, 2, -.5f}};
   CHECK(formula(std::vector{.25f, .5f, .5f}) == 1);
   CHECK(funnel::weighted_sum<2>()(std::vector{1.f, 2.f}) == 0);
   CHECK(funnel::weighted_sum<0>()({}) == 0);
 }
 
-TEST_CASE("click times weighted sum: worked by hand") {
+TEST_CASE("click_times_weighted_sum: worked by hand") {
   const funnel::click_times_weighted_sum<2> formula{.weights = {2, 4}};
   CHECK(formula(std::vector{.5f, .25f, .125f}) == 1);
   // Clicks are worth 1 each: without weights it is the click rate.
   CHECK(funnel::click_times_weighted_sum<2>()(std::vector{.3f, .9f, .9f}) == .3f);
 }
 
-TEST_CASE("click times weighted sum: the expected worth of an impression") {
+TEST_CASE("click_times_weighted_sum: the expected worth of an impression") {
   // 1 for a click and 3 for a like, over all outcomes.
   const double click = .3, like = .2;
   const double worth = (1 - click) * 0 + click * (1 - like) * 1 + click * like * (1 + 3);
@@ -40,7 +40,7 @@ TEST_CASE("click times weighted sum: the expected worth of an impression") {
                           tolerance::reduction<double>(3, worth)));
 }
 
-TEST_CASE("weighted sums: NaN counts where it has a weight, and only there") {
+TEST_CASE("weighted_sum: NaN counts where it has a weight, and only there") {
   const funnel::weighted_sum<2> sum{.weights = {1, 0}};
   CHECK(std::isnan(sum(std::vector{nan_estimate, 1.f})));
   CHECK(sum(std::vector{1.f, nan_estimate}) == 1);
@@ -51,7 +51,7 @@ TEST_CASE("weighted sums: NaN counts where it has a weight, and only there") {
   CHECK(click(std::vector{1.f, 1.f, infinity}) == 2);
 }
 
-TEST_CASE("weighted sums: equal a sum in double, a candidate alone as in a batch") {
+TEST_CASE("weighted_sum: equal a sum in double, a candidate alone as in a batch") {
   funnel::random_generator bits(1);
   for (std::size_t n : {1u, 7u, 8u, 9u, 40u}) {
     funnel::matrix<float> objectives(n, 4);

@@ -5,6 +5,7 @@
 #endif
 #include <funnel/index/flat_index.hpp>
 
+#include "index/searches.hpp"
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 #include "support/matrices.hpp"
@@ -15,6 +16,7 @@
 #include <cmath>
 #include <limits>
 #include <set>
+#include <span>
 #include <stdexcept>
 #include <vector>
 
@@ -27,55 +29,10 @@ namespace {
 
 constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
 
-/// Small whole numbers: inner products are exact, and many are equal.
-matrix<float> whole_numbers(std::size_t rows, std::size_t cols, std::uint64_t seed) {
-  matrix<float> values = random_matrix<float>(rows, cols, seed, -2, 3);
-  for (float& v : values.flat()) v = std::floor(v);
-  return values;
-}
-
-template <class Index, class Admit = funnel::all_items>
-std::vector<scored_item> search(const Index& index, std::span<const float> query, std::size_t k,
-                                const Admit& admit = {}) {
-  std::vector<scored_item> found(k, {77, -7});
-  found.resize(index.search(query, found, admit));
-  return found;
-}
-
 std::vector<float> vector_of(const flat_index<>& index, item_id item) {
   std::vector<float> vector(index.dim());
   index.copy_vector(item, vector);
   return vector;
-}
-
-std::vector<item_id> items_of(const std::vector<scored_item>& found) {
-  std::vector<item_id> items;
-  for (const scored_item& f : found) items.push_back(f.item);
-  return items;
-}
-
-/// All inner products in double, all sorted.
-template <class Admit>
-std::vector<scored_item> naive(const matrix<float>& vectors, std::span<const float> query,
-                               std::size_t k, const Admit& admit) {
-  std::vector<scored_item> all;
-  for (std::size_t i = 0; i < vectors.rows(); ++i) {
-    double score = 0;
-    for (std::size_t j = 0; j < query.size(); ++j)
-      score += static_cast<double>(vectors(i, j)) * static_cast<double>(query[j]);
-    const auto item = static_cast<item_id>(i);
-    if (admit(item)) all.push_back({item, static_cast<float>(score)});
-  }
-  std::ranges::stable_sort(
-      all, [](const scored_item& a, const scored_item& b) { return a.score > b.score; });
-  all.resize(std::min(k, all.size()));
-  return all;
-}
-
-template <class Found>
-void check_same(const Found& found, const Found& expected) {
-  REQUIRE(items_of(found) == items_of(expected));
-  for (std::size_t i = 0; i < found.size(); ++i) CHECK(found[i].score == expected[i].score);
 }
 
 }  // namespace
@@ -262,22 +219,6 @@ TEST_CASE("flat_index: scores that rise, fall and repeat through more than one b
     for (const std::size_t most : size_list{1, 4, 5, 6, 500, n})
       check_same(search(index, query, most), naive(vectors, query, most, all));
   }
-}
-
-TEST_CASE("flat_index: sets of items as bits") {
-  const matrix<float> vectors = whole_numbers(300, 4, 1);
-  const matrix<float> query = whole_numbers(1, 4, 2);
-  const flat_index<> index(vectors);
-  std::vector<std::uint64_t> words(4);  // items 256 and more are not in it
-  const auto chosen = [](item_id item) { return item < 256 && item * 7 % 5 == 1; };
-  for (item_id i = 0; i < 300; ++i)
-    if (chosen(i)) words[i / 64] |= std::uint64_t{1} << i % 64;
-  const funnel::item_bitmap set{words};
-  check_same(search(index, query.row(0), 300, set), naive(vectors, query.row(0), 300, chosen));
-  const auto others = [&](item_id i) { return !set(i); };
-  check_same(search(index, query.row(0), 20, others),
-             naive(vectors, query.row(0), 20, [&](item_id i) { return !chosen(i); }));
-  CHECK(search(index, query.row(0), 5, funnel::item_bitmap{}).empty());
 }
 
 TEST_CASE("flat_index: batches of queries that are refused") {

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <numeric>
 #include <vector>
 
@@ -36,7 +37,7 @@ double direct_ece(const doubles& p, const doubles& y, std::size_t bins) {
 
 }  // namespace
 
-TEST_CASE("expected calibration error: worked by hand") {
+TEST_CASE("expected_calibration_error: worked by hand") {
   // Bins of width 1/2: {.1, .3} with one positive of 2, {.6, 1} with two of 2.
   const doubles p{.1, .6, .3, 1}, y{0, 1, 1, 1};
   const auto table = funnel::reliability_table<double>(p, y, {.bins = 2});
@@ -54,7 +55,7 @@ TEST_CASE("expected calibration error: worked by hand") {
                           .5 * .3 + .5 * .2, tolerance::reduction<double>(4, 1)));
 }
 
-TEST_CASE("reliability table: equal mass keeps equal predictions together") {
+TEST_CASE("reliability_table: equal mass keeps equal predictions together") {
   const doubles p{.5, .1, .1, .1, .9, .1}, y{1, 0, 1, 0, 1, 0};
   const auto table =
       funnel::reliability_table<double>(p, y, {.bins = 3, .binning = binning::equal_mass});
@@ -71,7 +72,7 @@ TEST_CASE("reliability table: equal mass keeps equal predictions together") {
   CHECK(table[2].upper == .9);
 }
 
-TEST_CASE("reliability table: equal mass does not add few small predictions to many equal ones") {
+TEST_CASE("reliability_table: equal mass does not add few small predictions to many equal ones") {
   const doubles p{.9, .1, .9, .9, .1, .9}, y{1, 0, 1, 1, 0, 1};
   const auto table =
       funnel::reliability_table<double>(p, y, {.bins = 2, .binning = binning::equal_mass});
@@ -81,7 +82,7 @@ TEST_CASE("reliability table: equal mass does not add few small predictions to m
   CHECK(table[1].lower == .9);
 }
 
-TEST_CASE("reliability table: a prediction lies between the bounds of its bin") {
+TEST_CASE("reliability_table: a prediction lies between the bounds of its bin") {
   const doubles none{0};
   CHECK(funnel::reliability_table<double>(doubles{.58}, none, {.bins = 50})[29].count == 1);
   const auto check = [&](auto scalar, double p, std::size_t bins) {
@@ -108,7 +109,7 @@ TEST_CASE("reliability table: a prediction lies between the bounds of its bin") 
     }
 }
 
-TEST_CASE("expected calibration error: equals the definition, in any order of rows") {
+TEST_CASE("expected_calibration_error: equals the definition, in any order of rows") {
   funnel::random_generator bits(5);
   for (std::size_t n : {1u, 9u, 10u, 11u, 200u}) {
     doubles p(n), y(n);
@@ -151,7 +152,7 @@ TEST_CASE("expected calibration error: equals the definition, in any order of ro
   }
 }
 
-TEST_CASE("expected calibration error: equal masses differ by one row") {
+TEST_CASE("expected_calibration_error: equal masses differ by one row") {
   funnel::random_generator bits(6);
   doubles p(103), y(103);
   for (double& v : p) v = funnel::uniform01(bits);  // no ties
@@ -160,14 +161,14 @@ TEST_CASE("expected calibration error: equal masses differ by one row") {
     CHECK((bin.count == 10 || bin.count == 11));
 }
 
-TEST_CASE("expected calibration error: one bin is the gap of the means, PCOC its ratio") {
+TEST_CASE("expected_calibration_error: one bin is the gap of the means, PCOC its ratio") {
   const doubles p{.2, .4, .9}, y{0, 1, 1};
   CHECK(tolerance::within(funnel::expected_calibration_error<double>(p, y, {.bins = 1}), .5 / 3,
                           tolerance::reduction<double>(3, 1)));
   CHECK(funnel::pcoc<double>(p, y) == .75);
 }
 
-TEST_CASE("expected calibration error: what has no value, and what is refused") {
+TEST_CASE("expected_calibration_error: what has no value, and what is refused") {
   CHECK(std::isnan(funnel::expected_calibration_error<float>({}, {})));
   CHECK(refuses([] { funnel::reliability_table<float>({}, {}, {.bins = 0}); },
                 "funnel::reliability_table", "bins is 0"));
@@ -179,4 +180,48 @@ TEST_CASE("expected calibration error: what has no value, and what is refused") 
                 "funnel::reliability_table", "probabilities[0] is 2"));
   CHECK(refuses([] { funnel::reliability_table<float>(floats{1}, floats{-1}); },
                 "funnel::reliability_table", "labels[0] is -1"));
+}
+
+TEST_CASE("pcoc: worked by hand") {
+  CHECK(funnel::pcoc<float>(floats{.5f, .25f}, floats{1, 0}) == .75);
+  CHECK(funnel::pcoc<double>(std::vector{30., 30.}, std::vector{10., 110.}) == .5);
+}
+
+TEST_CASE("pcoc: scales with its inputs") {
+  funnel::random_generator bits(4);
+  doubles predictions(50), targets(50);
+  for (std::size_t i = 0; i < 50; ++i) {
+    predictions[i] = funnel::standard_exponential(bits);
+    targets[i] = funnel::standard_exponential(bits);
+  }
+  const double ratio = funnel::pcoc<double>(predictions, targets);
+  for (double& p : predictions) p *= 4;
+  CHECK(funnel::pcoc<double>(predictions, targets) == 4 * ratio);
+  for (double& t : targets) t *= 4;
+  CHECK(funnel::pcoc<double>(predictions, targets) == ratio);
+}
+
+TEST_CASE("pcoc: sums are taken in double") {
+  // In float a sum of a million equal values drifts by up to 1 %, and not by the same part.
+  const floats predictions(1000000, .1f), targets(1000000, .7f);
+  const double ratio = static_cast<double>(.1f) / static_cast<double>(.7f);
+  CHECK(tolerance::within(funnel::pcoc<float>(predictions, targets), ratio,
+                          tolerance::reduction<double>(predictions.size(), ratio)));
+}
+
+TEST_CASE("pcoc: numbers whose sums are beyond the largest one") {
+  const double most = std::numeric_limits<double>::max();
+  const doubles up{most, most, most}, half(3, most / 2);
+  CHECK(funnel::pcoc<double>(up, half) == 2);
+  CHECK(funnel::pcoc<double>(half, up) == .5);
+}
+
+TEST_CASE("pcoc: what has no value, and what is refused") {
+  CHECK(std::isnan(funnel::pcoc<float>({}, {})));
+  CHECK(std::isnan(funnel::pcoc<float>(floats{1}, floats{0})));
+  CHECK(refuses(
+      [] {
+        funnel::pcoc<float>(floats{1}, floats{1, 2});
+      },
+      "funnel::pcoc", "targets has 2"));
 }

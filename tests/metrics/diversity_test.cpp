@@ -30,7 +30,7 @@ double cosine(std::span<const double> a, std::span<const double> b) {
 
 }  // namespace
 
-TEST_CASE("intra-list diversity: worked by hand") {
+TEST_CASE("intra_list_diversity: worked by hand") {
   // Similarity 1 within a category, 0 across: pairs of items 0, 1, 2, 3 of categories a, a, b, a.
   const categories category{4, 4, 6, 4};
   const auto same = [&](std::size_t i, std::size_t j) {
@@ -51,7 +51,7 @@ TEST_CASE("intra-list diversity: worked by hand") {
   CHECK(funnel::intra_list_diversity<float>(vectors) == (1. + 2 + 1) / 3);
 }
 
-TEST_CASE("intra-list diversity: equals the mean over all pairs, with and without a window") {
+TEST_CASE("intra_list_diversity: equals the mean over all pairs, with and without a window") {
   funnel::random_generator bits(10);
   for (std::size_t k : {2u, 3u, 8u, 21u}) {
     funnel::matrix<double> vectors(k, 5);
@@ -74,7 +74,7 @@ TEST_CASE("intra-list diversity: equals the mean over all pairs, with and withou
   }
 }
 
-TEST_CASE("intra-list diversity: a view of rows further apart, zero vectors and NaN") {
+TEST_CASE("intra_list_diversity: a view of rows further apart, zero vectors and NaN") {
   funnel::matrix<float> wide(2, 4, 9.f);
   wide(0, 0) = wide(1, 1) = 1;
   wide(0, 1) = wide(1, 0) = 0;
@@ -87,7 +87,7 @@ TEST_CASE("intra-list diversity: a view of rows further apart, zero vectors and 
   CHECK(std::isnan(funnel::intra_list_diversity<float>(wide)));
 }
 
-TEST_CASE("intra-list diversity: vectors at the ends of the number line have their direction") {
+TEST_CASE("intra_list_diversity: vectors at the ends of the number line have their direction") {
   for (const double size : {1e160, 1e-200, 5e-324, 1.7e308}) {
     funnel::matrix<double> vectors(2, 2);
     vectors(0, 0) = size;
@@ -100,7 +100,7 @@ TEST_CASE("intra-list diversity: vectors at the ends of the number line have the
   }
 }
 
-TEST_CASE("intra-list diversity: rounding does not carry it past its bounds") {
+TEST_CASE("intra_list_diversity: rounding does not carry it past its bounds") {
   funnel::random_generator bits(12);
   for (int trial = 0; trial < 200; ++trial) {
     funnel::matrix<float> page(3, 5);
@@ -115,7 +115,7 @@ TEST_CASE("intra-list diversity: rounding does not carry it past its bounds") {
   }
 }
 
-TEST_CASE("intra-list diversity: refuses a position that the similarity does not know") {
+TEST_CASE("intra_list_diversity: refuses a position that the similarity does not know") {
   struct of_three {
     double operator()(std::size_t, std::size_t) const { return 1; }
     std::size_t size() const { return 3; }
@@ -124,7 +124,7 @@ TEST_CASE("intra-list diversity: refuses a position that the similarity does not
   CHECK_THROWS_AS(funnel::intra_list_diversity(positions{0, 3}, of_three()), std::invalid_argument);
 }
 
-TEST_CASE("intra-list diversity: fewer than two items have none") {
+TEST_CASE("intra_list_diversity: fewer than two items have none") {
   const auto never = [](std::size_t, std::size_t) { return 0.; };
   CHECK(std::isnan(funnel::intra_list_diversity({}, never)));
   CHECK(std::isnan(funnel::intra_list_diversity(positions{3}, never)));
@@ -132,7 +132,7 @@ TEST_CASE("intra-list diversity: fewer than two items have none") {
   CHECK(std::isnan(funnel::intra_list_diversity<float>(funnel::matrix<float>())));
 }
 
-TEST_CASE("entropy and Gini: worked by hand") {
+TEST_CASE("entropy, gini: worked by hand") {
   CHECK(funnel::entropy<double>(doubles{3, 0, 0}) == 0);
   CHECK(tolerance::within(funnel::entropy<double>(doubles{2, 2, 2, 2}), std::log(4.),
                           tolerance::reduction<double>(4, 2)));
@@ -144,7 +144,7 @@ TEST_CASE("entropy and Gini: worked by hand") {
   CHECK(funnel::gini<float>(std::vector<float>{1, 3}) == .25);
 }
 
-TEST_CASE("entropy and Gini: equal direct sums, bounded, of no scale and no order") {
+TEST_CASE("entropy, gini: equal direct sums, bounded, of no scale and no order") {
   funnel::random_generator bits(11);
   for (std::size_t n : {1u, 2u, 5u, 40u}) {
     doubles x(n);
@@ -167,7 +167,7 @@ TEST_CASE("entropy and Gini: equal direct sums, bounded, of no scale and no orde
   }
 }
 
-TEST_CASE("categories of a page") {
+TEST_CASE("category_coverage, category_entropy: of a page") {
   const categories page{7, 2, 7, 7, 0, 2};
   CHECK(funnel::category_coverage(page) == 3);
   CHECK(tolerance::within(funnel::category_entropy(page), funnel::entropy<double>(doubles{3, 2, 1}),
@@ -177,7 +177,7 @@ TEST_CASE("categories of a page") {
   CHECK(funnel::category_entropy(categories{5}) == 0);
 }
 
-TEST_CASE("entropy and Gini: amounts whose sum is beyond the largest number") {
+TEST_CASE("entropy, gini: amounts whose sum is beyond the largest number") {
   for (const double size : {1e308, 5e-324}) {
     CHECK(tolerance::within(funnel::entropy<double>(doubles{size, size}), std::log(2.),
                             tolerance::reduction<double>(2, 1)));
@@ -186,7 +186,7 @@ TEST_CASE("entropy and Gini: amounts whose sum is beyond the largest number") {
   }
 }
 
-TEST_CASE("entropy and Gini: what has no value, and what is refused") {
+TEST_CASE("entropy, gini: what has no value, and what is refused") {
   CHECK(std::isnan(funnel::entropy<float>({})));
   CHECK(std::isnan(funnel::gini<float>({})));
   CHECK(std::isnan(funnel::entropy<double>(doubles{0, 0})));

@@ -20,7 +20,7 @@ constexpr double infinity = std::numeric_limits<double>::infinity();
 
 }  // namespace
 
-TEST_CASE("logloss of logits: a mean whose sum is beyond the largest number") {
+TEST_CASE("logloss_from_logits: a mean whose sum is beyond the largest number") {
   const double most = std::numeric_limits<double>::max();
   const std::vector<double> logits{most, most, -most, 0}, labels{0, 0, 1, .5};
   const double exact = .75 * most;
@@ -77,7 +77,7 @@ TEST_CASE("logloss: logits and probabilities agree") {
   }
 }
 
-TEST_CASE("normalized entropy: the base rate has 1, whatever it is") {
+TEST_CASE("normalized_entropy: the base rate has 1, whatever it is") {
   for (const double positives : {1., 5., 9.}) {
     doubles labels(10), probabilities(10, positives / 10);
     for (std::size_t i = 0; i < 10; ++i) labels[i] = static_cast<double>(i) < positives ? 1 : 0;

@@ -18,7 +18,7 @@ using funnel::recall_denominator;
 
 }  // namespace
 
-TEST_CASE("recall, hit rate and reciprocal rank: worked by hand") {
+TEST_CASE("recall_at_k, hit_at_k, reciprocal_rank: worked by hand") {
   const ids ranked{5, 2, 9, 1, 7}, relevant{1, 2, 3, 4};
   CHECK(funnel::recall_at_k(ranked, relevant, {.k = 1}) == 0);
   CHECK(funnel::recall_at_k(ranked, relevant, {.k = 2}) == .25);

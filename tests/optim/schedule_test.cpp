@@ -40,7 +40,7 @@ TEST_CASE("cosine_schedule: worked by hand") {
   CHECK(close(cosine_schedule{.peak = 2, .steps = 8, .last_fraction = 0.5}(8), 1));
 }
 
-TEST_CASE("schedules: rise, then fall, and never leave [0, peak]") {
+TEST_CASE("schedule: rise, then fall, and never leave [0, peak]") {
   for (const std::size_t warmup : {std::size_t{0}, std::size_t{7}, std::size_t{30}}) {
     const linear_schedule linear{.peak = 1, .steps = 20, .warmup = warmup, .last_fraction = 0.1};
     const cosine_schedule cosine{.peak = 1, .steps = 20, .warmup = warmup, .last_fraction = 0.1};
@@ -62,7 +62,7 @@ TEST_CASE("step_schedule: halves every interval") {
   CHECK(close(step_schedule{.peak = 1, .interval = 1, .factor = 0.1}(3), 0.001));
 }
 
-TEST_CASE("schedules: the first step has its share of the peak, the ends are exact") {
+TEST_CASE("schedule: the first step has its share of the peak, the ends are exact") {
   const double last = 0.1;
   for (const std::size_t warmup : {std::size_t{1}, std::size_t{3}, std::size_t{10}}) {
     const linear_schedule linear{.peak = 0.7, .steps = 20, .warmup = warmup, .last_fraction = last};

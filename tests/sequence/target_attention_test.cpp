@@ -10,15 +10,12 @@
 #include "support/matrices.hpp"
 #include "support/tolerance.hpp"
 
-#include <funnel/nn/elementwise.hpp>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
 #include <vector>
 
-using funnel::attention_history;
 using funnel::matrix;
 using funnel::target_attention;
 
@@ -166,66 +163,6 @@ TEST_CASE("target_attention: the order of events does not matter; huge scores; N
   CHECK(same_bits(half.middle_rows(1, 1), picked.middle_rows(1, 1)));
 }
 
-TEST_CASE("target_attention: a prepared history serves any number of blocks of candidates") {
-  constexpr std::size_t d = 24;
-  for (const std::size_t m : size_list{0, 1, 7, 8, 9, 64, 130}) {
-    // More candidates than are attended at once.
-    const std::size_t n = m == 64 ? 1000 : 40;
-    const matrix<float> candidates = random_matrix<float>(n, d, 1, -3, 3);
-    const matrix<float> events = random_matrix<float>(m, d, 2);
-    const offsets all{0, static_cast<std::uint32_t>(m)};
-    funnel::inference_context<float> context;
-    const auto whole = target_attention(context, candidates.view(), events.view(), all);
-    const attention_history history(context, events.view());
-    CHECK(history.rows() == m);
-    CHECK(history.cols() == d);
-    std::size_t begin = 0;
-    for (const std::size_t count : {std::size_t{1}, std::size_t{0}, std::size_t{13}, n - 14}) {
-      const auto part =
-          target_attention(context, candidates.view().middle_rows(begin, count), history);
-      CHECK(same_bits(part, whole.middle_rows(begin, count)));
-      begin += count;
-    }
-    funnel::training_context<float> tape;
-    const auto x = tape.input(events);
-    const attention_history taped(tape, x);
-    CHECK(same_bits(view(target_attention(tape, tape.input(candidates), taped)), whole));
-  }
-}
-
-TEST_CASE("target_attention: the gradients of a shared history are those of copies of it") {
-  constexpr std::size_t n = 300, length = 70, d = 9;  // several blocks of candidates
-  const matrix<double> candidates = random_matrix<double>(n, d, 1);
-  const matrix<double> events = random_matrix<double>(length, d, 2);
-  const copied_history<double> copies(events, n);
-  const offsets& ragged = copies.offsets;
-  const auto learn = [](double_training& tape, const matrix<double>& from) {
-    const auto value = tape.make(from.rows(), from.cols());
-    std::ranges::copy(from.flat(), value.values.data());
-    return value;
-  };
-  double_training tape, tape_of_copies;
-  const auto q = learn(tape, candidates), x = learn(tape, events);
-  const attention_history history(tape, x);
-  tape.backward(weighted_sum(tape, target_attention(tape, q, history)));
-  const auto p = learn(tape_of_copies, candidates), c = learn(tape_of_copies, copies.events);
-  tape_of_copies.backward(
-      weighted_sum(tape_of_copies, target_attention(tape_of_copies, p, c, ragged)));
-  for (std::size_t i = 0; i < n; ++i) {
-    for (std::size_t j = 0; j < d; ++j) {
-      CHECK(tolerance::within(q.gradient(i, j), p.gradient(i, j),
-                              tolerance::iterative<double>(length, d)));
-    }
-  }
-  for (std::size_t e = 0; e < length; ++e) {
-    for (std::size_t j = 0; j < d; ++j) {
-      double sum = 0;
-      for (std::size_t i = 0; i < n; ++i) sum += c.gradient(i * length + e, j);
-      CHECK(tolerance::within(x.gradient(e, j), sum, tolerance::iterative<double>(n, d)));
-    }
-  }
-}
-
 TEST_CASE("target_attention: gradients of candidates and events") {
   const offsets ragged{0, 3, 3, 4, 9}, shared{0, 9}, four{0, 4};
   for (const offsets& lists : {ragged, shared}) {
@@ -233,12 +170,6 @@ TEST_CASE("target_attention: gradients of candidates and events") {
       return target_attention(context, x[0], x[1], lists);
     });
   }
-  // Two parts of the candidates meet one prepared history.
-  check_operation({{4, 5}, {9, 5}}, [&](auto& context, const double_values& x) {
-    const attention_history history(context, x[1]);
-    return funnel::add(context, target_attention(context, x[0], history),
-                       target_attention(context, x[0], history));
-  });
   // Candidates among their own history.
   check_operation({{4, 5}}, [&](auto& context, const double_values& x) {
     return target_attention(context, x[0], x[0], four);
@@ -265,9 +196,6 @@ TEST_CASE("target_attention: what is refused") {
                    "funnel::target_attention", words);
   };
   CHECK(refused(narrow, {0, 6}, "3 columns, expected 4"));
-  const attention_history history(context, narrow.view());
-  CHECK(refuses([&] { target_attention(context, candidates.view(), history); },
-                "funnel::target_attention", "3 columns, expected 4"));
   CHECK(refused(events, {}, "0 values for 3 candidates, expected 4 or 2"));
   CHECK(refused(events, {0, 3, 6}, "3 values for 3 candidates, expected 4 or 2"));
   CHECK(refused(events, {0, 5}, "the number of events, 6"));

@@ -76,7 +76,9 @@ void check_gradients(Arch arch, std::size_t n, std::size_t in, std::size_t out) 
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("dense gradients: any shape, against the definition", "", float, double) {
+TEMPLATE_TEST_CASE("input_gradient_kernel, weight_gradient_kernel, column_sums_kernel: any shape, "
+                   "against the definition",
+                   "", float, double) {
   for_each_arch([](auto arch) {
     for (const std::size_t n : size_list{0, 1, 5, 127, 128, 129, 300})
       for (const std::size_t in : size_list{1, 16, 37})

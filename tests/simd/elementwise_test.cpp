@@ -104,7 +104,7 @@ TEMPLATE_TEST_CASE("exp_kernel, log_kernel: exact values and the ends of their r
   });
 }
 
-TEMPLATE_TEST_CASE("elementwise kernels: a value's result does not depend on its place", "", float,
+TEMPLATE_TEST_CASE("elementwise: a value's result does not depend on its place", "", float,
                    double) {
   for_each_arch([]<class Arch>(Arch arch) {
     constexpr std::size_t width = funnel::detail::lanes<Arch, TestType>;

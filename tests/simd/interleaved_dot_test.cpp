@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <type_traits>
 #include <vector>
 
 using funnel::direction_block;
@@ -36,8 +38,8 @@ std::vector<T> products_of(Arch arch, const funnel::matrix<T>& group,
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("lane products: agree with sums in double, for any part of a block", "", float,
-                   double) {
+TEMPLATE_TEST_CASE("interleaved_dot_kernel: agree with sums in double, for any part of a block", "",
+                   float, double) {
   using T = TestType;
   for_each_arch([](auto arch) {
     using Arch = decltype(arch);
@@ -79,8 +81,9 @@ TEMPLATE_TEST_CASE("lane products: agree with sums in double, for any part of a 
   });
 }
 
-TEMPLATE_TEST_CASE("lane products: the same bits in every lane, and with the vectors swapped", "",
-                   float, double) {
+TEMPLATE_TEST_CASE(
+    "interleaved_dot_kernel: the same bits in every lane, and with the vectors swapped", "", float,
+    double) {
   using T = TestType;
   for_each_arch([](auto arch) {
     using Arch = decltype(arch);
@@ -107,7 +110,7 @@ TEMPLATE_TEST_CASE("lane products: the same bits in every lane, and with the vec
   });
 }
 
-TEMPLATE_TEST_CASE("turned rows: every value in its place", "", float, double) {
+TEMPLATE_TEST_CASE("interleave_rows_kernel: every value in its place", "", float, double) {
   using T = TestType;
   const auto check = [](auto rows_constant) {
     constexpr std::size_t count = rows_constant;
@@ -136,19 +139,4 @@ TEMPLATE_TEST_CASE("turned rows: every value in its place", "", float, double) {
   check(std::integral_constant<std::size_t, 4>{});
   check(std::integral_constant<std::size_t, 8>{});
   check(std::integral_constant<std::size_t, 16>{});
-}
-
-TEMPLATE_TEST_CASE("largest lane: wherever it is", "", float, double) {
-  using T = TestType;
-  for_each_arch([](auto arch) {
-    using Arch = decltype(arch);
-    constexpr std::size_t lanes = funnel::detail::lanes<Arch, T>;
-    for (std::size_t lane = 0; lane < lanes; ++lane) {
-      T values[lanes];
-      std::fill_n(values, lanes, T(-2));
-      values[lane] = T(-1);
-      CHECK(funnel::detail::max_lane(funnel::detail::pack<Arch, T>::load_unaligned(values)) ==
-            T(-1));
-    }
-  });
 }

@@ -211,21 +211,3 @@ TEMPLATE_TEST_CASE("adam_kernel: a value gives the same bits wherever it stands"
     CHECK(same_bits(together.second.data(), apart.second.data(), n));
   });
 }
-
-TEMPLATE_TEST_CASE("squares_kernel: summed in double", "", float, double) {
-  for_each_arch([]<class Arch>(Arch arch) {
-    for (const std::size_t n : lengths<Arch, TestType>()) {
-      // Squares of which float would keep no more than infinities and zeros.
-      std::vector<TestType> x = random_values<TestType>(n + 1, 5, -1e30, 1e30);
-      if (n > 2) x[1] = TestType(1e-30);
-      x[n] = std::numeric_limits<TestType>::quiet_NaN();
-      long double sum = 0;
-      for (std::size_t i = 0; i < n; ++i) sum += static_cast<long double>(x[i]) * x[i];
-      CHECK(tolerance::within(funnel::squares_kernel(arch, x.data(), n), static_cast<double>(sum),
-                              tolerance::reduction<double>(n, static_cast<double>(sum))));
-    }
-    std::vector<TestType> x(50, TestType(1));
-    x[37] = std::numeric_limits<TestType>::quiet_NaN();
-    CHECK(std::isnan(funnel::squares_kernel(arch, x.data(), x.size())));
-  });
-}

@@ -7,6 +7,7 @@
 #include "support/matrices.hpp"
 #include "support/tolerance.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <type_traits>
@@ -93,7 +94,22 @@ TEMPLATE_TEST_CASE("pack: the largest lane", "", float, double) {
   });
 }
 
+TEMPLATE_TEST_CASE("pack: the largest lane of negative ones", "", float, double) {
+  using T = TestType;
+  for_each_arch([](auto arch) {
+    using Arch = decltype(arch);
+    constexpr std::size_t lanes = detail::lanes<Arch, T>;
+    for (std::size_t lane = 0; lane < lanes; ++lane) {
+      T values[lanes];
+      std::fill_n(values, lanes, T(-2));
+      values[lane] = T(-1);
+      CHECK(detail::max_lane(detail::pack<Arch, T>::load_unaligned(values)) == T(-1));
+    }
+  });
+}
+
 // Estimates, which NEON has for floats, would pass every tolerance and break equal bits.
+
 TEMPLATE_TEST_CASE("pack: quotients and roots are rounded once, in every lane", "", float, double) {
   const std::vector<TestType> a = values_of_every_binade<TestType>();
   std::vector<TestType> b(a.size());

@@ -6,6 +6,7 @@
 #include "support/matrices.hpp"
 #include "support/tolerance.hpp"
 
+#include <cmath>
 #include <limits>
 #include <type_traits>
 #include <vector>
@@ -63,6 +64,24 @@ TEST_CASE("dot_kernel: a NaN anywhere reaches the sum") {
       a[i] = std::numeric_limits<float>::quiet_NaN();
       CHECK(std::isnan(funnel::dot_kernel(arch, a.data(), a.data(), n)));
     }
+  });
+}
+
+TEMPLATE_TEST_CASE("squares_kernel: summed in double", "", float, double) {
+  for_each_arch([]<class Arch>(Arch arch) {
+    for (const std::size_t n : lengths<Arch, TestType>()) {
+      // Squares of which float would keep no more than infinities and zeros.
+      std::vector<TestType> x = random_values<TestType>(n + 1, 5, -1e30, 1e30);
+      if (n > 2) x[1] = TestType(1e-30);
+      x[n] = std::numeric_limits<TestType>::quiet_NaN();
+      long double sum = 0;
+      for (std::size_t i = 0; i < n; ++i) sum += static_cast<long double>(x[i]) * x[i];
+      CHECK(tolerance::within(funnel::squares_kernel(arch, x.data(), n), static_cast<double>(sum),
+                              tolerance::reduction<double>(n, static_cast<double>(sum))));
+    }
+    std::vector<TestType> x(50, TestType(1));
+    x[37] = std::numeric_limits<TestType>::quiet_NaN();
+    CHECK(std::isnan(funnel::squares_kernel(arch, x.data(), x.size())));
   });
 }
 

@@ -27,7 +27,7 @@ double by_sixteens(std::span<const float> a, std::span<const float> b) {
 
 }  // namespace
 
-TEST_CASE("products in double: one order of sums on every instruction set") {
+TEST_CASE("register_products: one order of sums on every instruction set") {
   for (std::size_t n = 0; n < 70; ++n) {
     const auto rows = random_matrix<float>(2, n + 1, n);
     const std::span<const float> a = rows.row(0).subspan(1), b = rows.row(1).subspan(1);

@@ -5,6 +5,7 @@
 #include <funnel/nn/training_context.hpp>
 #include <funnel/optim/sgd.hpp>
 #include <funnel/ranking/gate_diagnostics.hpp>
+#include <funnel/ranking/gate_softmax.hpp>
 #include <funnel/ranking/mmoe.hpp>
 
 #include "support/catch.hpp"
@@ -62,7 +63,7 @@ distribution exact_distribution(const std::vector<double>& gate, double rate) {
 
 }  // namespace
 
-TEST_CASE("gate dropout: the mean weights of a polarized gate") {
+TEST_CASE("gate_softmax: the mean weights of a polarized gate") {
   const std::vector<double> gate{.98, .01, .01};
   const distribution exact = exact_distribution(gate, .1);
   CHECK(tolerance::within(exact.mean[0], .8848, tolerance::printed(4)));
@@ -80,7 +81,7 @@ TEST_CASE("gate dropout: the mean weights of a polarized gate") {
   }
 }
 
-TEST_CASE("gate dropout: the weights of every row sum to 1, and a dropped gate has none") {
+TEST_CASE("gate_softmax: the weights of every row sum to 1, and a dropped gate has none") {
   constexpr std::size_t n = 4000;
   for (const double rate : {.1, .5, .9}) {
     const matrix<double> logits = random_matrix<double>(n, 4, 2, -5, 5);
@@ -110,7 +111,7 @@ TEST_CASE("gate dropout: the weights of every row sum to 1, and a dropped gate h
   }
 }
 
-TEST_CASE("gate dropout: a mixture keeps its size when the favored expert is dropped") {
+TEST_CASE("gate_softmax: a mixture keeps its size when the favored expert is dropped") {
   // Dropout on the outputs of the softmax would leave .02 of it.
   const matrix<double> logits = logits_of({.98, .01, .01}, 500);
   double_training tape(4);
@@ -126,7 +127,7 @@ TEST_CASE("gate dropout: a mixture keeps its size when the favored expert is dro
   CHECK(favorite_dropped > 0);
 }
 
-TEST_CASE("gate dropout: every row and every task has masks of its own") {
+TEST_CASE("gate_softmax: every row and every task has masks of its own") {
   constexpr std::size_t n = 4000, k = 3;
   constexpr double rate = .3;
   mmoe<double, 2> experts(2, {.experts = k, .expert_sizes = {1}, .gate_dropout = rate});
@@ -152,7 +153,7 @@ TEST_CASE("gate dropout: every row and every task has masks of its own") {
   check(row_and_next, once * once);
 }
 
-TEST_CASE("gate dropout: none when serving, none at rate 0, the same for the same seed") {
+TEST_CASE("gate_softmax: none when serving, none at rate 0, the same for the same seed") {
   const matrix<double> logits = random_matrix<double>(50, 4, 6);
   funnel::inference_context<double> context;
   const auto plain = softmax(context, logits.view());
@@ -166,7 +167,7 @@ TEST_CASE("gate dropout: none when serving, none at rate 0, the same for the sam
   CHECK_FALSE(same_bits(train(1, .5), train(2, .5)));
 }
 
-TEST_CASE("gate dropout: gradients, none for a gate that is dropped") {
+TEST_CASE("gate_softmax: gradients, none for a gate that is dropped") {
   for (const double rate : {0., .1, .3}) {
     check_operation({{12, 4}}, [rate](auto& context, const double_values& x) {
       return gate_softmax(context, x[0], rate);
@@ -191,7 +192,7 @@ TEST_CASE("gate dropout: gradients, none for a gate that is dropped") {
   }
 }
 
-TEST_CASE("gate dropout: a rate outside [0, 1) is refused") {
+TEST_CASE("gate_softmax: a rate outside [0, 1) is refused") {
   const matrix<double> logits(2, 3);
   const auto message = [&](double rate) {
     return refuses(
@@ -264,7 +265,7 @@ std::size_t dead_after_training(double gate_dropout, std::uint64_t seed) {
 
 }  // namespace
 
-TEST_CASE("gate dropout: keeps every expert alive where without it one dies") {
+TEST_CASE("gate_softmax: keeps every expert alive where without it one dies") {
   for (std::uint64_t seed = 1; seed <= 4; ++seed) {
     CHECK(dead_after_training(0, seed) >= 1);
     CHECK(dead_after_training(.1, seed) == 0);

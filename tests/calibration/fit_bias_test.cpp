@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+#include <funnel/calibration/fit_bias.hpp>
+
+#include "calibration/samples.hpp"
+#include "support/catch.hpp"
+#include "support/errors.hpp"
+#include "support/tolerance.hpp"
+
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <vector>
+
+TEST_CASE("fit_bias: the mean estimate becomes the mean label, and the order stays") {
+  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+    const auto rows = draw(300, 1.3, static_cast<double>(seed) - 4, seed, 3);
+    const auto fit = funnel::fit_bias<double>(rows.logits, rows.labels);
+    REQUIRE(fit.converged);
+    CHECK(fit.iterations <= 8);
+    CHECK(fit.a == 1);
+    CHECK(tolerance::within(gradient(rows, 1, fit.b).first, 0,
+                            tolerance::promised(1, funnel::platt_options().tolerance)));
+  }
+  // A shift is undone.
+  const auto rows = draw(300, 1, 0, 9);
+  doubles shifted = rows.logits;
+  for (double& z : shifted) z += 25;
+  const double plain = funnel::fit_bias<double>(rows.logits, rows.labels).b;
+  const auto fit = funnel::fit_bias<double>(shifted, rows.labels);
+  CHECK(fit.converged);
+  CHECK(tolerance::within(fit.b, plain - 25, tolerance::promised(1e-7, 25)));
+}
+
+TEST_CASE("fit_bias: a start where sigma is flat, from which Newton alone would leave") {
+  const doubles logits{0, 0, 0, 0, 100};
+  const auto fit = funnel::fit_bias<double>(logits, doubles{1, 1, .5, 0, 0});
+  CHECK(fit.converged);
+  double sum = 0;
+  for (double z : logits) sum += fit.probability(z);
+  CHECK(tolerance::within(sum, 2.5, tolerance::promised(5, funnel::platt_options().tolerance)));
+}
+
+TEST_CASE("fit_bias: a row that a model has masked changes nothing") {
+  const auto check = [](auto scalar, double scale, double shift) {
+    using t = decltype(scalar);
+    const auto rows = draw(1000, .65, -.3, 4);
+    std::vector<t> logits, labels(rows.labels.begin(), rows.labels.end());
+    for (const double z : rows.logits) logits.push_back(static_cast<t>(scale * z + shift));
+    const auto shifted = funnel::fit_bias<t>(logits, labels);
+    REQUIRE(shifted.converged);
+    const t most = std::numeric_limits<t>::max();
+    for (const t far : {most, most / 2, static_cast<t>(1e30), static_cast<t>(1e18)})
+      for (const std::size_t place : {0u, 500u, 1000u}) {
+        std::vector<t> z = logits, y = labels;
+        const auto at = static_cast<std::ptrdiff_t>(place);
+        z.insert(z.begin() + at, {-far, far, -far});  // never, surely, never
+        y.insert(y.begin() + at, {0, 1, 0});
+        const auto bias = funnel::fit_bias<t>(z, y);
+        CHECK(bias.converged);
+        CHECK(tolerance::within(bias.b, shifted.b, tolerance::promised(1e-7, 1)));
+      }
+  };
+  check(float(), 1, 0);
+  check(double(), 1, 0);
+  check(double(), 1, 20);
+}
+
+TEST_CASE("fit_bias: one class has no best b") {
+  for (const double label : {0., 1.}) {
+    const auto fit = funnel::fit_bias<double>(doubles{1, 2}, doubles(2, label));
+    CHECK_FALSE(fit.converged);
+    CHECK(fit.b == 0);
+    CHECK(funnel::fit_bias<double>(doubles{1, 2}, doubles(2, label), {.smooth_labels = true})
+              .converged);
+  }
+}
+
+TEST_CASE("fit_bias: labels so small that their odds underflow") {
+  const double least = 5e-324;
+  const auto fit = funnel::fit_bias<double>(doubles(5, 0.), doubles{least, 0, 0, 0, 0});
+  CHECK(fit.converged);
+  const double expected = std::log(least) - std::log(5.);
+  CHECK(tolerance::within(fit.b, expected, tolerance::elementwise<double>(expected)));
+}
+
+TEST_CASE("fit_bias: logits whose mean rounds to infinity") {
+  constexpr double most = std::numeric_limits<double>::max();
+  const doubles logits(3, most), labels{.75, 1, 1};
+  CHECK(funnel::fit_bias<double>(logits, labels).b == -most);  // equal ones are shifted to about 0
+}
+
+TEST_CASE("fit_bias: refuses what it cannot read") {
+  CHECK(refuses([] { funnel::fit_bias<double>({}, {}); }, "funnel::fit_bias", "logits is empty"));
+  CHECK(refuses([] { funnel::fit_bias<double>(doubles{1}, doubles{2}); }, "funnel::fit_bias",
+                "labels[0] is 2"));
+  CHECK(refuses([] { funnel::fit_bias<double>(doubles{1}, doubles{1}, {.tolerance = 0}); },
+                "funnel::fit_bias", "tolerance is 0"));
+}
