@@ -22,24 +22,28 @@
 
 namespace funnel {
 
-/// Exact search of the k items whose vectors have the largest inner product with a query.
+/// Exact nearest-neighbor search by inner product: finds the k items whose vectors have the largest
+/// inner product with a query vector.
 ///
-/// Item i is row i of the vectors. With vectors of length one and a query of length one the scores
-/// are cosines. Searching is const: any number of threads may do it.
+/// Item i is row i of the vectors. If the vectors and the query are normalized to length 1, scores
+/// are cosines. Searching is const, so several threads can search at the same time.
 ///
-/// Order       larger score first; of equal scores the lower item; NaN scores last.
-/// Errors      std::invalid_argument if a query has another length, or found other rows than
-///             queries.
-/// Cost        one query is bound by reading the vectors, 4 n d bytes; from about eight on, at 2 n d
-///             operations a query, by arithmetic. admit is asked about items that would be among
-///             the best so far, no others.
-/// Numerics    a query's scores have the same bits alone, in a batch and with any number of threads.
+/// Order       larger scores first; equal scores by lower item id; NaN last.
+/// Errors      std::invalid_argument if a query does not have d values, or found does not have one
+///             row per query.
+/// Cost        a single query is limited by reading the vectors, 4 n d bytes; from about eight
+///             queries on, the limit is arithmetic, 2 n d operations per query. admit is only
+///             called for items that would be among the best k so far.
+/// Numerics    a query's scores have the same bits alone, in a batch and with any number of
+///             threads.
+/// Source      docs/formulas.md#exact-search.
 template <class Arch = default_arch>
 class flat_index {
  public:
   flat_index() = default;
-  /// Keeps a copy of the vectors, [n, d], packed for `Arch`.
-  /// Errors      std::invalid_argument if n is above 2^32: an `item_id` names each.
+  /// Makes a copy of the vectors, [n, d], packed for `Arch`.
+  ///
+  /// Errors      std::invalid_argument if n is above 2^32, as ids are of type `item_id`.
   explicit flat_index(matrix_view<const float> vectors)
       : panels_(size_of_panels(vectors.rows(), vectors.cols())), size_(vectors.rows()),
         dim_(vectors.cols()) {
@@ -52,8 +56,10 @@ class flat_index {
   std::size_t size() const { return size_; }
   std::size_t dim() const { return dim_; }
 
-  /// Writes the vector of an item, [d].
-  /// Errors      std::invalid_argument if there is no such item, or `vector` has not d values.
+  /// Writes the vector of an item to `vector`, [d].
+  ///
+  /// Errors      std::invalid_argument if there is no such item, or `vector` does not have d
+  ///             values.
   void copy_vector(item_id item, std::span<float> vector) const {
     if (item >= size_ || vector.size() != dim_) {
       detail::fail("funnel::flat_index::copy_vector: item ", item, " of ", size(), ", vector has ",
@@ -63,8 +69,8 @@ class flat_index {
       vector[k] = panels_[packed_item_place<Arch, float>(item, k, dim_)];
   }
 
-  /// Writes the best items for which `admit(item)` holds, best first; gives how many: k, or fewer if
-  /// fewer are admitted.
+  /// Writes the best items for which `admit(item)` is true, best first, and returns their number:
+  /// k, or fewer if fewer items are admitted.
   ///
   /// Shapes      query [d]; found [k].
   template <std::predicate<item_id> Admit = all_items>
@@ -74,10 +80,10 @@ class flat_index {
                   matrix_view<scored_item>(found.data(), 1, found.size()), admit);
   }
 
-  /// The same for many queries at once: the vectors are read once for up to 64 of them.
+  /// Searches for several queries at once; the vectors are read once per 64 queries.
   ///
-  /// Shapes      queries [q, d]; found [q, k], of which the first `count` of each row are written
-  ///             and `count` is returned, the same for all.
+  /// Shapes      queries [q, d]; found [q, k]; the first `count` values of each row are written and
+  ///             `count` is returned. It is the same for all queries.
   template <std::predicate<item_id> Admit = all_items>
   std::size_t search(matrix_view<const float> queries, matrix_view<scored_item> found,
                      const Admit& admit = {}) const {
@@ -88,8 +94,8 @@ class flat_index {
     return count;
   }
 
-  /// The same on the threads of an executor: each looks at a part of the items. `admit` is called
-  /// from all of them; q k items of `scratch` a thread.
+  /// The same on the threads of an executor, each of which searches a part of the items. `admit` is
+  /// called from all threads. Each thread needs q k items of `scratch`.
   template <std::predicate<item_id> Admit, Executor E>
   std::size_t search(matrix_view<const float> queries, matrix_view<scored_item> found,
                      const Admit& admit, E& executor, arena& scratch) const {
@@ -120,9 +126,9 @@ class flat_index {
   }
 
  private:
-  static constexpr std::size_t most_queries = 64;  // at once; beyond, reading costs nothing anyway
+  static constexpr std::size_t most_queries = 64;  // per pass; more would not be faster
   static constexpr std::size_t most_items = 1024;
-  static constexpr std::size_t most_scores = 4096;  // 16 KB, half of L1
+  static constexpr std::size_t most_scores = 4096;  // 16 KB, half of the L1 cache
 
   static std::size_t panels_of(std::size_t items) {
     return detail::blocks_of(items, item_panel<Arch, float>);
@@ -145,7 +151,7 @@ class flat_index {
     }
   }
 
-  /// The best of items [begin, end), not sorted; `begin` is the first column of a panel.
+  /// Finds the best of items [begin, end), not sorted; `begin` is the first item of a panel.
   template <class Admit>
   std::size_t search_range(matrix_view<const float> queries, matrix_view<scored_item> found,
                            std::size_t begin, std::size_t end, const Admit& admit) const {
@@ -177,7 +183,7 @@ class flat_index {
                         std::span<scored_item> found, std::size_t& count, const Admit& admit) {
     for (std::size_t i = 0; i < scores.size(); ++i) {
       if (count == found.size()) {
-        // Of those that follow few get further: whole registers are passed over.
+        // Few of the following items score higher, so whole SIMD registers are skipped.
         i = find_above_kernel(Arch{}, scores.data(), i, scores.size(), found.front().score);
         if (i == scores.size()) break;
       }
@@ -188,8 +194,8 @@ class flat_index {
     }
   }
 
-  detail::aligned_vector<float>
-      panels_;  // before its sizes: a copy that fails changes none of them
+  // Declared before the sizes: if copying it fails, they are unchanged.
+  detail::aligned_vector<float> panels_;
   detail::owned_size size_;
   detail::owned_size dim_;
 };

@@ -8,13 +8,14 @@
 
 namespace funnel {
 
-/// Takes every item.
+/// Item filter that admits every item; the default of a search.
 struct all_items {
   constexpr bool operator()(item_id) const { return true; }
 };
 
-/// Takes the items of a set, one bit an item: item i is bit i % 64 of word i / 64. Items behind the
-/// last word are not in it. Put `!` before it for a set of items to leave out.
+/// Item filter by a set with one bit per item: admits item i if bit i % 64 of word i / 64 is set.
+/// Items beyond the last word are not in the set. To
+/// exclude the set instead, pass a lambda that returns `!set(item)`.
 struct item_bitmap {
   std::span<const std::uint64_t> words;
 

@@ -5,7 +5,7 @@
 
 namespace funnel {
 
-/// One item a search found.
+/// An item found by a search, with its score.
 struct scored_item {
   item_id item = 0;
   float score = 0;

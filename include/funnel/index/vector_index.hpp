@@ -11,11 +11,12 @@
 
 namespace funnel {
 
-/// An index over item vectors that finds the items with the largest inner product with a query.
+/// An index over item vectors for nearest-neighbor search by inner product, exact or approximate.
 ///
 /// `search(query, found, admit)` writes the best items for which `admit(item)` is true, best first,
-/// and returns how many it wrote: `found.size()`, or fewer if fewer were found. `size()` is the number
-/// of items, `dim()` the length of a vector. Searching is const and safe from any number of threads.
+/// and returns how many it wrote: `found.size()`, or fewer if fewer were found. `size()` returns
+/// the number of items, `dim()` the length of a vector. Searching is const and safe from any number
+/// of threads.
 template <class I>
 concept VectorIndex = requires(const I& index, std::span<const float> query,
                                std::span<scored_item> found, const item_bitmap& admit) {

@@ -12,27 +12,29 @@
 
 namespace funnel::detail {
 
-/// A number that is larger for what ranks before: the score, then the lower item. NaN is last if it
-/// comes from `comparable`.
+/// A key that is larger for items that rank higher: by score, then by lower item id. NaN ranks last
+/// if the item was made by `comparable`.
 inline std::uint64_t rank_key(const scored_item& a) {
   const auto bits = std::bit_cast<std::uint32_t>(a.score);
   const std::uint32_t order = bits >> 31 ? ~bits : bits | 0x80000000u;
   return std::uint64_t{order} << 32 | std::uint32_t{~a.item};
 }
 
-/// The item with a score that `rank_key` may look at: one zero, one NaN, which is below -infinity.
+/// Makes an item whose score `rank_key` can compare: -0 becomes 0, and every NaN the same NaN,
+/// which ranks below -infinity.
 inline scored_item comparable(item_id item, float score) {
   return {item, score == score ? score + 0.f : std::bit_cast<float>(0xffffffffu)};
 }
 
-/// The order of what is found, as an object: a pointer to a function would be called for each pair.
+/// The order of found items. A function object, so that it can be inlined; a function pointer would
+/// be called for each comparison.
 inline constexpr auto found_before = [](const scored_item& a, const scored_item& b) {
   return rank_key(a) > rank_key(b);
 };
 
-/// Puts `item` in the place of entry `at` of a heap and moves it down to where it belongs. The worst
-/// entry is at the front; the children of i are 4 i + 1 .. 4 i + 4: a heap of 500 is 5 levels deep,
-/// and each costs one wait for the cache.
+/// Replaces entry `at` of a heap by `item` and moves it down to its place. The worst entry is at
+/// the front; the children of entry i are 4 i + 1 to 4 i + 4. A heap of 500 entries has 5 levels,
+/// and each level costs one cache access.
 inline void sift_down(std::span<scored_item> heap, std::size_t at, scored_item item) {
   const std::uint64_t key = rank_key(item);
   for (std::size_t child = 4 * at + 1; child < heap.size(); child = 4 * at + 1) {
@@ -40,7 +42,7 @@ inline void sift_down(std::span<scored_item> heap, std::size_t at, scored_item i
     std::uint64_t worst = rank_key(heap[child]);
     for (std::size_t i = child + 1; i < end; ++i) {
       const std::uint64_t other = rank_key(heap[i]);
-      child = other < worst ? i : child;  // a coin toss, which is not branched on
+      child = other < worst ? i : child;  // unpredictable, so without a branch
       worst = std::min(worst, other);
     }
     if (worst > key) break;
@@ -50,7 +52,8 @@ inline void sift_down(std::span<scored_item> heap, std::size_t at, scored_item i
   heap[at] = item;
 }
 
-/// Adds an item to the best ones: found[0, count), in any order until it is full and a heap then.
+/// Adds an item to the best ones, found[0, count). They are unordered until found is full, then a
+/// heap.
 inline void add_to_best(std::span<scored_item> found, std::size_t& count, const scored_item& item) {
   if (count < found.size()) {
     found[count++] = item;
