@@ -21,25 +21,25 @@
 
 namespace funnel {
 
-/// What `dpp` can be told.
+/// Options of `dpp`.
 struct dpp_options {
-  /// Weight of relevance against volume, in [0, 1]; 1 sorts by relevance alone, 0 ignores it but
-  /// for ties (the first pick is then the most relevant). theta in the lectures.
+  /// Weight of relevance against volume, in [0, 1]; 1 sorts by relevance alone; 0 uses relevance
+  /// only to break ties (the first pick is then the most relevant item). theta in the lectures.
   double relevance_weight = 0.5;
-  /// How many of the last picks an item is held against; 0 means all of them. W in the lectures;
-  /// the source's w counts the item itself too, so its w is W + 1.
+  /// Number of last picks that a candidate is compared with; 0 means all picks. W in the lectures;
+  /// the paper's w also counts the candidate, so it is W + 1.
   std::size_t window = 0;
-  /// How many items at the front of `picked` are chosen already, as the page before or a fixed
-  /// head: they are read, kept, and count as shown.
+  /// Number of items at the front of `picked` that are already chosen, such as the previous page or
+  /// fixed first slots. They are not changed, and they count as shown.
   std::size_t given = 0;
-  /// Added to every S_ii, >= 0: mends a similarity that is not quite positive semi-definite.
+  /// Added to every S_ii, >= 0: corrects a similarity that is not quite positive semi-definite.
   double jitter = 0;
-  /// A d^2 of at most this is none, >= 0: ln d^2 is then -1e9. Less than 1e-14, which rounding leaves
-  /// where there is none, counts as 1e-14.
+  /// A d^2 of at most this counts as 0, and ln d^2 as -1e9; >= 0. Values below 1e-14 count as
+  /// 1e-14, because rounding errors of d^2 are of that size.
   double epsilon = 1e-10;
-  /// What the page must not look like, the most important first; see rules.hpp.
+  /// Page rules, the most important first; see slate_rule.hpp.
   std::span<const slate_rule> rules = {};
-  /// Scale of the similarity of vectors; a similarity function has its own.
+  /// Range of the cosine, if vectors are passed; a similarity function has its own scale.
   cosine_range range = cosine_range::minus_one_to_one;
 };
 
@@ -70,7 +70,7 @@ std::size_t pick_by_volume(std::span<const T> relevance, std::span<std::size_t> 
       [&](std::size_t j, const bool* before) { volume.add(j, before); });
 }
 
-/// `dpp` by the rows of a matrix.
+/// `dpp` with the cosine of the rows of a matrix.
 template <class Arch, class R, class T>
 std::size_t dpp_of_vectors(std::span<const R> relevance, matrix_view<const T> vectors,
                            std::span<std::size_t> picked, const dpp_options& options, bool* taken,
@@ -84,7 +84,7 @@ std::size_t dpp_of_vectors(std::span<const R> relevance, matrix_view<const T> ve
   return pick_lazily<Arch>(relevance, picked, options, taken, scratch, items, bound, how);
 }
 
-/// `dpp` by any similarity.
+/// `dpp` with any similarity function.
 template <class R, class Similarity>
 std::size_t dpp_of_pairs(std::span<const R> relevance, const Similarity& similarity,
                          std::span<std::size_t> picked, const dpp_options& options, bool* taken,
@@ -110,33 +110,34 @@ std::size_t dpp_of_pairs(std::span<const R> relevance, const Similarity& similar
 
 }  // namespace detail
 
-/// Picks items one by one, each the best trade of its relevance against the volume it adds: greedy
-/// MAP inference of a determinantal point process.
+/// Determinantal point process (DPP), greedy MAP inference: picks items one by one; each next item
+/// has the best balance of relevance and the volume it adds to the items picked before.
 ///
 ///     next = argmax_i  w*relevance[i] + (1 - w)*ln d_i^2,  d_i^2 = det S_{P+i} / det S_P
 ///
 /// where P are the picks in the window and S_ij = similarity(i, j), S_ii = similarity(i, i) +
 /// jitter.
 ///
-/// Shapes      relevance [n]; similarity over [0, n) x [0, n); picked [k], k <= n, written in full
-///             behind the `given` first, also where S has rank below k. Returns k, or the fewer
-///             picks made where a hard rule forbids every item that is left.
-/// Units       any scale of relevance; S positive semi-definite, with S_ii about 1.
-/// Order       picked[0] is the first pick; of equal scores (within 1e-12 of the best, or as near as
-///             a change of 1e-14 in d^2 brings them) the more relevant, then the lower position,
-///             wins. Items without volume follow by relevance.
-///             Relevance that is not finite comes last, by position.
+/// Shapes      relevance [n]; similarity over [0, n) x [0, n); picked [k], k <= n; all slots after
+///             the first `given` are written, even if the rank of S is below k. Returns k, or the
+///             number of filled slots if the hard rules forbid every remaining item.
+/// Units       relevance on any scale; S positive semi-definite, with S_ii about 1.
+/// Order       picked[0] is the first pick. Scores are equal if they are within 1e-12 of the best,
+///             or would be after a change of 1e-14 in d^2; then the more relevant item wins, then
+///             the lower position. Items that add no volume follow, by relevance. Items whose
+///             relevance is not finite come last, by position.
 /// Errors      std::invalid_argument if k > n, the weight is outside [0, 1], jitter or epsilon is
-///             negative or not finite, the given picks are not distinct positions below n, or a
-///             rule has not n labels, no window, or is hard behind one that is not, or a
-///             similarity has a size() and it is less than n; nothing is written then.
-/// Cost        O(n k^2) and k n doubles of scratch without a window, O(n k W^2) and W n doubles
-///             with one, and n k calls of similarity; never an n x n matrix. `scratch` keeps its
-///             memory until it is reset, and a warm one allocates nothing; without it one is made
-///             for the call.
-/// Numerics    in double. The vectors of a `cosine_similarity` are looked at as by the function below,
-///             where cosines are not rounded to float. With a window the factor is made anew at each pick, so errors don't grow
-///             with k. A similarity that is not finite counts as 0.
+///             negative or not finite, the given picks are not distinct positions below n, a rule
+///             does not have n labels, has window 0 or is hard but follows one that is not hard, or
+///             the similarity has a size() below n. Nothing is written then.
+/// Cost        O(n k^2) and k n doubles of scratch memory without a window, O(n k W^2) and W n
+///             doubles with a window of W; n k calls of `similarity`. There is never an n x n
+///             matrix. The memory is taken from `scratch` until that is reset; a warm arena (used
+///             before, then reset) allocates nothing. Without `scratch`, a temporary arena is used.
+/// Numerics    computed in double. For a `cosine_similarity`, the function below is called with its
+///             vectors, and cosines are not rounded to float. With a window the Cholesky factor is
+///             computed anew at each pick, so that errors do not grow with k. A similarity that is
+///             not finite counts as 0.
 /// Source      Chen, Zhang and Zhou, NeurIPS 2018, algorithm 1; docs/formulas.md#dpp.
 template <class T = float, PairSimilarity Similarity>
 std::size_t dpp(std::span<const std::type_identity_t<T>> relevance, const Similarity& similarity,
@@ -161,19 +162,22 @@ std::size_t dpp(std::span<const std::type_identity_t<T>> relevance, const Simila
   return dpp<T>(relevance, similarity, picked, options, scratch);
 }
 
-/// The same with the cosine of vectors for the similarity, `options.range` its scale; S_ii = 1 +
+/// DPP with the cosine of vectors as the similarity; `options.range` is its range. S_ii is 1 +
 /// jitter for every item.
 ///
-/// Shapes      vectors [n, d], of any length: only their directions count.
-/// Errors      and std::invalid_argument if there are not n vectors.
-/// Cost        about that of holding every item against every pick, O(n k d) or O(n k (d + W^2)) with a
-///             window, at most, where the picks in view are not nearly dependent; mostly a small part
-///             of it, as for `mmr`; never an n x n matrix. Scratch for n d floats and k d doubles,
-///             with a window n W more floats.
-/// Numerics    scores in double, from inner products in double that are not rounded to float. What
-///             items could score at best is bounded in float, with all that float can be wrong; what
-///             isn't looked at in double could not have won. A vector that is zero, or has a value
-///             that is not finite, has cosine 0 with every other item.
+/// Shapes, units, order and errors are those of the function above, except for the following.
+///
+/// Shapes      vectors [n, d], of any length: only their directions matter.
+/// Errors      also std::invalid_argument if there are not n vectors.
+/// Cost        at most about the cost of comparing every item with every pick, O(n k d), or O(n k
+///             (d + W^2)) with a window, unless the picks in the window are nearly linearly
+///             dependent. Usually a small part of it, as for `mmr`. There is never an n x n matrix.
+///             Scratch memory for n d floats and k d doubles, and with a window for n W more
+///             floats.
+/// Numerics    scores in double, from inner products in double that are not rounded to float. Upper
+///             bounds of the scores are in float and allow for rounding; an item that is not scored
+///             in double could not have won. A vector that is zero or has a value that is not
+///             finite has cosine 0 with every other vector.
 template <class T = float, class Arch = default_arch>
 std::size_t dpp(std::span<const std::type_identity_t<T>> relevance,
                 matrix_view<const std::type_identity_t<T>> vectors, std::span<std::size_t> picked,

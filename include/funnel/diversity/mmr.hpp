@@ -18,19 +18,19 @@
 
 namespace funnel {
 
-/// What `mmr` can be told.
+/// Options of `mmr`.
 struct mmr_options {
-  /// Weight of relevance against novelty, in [0, 1]; 1 sorts by relevance alone. lambda in the
-  /// source, theta in the lectures.
+  /// Weight of relevance against dissimilarity, in [0, 1]; 1 sorts by relevance alone. lambda in
+  /// the paper, theta in the lectures.
   double relevance_weight = 0.7;
-  /// How many of the last picks count as "already shown"; 0 means all of them. W in the lectures.
+  /// Number of last picks that a candidate is compared with; 0 means all picks. W in the lectures.
   std::size_t window = 0;
-  /// How many items at the front of `picked` are chosen already, as the page before or a fixed
-  /// head: they are read, kept, and count as shown.
+  /// Number of items at the front of `picked` that are already chosen, such as the previous page or
+  /// fixed first slots. They are not changed, and they count as shown.
   std::size_t given = 0;
-  /// What the page must not look like, the most important first; see rules.hpp.
+  /// Page rules, the most important first; see slate_rule.hpp.
   std::span<const slate_rule> rules = {};
-  /// Scale of the similarity of vectors; a similarity function has its own.
+  /// Range of the cosine, if vectors are passed; a similarity function has its own scale.
   cosine_range range = cosine_range::minus_one_to_one;
 };
 
@@ -41,7 +41,7 @@ inline bool* check_mmr(std::size_t n, std::span<const std::size_t> picked,
   return mark_given("funnel::mmr", n, picked, options, scratch);
 }
 
-/// `mmr` by the rows of a matrix.
+/// `mmr` with the cosine of the rows of a matrix.
 template <class Arch, class R, class T>
 std::size_t mmr_of_vectors(std::span<const R> relevance, matrix_view<const T> vectors,
                            std::span<std::size_t> picked, const mmr_options& options, bool* taken,
@@ -55,7 +55,7 @@ std::size_t mmr_of_vectors(std::span<const R> relevance, matrix_view<const T> ve
   return pick_lazily<Arch>(relevance, picked, options, taken, scratch, items, bound, how);
 }
 
-/// `mmr` by any similarity.
+/// `mmr` with any similarity function.
 template <class R, class Similarity>
 std::size_t mmr_of_pairs(std::span<const R> relevance, const Similarity& similarity,
                          std::span<std::size_t> picked, const mmr_options& options, bool* taken,
@@ -78,28 +78,29 @@ std::size_t mmr_of_pairs(std::span<const R> relevance, const Similarity& similar
 
 }  // namespace detail
 
-/// Picks items one by one, each the best trade of its relevance against its similarity to those
-/// picked.
+/// Maximal marginal relevance (MMR): picks items one by one; each next item has the best balance of
+/// relevance and dissimilarity to the items picked before.
 ///
 ///     next = argmax_i  w*relevance[i] - (1 - w)*max_{j in window} similarity(i, j)
 ///
-/// Shapes      relevance [n]; similarity over [0, n) x [0, n); picked [k], k <= n, written in full
-///             behind the `given` first. Returns k, or the fewer picks made where a hard rule
-///             forbids every item that is left.
-/// Units       relevance and similarity on one scale, as the weight trades one for the other. The
-///             maximum over no picks is 0.
-/// Order       picked[0] is the first pick; of equal scores (within 1e-12 of the best) the more
-///             relevant, then the lower position, wins. Relevance that is not finite comes last, by
-///             position.
+/// Shapes      relevance [n]; similarity over [0, n) x [0, n); picked [k], k <= n; all slots after
+///             the first `given` are written. Returns k, or the number of filled slots if the hard
+///             rules forbid every remaining item.
+/// Units       relevance and similarity on the same scale, because the weight balances one against
+///             the other. The maximum over no picks is 0.
+/// Order       picked[0] is the first pick. Scores within 1e-12 of the best are equal; then the
+///             more relevant item wins, then the lower position. Items whose relevance is not
+///             finite come last, by position.
 /// Errors      std::invalid_argument if k > n, the weight is outside [0, 1], the given picks are
-///             not distinct positions below n, or a rule has not n labels, no window, or is hard
-///             behind one that is not, or a
-///             similarity has a size() and it is less than n; nothing is written then.
-/// Cost        O(n k), with a window too; n k calls of similarity; (W + 5) n words of scratch, W =
-///             1 without a window. `scratch` keeps them until it is reset, and a warm one allocates
-///             nothing; without it one is made for the call.
-/// Numerics    scores in double. A similarity that is not finite counts as 0. The vectors of a
-///             `cosine_similarity` are looked at as by the function below.
+///             not distinct positions below n, a rule does not have n labels, has window 0 or is
+///             hard but follows one that is not hard, or the similarity has a size() below n.
+///             Nothing is written then.
+/// Cost        O(n k), with or without a window; n k calls of `similarity`; (W + 5) n words of
+///             scratch memory, where W is the window, or 1 without one. The memory is taken from
+///             `scratch` until that is reset; a warm arena (used before, then reset) allocates
+///             nothing. Without `scratch`, a temporary arena is used.
+/// Numerics    scores in double. A similarity that is not finite counts as 0. For a
+///             `cosine_similarity`, the function below is called with its vectors.
 /// Source      Carbonell and Goldstein, SIGIR 1998, section 2; docs/formulas.md#mmr.
 template <class T = float, PairSimilarity Similarity>
 std::size_t mmr(std::span<const std::type_identity_t<T>> relevance, const Similarity& similarity,
@@ -124,17 +125,22 @@ std::size_t mmr(std::span<const std::type_identity_t<T>> relevance, const Simila
   return mmr<T>(relevance, similarity, picked, options, scratch);
 }
 
-/// The same with the cosine of vectors for the similarity, `options.range` its scale.
+/// MMR with the cosine of vectors as the similarity; `options.range` is its range.
 ///
-/// Shapes      vectors [n, d], of any length: only their directions count.
-/// Errors      and std::invalid_argument if there are not n vectors.
-/// Cost        about that of holding every item against every pick, O(n k d), or a small part of it,
-///             and more where many items tie that are nearly copies (docs/diversity.md has figures), as an item is held against a pick only while it could still be the next,
-///             unless holding all at once costs less; never an n x n matrix. Scratch for n d floats,
-///             and with a window n W more.
-/// Numerics    the cosine of `cosine_similarity`: in double, rounded once to float. Which items could
-///             win is decided by bounds in float, with all that float can be wrong: the picks are
-///             those of computing every cosine, whatever the instruction set.
+/// Shapes, units, order and errors are those of the function above, except for the following.
+///
+/// Shapes      vectors [n, d], of any length: only their directions matter.
+/// Errors      also std::invalid_argument if there are not n vectors.
+/// Cost        at most about the cost of comparing every item with every pick, O(n k d), and
+///             usually a small part of it: an item is compared with a pick only while it could
+///             still be the next one, unless comparing all items at once is cheaper. Exception:
+///             many items that tie and are nearly copies of each other cost more (docs/diversity.md
+///             has figures). There is never an n x n matrix. Scratch memory for n d floats, and
+///             with a window for n W more.
+/// Numerics    the cosine is that of `cosine_similarity`: computed in double, rounded once to
+///             float. Upper bounds in float, which allow for rounding, decide which items could
+///             win. The picks are the same as if every cosine were computed, on every instruction
+///             set.
 template <class T = float, class Arch = default_arch>
 std::size_t mmr(std::span<const std::type_identity_t<T>> relevance,
                 matrix_view<const std::type_identity_t<T>> vectors, std::span<std::size_t> picked,

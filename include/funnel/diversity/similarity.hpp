@@ -25,19 +25,19 @@ concept MatrixLike = requires(const M& values) {
 
 }  // namespace detail
 
-/// A symmetric similarity of two items named by position: `similarity(i, j)` is larger for closer
-/// items.
+/// A symmetric similarity of two items, given by position: `similarity(i, j)` is larger for more
+/// similar items.
 ///
-/// A matrix is none: [n, d] vectors and an [n, n] table of similarities look alike and mean
-/// different things. A table is passed as a function that looks its pairs up.
+/// A matrix is not accepted as a similarity, because [n, d] vectors and an [n, n] table of
+/// similarities have the same type. Pass a table as a function that looks up the pair.
 template <class F>
 concept PairSimilarity =
     !detail::MatrixLike<F> && requires(const F& similarity, std::size_t i, std::size_t j) {
   { similarity(i, j) } -> std::convertible_to<double>;
 };
 
-/// A similarity that says how many items it knows: `size()` of them, at positions below that. Optional:
-/// `mmr` and `dpp` ask it, and refuse one that knows fewer items than they have to rank.
+/// A similarity with a member `size()`, the number of items it knows; positions are below it.
+/// Optional: `mmr` and `dpp` throw if it knows fewer items than they have to rank.
 template <class F>
 concept SizedSimilarity = PairSimilarity<F> && requires(const F& similarity) {
   { similarity.size() } -> std::convertible_to<std::size_t>;
@@ -45,7 +45,7 @@ concept SizedSimilarity = PairSimilarity<F> && requires(const F& similarity) {
 
 namespace detail {
 
-/// Throws where a similarity that knows its size would be asked for items it does not have.
+/// Throws if a similarity with a size knows fewer than n items.
 template <class Similarity>
 void check_similarity(std::string_view function, std::size_t n, const Similarity& similarity) {
   if constexpr (SizedSimilarity<Similarity>)
@@ -56,25 +56,27 @@ void check_similarity(std::string_view function, std::size_t n, const Similarity
 
 }  // namespace detail
 
-/// Where a cosine is put: as it is, or mapped to (1 + cosine) / 2.
+/// Range of a cosine similarity: the cosine itself, in [-1, 1], or (1 + cosine) / 2, in [0, 1].
 enum class cosine_range { minus_one_to_one, zero_to_one };
 
-/// The cosine of two items' vectors.
+/// Cosine similarity of the vectors of two items.
 ///
 ///     similarity(i, j) = <v_i, v_j> / (|v_i| |v_j|),  similarity(i, i) = 1
 ///
-/// `mmr` and `dpp` look at the vectors of one that they are given, and so pick the same items as with
-/// the vectors themselves, at the same cost.
+/// Passed to `mmr` or `dpp`, it is as fast as passing the vectors and picks the same items: they
+/// read its vectors.
 ///
-/// Shapes      vectors [n, d], of any length; they are looked at, not copied, and must outlive this
-///             object. i and j below size(), which is n.
-/// Units       `range` chooses [-1, 1], or [0, 1] by (1 + cosine) / 2; both give positive
-///             semi-definite matrices. Content vectors suit, those of two-tower retrieval do not.
-/// Cost        O(n d) once, 2 n doubles; a call is O(d).
-/// Numerics    the cosine is computed in double and rounded once to float, so that vectors of one
-///             direction are equally alike to any other; the same for (i, j) and (j, i), and with
-///             float vectors the same bits on every instruction set. A vector that is zero, or has a
-///             value that is not finite, has cosine 0 with every other.
+/// Shapes      vectors [n, d], of any length; they are not copied and must outlive this object. i
+///             and j are below size(), which is n.
+/// Units       `range` chooses [-1, 1], or [0, 1] by (1 + cosine) / 2; in both, the matrix of all
+///             pairs is positive semi-definite. Use content vectors (of an image or text encoder),
+///             not those of two-tower retrieval.
+/// Cost        O(n d) and 2 n doubles at construction; O(d) per call.
+/// Numerics    the cosine is computed in double and rounded once to float, so that vectors of the
+///             same direction have the same similarity to any third one. It is the same for (i, j)
+///             and (j, i), and for float vectors it has the same bits on every instruction set. A
+///             vector that is zero or has a value that is not finite has cosine 0 with every other
+///             vector.
 /// Source      Salton and McGill, 1983; docs/formulas.md#cosine-similarity.
 template <class T>
 class cosine_similarity {
@@ -93,13 +95,13 @@ class cosine_similarity {
     return range_ == cosine_range::zero_to_one ? (1 + cosine) / 2 : cosine;
   }
 
-  /// How many items there are.
+  /// Number of items.
   std::size_t size() const { return scales_.size(); }
   matrix_view<const T> vectors() const { return vectors_; }
   cosine_range range() const { return range_; }
 
  private:
-  std::vector<detail::unit_scale> scales_;  // first: a copy that fails changes nothing
+  std::vector<detail::unit_scale> scales_;  // first: a failed copy changes nothing
   matrix_view<const T> vectors_;
   cosine_range range_;
 };
@@ -118,21 +120,23 @@ inline constexpr bool is_cosine_similarity<cosine_similarity<T>> = true;
 
 }  // namespace detail
 
-/// Likeness by tags: the weights of the levels at which two items carry the same tag.
+/// Tag similarity: the sum of the weights of the levels at which two items have the same tag.
 ///
 ///     similarity(i, j) = sum_l weights[l] * [tags(i, l) = tags(j, l)]
 ///
-/// Shapes      tags [n, L], say level-1 category, level-2 category and brand; weights [L]. Both are
-///             looked at, not copied, and must outlive this object. i and j below size(), which is n.
-/// Units       weights that sum to 1 give a similarity in [0, 1].
-/// Errors      std::invalid_argument if the weights are not L finite numbers >= 0.
-/// Cost        a call is O(L).
-/// Numerics    a missing tag equals no other item's, so that nothing follows from not knowing. The
-///             matrix of all pairs is positive semi-definite, as `dpp` wants it.
+/// Shapes      tags [n, L], for instance level-1 category, level-2 category and brand; weights [L].
+///             Neither is copied; both must outlive this object. i and j are below size(), which is
+///             n.
+/// Units       with weights that sum to 1, the similarity is in [0, 1].
+/// Errors      std::invalid_argument if there are not L weights, or a weight is negative or not
+///             finite.
+/// Cost        O(L) per call.
+/// Numerics    a missing tag does not match the tag of any other item. The matrix of all pairs is
+///             positive semi-definite, as `dpp` requires.
 /// Source      docs/formulas.md#tag-similarity.
 class tag_similarity {
  public:
-  /// `missing` is the tag of an item that has none at a level; as everywhere 0, unless told.
+  /// `missing` is the tag that means "no tag at this level"; default: 0.
   tag_similarity(matrix_view<const category_id> tags, std::span<const float> weights,
                  category_id missing = 0)
       : tags_(tags), weights_(weights), missing_(missing) {
@@ -155,7 +159,7 @@ class tag_similarity {
     return shared;
   }
 
-  /// How many items there are.
+  /// Number of items.
   std::size_t size() const { return tags_.rows(); }
 
  private:

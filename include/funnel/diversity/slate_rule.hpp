@@ -8,31 +8,32 @@
 
 namespace funnel {
 
-/// What a page must not look like: of any `window` neighboring slots, at most `most` may carry the
-/// same label. `mmr` and `dpp` take a list of rules, the most important first.
+/// Page rule for `mmr` and `dpp`: among any `window` neighboring slots of the page, at most `most`
+/// may have the same label. The rules are passed as a list, the most important first.
 ///
-///     no item of the category of the 5 before    {.labels = categories, .window = 6}
+///     no category of the 5 items before          {.labels = categories, .window = 6}
 ///     at most 5 of one type in a row             {.labels = types, .window = 6, .most = 5}
 ///     at most 1 promoted among 9                 {.labels = promoted, .window = 9, .hard = true}
 ///     no advertisement in the first slot         {.labels = ads, .window = 1, .most = 0,
 ///                                                 .first_slots = 1, .hard = true}
 ///
-/// A slot is given to the best of the items that break no rule. If every item left breaks one, the
-/// last rule of the list is dropped for this slot, then the last but one, and so on; hard rules are
-/// never dropped.
+/// Each slot is filled with the best item that breaks no rule. If every remaining item breaks a
+/// rule, the last rule of the list is ignored for this slot, then the last but one, and so on. Hard
+/// rules are never ignored.
 ///
-/// Cost        O(n m) a slot for a rule whose window shows m labels as often as it may, and O(W^2).
+/// Cost        per slot and rule O(n m + W^2), where W is the window and m the number of labels
+///             that reached `most` in it.
 /// Source      docs/formulas.md#page-rules.
 struct slate_rule {
-  /// One label an item, [n]; 0 is none, and an item without a label breaks nothing.
+  /// One label per item, [n]. 0 means no label; an item without a label never breaks the rule.
   std::span<const category_id> labels;
-  /// How many neighboring slots are looked at together, >= 1.
+  /// Number of neighboring slots that are counted together, 1 or more.
   std::size_t window = 1;
-  /// How many of them may carry one label.
+  /// How many of these slots may have the same label; 0 or more.
   std::size_t most = 1;
-  /// The rule holds for this many slots from the top of the page; 0 for all of them.
+  /// The rule applies to this many slots at the top of the page; 0 means all slots.
   std::size_t first_slots = 0;
-  /// Never dropped. Hard rules stand before the others.
+  /// A hard rule is never ignored. Hard rules come first in the list.
   bool hard = false;
 };
 
