@@ -28,7 +28,8 @@ namespace {
 using arch = FUNNEL_ARCH;
 using funnel::matrix_view;
 constexpr std::size_t most_values = 16;
-static_assert(turned_block == funnel::direction_block && products_slack == funnel::direction_slack);
+static_assert(direction_block == funnel::direction_block &&
+              direction_slack == funnel::direction_slack);
 
 template <class T>
 void add_elementwise(kernel_table<T>& t) {
@@ -128,14 +129,16 @@ void add_search(kernel_table<T>& t) {
   t.max_lane = [](const T* values) {
     return funnel::detail::max_lane(funnel::detail::pack<arch, T>::load_unaligned(values));
   };
-  t.turn_group = [](auto... a) {
+  t.interleave_group = [](auto... a) {
     funnel::interleave_rows_kernel<funnel::detail::lanes<arch, T>>(arch{}, a...);
   };
-  t.turn_block = [](auto... a) { funnel::interleave_rows_kernel<turned_block>(arch{}, a...); };
-  t.turn_scaled_group = [](auto... a) {
+  t.interleave_block = [](auto... a) {
+    funnel::interleave_rows_kernel<direction_block>(arch{}, a...);
+  };
+  t.interleave_scaled_group = [](auto... a) {
     funnel::interleave_scaled_rows_kernel<funnel::detail::lanes<arch, T>>(arch{}, a...);
   };
-  t.lane_products = [](auto... a) { funnel::interleaved_dot_kernel(arch{}, a...); };
+  t.interleaved_dot = [](auto... a) { funnel::interleaved_dot_kernel(arch{}, a...); };
 }
 
 template <class Storage>

@@ -63,13 +63,14 @@ struct kernel_table {
                          std::size_t d, T* scores);
   std::size_t (*find_above)(const T* values, std::size_t begin, std::size_t n, T bound);
   T (*max_lane)(const T* values);
-  /// Rows a register has lanes for, [lanes][d], or `turned_block` of them.
-  void (*turn_group)(const T* rows, std::size_t d, T* columns);
-  void (*turn_block)(const T* rows, std::size_t d, T* columns);
+  /// Rows a register has lanes for, [lanes][d], or `direction_block` of them.
+  void (*interleave_group)(const T* rows, std::size_t d, T* columns);
+  void (*interleave_block)(const T* rows, std::size_t d, T* columns);
   /// Rows that stand anywhere, [lanes] of [d], each times its factor.
-  void (*turn_scaled_group)(const T* const* rows, const T* factors, std::size_t d, T* columns);
-  void (*lane_products)(const T* group, const T* directions, std::size_t d, std::size_t begin,
-                        std::size_t end, T* products);
+  void (*interleave_scaled_group)(const T* const* rows, const T* factors, std::size_t d,
+                                  T* columns);
+  void (*interleaved_dot)(const T* group, const T* directions, std::size_t d, std::size_t begin,
+                          std::size_t end, T* products);
 
   /// For ids[begin .. end) of n.
   void (*bag)(const stored_table& table, const std::uint32_t* ids, std::size_t n, std::size_t begin,
@@ -98,8 +99,8 @@ struct id_kernel_table {
 };
 
 constexpr int activation_count = 6;
-constexpr std::size_t turned_block = 16;   ///< funnel::direction_block
-constexpr std::size_t products_slack = 3;  ///< funnel::direction_slack
+constexpr std::size_t direction_block = 16;  ///< funnel::direction_block
+constexpr std::size_t direction_slack = 3;   ///< funnel::direction_slack
 
 struct kernel_unit {
   const char* name;

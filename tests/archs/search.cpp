@@ -52,10 +52,10 @@ std::vector<T> products_of(const kernel_table<T>& unit, const std::vector<T>& ve
                            std::size_t begin, std::size_t end) {
   std::vector<T> all((end - begin) * count);
   std::vector<T> group(d * unit.lanes);
-  std::vector<T> products((turned_block + products_slack) * unit.lanes);
+  std::vector<T> products((direction_block + direction_slack) * unit.lanes);
   for (std::size_t i = 0; i < count; i += unit.lanes) {
-    unit.turn_group(vectors.data() + i * d, d, group.data());
-    unit.lane_products(group.data(), block.data(), d, begin, end, products.data());
+    unit.interleave_group(vectors.data() + i * d, d, group.data());
+    unit.interleaved_dot(group.data(), block.data(), d, begin, end, products.data());
     for (std::size_t s = begin; s < end; ++s)
       std::copy_n(products.data() + s * unit.lanes, unit.lanes,
                   all.data() + (s - begin) * count + i);
@@ -179,20 +179,20 @@ TEMPLATE_TEST_CASE("archs: packed keys, folded rows and weighted rows agree", ""
   });
 }
 
-TEMPLATE_TEST_CASE("archs: products of lanes with directions agree", "", float, double) {
+TEMPLATE_TEST_CASE("archs: interleaved dot products agree", "", float, double) {
   for_each_pair<TestType>([](const auto& scalar, const auto& other) {
     const std::size_t count = 3 * other.lanes;
     for (const std::size_t d : size_list{1, 3, 4, 7, 33}) {
       INFO("d " << d);
       const std::vector<TestType> vectors = random_values<TestType>(count * d, 18);
-      const std::vector<TestType> directions = random_values<TestType>(turned_block * d, 19);
-      std::vector<TestType> block(turned_block * d + products_slack);
+      const std::vector<TestType> directions = random_values<TestType>(direction_block * d, 19);
+      std::vector<TestType> block(direction_block * d + direction_slack);
       std::vector<TestType> same(block.size());
-      scalar.turn_block(directions.data(), d, block.data());
-      other.turn_block(directions.data(), d, same.data());
+      scalar.interleave_block(directions.data(), d, block.data());
+      other.interleave_block(directions.data(), d, same.data());
       CHECK(same_bits(block.data(), same.data(), block.size()));
       for (const std::size_t begin : size_list{0, 5, 15}) {
-        for (std::size_t end = begin + 1; end <= turned_block; ++end) {
+        for (std::size_t end = begin + 1; end <= direction_block; ++end) {
           CHECK(agree(products_of(scalar, vectors, count, block, d, begin, end),
                       products_of(other, vectors, count, block, d, begin, end), [&](std::size_t) {
                         return 2 * tolerance::reduction<TestType>(d, static_cast<double>(d));
@@ -209,9 +209,9 @@ TEMPLATE_TEST_CASE("archs: products of lanes with directions agree", "", float, 
   });
 }
 
-TEMPLATE_TEST_CASE("archs: scaled rows are turned to the same bits", "", float, double) {
+TEMPLATE_TEST_CASE("archs: scaled rows are interleaved to the same bits", "", float, double) {
   for_each_pair<TestType>([](const auto& scalar, const auto& other) {
-    static_cast<void>(scalar);  // turns one row, which is what is expected here
+    static_cast<void>(scalar);  // interleaves one row, which is what is expected here
     const std::size_t count = other.lanes;
     for (const std::size_t d : size_list{1, 3, 4, 7, 8, 12, 33}) {
       INFO("d " << d);
@@ -224,7 +224,7 @@ TEMPLATE_TEST_CASE("archs: scaled rows are turned to the same bits", "", float, 
         for (std::size_t f = 0; f < d; ++f) expected[f * count + i] = factors[i] * rows[i][f];
       }
       std::vector<TestType> columns(count * d);
-      other.turn_scaled_group(rows.data(), factors.data(), d, columns.data());
+      other.interleave_scaled_group(rows.data(), factors.data(), d, columns.data());
       CHECK(same_bits(columns.data(), expected.data(), columns.size()));
     }
   });

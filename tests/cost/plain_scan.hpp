@@ -267,7 +267,7 @@ class plain_scan {
   }
   std::size_t d_ = 0, window_ = 0, groups_ = 0, rank_ = 0;
   std::vector<float> units_;  // [groups][d][width]
-  std::vector<float> rows_;   // one group before it is turned
+  std::vector<float> rows_;   // one group before it is interleaved
   std::vector<float> base_;   // weight * relevance, none of an item that is taken
   std::vector<float> state_;  // the largest cosine, or the volume left
   std::vector<float> scores_;

@@ -21,7 +21,8 @@ namespace detail {
 
 /// `M` products of a lane group at a time: each value is loaded once for M directions.
 template <std::size_t M, class Arch, class T>
-void lane_products(Arch, const T* group, const T* directions, std::size_t d, T* products) noexcept {
+void interleaved_dots(Arch, const T* group, const T* directions, std::size_t d,
+                      T* products) noexcept {
   using p = pack<Arch, T>;
   p sum[M];
   unroll<M>([&](auto m) FUNNEL_INLINE { sum[m] = p(T(0)); });
@@ -36,14 +37,14 @@ void lane_products(Arch, const T* group, const T* directions, std::size_t d, T* 
 
 /// The first `count` <= M directions, and up to direction_slack more.
 template <std::size_t M, class Arch, class T>
-void few_lane_products(Arch arch, const T* group, const T* directions, std::size_t d,
-                       std::size_t count, T* products) noexcept {
+void few_interleaved_dots(Arch arch, const T* group, const T* directions, std::size_t d,
+                          std::size_t count, T* products) noexcept {
   constexpr std::size_t fewer = M > 4 ? M - 2 : M / 2;
   if constexpr (fewer > 0) {
     if (count <= fewer)
-      return few_lane_products<fewer>(arch, group, directions, d, count, products);
+      return few_interleaved_dots<fewer>(arch, group, directions, d, count, products);
   }
-  lane_products<M>(arch, group, directions, d, products);
+  interleaved_dots<M>(arch, group, directions, d, products);
 }
 
 }  // namespace detail
@@ -63,16 +64,16 @@ void interleaved_dot_kernel(Arch arch, const T* group, const T* directions, std:
   constexpr std::size_t width = detail::lanes<Arch, T>;
   constexpr std::size_t most = width * sizeof(T) >= 64 ? 16 : 8;  // with 32 registers, with 16
   for (std::size_t s = begin; s < end; s += most)
-    detail::few_lane_products<most>(arch, group, directions + s, d, std::min(end - s, most),
-                                    products + s * width);
+    detail::few_interleaved_dots<most>(arch, group, directions + s, d, std::min(end - s, most),
+                                       products + s * width);
 }
 
 namespace detail {
 
 /// `M` groups at a time: each value of the direction is loaded once for M groups.
 template <std::size_t M, class Arch, class T>
-void group_products(Arch, const T* groups, const T* direction, std::size_t d, T* products,
-                    std::size_t stride) noexcept {
+void group_dots(Arch, const T* groups, const T* direction, std::size_t d, T* products,
+                std::size_t stride) noexcept {
   using p = pack<Arch, T>;
   constexpr std::size_t width = lanes<Arch, T>;
   p sum[M];
@@ -97,10 +98,9 @@ void interleaved_group_dot_kernel(Arch arch, const T* groups, std::size_t count,
   const std::size_t size = d * detail::lanes<Arch, T>;
   std::size_t g = 0;
   for (; g + most <= count; g += most)
-    detail::group_products<most>(arch, groups + g * size, direction, d, products + g * stride,
-                                 stride);
+    detail::group_dots<most>(arch, groups + g * size, direction, d, products + g * stride, stride);
   for (; g < count; ++g)
-    detail::group_products<1>(arch, groups + g * size, direction, d, products + g * stride, stride);
+    detail::group_dots<1>(arch, groups + g * size, direction, d, products + g * stride, stride);
 }
 
 /// columns[f][i] = rows[i][f] for `Rows` rows [Rows][d] without gaps.
@@ -124,14 +124,15 @@ void interleave_scaled_rows_kernel([[maybe_unused]] Arch arch, const T* const* r
 #if XSIMD_WITH_AVX
   if constexpr (Rows == 8 && std::is_same_v<T, float> && detail::lanes<Arch, T> == 8)
     for (const __m256 factor = _mm256_loadu_ps(factors); f + 8 <= d; f += 8)
-      detail::turn_8_rows<Arch>(rows, f, factor, columns + f * Rows);
+      detail::transpose_8_rows<Arch>(rows, f, factor, columns + f * Rows);
 #endif
   if constexpr (Rows % 4 == 0)
     for (; f + 4 <= d; f += 4)
       for (std::size_t i = 0; i < Rows; i += 4)
-        detail::turn_4_rows(arch, {rows[i] + f, rows[i + 1] + f, rows[i + 2] + f, rows[i + 3] + f},
-                            {factors[i], factors[i + 1], factors[i + 2], factors[i + 3]},
-                            columns + f * Rows + i, Rows);
+        detail::transpose_4_rows(arch,
+                                 {rows[i] + f, rows[i + 1] + f, rows[i + 2] + f, rows[i + 3] + f},
+                                 {factors[i], factors[i + 1], factors[i + 2], factors[i + 3]},
+                                 columns + f * Rows + i, Rows);
   for (; f < d; ++f)
     for (std::size_t i = 0; i < Rows; ++i) columns[f * Rows + i] = factors[i] * rows[i][f];
 }

@@ -59,7 +59,7 @@ class direction_list {
   std::size_t d_;
   std::size_t capacity_;
   float* data_;
-  float* rows_;  // one block before it is turned
+  float* rows_;  // one block before it is interleaved
   std::size_t size_ = 0;
 };
 

@@ -195,7 +195,7 @@ class unit_vectors {
   matrix_view<const T> vectors_;
   ranked_item<R>* order_;
   std::size_t count_ = 0;
-  float* rows_;  // one group before it is turned
+  float* rows_;  // one group before it is interleaved
   float* key_direction_;
   unit_scale* scales_ = nullptr;
   float* values_ = nullptr;

@@ -10,8 +10,8 @@ namespace funnel::detail {
 
 /// to[k][i] = factors[i] rows[i][k] for i, k < 4.
 template <class Arch, class T>
-void turn_4_rows(Arch, const T* const (&rows)[4], const T (&factors)[4], T* to,
-                 std::size_t to_stride) noexcept {
+void transpose_4_rows(Arch, const T* const (&rows)[4], const T (&factors)[4], T* to,
+                      std::size_t to_stride) noexcept {
 #if XSIMD_WITH_SSE2
   if constexpr (std::is_same_v<T, float> && lanes<Arch, T> >= 4) {
     __m128 a = _mm_loadu_ps(rows[0]);
@@ -38,7 +38,8 @@ void turn_4_rows(Arch, const T* const (&rows)[4], const T (&factors)[4], T* to,
 #if XSIMD_WITH_AVX
 /// The same for i, k < 8, to[k] at to + 8 k.
 template <class Arch>
-void turn_8_rows(const float* const* rows, std::size_t from, __m256 factors, float* to) noexcept {
+void transpose_8_rows(const float* const* rows, std::size_t from, __m256 factors,
+                      float* to) noexcept {
   __m256 r[8], pairs[8], fours[8];
   for (std::size_t i = 0; i < 8; ++i) r[i] = _mm256_loadu_ps(rows[i] + from);
   for (std::size_t i = 0; i < 8; i += 2) {
@@ -63,8 +64,8 @@ void turn_8_rows(const float* const* rows, std::size_t from, __m256 factors, flo
 template <class Arch, class T>
 void transpose_4x4(Arch arch, const T* from, std::size_t from_stride, T scale, T* to,
                    std::size_t to_stride) noexcept {
-  turn_4_rows(arch, {from, from + from_stride, from + 2 * from_stride, from + 3 * from_stride},
-              {scale, scale, scale, scale}, to, to_stride);
+  transpose_4_rows(arch, {from, from + from_stride, from + 2 * from_stride, from + 3 * from_stride},
+                   {scale, scale, scale, scale}, to, to_stride);
 }
 
 }  // namespace funnel::detail
