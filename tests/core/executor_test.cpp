@@ -15,7 +15,7 @@
 
 namespace {
 
-// Every index exactly once, and every write seen by the caller afterwards.
+// Every index exactly once, and every write seen by the caller afterward.
 template <class E>
 void check_executor(E&& executor) {
   for (const std::size_t count : {0u, 1u, 2u, 7u, 1000u}) {

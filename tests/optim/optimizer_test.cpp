@@ -278,7 +278,7 @@ TEMPLATE_TEST_CASE("optimizer: gradients at the ends of float leave weights fini
   }
 }
 
-TEMPLATE_TEST_CASE("optimizer: a statistic moves once, towards the mean over all rows", "",
+TEMPLATE_TEST_CASE("optimizer: a statistic moves once, toward the mean over all rows", "",
                    sgd<double>, adagrad<double>, adam<double>) {
   small_model m;
   m.mean.value(0, 0) = 4;
@@ -291,7 +291,7 @@ TEMPLATE_TEST_CASE("optimizer: a statistic moves once, towards the mean over all
   b.gradient(m.mean).observe(4, doubles{20}, 0.5);
   add_gradients(m, a, b, 0.125);  // the factor is for gradients
   optimizer.step(m, a);
-  CHECK(m.mean.value(0, 0) == 9);  // towards (30 + 2 + 80) / 8 = 14, half of the way
+  CHECK(m.mean.value(0, 0) == 9);  // toward (30 + 2 + 80) / 8 = 14, half of the way
   a.clear();
   optimizer.step(m, a);
   CHECK(m.mean.value(0, 0) == 9);

@@ -226,7 +226,7 @@ struct small_ranker {
 };
 
 /// Trains on "both or neither", which takes two of these small experts, from a gate that gives all
-/// but .0004 to the first expert; gives how many experts serving does without afterwards.
+/// but .0004 to the first expert; gives how many experts serving does without afterward.
 std::size_t dead_after_training(double gate_dropout, std::uint64_t seed) {
   constexpr std::size_t n = 64, k = 4;
   small_ranker model{

@@ -49,7 +49,7 @@ bool runs_out(long served, bool once, Call&& call) {
 
 /// Runs `operation(object)` on objects of `make()`, with memory that runs out at the first request,
 /// the second, and so on until it suffices: one request fails, or all from there on. What
-/// `observe(object)` gives is after each failure what it was before, and afterwards the operation
+/// `observe(object)` gives is after each failure what it was before, and afterward the operation
 /// succeeds, with the result it has where memory never runs out. Where `Fails` is false the operation
 /// copes by itself.
 template <bool Fails = true, class Make, class Operation, class Observe>

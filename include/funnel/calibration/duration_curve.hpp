@@ -72,7 +72,7 @@ class duration_curve {
 /// Fits a decreasing curve of average completion by video length.
 ///
 /// Plays are sorted by length and cut into bins of about equal size. Each bin's mean completion is
-/// smoothed towards the overall mean, and `fit_isotonic` makes the means decrease with length. The
+/// smoothed toward the overall mean, and `fit_isotonic` makes the means decrease with length. The
 /// curve is linear between the bins' median lengths and constant outside.
 ///
 /// Shapes      lengths [n], completions [n]: one per play.

@@ -43,7 +43,7 @@ struct platt_options {
   /// half of the logits or more share, such as a masked logit, is left out of both the median and
   /// the spread.
   double tolerance = 1e-10;
-  /// Smooths the labels towards 1/2, as if there were one more row of each class: Platt's targets,
+  /// Smooths the labels toward 1/2, as if there were one more row of each class: Platt's targets,
   /// (n1 + 1)/(n1 + 2) and 1/(n0 + 2), for n1 positives and n0 negatives. a and b then stay finite
   /// if the classes are separated.
   bool smooth_labels = false;

@@ -25,7 +25,7 @@ struct rate_options {
   double empty_rate = 0;
 };
 
-/// Counts the impressions and the actions of keys, and answers with rates drawn towards the mean of
+/// Counts the impressions and the actions of keys, and answers with rates drawn toward the mean of
 /// all that was counted.
 ///
 ///     rate(key, action) = (c + s m) / (n + s),   m = (sum of c over keys) / (sum of n over keys)

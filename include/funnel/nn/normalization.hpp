@@ -154,7 +154,7 @@ struct layer_norm {
 /// batch while training, of the running statistics while serving, so that a score does not depend
 /// on its batch.
 ///
-/// In every step of an optimizer the running statistics move once, by `momentum`, towards the mean and
+/// In every step of an optimizer the running statistics move once, by `momentum`, toward the mean and
 /// variance of all rows of the step: of its micro-batches, and of the contexts that `add_gradients`
 /// brought together. The values of a part are normalized by the part's own.
 ///

@@ -25,7 +25,7 @@ enum class parameter_kind {
   dense,  ///< every value gets a gradient in every step
   rows,   ///< an embedding table: only the rows a batch touched have gradients, and only they are
           ///< updated
-  statistic,  ///< not learned: a running statistic that moves towards what training batches show
+  statistic,  ///< not learned: a running statistic that moves toward what training batches show
 };
 
 /// A named array of a model: what is trained, saved, counted and frozen.

@@ -60,7 +60,7 @@ class seen_statistic {
   }
   void clear() { rows_ = 0; }
 
-  /// Moves a statistic towards what was seen, by the momentum.
+  /// Moves a statistic toward what was seen, by the momentum.
   template <class T>
   void move(std::span<T> statistic) const {
     if (rows_ == 0) return;
@@ -153,7 +153,7 @@ class parameter_gradient {
     }
   }
   /// Takes in what a part of the step, some rows, saw of a running statistic. The optimizer's step
-  /// moves it once, by the momentum, towards the mean over the rows of all parts. Of a variance,
+  /// moves it once, by the momentum, toward the mean over the rows of all parts. Of a variance,
   /// `centers` are the means it is around, so that the parts give the variance of all their rows.
   ///
   /// Shapes      values as many as the statistic has; centers the same, or none.
@@ -169,7 +169,7 @@ class parameter_gradient {
     seen_.add(static_cast<double>(rows), values, centers, momentum);
   }
   /// What an optimizer's step does to a running statistic: takes `values()` off as they are, and moves
-  /// it towards what was observed.
+  /// it toward what was observed.
   void move_statistic(parameter<T>& p) const {
     const std::span<T> to = p.value.flat();
     for (std::size_t j = 0; j < to.size(); ++j) to[j] -= values_.flat()[j];

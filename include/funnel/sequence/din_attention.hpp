@@ -163,7 +163,7 @@ class din_attention {
 
   void visit_parameters(auto&& visit) { visit("unit", unit); }
 
-  /// Splits and packs the first layer of the unit for `Arch`; afterwards the layer is for serving
+  /// Splits and packs the first layer of the unit for `Arch`; afterward the layer is for serving
   /// only.
   ///
   /// Errors      std::invalid_argument if the layer is already frozen.

@@ -33,7 +33,7 @@ struct optimizer_state {
 };
 
 /// Calls `update(state, parameter, gradient)` for every learned parameter that has a gradient, and
-/// moves each running statistic towards what was observed of it. `states` is in the model's order
+/// moves each running statistic toward what was observed of it. `states` is in the model's order
 /// of parameters.
 ///
 /// Everything is checked, and `reserve(state, parameter)` has requested all memory, before any
