@@ -15,19 +15,21 @@
 
 namespace funnel {
 
-/// The boundaries that cut values into buckets of about equal frequency.
+/// Computes quantile boundaries, which divide values into buckets of about equal frequency
+/// (discretization).
 ///
-///     b_j = the value at rank ceil(j n / buckets) from 0, j = 1 .. buckets - 1;  equal ones once
+///     b_j = the value at rank ceil(j n / buckets), counted from 0, for j = 1 .. buckets - 1
 ///
-/// A value that fills several buckets, so that two quantiles fall on it, gets one bucket: the later
-/// quantiles move up to the next larger value. The same where a quantile falls on the least value,
-/// below which there is nothing.
+/// Equal boundaries are returned once. If a value is so frequent that several quantiles fall on it,
+/// it gets its own bucket: the later quantiles move up to the next larger value. A quantile that
+/// falls on the smallest value also moves up, because there is nothing below it.
 ///
-/// NaN is left out. Fewer boundaries come out where values repeat; none where all are equal. No
-/// bucket is empty.
+/// NaN is ignored. If values repeat, the result may have fewer boundaries, and none if all values
+/// are equal. No bucket is empty.
 ///
 /// Errors      std::invalid_argument if buckets is 0.
-/// Cost        O(n log n), a copy of the values, for any number of buckets.
+/// Cost        O(n log n) for any number of buckets, a copy of the values.
+/// Source      docs/formulas.md#buckets.
 template <std::floating_point T = float>
 std::vector<T> quantile_boundaries(std::span<const std::type_identity_t<T>> values,
                                    std::size_t buckets) {
@@ -38,8 +40,8 @@ std::vector<T> quantile_boundaries(std::span<const std::type_identity_t<T>> valu
   std::ranges::sort(sorted);
   const std::size_t n = sorted.size();
   std::vector<T> boundaries;
-  // More buckets than values cut at every value, as n buckets do.
-  std::size_t landed = 0;  // where the values begin that the quantile before fell on
+  // With more buckets than values, cut at every value, as n buckets do.
+  std::size_t landed = 0;  // first index of the value on which the previous quantile fell
   detail::for_each_quantile(
       n, std::min(buckets, n), [&](std::size_t i, std::size_t j) { return sorted[i] == sorted[j]; },
       [&](std::size_t begin, std::size_t, std::size_t end) {
@@ -51,11 +53,11 @@ std::vector<T> quantile_boundaries(std::span<const std::type_identity_t<T>> valu
   return boundaries;
 }
 
-/// The bucket of a value: 1 + the number of boundaries at or below it, 0 for NaN (missing).
+/// Returns the bucket of a value: 1 + the number of boundaries at or below it; 0 for NaN (missing).
 ///
-/// Shapes      boundaries ascend; the result is in [0, boundaries + 1], so a table has boundaries +
-///             2 rows.
-/// Cost        O(log boundaries); that they ascend is not checked.
+/// Shapes      boundaries in ascending order; the result is in [0, boundaries + 1], so an embedding
+///             table needs boundaries + 2 rows.
+/// Cost        O(log boundaries); the order of the boundaries is not checked.
 /// Source      docs/formulas.md#buckets.
 template <std::floating_point T>
 std::uint32_t bucket_of(T value, std::span<const std::type_identity_t<T>> boundaries) {
@@ -67,8 +69,8 @@ std::uint32_t bucket_of(T value, std::span<const std::type_identity_t<T>> bounda
 /// Writes the bucket of each value, as `bucket_of`.
 ///
 /// Shapes      values [n]; buckets [n].
-/// Errors      std::invalid_argument if the sizes differ or the boundaries are NaN or do not
-/// ascend.
+/// Errors      std::invalid_argument if the sizes differ, or boundaries are NaN or not in ascending
+///             order.
 template <std::floating_point T = float>
 void bucketize(std::span<const std::type_identity_t<T>> values,
                std::span<const std::type_identity_t<T>> boundaries,

@@ -9,14 +9,16 @@
 
 namespace funnel {
 
-/// The cell of a place as a number of 5 * length bits, longitude's halvings first; 0 bits are the
-/// western and southern halves. A cell number is a key for `vocabulary`.
+/// Geohash of a place as an integer of 5 * length bits. The bits alternate, starting with
+/// longitude; a 0 bit means the western or southern half. The number can be used as a key for
+/// `vocabulary`.
 ///
 /// Units       degrees, latitude in [-90, 90], longitude in [-180, 180]; length in [1, 12]
-///             characters: 5 are about 4.9 km x 4.9 km, 6 about 1.2 km x 0.6 km. A place on a
-///             border, and latitude 90 or longitude 180, belong to the cell north and east of it.
-/// Errors      std::invalid_argument outside those ranges; a missing place has no cell, so give it
-///             row 0.
+///             characters: 5 characters are about 4.9 km x 4.9 km, 6 about 1.2 km x 0.6 km. A place
+///             on a border belongs to the cell north and east of it; latitude 90 and longitude 180
+///             belong to the last cell.
+/// Errors      std::invalid_argument outside these ranges. A missing place has no cell: use row 0
+///             of the embedding table.
 /// Source      Niemeyer, geohash.org, 2008; docs/formulas.md#geohash.
 inline std::uint64_t geohash_cell(double latitude, double longitude, std::size_t length) {
   if (!(latitude >= -90 && latitude <= 90 && longitude >= -180 && longitude <= 180))
@@ -40,8 +42,8 @@ inline std::uint64_t geohash_cell(double latitude, double longitude, std::size_t
   return cell;
 }
 
-/// The geohash of a place in base 32, as `geohash_cell`: geohash(57.64911, 10.40744, 11) is
-/// "u4pruydqqvj".
+/// Geohash of a place as base-32 text: geohash(57.64911, 10.40744, 11) is "u4pruydqqvj". Arguments
+/// and errors as in `geohash_cell`.
 inline std::string geohash(double latitude, double longitude, std::size_t length) {
   std::uint64_t cell = geohash_cell(latitude, longitude, length);
   std::string text(length, '0');

@@ -11,7 +11,7 @@
 
 namespace funnel {
 
-/// ln(1 + x) of a count: 0 for what is negative or NaN.
+/// Returns ln(1 + x) of a count, and 0 if the count is negative or NaN.
 ///
 /// Source      docs/formulas.md#logarithm-of-counts.
 template <std::floating_point T>
@@ -19,7 +19,7 @@ T log1p_count(T count) {
   return count > 0 ? std::log1p(count) : T{0};
 }
 
-/// Writes `log1p_count` of each value; `out` may be `counts` itself.
+/// Writes `log1p_count` of each value; `out` may be the same array as `counts`.
 ///
 /// Shapes      counts [n]; out [n].
 /// Errors      std::invalid_argument if the sizes differ.

@@ -12,7 +12,7 @@
 
 namespace funnel {
 
-/// The share of values that are there, that is not NaN; 0 without values.
+/// Feature coverage: the fraction of values that are not missing (NaN); 0 if there are no values.
 ///
 /// Source      docs/formulas.md#missing-values.
 template <std::floating_point T = float>
@@ -22,8 +22,8 @@ double feature_coverage(std::span<const std::type_identity_t<T>> values) {
   return values.empty() ? 0 : static_cast<double>(present) / static_cast<double>(values.size());
 }
 
-/// Writes 1 where a value is missing (NaN) and 0 where it is there: the indicator that goes with
-/// the 0 of `standardizer`.
+/// Writes a missing-value indicator for each value: 1 if it is missing (NaN), otherwise 0. Use the
+/// indicators together with `standardizer`, which replaces missing values by 0.
 ///
 /// Shapes      values [n, d]; out [n, d].
 /// Errors      std::invalid_argument if the shapes differ.

@@ -17,27 +17,27 @@
 
 namespace funnel {
 
-/// What `rate_counters` can be told.
+/// Options of `rate_counters`.
 struct rate_options {
-  /// Impressions that the mean over all keys weighs as, 0 or more.
+  /// Weight of the mean over all keys, in impressions; 0 or more. s.
   double prior_strength = 20;
-  /// The rate where nothing at all has been counted yet.
+  /// The rate to return if nothing has been counted yet.
   double empty_rate = 0;
 };
 
-/// Counts the impressions and the actions of keys, and answers with rates drawn toward the mean of
-/// all that was counted.
+/// Rate counters: count impressions and actions per key (a user, an item or a pair), and return the
+/// rate of each action, smoothed toward the mean over all keys.
 ///
 ///     rate(key, action) = (c + s m) / (n + s),   m = (sum of c over keys) / (sum of n over keys)
 ///
-/// so the prior never knows more than the counts do. An action is 0 or 1, or any amount: of
-/// seconds played the rate is a mean. For the rates of a key that depends on two ids see
-/// `pair_key`.
+/// The mean m is computed from the same counts, so it contains no information about the future
+/// either. The amount of an action is 0 or 1, or any number: for seconds played the rate is the
+/// mean play time. For keys made of two ids see `pair_key`.
 ///
-/// Errors      std::invalid_argument if the options are out of range, or amounts are not as many as
-///             actions or not finite. Nothing is counted then, nor where memory runs out
-///             (std::bad_alloc).
-/// Cost        O(actions) a call and one look-up; 8 (actions + 1) + 72 bytes a key at most.
+/// Errors      std::invalid_argument if an option is out of range, the number of amounts differs
+///             from the number of actions, or an amount is not finite; std::bad_alloc if memory
+///             runs out. Nothing is counted then.
+/// Cost        O(actions) and one lookup per call; at most 8 (actions + 1) + 72 bytes per key.
 /// Source      docs/formulas.md#rate-counters.
 class rate_counters {
  public:
@@ -54,7 +54,7 @@ class rate_counters {
   }
   rate_counters(const rate_counters&) = default;
   rate_counters(rate_counters&&) noexcept = default;
-  /// Copies all of it or, where memory runs out, nothing.
+  /// Copies all counters; if memory runs out, this object is unchanged.
   rate_counters& operator=(const rate_counters& other) {
     *this = rate_counters(other);
     return *this;
@@ -63,7 +63,7 @@ class rate_counters {
 
   std::size_t actions() const { return actions_; }
 
-  /// Counts one impression of the key and what came of it.
+  /// Counts one impression of the key, with the amount of each action.
   void add(std::uint64_t key, std::span<const float> amounts) {
     if (amounts.size() != actions())
       detail::fail("funnel::rate_counters: ", amounts.size(), " amounts for ", actions(),
@@ -74,28 +74,28 @@ class rate_counters {
     add_to_row(row_of(key), amounts);
   }
 
-  /// Impressions of the key; 0 for one that never came.
+  /// Number of impressions of the key; 0 for an unknown key.
   double impressions(std::uint64_t key) const { return sums(key)[0]; }
 
-  /// The key's amounts of an action, added up.
+  /// Sum of the key's amounts of an action.
   double amount(std::uint64_t key, std::size_t action) const {
     check_action(action);
     return sums(key)[1 + action];
   }
 
-  /// The smoothed rate of an action.
+  /// Smoothed rate of an action for a key.
   double rate(std::uint64_t key, std::size_t action) const {
     check_action(action);
     return rate_of(sums(key), action);
   }
 
-  /// The rate over all keys, `empty_rate` where nothing was counted.
+  /// Rate of an action over all keys; `empty_rate` if nothing was counted.
   double mean_rate(std::size_t action) const {
     check_action(action);
     return totals_[0] > 0 ? totals_[1 + action] / totals_[0] : options_.empty_rate;
   }
 
-  /// Writes the key's impressions and then its rates, 1 + actions numbers.
+  /// Writes the key's number of impressions followed by its rates: 1 + actions numbers.
   void write(std::uint64_t key, std::span<float> out) const {
     if (out.size() != width())
       detail::fail("funnel::rate_counters: out has ", out.size(), " slots for ", width(),
@@ -103,7 +103,8 @@ class rate_counters {
     write_row(keys_.find(key), out);
   }
 
-  /// Multiplies all counts by `keep` in [0, 1]: called once a day, old days fade.
+  /// Multiplies all counts by `keep` in [0, 1] (exponential decay): called once a day, it lets old
+  /// days lose weight.
   void fade(double keep) {
     if (!(keep >= 0 && keep <= 1))
       detail::fail("funnel::rate_counters: keep is ", keep, ", expected 0 to 1");
@@ -119,14 +120,14 @@ class rate_counters {
   std::span<const double> sums(std::uint64_t key) const { return sums_of_row(keys_.find(key)); }
   std::span<const double> sums_of_row(std::uint32_t row) const {
     static constexpr double none[1] = {};
-    if (sums_.empty()) return none;  // moved from: no actions and no keys
+    if (sums_.empty()) return none;  // after a move: no actions and no keys
     return std::span(sums_).subspan(row * width(), width());
   }
 
   double rate_of(std::span<const double> sums, std::size_t action) const {
     const double n = sums[0] + options_.prior_strength;
     if (n == 0) return mean_rate(action);
-    // Each part over n: the sum of both may be beyond the largest number.
+    // Each part is divided by n separately, as the sum of both may overflow.
     return sums[1 + action] / n + options_.prior_strength / n * mean_rate(action);
   }
 
@@ -135,10 +136,10 @@ class rate_counters {
       detail::fail("funnel::rate_counters: action is ", action, " of ", actions());
   }
 
-  /// The row of a key. A new one gets a row of zeros, by which it answers as before.
+  /// The row of a key. A new key gets a row of zeros, so its answers do not change.
   std::uint32_t row_of(std::uint64_t key) {
-    // Room before there is a row, so that no row is ever without sums.
-    if (totals_.empty()) totals_.resize(width());  // moved from
+    // Allocate before the row exists, so that no row is ever without sums.
+    if (totals_.empty()) totals_.resize(width());  // after a move
     const std::size_t needed = (keys_.rows() + 1) * width();
     if (sums_.size() < needed) sums_.resize(needed);
     return keys_.add(key);
@@ -163,19 +164,20 @@ class rate_counters {
   rate_options options_;
   detail::owned_size actions_;
   std::vector<double> totals_;  // [width]
-  std::vector<double> sums_;    // [keys + 1, width] and a free row; row 0 stays 0 for other keys
+  std::vector<double> sums_;    // [keys + 1, width] and a spare row; row 0 is for unknown keys
   vocabulary keys_;
 };
 
-/// Counts several families of keys side by side, such as user, video and user x tag, for rows of
-/// impressions, and writes them as features.
+/// Rate counters for several kinds of keys at once ("families", such as user, video, and user x
+/// tag): counts rows of impressions and writes the counts and rates as features.
 ///
 /// Shapes      keys [n, families]; amounts [n, actions]; out [n, width()]: for each family its
-///             impressions, then its rates.
-/// Errors      std::invalid_argument if a shape differs or an amount is not finite; nothing is
-///             counted or written then, nor where memory runs out (std::bad_alloc).
-/// Cost        one look-up a key: about 0.4 s to count and write 200 k rows of 8 keys and 4
-///             actions; `add` and `write_by_day` need 4 bytes of scratch a key.
+///             impressions, followed by its rates.
+/// Errors      std::invalid_argument if a shape differs or an amount is not finite; std::bad_alloc
+///             if memory runs out. Nothing is counted or written then.
+/// Cost        one lookup per key: about 0.4 s to count and write 200,000 rows with 8 keys and 4
+///             actions. `add` and `write_by_day` need 4 bytes of temporary memory per key.
+/// Source      docs/formulas.md#rate-counters.
 class rate_features {
  public:
   rate_features(std::size_t families, std::size_t actions, const rate_options& options = {})
@@ -184,7 +186,7 @@ class rate_features {
                   rate_counters(actions, options)) {}
   rate_features(const rate_features&) = default;
   rate_features(rate_features&&) noexcept = default;
-  /// Copies all of it or, where memory runs out, nothing.
+  /// Copies all counters; if memory runs out, this object is unchanged.
   rate_features& operator=(const rate_features& other) {
     *this = rate_features(other);
     return *this;
@@ -199,7 +201,7 @@ class rate_features {
     return families_[i];
   }
 
-  /// Counts rows.
+  /// Counts a batch of rows.
   void add(matrix_view<const std::uint64_t> keys, matrix_view<const float> amounts) {
     check_keys(keys);
     check_amounts(keys.rows(), amounts);
@@ -208,7 +210,7 @@ class rate_features {
       add_row(rows.data() + i * families(), amounts.row(i));
   }
 
-  /// Writes the features of rows by what was counted so far.
+  /// Writes the features of rows from everything counted so far.
   void write(matrix_view<const std::uint64_t> keys, matrix_view<float> out) const {
     check_keys(keys);
     check_out(keys.rows(), out);
@@ -216,10 +218,11 @@ class rate_features {
       write_row(out.row(i), [&](std::size_t f) { return families_[f].keys_.find(keys(i, f)); });
   }
 
-  /// Writes the features of rows by what was counted before and the rows of strictly earlier days,
-  /// then counts the rows: no row knows its own day.
+  /// Writes the features of rows without leakage, then counts the rows: the features of a row use
+  /// what was counted before the call and the rows of strictly earlier days, but no row of its own
+  /// day.
   ///
-  /// Shapes      days [n], in any order; any number that grows with time.
+  /// Shapes      days [n], in any order; any number that increases with time.
   void write_by_day(matrix_view<const std::uint64_t> keys, std::span<const std::int32_t> days,
                     matrix_view<const float> amounts, matrix_view<float> out) {
     check_keys(keys);
@@ -242,7 +245,7 @@ class rate_features {
     }
   }
 
-  /// Multiplies all counts by `keep` in [0, 1].
+  /// Multiplies all counts by `keep` in [0, 1], as `rate_counters::fade`.
   void fade(double keep) {
     for (rate_counters& family : families_) family.fade(keep);
   }
@@ -268,8 +271,8 @@ class rate_features {
       detail::fail("funnel::rate_features: out is [", out.rows(), ", ", out.cols(), "], expected [",
                    rows, ", ", width(), "]");
   }
-  /// The row of each key in its family, [n, families]. All that may fail: what follows only counts
-  /// and writes.
+  /// The row of each key in its family, [n, families]. Everything that may fail is done here; the
+  /// code after it only counts and writes.
   std::vector<std::uint32_t> rows_of(matrix_view<const std::uint64_t> keys) {
     std::vector<std::uint32_t> rows(keys.rows() * families());
     for (std::size_t i = 0; i < keys.rows(); ++i)

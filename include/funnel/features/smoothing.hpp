@@ -12,19 +12,19 @@
 
 namespace funnel {
 
-/// What is believed of a rate before any impression: Beta(a, b), as if a of a + b impressions had
-/// succeeded.
+/// Beta prior of a rate: what is assumed before any impression, as if there had been a + b
+/// impressions with a successes.
 struct beta_prior {
-  /// 0 or more; a + b > 0.
+  /// a and b are 0 or more; a + b > 0.
   double a = 1;
   double b = 1;
 
   double mean() const { return a / (a + b); }
-  /// Pseudo-impressions.
+  /// Strength of the prior, in impressions.
   double strength() const { return a + b; }
 };
 
-/// The prior with this mean in [0, 1] that weighs as much as `strength` > 0 impressions.
+/// Returns the prior with the given mean in [0, 1] and strength (in impressions) above 0.
 ///
 /// Errors      std::invalid_argument outside those ranges.
 inline beta_prior beta_prior_of(double mean, double strength) {
@@ -36,7 +36,7 @@ inline beta_prior beta_prior_of(double mean, double strength) {
 
 namespace detail {
 
-/// An amount of something that was counted: finite, 0 or more.
+/// Checks an amount of something that was counted: finite, 0 or more.
 inline void check_count_of(const char* function, const char* argument, double value) {
   if (!(value >= 0 && std::isfinite(value)))
     fail("funnel::", function, ": ", argument, " is ", value,
@@ -45,13 +45,15 @@ inline void check_count_of(const char* function, const char* argument, double va
 
 }  // namespace detail
 
-/// The mean of a rate after `count` successes in `impressions`.
+/// Smoothed rate: the expected rate given `count` successes in `impressions` and a beta prior.
 ///
-///     r = (c + a) / (n + a + b),   c = min(count, n): a late event may come without its impression
+///     r = (c + a) / (n + a + b),   c = min(count, n)
 ///
-/// Units       counts may be fractional (faded, or weighted).
-/// Errors      std::invalid_argument if a count or a prior's part is negative or not finite, or
-///             impressions and prior are all 0.
+/// The count is limited to n because a late event may arrive without its impression.
+///
+/// Units       counts may be fractional (decayed or weighted).
+/// Errors      std::invalid_argument if a count, a or b is negative or not finite, or impressions,
+///             a and b are all 0.
 /// Source      X. Wang et al., 2011; docs/formulas.md#smoothed-rate.
 inline double smoothed_rate(double count, double impressions, const beta_prior& prior) {
   detail::check_count_of("smoothed_rate", "count", count);
@@ -61,19 +63,21 @@ inline double smoothed_rate(double count, double impressions, const beta_prior& 
   const double c = std::min(count, impressions), n = impressions + prior.a + prior.b;
   if (n == 0)
     detail::fail("funnel::smoothed_rate: impressions and prior are 0, expected one above 0");
-  // A quarter of each, where their sum is beyond the largest number.
+  // A quarter of each, if their sum overflows.
   if (std::isinf(n)) return (c / 4 + prior.a / 4) / (impressions / 4 + prior.a / 4 + prior.b / 4);
   return (c + prior.a) / n;
 }
 
-/// The lower end of Wilson's interval for a rate: how good it is at least. For selecting items, not
-/// for features.
+/// Lower bound of the Wilson score interval of a rate: the rate is at least this high, with the
+/// confidence given by z. For selecting items, not as a feature.
 ///
 ///     [p + z^2/2n - z sqrt(p (1 - p)/n + z^2/4n^2)] / (1 + z^2/n),   p = min(count, n)/n
 ///
-/// Units       z standard errors: 1.96 leaves 2.5 % below. 0 without impressions.
+/// Units       z in standard errors: with 1.96, the true rate is below the bound in 2.5 % of the
+///             cases. Returns 0 without impressions.
 /// Errors      std::invalid_argument if a number is negative or not finite.
-/// Numerics    in a form that takes no difference: never above p, 0 where p is.
+/// Numerics    computed in a form without subtraction: the result is never above p, and 0 if p
+///             is 0.
 /// Source      Wilson, JASA 1927; docs/formulas.md#wilson-lower-bound.
 inline double wilson_lower_bound(double count, double impressions, double z = 1.96) {
   detail::check_count_of("wilson_lower_bound", "count", count);
@@ -81,7 +85,7 @@ inline double wilson_lower_bound(double count, double impressions, double z = 1.
   detail::check_count_of("wilson_lower_bound", "z", z);
   const double c = std::min(count, impressions);
   if (c == 0) return 0;
-  // The two ends multiply to (c^2/n) / (n + z^2): this is that over the upper one.
+  // The product of both ends of the interval is (c^2/n) / (n + z^2); divide it by the upper end.
   const double p = c / impressions, q = (impressions - c) / impressions;
   const double above = z / 2 + std::hypot(std::sqrt(c * q), z / 2);
   return p / (1 + z / c * above);
@@ -105,12 +109,14 @@ inline void check_counts(const char* function, std::span<const double> counts,
   if (!any) fail("funnel::", function, ": no impressions");
 }
 
-/// digamma(x + k) - digamma(x) and trigamma(x) - trigamma(x + k), x > 0, k >= 0; both are 0 or more.
+/// digamma(x + k) - digamma(x) and trigamma(x) - trigamma(x + k) for x > 0, k >= 0; both are 0 or
+/// more.
 ///
-/// The recurrence up to 16, then the asymptotic series, whose next terms are below rounding there.
-/// Differences are taken term by term: those of the functions would lose all digits where k is small
-/// against x.
-/// Source: Abramowitz and Stegun, 1964, 6.3.18 and 6.4.12.
+/// Uses the recurrence up to 16, then the asymptotic series, whose omitted terms are below rounding
+/// error there. Differences are taken term by term: the difference of the functions would lose all
+/// digits if k is small compared with x.
+///
+/// Source      Abramowitz and Stegun, 1964, 6.3.18 and 6.4.12.
 struct polygamma_difference {
   double first = 0, second = 0;
 
@@ -126,7 +132,7 @@ struct polygamma_difference {
   }
 
  private:
-  /// f (1/x - 1/(x + k)) and s (1/x^2 - 1/(x + k)^2).
+  /// Adds f (1/x - 1/(x + k)) to first, and s (1/x^2 - 1/(x + k)^2) to second.
   void add(double x, double k, double f, double s) {
     const double difference = k / (x + k) / x;
     first += f * difference;
@@ -148,19 +154,19 @@ struct polygamma_difference {
 
 }  // namespace detail
 
-/// Fits a prior to the rates of many keys by their mean and variance.
+/// Fits a beta prior to the rates of many keys by the method of moments (mean and variance).
 ///
 ///     r_i = c_i / n_i over n_i > 0,  m = mean r_i,  v = variance r_i,  h = mean 1/n_i
-///     sigma^2 = (v - m (1 - m) h) / (1 - h)        what the counts' own noise leaves of v
+///     sigma^2 = (v - m (1 - m) h) / (1 - h)        v without the sampling noise of the counts
 ///     s = m (1 - m) / sigma^2 - 1,  a = m s,  b = (1 - m) s
 ///
-/// Where the counts do not show that rates differ (sigma^2 <= 0, h >= 1, fewer than two keys) or
-/// show nothing else (s <= 0), s is `fallback_strength`.
+/// The strength s is `fallback_strength` if the counts do not show that rates differ (sigma^2 <= 0,
+/// h >= 1, fewer than two keys), or if s <= 0.
 ///
-/// Shapes      counts, impressions [n].
+/// Shapes      counts, impressions [n], one value per key. Counts above their impressions are
+///             limited to them.
 /// Errors      std::invalid_argument if the sizes differ, a count is negative or not finite, there
-///             are no impressions at all, or fallback_strength is not finite and above 0. Counts above
-///             their impressions are cut to them.
+///             are no impressions at all, or fallback_strength is not finite and above 0.
 /// Source      docs/formulas.md#beta-prior; the noise term is exact.
 inline beta_prior fit_beta_moments(std::span<const double> counts,
                                    std::span<const double> impressions,
@@ -192,32 +198,35 @@ inline beta_prior fit_beta_moments(std::span<const double> counts,
   return beta_prior_of(m, fallback_strength);
 }
 
-/// What `fit_beta_likelihood` found.
+/// The result of `fit_beta_likelihood`.
 struct beta_fit {
   beta_prior prior;
   std::size_t iterations = 0;
-  /// Whether the prior is where the likelihood is largest. False where the iterations ran out, and
-  /// where it is largest at no prior. Rates that do not differ drive the strength to infinity: it is
-  /// given up at 1e6. Keys that succeeded always or never drive it to 0: it is given up at 1e-6.
+  /// Whether the prior maximizes the likelihood. False if the iterations ran out, or if the
+  /// likelihood has no maximum: rates that do not differ drive the strength to infinity (the fit
+  /// stops at 1e6), and keys that always or never succeeded drive it to 0 (the fit stops at 1e-6).
   bool converged = false;
 };
 
-/// Fits a prior to the counts of many keys by maximum likelihood.
+/// Fits a beta prior to the counts of many keys by maximum likelihood.
 ///
-///     ln L = sum ln B(c + a, n - c + b) - ln B(a, b),   B the beta function
+///     ln L = sum ln B(c + a, n - c + b) - ln B(a, b),   B is the beta function
 ///
-/// from the prior of `fit_beta_moments`, by Newton's steps in (ln a, ln b), each part's at most a
-/// factor e, until neither moves by more than 1e-10 of itself or the derivatives are 0 to rounding.
-/// Upward curvature is turned downward. Where the counts say nothing of the strength, as with one
-/// impression a key, it stays that of `fit_beta_moments`.
+/// Starts from the prior of `fit_beta_moments` and takes Newton steps in (ln a, ln b). A step
+/// changes a and b by a factor of e at most. The fit stops when neither changes by more than 1e-10
+/// of its value, or when the derivatives are 0 up to rounding. If the curvature is upward, it is
+/// turned downward. If the counts contain no information about the strength, as with one impression
+/// per key, the strength remains that of `fit_beta_moments`.
 ///
-/// A prior without converged is still a prior, but look at it before you use it: one of strength 1e6
-/// replaces every rate by the mean, one of 1e-6 changes no rate that was seen.
+/// If `converged` is false, the prior can be used, but check it first: a strength of 1e6 replaces
+/// every rate by the mean, and a strength of 1e-6 leaves every observed rate as it is.
 ///
-/// Shapes, Errors  as of `fit_beta_moments`.
-/// Cost        O(n) an iteration, `iterations` at most, about 10 usual.
-/// Source      the maximum of Minka's fixed point (2000): on 400 keys that took 2,000 to 30,000
-///             iterations and was up to three times off after 1,000.
+/// Shapes      as `fit_beta_moments`.
+/// Errors      as `fit_beta_moments`.
+/// Cost        O(n) per iteration, usually about 10 iterations.
+/// Source      docs/formulas.md#beta-prior. The maximum is that of Minka's fixed-point iteration
+///             (2000), which took 2,000 to 30,000 iterations on 400 keys, and was off by up to a
+///             factor of three after 1,000.
 inline beta_fit fit_beta_likelihood(std::span<const double> counts,
                                     std::span<const double> impressions,
                                     std::size_t iterations = 100) {
@@ -229,7 +238,7 @@ inline beta_fit fit_beta_likelihood(std::span<const double> counts,
   while (fit.iterations < iterations && !fit.converged && a + b < strongest && a + b > weakest &&
          std::min(a, b) > smallest_part) {
     double da = 0, db = 0, daa = 0, dbb = 0, dab = 0;  // derivatives of ln L
-    double size_a = 0, size_b = 0;                     // what da and db are the difference of
+    double size_a = 0, size_b = 0;                     // sizes of the terms of da and db
     for (std::size_t i = 0; i < counts.size(); ++i) {
       const double n = impressions[i], c = std::min(counts[i], n);
       const difference successes(a, c), failures(b, n - c), trials(a + b, n);

@@ -15,38 +15,43 @@
 
 namespace funnel {
 
-/// Brings numeric features to mean 0 and deviation 1, and puts 0 where a value is missing (NaN).
+/// Standardizes numeric features (z-scores): scales each column to mean 0 and standard deviation 1,
+/// and replaces missing values (NaN) by 0.
 ///
 ///     out = (x - mean) / deviation
 ///
-/// of each column's present values; a column that never varies becomes 0.
+/// Mean and deviation are those of the column's values that are not missing. A constant column
+/// becomes 0.
 ///
-/// Numerics    in double, at any magnitude whose deviation is a normal `double`: squares are taken of
-///             values brought near 1 by a power of two. What is beyond the largest T becomes the
-///             largest T. One outlier decides a deviation: give a masked value as NaN, not as a huge
-///             number. An infinite value given to `apply` stays infinite.
+/// Numerics    in double, at any magnitude whose deviation is a normal `double`: before squaring,
+///             values are scaled near 1 by a power of two. A result beyond the largest T is set to
+///             the largest T. An infinite value passed to `apply` stays infinite. A single outlier
+///             can dominate the deviation: pass masked values as NaN, not as a huge number.
 /// Source      docs/formulas.md#standardization.
 template <std::floating_point T = float>
 class standardizer {
  public:
+  /// Computes the mean and the deviation of each column.
+  ///
   /// Errors      std::invalid_argument if a value is infinite.
   explicit standardizer(matrix_view<const T> values)
       : means_(values.cols()), deviations_(values.cols()) {
     std::vector<std::size_t> counts(values.cols());
-    std::vector<double> units(values.cols());  // the largest magnitude, then a power of two
+    std::vector<double> units(values.cols());  // the largest magnitude, later a power of two
     for (std::size_t i = 0; i < values.rows(); ++i) {
       for (std::size_t j = 0; j < values.cols(); ++j) {
         const auto x = std::abs(static_cast<double>(values(i, j)));
         if (std::isinf(x))
           detail::fail("funnel::standardizer: the value in row ", i, ", column ", j,
                        " is infinite");
-        if (x > units[j]) units[j] = x;  // not NaN
+        if (x > units[j]) units[j] = x;  // false for NaN
       }
     }
-    // Brought to [1, 2), or as near as a normal unit comes.
+    // The factor that scales the largest magnitude to [1, 2), or as close to it as a normal number
+    // allows.
     for (double& unit : units)
       unit = unit > 0 ? std::ldexp(1., std::clamp(-std::ilogb(unit), -1020, 1020)) : 1;
-    // Welford's update: no difference of large sums.
+    // Welford's update: avoids the difference of large sums.
     for (std::size_t i = 0; i < values.rows(); ++i) {
       for (std::size_t j = 0; j < values.cols(); ++j) {
         const auto x = static_cast<double>(values(i, j)) * units[j];
@@ -65,20 +70,22 @@ class standardizer {
 
   standardizer(const standardizer&) = default;
   standardizer(standardizer&&) noexcept = default;
-  /// Copies all of it or, where memory runs out, nothing.
+  /// Copies the whole object; if memory runs out, this object is unchanged.
   standardizer& operator=(const standardizer& other) {
     *this = standardizer(other);
     return *this;
   }
   standardizer& operator=(standardizer&&) noexcept = default;
 
-  /// Columns.
+  /// Number of columns.
   std::size_t size() const { return means_.size(); }
   std::span<const double> means() const { return means_; }
-  /// Of the population (divided by n); 0 for a column that never varies.
+  /// Standard deviations of the population (divided by n); 0 for a constant column.
   std::span<const double> deviations() const { return deviations_; }
 
-  /// Shapes      values [n, size()]; out the same, may be `values` itself.
+  /// Writes the standardized values to `out`.
+  ///
+  /// Shapes      values [n, size()]; out has the same shape and may be the same matrix as `values`.
   /// Errors      std::invalid_argument if a shape differs.
   void apply(matrix_view<const T> values, matrix_view<T> out) const {
     if (values.cols() != size() || out.rows() != values.rows() || out.cols() != size())
@@ -98,7 +105,7 @@ class standardizer {
     constexpr double most = static_cast<double>(std::numeric_limits<T>::max());
     if (std::isinf(x)) return static_cast<T>(x);
     const double off = x - mean;
-    // By halves where the distance is beyond the largest number.
+    // In two halves if the difference overflows.
     const double out = std::isfinite(off) ? off / deviation : (x / 2 - mean / 2) / deviation * 2;
     return static_cast<T>(std::clamp(out, -most, most));
   }

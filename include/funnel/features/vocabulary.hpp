@@ -15,22 +15,21 @@ namespace funnel {
 
 /// Options of `vocabulary`.
 struct vocabulary_options {
-  /// Ids that occur fewer times get no row of their own.
+  /// Minimum count: ids that occur fewer times do not get a row and share row 0.
   std::size_t min_count = 1;
 };
 
-/// Gives raw ids dense rows of an embedding table: 1, 2, ... in the order they come; row 0 stands
-/// for every id it was not given.
+/// Vocabulary: maps raw ids to consecutive rows of an embedding table, 1, 2, ... in order of first
+/// occurrence. Row 0 is for all unknown ids.
 ///
-/// Order       rows follow first occurrence.
-/// Errors      std::invalid_argument past 2^32 - 1 rows.
-/// Cost        O(1) a call, one cache miss in a large table; 40 to 72 bytes an id, and 2 KB. Ids
-///             chosen to meet in the hash cost 128 steps and O(log n) a call.
+/// Errors      std::invalid_argument if more than 2^32 - 1 rows are needed.
+/// Cost        O(1) per call, one cache miss in a large table; 40 to 72 bytes per id, plus 2 KB.
+///             Ids chosen to collide in the hash table cost 128 steps and O(log n) per call.
 /// Source      docs/formulas.md#vocabulary.
 class vocabulary {
  public:
   vocabulary() = default;
-  /// The ids that occur `min_count` times or more.
+  /// Makes a vocabulary of the ids that occur `min_count` times or more.
   explicit vocabulary(std::span<const std::uint64_t> ids, const vocabulary_options& options = {}) {
     const std::size_t min_count = options.min_count;
     if (min_count <= 1) {
@@ -46,14 +45,14 @@ class vocabulary {
 
   vocabulary(const vocabulary&) = default;
   vocabulary(vocabulary&&) noexcept = default;
-  /// Copies all of it or, where memory runs out, nothing.
+  /// Copies the whole vocabulary; if memory runs out, this object is unchanged.
   vocabulary& operator=(const vocabulary& other) {
     *this = vocabulary(other);
     return *this;
   }
   vocabulary& operator=(vocabulary&&) noexcept = default;
 
-  /// The id's row, a new one if it had none.
+  /// Returns the row of an id; an unknown id is added first.
   std::uint32_t add(std::uint64_t id) {
     if (2 * (ids_.size() + 1) + longest_walk - 1 > slots_.size()) grow();
     const slot* place = position(slots_, id);
@@ -80,7 +79,7 @@ class vocabulary {
     return row;
   }
 
-  /// The id's row, 0 if it has none.
+  /// Returns the row of an id; 0 if it is unknown.
   std::uint32_t find(std::uint64_t id) const {
     if (slots_.empty()) return 0;
     if (const slot* place = position(slots_, id)) return place->row;
@@ -88,32 +87,33 @@ class vocabulary {
     return found == crowded_.end() ? 0 : found->second;
   }
 
-  /// Rows of the table, row 0 included: one more than there are ids.
+  /// Number of rows of the table, row 0 included: one more than the number of ids.
   std::size_t rows() const { return ids_.size() + 1; }
 
-  /// The id of a row in [1, rows()).
+  /// Returns the id of a row in [1, rows()).
   std::uint64_t id(std::uint32_t row) const {
     FUNNEL_ASSERT(row > 0 && row < rows());
     return ids_[row - 1];
   }
 
-  /// The ids of rows 1, 2, ...; what to store, and what makes the same vocabulary again.
+  /// The ids of rows 1, 2, ...: save them to construct the same vocabulary again.
   std::span<const std::uint64_t> ids() const { return ids_; }
 
  private:
   struct slot {
     std::uint64_t id = 0;
-    std::uint32_t row = 0;  // 0: free
+    std::uint32_t row = 0;  // 0: free slot
   };
 
   using tree = std::map<std::uint64_t, std::uint32_t>;
 
   static constexpr std::size_t longest_walk = 128;
 
-  /// Where the id is, or the free slot where it would go; null where the walk meets neither.
+  /// Returns the slot of the id, or the free slot where it would be inserted; null if probing finds
+  /// neither within longest_walk steps.
   ///
-  /// The table is a power of two and, for the walks that begin at its end, longest_walk - 1 slots
-  /// more. Half full at most, it has no walk that long up to some 10^10 random ids.
+  /// The table size is a power of two plus longest_walk - 1 slots, for walks that begin near the
+  /// end. At most half full, it has no walk that long for up to about 10^10 random ids.
   static const slot* position(const std::vector<slot>& slots, std::uint64_t id) {
     const slot* place = slots.data() + (mix_key(id) & (slots.size() - longest_walk));
     for (const slot* end = place + longest_walk; place != end; ++place)
@@ -138,7 +138,7 @@ class vocabulary {
   }
 
   std::vector<slot> slots_;
-  tree crowded_;  // the ids that found no slot near their own: chosen ones
+  tree crowded_;  // ids that found no slot within longest_walk steps: only chosen ids do that
   std::vector<std::uint64_t> ids_;
 };
 

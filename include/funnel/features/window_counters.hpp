@@ -16,35 +16,38 @@ namespace funnel {
 
 /// Options of `window_counters`.
 struct window_options {
-  /// Periods that are kept for each key: the longest window that can be asked for, 1 to 1,000,000.
+  /// Number of past periods to keep per key, which is the longest possible window; 1 to 1,000,000.
   std::size_t periods = 30;
 };
 
-/// Counts impressions and actions of keys per period (an hour, a day) and adds them up over the last
-/// so many periods, the present one left out.
+/// Window counters (sliding windows): count impressions and actions per key and period (an hour or
+/// a day) and return their sums over the last periods. The current period is not included.
 ///
-/// A ring of `periods` + 1 buckets a key: several windows (30 d, 7 d, 1 d) are answered by one
-/// object of 30 daily buckets, the last hours by one of hourly buckets.
+/// Each key has a ring buffer of `periods` + 1 buckets. One object with 30 daily buckets serves
+/// several windows (30, 7 and 1 days); use another object with hourly buckets for the last hours.
 ///
-/// Clocks are wrong at times, so a key's ring does not follow a single event:
+/// Clocks are sometimes wrong, so a single event cannot move a key's ring:
 ///
-///  - Events of a period more than `periods` ahead of the ring are counted in a bucket beside it.
-///    The ring moves there when an event comes that is near them, but not of the same period.
-///  - An event more than `periods` behind is late and not counted: `add` is false. Where more late
-///    events, near one another, come in a row than the ring has counted since it last jumped, and
-///    more than three, the ring was wrong and goes back to them. The bucket beside it gives way in
-///    the same manner. A log that is counted a second time is not long enough for that.
+/// - An event more than `periods` ahead of the ring is counted in a separate bucket. The ring moves
+///   there when an event of another period arrives that is close to that bucket, or later than it
+///   if the bucket already holds several events.
+/// - An event more than `periods` behind the ring is late: it is not counted, and `add` returns
+///   false. If late events arrive in a row, close to one another, and they are more than three and
+///   more than the ring has counted since it last jumped, then the ring was wrong and jumps back to
+///   them. The separate bucket is replaced in the same way. Counting a log a second time does not
+///   cause this.
 ///
-/// So a single event with a wrong clock costs its key three right events at most, and none while
-/// others of the key keep coming.
+/// So a single event with a wrong clock makes its key lose at most three correct events, and none
+/// if other events of the key keep arriving.
 ///
-/// Units       a period is a whole number that grows with time, such as time_ms / 86400000; of at
-///             most 2^52 either side of 0.
+/// Units       a period is an integer that increases with time, such as time_ms / 86400000; in
+///             [-2^52, 2^52].
 /// Errors      std::invalid_argument if periods is 0 or above a million, a period or a window is
-///             out of range, an amount is not finite, or sizes differ. Nothing is counted then, nor
-///             where memory runs out (std::bad_alloc).
-/// Cost        `add` O(actions), `sums` O(window * actions), one look-up each; 8 (actions + 2)
-///             bytes a bucket, periods + 2 buckets a key.
+///             out of range, an amount is not finite, or sizes differ; std::bad_alloc if memory
+///             runs out. Nothing is counted then.
+/// Cost        `add` is O(actions), `sums` is O(window * actions), with one lookup each; 8
+///             (actions + 2) bytes per bucket and periods + 2 buckets per key.
+/// Source      docs/formulas.md#window-counters.
 class window_counters {
  public:
   explicit window_counters(std::size_t actions, const window_options& options = {}) {
@@ -59,7 +62,7 @@ class window_counters {
   }
   window_counters(const window_counters&) = default;
   window_counters(window_counters&&) noexcept = default;
-  /// Copies all of it or, where memory runs out, nothing.
+  /// Copies all counters; if memory runs out, this object is unchanged.
   window_counters& operator=(const window_counters& other) {
     *this = window_counters(other);
     return *this;
@@ -69,8 +72,8 @@ class window_counters {
   std::size_t actions() const { return width_ - 1; }
   std::size_t periods() const { return ring_ - 1; }
 
-  /// Counts one impression of the key in a period. False, and nothing counted, where it is late: more
-  /// than `periods()` before the newest period of the key.
+  /// Counts one impression of the key in a period. Returns false and counts nothing if the event is
+  /// late: more than `periods()` before the newest period of the key.
   bool add(std::uint64_t key, std::int64_t period, std::span<const float> amounts) {
     if (amounts.size() != actions())
       detail::fail("funnel::window_counters: ", amounts.size(), " amounts for ", actions(),
@@ -109,10 +112,10 @@ class window_counters {
     return true;
   }
 
-  /// Writes the key's impressions and amounts in the `window` periods before `period`: [period -
-  /// window, period - 1].
+  /// Writes the sums of the key's impressions and amounts over the `window` periods before
+  /// `period`, which are [period - window, period - 1].
   ///
-  /// Shapes      out [1 + actions]; window in [1, periods()].
+  /// Shapes      out [1 + actions]: impressions, then the amounts; window in [1, periods()].
   void sums(std::uint64_t key, std::int64_t period, std::size_t window,
             std::span<double> out) const {
     if (out.size() != width_)
@@ -136,13 +139,13 @@ class window_counters {
 
  private:
   struct state {
-    std::int64_t newest = 0;    // period of the ring
-    std::uint64_t counted = 0;  // events since the ring came to be here; 0: there is none yet
-    std::uint64_t late = 0;     // late events in a row, near one another
+    std::int64_t newest = 0;    // newest period of the ring
+    std::uint64_t counted = 0;  // events since the ring jumped here; 0: no events yet
+    std::uint64_t late = 0;     // late events in a row that are close to one another
     std::int64_t last_late = 0;
   };
 
-  static constexpr std::int64_t never = -(std::int64_t{1} << 60);  // behind all periods
+  static constexpr std::int64_t never = -(std::int64_t{1} << 60);  // before all periods
 
   static void check_period(std::int64_t period) {
     constexpr std::int64_t limit = std::int64_t{1} << 52;
@@ -155,10 +158,10 @@ class window_counters {
     return static_cast<std::size_t>((period % size + size) % size);
   }
 
-  /// The row of a key, from 0. There is room for a new key before it gets a row, so that no row is
-  /// ever without its arrays.
+  /// The index of a key, from 0. Memory for a new key is allocated before it gets a row, so that no
+  /// row is ever without its arrays.
   std::size_t row_of(std::uint64_t key) {
-    const std::size_t rows = keys_.rows();  // one more than there are keys
+    const std::size_t rows = keys_.rows();  // number of keys + 1
     const std::size_t buckets = rows * (ring_ + 1);
     if (states_.size() < rows) states_.resize(rows);
     if (starts_.size() < buckets) starts_.resize(buckets, never);
@@ -166,8 +169,8 @@ class window_counters {
     return keys_.add(key) - 1;
   }
 
-  /// Whether an event behind `counted` others is late, or shows together with those before it that
-  /// the others were wrong.
+  /// Whether an event that arrives after `counted` others is late. False if it and the late events
+  /// before it show that the others were wrong.
   bool is_late(state& s, std::int64_t period, std::uint64_t counted) const noexcept {
     const auto reach = static_cast<std::int64_t>(periods());
     const bool near = period >= s.last_late - reach && period <= s.last_late + reach;
@@ -176,7 +179,7 @@ class window_counters {
     return s.late <= std::max<std::uint64_t>(counted, 3);
   }
 
-  /// The sums of a bucket, zeros where it held another period before.
+  /// The sums of a bucket; set to zero if the bucket held another period.
   double* bucket_of(std::size_t bucket, std::int64_t period) noexcept {
     double* sums = sums_.data() + bucket * width_;
     if (starts_[bucket] != period) {
@@ -186,7 +189,7 @@ class window_counters {
     return sums;
   }
 
-  /// Makes the bucket beside the ring the newest of it.
+  /// Moves the ring to the separate bucket, which becomes its newest one.
   void move_ring_beside(std::size_t row) noexcept {
     const std::size_t first = row * (ring_ + 1);
     const std::size_t beside = first + ring_;
@@ -200,9 +203,9 @@ class window_counters {
   }
 
   std::size_t width_ = 1;             // impressions, then the actions
-  std::size_t ring_ = 1;              // the periods kept and the present one
-  std::vector<state> states_;         // [keys]; the arrays have a free row
-  std::vector<std::int64_t> starts_;  // [keys, ring + 1]: the period that a bucket holds
+  std::size_t ring_ = 1;              // number of periods kept, plus the current one
+  std::vector<state> states_;         // [keys]; the arrays have a spare row
+  std::vector<std::int64_t> starts_;  // [keys, ring + 1]: the period of each bucket
   std::vector<double> sums_;          // [keys, ring + 1, width]
   vocabulary keys_;
 };

@@ -14,8 +14,8 @@ struct all_items {
 };
 
 /// Item filter by a set with one bit per item: admits item i if bit i % 64 of word i / 64 is set.
-/// Items beyond the last word are not in the set. To
-/// exclude the set instead, pass a lambda that returns `!set(item)`.
+/// Items beyond the last word are not in the set. To exclude the set instead, pass a
+/// lambda that returns `!set(item)`.
 struct item_bitmap {
   std::span<const std::uint64_t> words;
 
