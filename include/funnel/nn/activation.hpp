@@ -8,7 +8,9 @@
 
 namespace funnel {
 
-/// Applies an activation to every element. A NaN stays a NaN.
+/// Applies an activation function to every element. NaN stays NaN.
+///
+/// Source      docs/formulas.md#activations.
 template <Context C>
 value_of<C> activate(C& context, const value_of<C>& x, activation function) {
   if (function == activation::identity) return x;

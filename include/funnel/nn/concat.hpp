@@ -11,8 +11,8 @@
 
 namespace funnel {
 
-/// Values side by side, [n, d_1 + d_2 + ...], not yet copied together: a part with one row stays
-/// one row, and a dense layer multiplies it once.
+/// Concatenation of values along their columns, [n, d_1 + d_2 + ...], without copying them. A
+/// one-row part stays one row, and a dense layer multiplies it only once.
 template <class Value, std::size_t N>
 struct concatenated {
   std::array<Value, N> parts;
@@ -31,7 +31,7 @@ struct concatenated {
 
 namespace detail {
 
-/// A value as it is; the caller's data as an input.
+/// Returns a value unchanged, and the caller's matrix as an input.
 template <Context C>
 value_of<C> as_value(C&, const value_of<C>& x) {
   return x;
@@ -73,12 +73,12 @@ requires(sizeof...(Rest) > 0) auto join(const A& a, const B& b, const Rest&... r
 
 }  // namespace detail
 
-/// Puts values side by side; copies nothing. Takes values, other concatenations, and the caller's
-/// matrices.
+/// Concatenates values along their columns; copies nothing. The arguments are values, other
+/// concatenations, or matrices of the caller.
 ///
-/// Shapes      each [n, d_i] or [1, d_i]; together [n, sum d_i].
-/// Errors      std::invalid_argument if two values have different numbers of rows, neither of them
-///             one.
+/// Shapes      each [n, d_i] or [1, d_i]; result [n, sum d_i].
+/// Errors      std::invalid_argument if two values have different numbers of rows and neither has
+///             one row.
 template <Context C, class... Values>
 auto concat(C& context, const Values&... values) {
   const auto joined = detail::join(detail::as_concatenated(detail::as_value(context, values))...);
@@ -86,8 +86,8 @@ auto concat(C& context, const Values&... values) {
   return joined;
 }
 
-/// A concatenation as one value [n, d], with one-row parts repeated in every row: for operations
-/// other than `dense`.
+/// Copies a concatenation into one value [n, d]; a one-row part is repeated in every row. For
+/// operations that do not take concatenations; `dense` and `mlp` do.
 template <Context C, std::size_t N>
 value_of<C> materialize(C& context, const concatenated<value_of<C>, N>& x) {
   if constexpr (N == 1) return x.parts[0];

@@ -8,12 +8,13 @@
 
 namespace funnel {
 
-/// Where a model runs: it makes the values that operations fill. `inference_context` keeps nothing else;
-/// `training_context` also records how to go back.
+/// Concept of a context, the place where a model runs: it allocates the values that operations
+/// fill. `inference_context` does only that; `training_context` also records how to compute
+/// gradients.
 ///
-/// A value has rows() and cols(); `view(value)` reads it. A value with one row stands for that row
-/// in every row of the values it meets: what depends on the user alone stays one row through the
-/// whole model.
+/// A value is a matrix with rows() and cols(); `view(value)` reads it. A value with one row is
+/// broadcast: an operation uses it for every row of its other values. What depends only on the user
+/// therefore stays one row through the whole model.
 template <class C>
 concept Context = requires(C& context, std::size_t n, matrix_view<const typename C::scalar> data) {
   typename C::value;
@@ -23,15 +24,19 @@ concept Context = requires(C& context, std::size_t n, matrix_view<const typename
   { context.input(data) } -> std::same_as<typename C::value>;
 };
 
+/// Number type of a context, float or double.
 template <Context C>
 using scalar_of = typename C::scalar;
+/// Type of the values of a context.
 template <Context C>
 using value_of = typename C::value;
 
+/// The numbers of a value, read-only.
 template <class T>
 matrix_view<const T> view(matrix_view<T> value) {
   return value;
 }
+/// The numbers of a value, for the operation that computes them.
 template <class T>
 matrix_view<T> writable(matrix_view<T> value) {
   return value;

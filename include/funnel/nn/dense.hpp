@@ -20,14 +20,14 @@
 namespace funnel {
 namespace detail {
 
-/// What all rows of x share in the product of a layer: packed weights, and what the parts of one row
-/// give. It is computed once, though the rows be taken in blocks.
+/// The part of a layer's product that all rows of x share: the packed weights, and the products of
+/// the one-row parts. It is computed once, even if the rows are processed in blocks.
 template <class T, std::size_t N>
 struct shared_products {
   const T* panels;
   const T* bias;
-  /// Of a part with one row, where there are more: bias + x_1 W_1 + ... up to it where such parts
-  /// come first, x_i W_i after that. Null for the other parts.
+  /// Per part: null unless the part has one row and x has more. The one-row parts at the beginning
+  /// hold the sum so far, bias + x_1 W_1 + ... + x_i W_i; later ones hold x_i W_i alone.
   std::array<const T*, N> rows{};
 };
 
@@ -39,7 +39,7 @@ shared_products<T, N> multiply_shared(Arch arch, arena& scratch,
   const std::size_t n = x.rows();
   const std::size_t in = x.cols();
   const T* start = bias;
-  const T* zeros = nullptr;  // where a part starts that comes after one of n rows
+  const T* zeros = nullptr;  // start of the parts after a part of n rows
   std::size_t first = 0;     // the first input of the part
   for (std::size_t part = 0; part < N; ++part) {
     const matrix_view<const T>& xs = x.parts[part];
@@ -59,10 +59,11 @@ shared_products<T, N> multiply_shared(Arch arch, arena& scratch,
   return shared;
 }
 
-/// y = function(bias + x W) on packed panels, part by part: ((bias + x_1 W_1) + x_2 W_2) + ...
+/// y = function(bias + x W) with packed weights, one part of x after another: ((bias + x_1 W_1) +
+/// x_2 W_2) + ...
 ///
-/// The order of the sums does not depend on the number of rows. What parts of one row give that come
-/// first is where the rows of the others start.
+/// The order of the sums does not depend on the number of rows. The sums of the other parts start
+/// from the result of the one-row parts at the beginning.
 template <class Arch, class T, std::size_t N>
 void linear_forward(Arch arch, const concatenated<matrix_view<const T>, N>& x,
                     const shared_products<T, N>& shared, matrix_view<T> y, activation function) {
@@ -96,8 +97,8 @@ void linear_forward(Arch arch, const concatenated<matrix_view<const T>, N>& x,
   }
 }
 
-/// Adds the gradients of y = x W + b for one part of the inputs. `g` is [n, out], or its column
-/// sums for a part with one row.
+/// Adds the gradients of W and x of y = x W + b, for one part of the inputs. `g` is [n, out]; for a
+/// one-row part it is the column sums, [1, out].
 template <class Arch, class T>
 void linear_backward(Arch arch, arena& scratch, const variable<T>& x, matrix_view<const T> weight,
                      matrix_view<const T> g, matrix_view<T> weight_gradient) {
@@ -111,7 +112,7 @@ void linear_backward(Arch arch, arena& scratch, const variable<T>& x, matrix_vie
                         scratch.allocate<T>(packed_size<Arch, T>(out, in)));
 }
 
-/// True where the derivative of the activation follows from what it gave.
+/// True if the derivative of the activation can be computed from its output alone.
 constexpr bool slope_needs_output_only(activation function) {
   return function == activation::relu || function == activation::sigmoid ||
          function == activation::tanh;
@@ -119,28 +120,31 @@ constexpr bool slope_needs_output_only(activation function) {
 
 }  // namespace detail
 
-/// What `dense` can be told.
+/// Options of `dense`.
 struct dense_options {
-  /// Applied to every output.
+  /// Activation function, applied to every output.
   activation function = activation::identity;
-  /// Whether a bias is added; without it the layer is linear.
+  /// Whether the layer adds a bias.
   bool bias = true;
-  /// What the weights start from; biases start at zero.
+  /// Initial values of the weights. Biases start at zero.
   initial_values initial = initial_values::glorot_uniform;
 };
 
-/// A fully connected layer, y = f(x W + b).
+/// Fully connected layer, y = f(x W + b).
 ///
-/// Over a concatenation `[user | items]` where the user is one row, the user's product is computed
-/// once and is where every item's sum starts.
+/// If x is a concatenation `[user | items]` in which the user is one row, the user's product is
+/// computed once, and the sum of every item starts from it.
 ///
 /// Shapes      x [n, in] as a value or a concatenation; y [n, out]; weight [in, out]; bias [1,
 ///             out].
 /// Errors      std::invalid_argument if x has another number of columns, its parts have different
-///             numbers of rows, or the weights were replaced by ones of another shape; on a training
-///             context or another instruction set if the layer is frozen.
-/// Cost        2 n in out operations; for parts with one row 2 in out.
-/// Numerics    A row gives the same bits in every batch. A NaN input makes that row's outputs NaN.
+///             numbers of rows, or the weights were replaced by ones of another shape; also if the
+///             layer is frozen and the context is a training context or has another instruction
+///             set.
+/// Cost        2 n in out operations; 2 in out for a one-row part.
+/// Numerics    A row has the same bits in every batch. A NaN input makes the outputs of its row
+///             NaN.
+/// Source      docs/formulas.md#dense-layer.
 template <class T>
 class dense {
  public:
@@ -183,8 +187,9 @@ class dense {
     }
   }
 
-  /// What all rows of x share, for callers that take them in blocks: the layer on a block is
-  /// `on_block(context, block, shared)`. Lives in the context's scratch.
+  /// Computes the part of the product that all rows of x share, for callers that process x in
+  /// blocks. `on_block(context, block, shared)` then computes the layer for one block. The result
+  /// lives in the context's scratch memory.
   template <Context C, std::size_t N>
   detail::shared_products<T, N> shared(C& context,
                                        const concatenated<matrix_view<const T>, N>& x) const {
@@ -221,7 +226,7 @@ class dense {
     if (!bias.value.empty()) visit("bias", bias);
   }
 
-  /// Packs the weights for `Arch` once and lets go of the unpacked ones: for serving only.
+  /// Packs the weights for `Arch` and releases the unpacked ones: for serving only.
   /// Errors      std::invalid_argument if the layer is frozen already.
   template <class Arch>
   void freeze() {

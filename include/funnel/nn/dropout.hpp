@@ -9,12 +9,14 @@
 
 namespace funnel {
 
-/// Drops each element with a probability while training and scales the others up, so that the mean
-/// stays; does nothing while serving.
+/// Dropout (inverted form): in training, sets each element to 0 with probability `rate` and
+/// multiplies the others by 1 / (1 - rate), which keeps the mean. In serving, returns x.
+///
+/// Not for the gates of a mixture of experts: use `gate_dropout` of `mmoe_options`
+/// (ranking/mmoe.hpp).
 ///
 /// Errors      std::invalid_argument if the rate is outside [0, 1).
-/// Source      Srivastava et al., JMLR 2014 (inverted form). Not for gates: see `gate_dropout` in
-///             ranking/mmoe.hpp.
+/// Source      Srivastava et al., JMLR 2014; docs/formulas.md#dropout.
 template <Context C>
 value_of<C> dropout(C& context, const value_of<C>& x, double rate) {
   if (!(rate >= 0 && rate < 1))

@@ -11,8 +11,8 @@
 namespace funnel {
 namespace detail {
 
-/// y = f(a, b) element by element; `slope_a(a, b)` and `slope_b(a, b)` are dy/da and dy/db. All of
-/// them work on registers of the context's instruction set.
+/// Elementwise y = f(a, b). `slope_a(a, b)` and `slope_b(a, b)` are the derivatives dy/da and
+/// dy/db. All three work on SIMD registers of the context's instruction set.
 template <Context C, class F, class SlopeA, class SlopeB>
 value_of<C> combine(C& context, const char* name, const value_of<C>& a, const value_of<C>& b,
                     const F& f, const SlopeA& slope_a, const SlopeB& slope_b) {
@@ -50,9 +50,9 @@ value_of<C> combine(C& context, const char* name, const value_of<C>& a, const va
 
 }  // namespace detail
 
-/// a + b, element by element.
+/// Elementwise sum, a + b.
 ///
-/// Shapes      [n, d] and [n, d], or one of them [1, d].
+/// Shapes      [n, d] and [n, d], or one of them [1, d], which is broadcast.
 /// Errors      std::invalid_argument on other shapes.
 template <Context C>
 value_of<C> add(C& context, const value_of<C>& a, const value_of<C>& b) {
@@ -62,7 +62,7 @@ value_of<C> add(C& context, const value_of<C>& a, const value_of<C>& b) {
       context, "funnel::add", a, b, [](const pack& x, const pack& y) { return x + y; }, one, one);
 }
 
-/// a * b, element by element (Hadamard). Shapes and errors as `add`.
+/// Elementwise (Hadamard) product, a * b. Shapes and errors as `add`.
 template <Context C>
 value_of<C> multiply(C& context, const value_of<C>& a, const value_of<C>& b) {
   using pack = detail::pack<typename C::arch, scalar_of<C>>;
@@ -71,7 +71,7 @@ value_of<C> multiply(C& context, const value_of<C>& a, const value_of<C>& b) {
       [](const pack&, const pack& y) { return y; }, [](const pack& x, const pack&) { return x; });
 }
 
-/// factor * x + shift.
+/// Elementwise factor * x + shift.
 template <Context C>
 value_of<C> affine(C& context, const value_of<C>& x, scalar_of<C> factor, scalar_of<C> shift = 0) {
   using arch = typename C::arch;

@@ -18,7 +18,8 @@
 namespace funnel {
 namespace detail {
 
-/// Calls `run(ids, first)` for pieces of ids that lie side by side: all of them, or row by row.
+/// Calls `run(ids, first)` for contiguous pieces of the ids: for all of them at once if they are
+/// contiguous, otherwise row by row. `first` is the position of the piece's first id.
 template <class Run>
 void for_each_run(matrix_view<const std::uint32_t> ids, Run&& run) {
   if (ids.contiguous()) return run(std::span<const std::uint32_t>(ids.data(), ids.size()), 0);
@@ -38,14 +39,15 @@ struct embedding_options {
   double initial_scale = 0.05;
 };
 
-/// A table of learned vectors, one a row; an id picks its row.
+/// Embedding table: one learned vector per row. An id selects its row.
 ///
-/// The gradient is sparse: it touches the rows of the batch, and optimizers update only those.
+/// The gradient is sparse: only the rows of the batch's ids have one, and optimizers update only
+/// those. If the ids come from a `vocabulary` (features/vocabulary.hpp), row 0 is for unknown ids.
 ///
-/// Shapes      ids [n] -> [n, dim]; ids [n, fields] -> [n, fields * dim], the fields side by side.
+/// Shapes      ids [n] -> [n, dim]; ids [n, fields] -> [n, fields * dim], the vectors of the fields
+///             side by side.
 /// Errors      std::invalid_argument if an id is not below `rows`.
-/// Source      docs/formulas.md#embedding. Row 0 is for unknown ids where the caller's vocabulary
-///             has them.
+/// Source      docs/formulas.md#embedding.
 template <class T>
 struct embedding {
   parameter<T> table;
@@ -95,13 +97,14 @@ struct embedding {
   void visit_parameters(auto&& visit) { visit("table", table); }
 };
 
-/// How an embedding bag makes one vector of many.
+/// How an embedding bag combines many vectors into one.
 enum class pooling { sum, mean };
 
-/// Lists of ids, one a row: list i is ids[offsets[i]] .. ids[offsets[i + 1] - 1].
+/// Lists of ids, one list per row, stored one after another: list i is ids[offsets[i]] ..
+/// ids[offsets[i + 1] - 1].
 struct id_lists {
   std::span<const std::uint32_t> ids;
-  std::span<const std::uint32_t> offsets;  ///< [n + 1], not falling, from 0 to ids.size()
+  std::span<const std::uint32_t> offsets;  ///< [n + 1], non-decreasing, from 0 to ids.size()
 
   std::size_t size() const { return offsets.empty() ? 0 : offsets.size() - 1; }
   std::span<const std::uint32_t> operator[](std::size_t i) const {
@@ -111,7 +114,7 @@ struct id_lists {
 
 namespace detail {
 
-/// Errors      std::invalid_argument if the offsets fall, or don't span the ids.
+/// Errors      std::invalid_argument if the offsets decrease, or do not span the ids.
 inline void check_lists(const char* function, const id_lists& lists) {
   const std::span<const std::uint32_t> offsets = lists.offsets;
   if (offsets.empty() || offsets.front() != 0 || offsets.back() != lists.ids.size()) {
@@ -123,7 +126,7 @@ inline void check_lists(const char* function, const id_lists& lists) {
   }
 }
 
-/// What the sum over list i is multiplied by.
+/// Factor of the sum over list i: 1 / length for the mean, otherwise 1.
 template <class T>
 T bag_factor(const id_lists& lists, std::size_t i, pooling pool) {
   const std::size_t length = lists[i].size();
@@ -149,11 +152,12 @@ struct embedding_bag_options {
   double initial_scale = 0.05;
 };
 
-/// The sum or mean of the vectors a list of ids picks: a multi-valued feature, or the last n items
-/// of a user.
+/// Embedding bag: the sum or mean of the vectors that a list of ids selects. For a multi-valued
+/// feature, or the last n items of a user.
 ///
-/// Shapes      n lists -> [n, dim]. An empty list gives zeros, never 0/0.
-/// Errors      std::invalid_argument if an id is not below `rows` or the offsets don't fit the ids.
+/// Shapes      n lists -> [n, dim]. The vector of an empty list is zeros, not 0/0.
+/// Errors      std::invalid_argument if an id is not below `rows`, or the offsets do not fit the
+///             ids.
 /// Source      mean of last-n: Covington, Adams and Sargin, RecSys 2016, section 3;
 ///             docs/formulas.md#embedding.
 template <class T>
@@ -176,8 +180,8 @@ struct embedding_bag {
 
   void visit_parameters(auto&& visit) { visit("table", table); }
 
-  /// The same on a table that another layer owns, so that history and candidate can share their
-  /// vectors.
+  /// The same on a table that another layer owns: the items of a history and the candidates can
+  /// share their vectors.
   template <Context C>
   static value_of<C> pooled(C& context, const parameter<T>& table, const id_lists& lists,
                             pooling pool) {

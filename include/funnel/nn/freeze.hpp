@@ -29,16 +29,17 @@ void freeze_field(Field& field) {
 
 }  // namespace detail
 
-/// The serving form of a model: the same call on an `inference_context` context, on weights packed for
-/// `Arch`.
+/// Frozen model, the serving form of a model: the same call as the model's, on an
+/// `inference_context`, with weights packed for `Arch`.
 ///
-/// It cannot be trained, saved or changed; keep the model it came from for that. Calling it is
-/// const and safe from any number of threads with one context each.
+/// It cannot be trained, saved or changed; keep the model it came from for that. Its calls are
+/// const, and safe from any number of threads if each thread has its own context.
 ///
-/// A training context, or a context of another instruction set, does not compile. Code that `call`
-/// runs is given the model itself, and could run it elsewhere or copy a layer: layers that pack
-/// themselves (`dense` and all that is made of it) then throw std::invalid_argument. A parameter that
-/// is not packed, such as the table of an `embedding`, is a copy like any other.
+/// Calling it with a training context, or with a context of another instruction set, does not
+/// compile. A callable that is passed to `call` gets the model itself and could run it on another
+/// context or copy a layer. Layers that pack their weights (`dense` and all layers made of it) then
+/// throw std::invalid_argument. A parameter that is not packed, such as the table of an
+/// `embedding`, can be copied and used like any other.
 template <HasParameters Model, class Arch>
 class frozen {
  public:
@@ -50,11 +51,10 @@ class frozen {
     return model_(context, arguments...);
   }
 
-  /// Runs one stage of the model, for models whose stages are called one by one: a user tower once,
-  /// an item tower often.
+  /// Runs one stage of the model, for example a user tower once and an item tower for many items.
   ///
-  /// `stage` is a member of the model that can be called (`&my_model::tower`), a const member
-  /// function, or a callable, which is run as stage(model, context, arguments...).
+  /// `stage` is a callable member of the model (`&my_model::tower`), a const member function, or a
+  /// function object, which is called as stage(model, context, arguments...).
   template <Context C, class Stage, class... Arguments>
   auto call(C& context, Stage&& stage, Arguments&&... arguments) const {
     check<C>();
@@ -81,9 +81,9 @@ class frozen {
   Model model_;
 };
 
-/// Turns a trained model into its serving form. Layers with a `freeze<Arch>()` member pack
-/// themselves: `dense` its weights, `mmoe` its experts into one product. Scores are the same to the
-/// bit.
+/// Returns the frozen (serving) form of a trained model. Layers with a `freeze<Arch>()` member pack
+/// themselves: `dense` packs its weights, `mmoe` joins the first layers of its experts into one
+/// product. Scores keep their bits.
 ///
 /// Cost        a copy of the model.
 template <class Arch = default_arch, HasParameters Model>
@@ -91,7 +91,7 @@ frozen<Model, Arch> freeze(const Model& model) {
   return frozen<Model, Arch>(model);
 }
 
-/// A frozen model has let go of what another freezing would pack.
+/// A frozen model cannot be frozen again: it no longer has its unpacked weights.
 template <class Arch = default_arch, class Model, class Of>
 void freeze(const frozen<Model, Of>&) {
   static_assert(!std::same_as<Model, Model>,

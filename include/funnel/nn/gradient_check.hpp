@@ -15,32 +15,33 @@
 
 namespace funnel {
 
-/// What `check_gradients` can be told.
+/// Options of `check_gradients`.
 struct gradient_check_options {
-  /// Half the distance between the two losses of a central difference.
+  /// Step h of the central difference, above 0.
   double step = 1e-5;
-  /// Values checked in each parameter, evenly spread; 0 means all.
+  /// Number of values checked per parameter, evenly spread over it; 0 means all.
   std::size_t values_per_parameter = 0;
-  /// Seed of the training context: dropout drops the same in every evaluation.
+  /// Seed of the training contexts: dropout drops the same elements in every evaluation.
   std::uint64_t seed = 1;
 };
 
-/// What `check_gradients` found.
+/// The result of `check_gradients`.
 struct gradient_check_result {
-  /// Largest |analytic - numeric| / max(1, |analytic|, |numeric|).
+  /// The largest |analytic - numeric| / max(1, |analytic|, |numeric|).
   double largest_error = 0;
-  /// Where: the path of the parameter and the position in it.
+  /// Where it occurs: the path of the parameter, and the position in the parameter's values.
   std::string worst_parameter;
   std::size_t worst_position = 0;
   /// Number of values compared.
   std::size_t checked = 0;
-  /// Values whose analytic gradient is not zero; 0 means that nothing reached the parameters.
+  /// Number of values whose analytic gradient is not zero. If it is 0, no gradient reached the
+  /// parameters.
   std::size_t nonzero = 0;
 };
 
 namespace detail {
 
-/// Puts a value back when it ends, also where a loss throws.
+/// Restores a value in its destructor, also if a loss throws.
 template <class T>
 struct value_restorer {
   T& value;
@@ -54,16 +55,18 @@ struct value_restorer {
 
 }  // namespace detail
 
-/// Compares the gradients of a loss with central differences, for every parameter of a model.
+/// Gradient check: compares the gradients of a loss with central differences, for every parameter
+/// of a model.
 ///
 ///     (loss(p + h) - loss(p - h)) / 2h
 ///
-/// `loss(context)` runs the model on a `training_context` context and gives the loss, [1, 1]. Use double:
-/// in float the difference is mostly rounding. Running statistics are skipped.
+/// `loss(context)` runs the model on a `training_context` and returns the loss, [1, 1]. Use double:
+/// in float the difference is mostly rounding error. Running statistics are skipped.
 ///
-/// Cost        two evaluations of the loss for each value checked.
-/// Numerics    The error of the difference itself is of order step^2; a relu within `step` of its
-///             kink shows as an error.
+/// Cost        two evaluations of the loss per value that is checked.
+/// Numerics    The error of the difference itself is of order h^2. A relu whose input is within h
+///             of 0 shows up as an error.
+/// Source      docs/formulas.md#gradient-check.
 template <class T, HasParameters Model, class Loss>
 gradient_check_result check_gradients(Model& model, Loss&& loss,
                                       const gradient_check_options& options = {}) {
@@ -77,7 +80,7 @@ gradient_check_result check_gradients(Model& model, Loss&& loss,
   for_each_parameter(model, [&](std::string_view path, parameter<T>& p) {
     if (p.kind == parameter_kind::statistic || p.value.empty()) return;
     const parameter_gradient<T>* gradient = analytic.find_gradient(p);
-    matrix<T> all(p.rows(), p.cols());  // the gradient with its untouched rows
+    matrix<T> all(p.rows(), p.cols());  // the gradient; rows that were not touched are 0
     if (gradient != nullptr) {
       const matrix_view<const T> values = gradient->values();
       for (std::size_t i = 0; i < values.rows(); ++i) {
@@ -101,7 +104,7 @@ gradient_check_result check_gradients(Model& model, Loss&& loss,
       const double exact = static_cast<double>(all.flat()[i]);
       const double error =
           std::abs(exact - numeric) / std::max({1.0, std::abs(exact), std::abs(numeric)});
-      // Nothing is worse than NaN, and nothing that follows hides it.
+      // NaN is the worst error, and no later error replaces it.
       if (!(error <= result.largest_error) && !std::isnan(result.largest_error)) {
         result.largest_error = error;
         result.worst_parameter = path;

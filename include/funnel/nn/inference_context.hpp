@@ -10,11 +10,11 @@
 
 namespace funnel {
 
-/// The context that serves: forward only, nothing recorded, no memory from the system after the
-/// first requests.
+/// Context for serving (inference): computes forward only and records nothing. After the first
+/// requests it allocates no memory from the system.
 ///
-/// A value is a view into an arena and lives until `reset`. One context serves one thread at a
-/// time; the model it runs is const and may be shared by any number of them.
+/// A value is a view into an arena and is valid until `reset`. Only one thread at a time may use a
+/// context. The model it runs is const, and any number of threads may share it.
 template <class T, class Arch = default_arch>
 class inference_context {
  public:
@@ -23,15 +23,15 @@ class inference_context {
   using value = matrix_view<const T>;
   static constexpr bool is_training = false;
 
-  /// A new value [rows, cols], not yet filled.
+  /// A new value [rows, cols], uninitialized.
   matrix_view<T> make(std::size_t rows, std::size_t cols) {
     return {arena_.allocate<T>(rows, cols), rows, cols};
   }
   /// The caller's data as a value; copies nothing.
   value input(matrix_view<const T> data) { return data; }
-  /// Room that operations may use until `reset`.
+  /// Temporary memory for operations, valid until `reset`.
   arena& scratch() { return arena_; }
-  /// Ends the request: all its values are gone, their memory stays for the next.
+  /// Ends the request: all its values become invalid. The memory is kept for the next request.
   void reset() { arena_.reset(); }
 
  private:

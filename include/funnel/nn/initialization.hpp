@@ -8,7 +8,9 @@
 
 namespace funnel {
 
-/// Fills one parameter as its `initial` says.
+/// Fills one parameter with initial values, of the kind that its `initial` names.
+///
+/// Source      docs/formulas.md#initialization.
 template <class T>
 void initialize(parameter<T>& p, RandomBits auto& bits) {
   const double fan_in = static_cast<double>(p.rows());
@@ -34,7 +36,7 @@ void initialize(parameter<T>& p, RandomBits auto& bits) {
   }
 }
 
-/// Fills every parameter of a model, each as its layer asked for. The same seed gives the same
+/// Initializes every parameter of a model, each as its layer chose. The same seed makes the same
 /// model.
 template <HasParameters Model>
 void initialize(Model& model, RandomBits auto& bits) {

@@ -16,29 +16,30 @@
 
 namespace funnel {
 
-/// What `mlp` can be told.
+/// Options of `mlp`.
 struct mlp_options {
-  /// Between the layers.
+  /// Activation of all layers but the last.
   activation hidden = activation::relu;
-  /// After the last layer.
+  /// Activation of the last layer.
   activation output = activation::identity;
-  /// Probability of dropping an output of a hidden layer, while training; in [0, 1).
+  /// Dropout rate of the outputs of hidden layers, in training only; in [0, 1).
   double dropout = 0;
 };
 
-/// Dense layers one after another: a tower, an expert, a head.
+/// Multilayer perceptron (MLP): dense layers one after another. Used as a tower, an expert or a
+/// head.
 ///
 /// Shapes      x [n, in] as a value or a concatenation; y [n, sizes.back()].
-/// Errors      std::invalid_argument if there is no size, or x has another number of columns.
-/// Cost        that of its layers. Serving takes 256 rows at a time through all of them; what
-///             depends on one row alone is computed once.
+/// Errors      std::invalid_argument if there are no sizes, or x has another number of columns.
+/// Cost        that of its layers. In serving, 256 rows at a time go through all layers, so that
+///             their values stay in the cache; the products of one-row parts are computed once.
 template <class T>
 struct mlp {
   std::vector<dense<T>> layers;
   double dropout_rate = 0;
 
   mlp() = default;
-  /// `sizes` are the outputs of the layers, first to last.
+  /// `sizes` are the numbers of outputs of the layers, from the first layer to the last.
   mlp(std::size_t in, const std::vector<std::size_t>& sizes, const mlp_options& options = {})
       : dropout_rate(options.dropout) {
     if (sizes.empty()) detail::fail("funnel::mlp: sizes is empty, expected one size a layer");
@@ -75,8 +76,8 @@ struct mlp {
     return rest(context, some_layers().front()(context, x));
   }
 
-  /// The layers after the first, on what the first gave: for callers that run several first layers
-  /// as one product.
+  /// Applies all layers but the first to the output of the first: for callers that compute several
+  /// first layers as one product.
   template <Context C>
   value_of<C> rest(C& context, value_of<C> y) const {
     for (std::size_t i = 1; i < layers.size(); ++i)

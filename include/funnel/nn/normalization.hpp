@@ -17,16 +17,17 @@ namespace funnel {
 
 namespace detail {
 
-/// Mean and variance of some values, in double. Distances are taken from the first value, so that
-/// they lose nothing where all values are far from 0, and equal values have none.
+/// Mean and variance of some values, in double. They are computed from the differences to the first
+/// value: this keeps their precision if all values are far from 0, and equal values have no
+/// variance.
 struct moments {
-  double shrink = 1;    ///< what values are taken times: not 1 where squares leave the range
-  double pivot = 0;     ///< the first value
-  double mean = 0;      ///< of the distances from it
-  double variance = 0;  ///< of the values as they are taken
+  double shrink = 1;    ///< factor of all values: not 1 if squares would leave the range
+  double pivot = 0;     ///< the first value, times `shrink`
+  double mean = 0;      ///< mean of the differences to `pivot`
+  double variance = 0;  ///< variance of the values times `shrink`
 
-  /// Of value(0) .. value(n - 1). Where one is not finite, neither is the variance. Squares that are
-  /// too small for `double` matter where epsilon is as small.
+  /// Moments of value(0) .. value(n - 1). If a value is not finite, neither is the variance.
+  /// Squares that underflow matter only if epsilon is as small as they are.
   template <class Value>
   static moments of(std::size_t n, const Value& value, double epsilon) {
     constexpr double small = 1e-280;
@@ -36,7 +37,7 @@ struct moments {
     return lost && epsilon < small ? taken(n, value, 0x1p500) : found;
   }
 
-  /// (x - mean) / sqrt(variance + epsilon) is what this gives, times `inverse(epsilon)`.
+  /// (x - mean) / sqrt(variance + epsilon) is `distance(x)` times `inverse(epsilon)`.
   double distance(double x) const { return (x * shrink - pivot) - mean; }
   double inverse(double epsilon) const {
     const double sum = variance + epsilon * shrink * shrink;
@@ -71,14 +72,16 @@ void check_epsilon(const char* name, T epsilon) {
 
 }  // namespace detail
 
-/// y = scale * (x - mean(x)) / sqrt(variance(x) + epsilon) + shift, over the columns of each row.
+/// Layer normalization: y = scale * (x - mean(x)) / sqrt(variance(x) + epsilon) + shift, with the
+/// mean and variance over the columns of each row.
 ///
 /// Shapes      [n, d] -> [n, d]; scale and shift [1, d].
-/// Errors      std::invalid_argument if x has another number of columns, a parameter another shape, or
-///             epsilon is below 0.
-/// Numerics    The mean is subtracted in double and the quotient rounded once. A row of equal values
-///             gives the shift exactly. A value that is not finite makes its row NaN.
-/// Source      Ba, Kiros and Hinton, "Layer normalization", 2016, equation 3.
+/// Errors      std::invalid_argument if x has another number of columns, a parameter has another
+///             shape, or epsilon is below 0.
+/// Numerics    The mean is subtracted in double, and the quotient is rounded once. A row of equal
+///             values returns exactly the shift. A value that is not finite makes its row NaN.
+/// Source      Ba, Kiros and Hinton, "Layer normalization", 2016, equation 3;
+///             docs/formulas.md#layer-normalization.
 template <class T>
 struct layer_norm {
   parameter<T> scale;
@@ -96,7 +99,7 @@ struct layer_norm {
     check_parameters(d);
     detail::check_epsilon("funnel::layer_norm", epsilon);
     const auto y = context.make(x.rows(), d);
-    // What the backward step needs: the normalized values and 1 / deviation.
+    // Kept for the backward step: the normalized values and 1 / deviation.
     const matrix_view<T> unit(context.scratch().template allocate<T>(x.rows() * d), x.rows(), d);
     T* inverse = context.scratch().template allocate<T>(x.rows());
     for (std::size_t i = 0; i < x.rows(); ++i) {
@@ -150,20 +153,22 @@ struct layer_norm {
   }
 };
 
-/// y = scale * (x - mean) / sqrt(variance + epsilon) + shift, over the rows of each column: of the
-/// batch while training, of the running statistics while serving, so that a score does not depend
-/// on its batch.
+/// Batch normalization: y = scale * (x - mean) / sqrt(variance + epsilon) + shift, with the mean
+/// and variance over the rows of each column. In training they are those of the batch; in serving
+/// the running statistics, so that a score does not depend on its batch.
 ///
-/// In every step of an optimizer the running statistics move once, by `momentum`, toward the mean and
-/// variance of all rows of the step: of its micro-batches, and of the contexts that `add_gradients`
-/// brought together. The values of a part are normalized by the part's own.
+/// Each optimizer step moves the running statistics once, by `momentum`, toward the mean and
+/// variance of all rows of the step: those of all its micro-batches, and of all contexts that
+/// `add_gradients` merged. Each micro-batch is normalized by its own mean and variance.
 ///
 /// Shapes      [n, d] -> [n, d]; all parameters [1, d].
-/// Errors      std::invalid_argument if x has another number of columns, or no rows while training; a
-///             parameter has another shape, epsilon is below 0 or momentum outside [0, 1].
-/// Numerics    As `layer_norm`; what is not finite makes its column NaN while training, and the running
-///             statistics with the step. A statistic is never beyond the range of T.
-/// Source      Ioffe and Szegedy, ICML 2015, algorithms 1 and 2 (biased variance in both).
+/// Errors      std::invalid_argument if x has another number of columns, or no rows in training; if
+///             a parameter has another shape, epsilon is below 0, or momentum is outside [0, 1].
+/// Numerics    As `layer_norm`, but in training a value that is not finite makes its column NaN,
+///             and the running statistics of that column after the step. A running statistic never
+///             leaves the range of T.
+/// Source      Ioffe and Szegedy, ICML 2015, algorithms 1 and 2 (biased variance in both);
+///             docs/formulas.md#batch-normalization.
 template <class T>
 struct batch_norm {
   parameter<T> scale;
@@ -229,7 +234,7 @@ struct batch_norm {
     }
     const std::size_t d = x.cols();
     arena& scratch = context.scratch();
-    // What the backward step needs: the normalized values and 1 / deviation.
+    // Kept for the backward step: the normalized values and 1 / deviation.
     const matrix_view<T> unit(scratch.allocate<T>(x.rows() * d), x.rows(), d);
     T* inverse = scratch.allocate<T>(d);
     const std::span<double> means(scratch.allocate<double>(d), d);

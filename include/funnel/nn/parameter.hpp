@@ -11,7 +11,8 @@
 
 namespace funnel {
 
-/// How `initialize` fills a parameter; fan_in and fan_out are its rows and columns.
+/// How `initialize` fills a parameter. fan_in is the number of its rows, fan_out that of its
+/// columns.
 enum class initial_values {
   zeros,
   ones,
@@ -20,15 +21,16 @@ enum class initial_values {
   normal,          ///< normal with deviation `initial_scale`
 };
 
-/// How gradients reach a parameter and what an optimizer does with it.
+/// How a parameter gets its gradient, and how an optimizer updates it.
 enum class parameter_kind {
-  dense,  ///< every value gets a gradient in every step
-  rows,   ///< an embedding table: only the rows a batch touched have gradients, and only they are
-          ///< updated
-  statistic,  ///< not learned: a running statistic that moves toward what training batches show
+  dense,      ///< every value gets a gradient in every step
+  rows,       ///< an embedding table: only the rows whose ids a batch uses have gradients, and only
+              ///< these rows are updated
+  statistic,  ///< not learned: a running statistic that moves toward that of training batches
 };
 
-/// A named array of a model: what is trained, saved, counted and frozen.
+/// Parameter of a model: an array of numbers with a name. Parameters are what is trained, saved,
+/// counted and frozen.
 template <class T>
 struct parameter {
   matrix<T> value;
@@ -53,8 +55,8 @@ inline constexpr bool is_parameter = false;
 template <class T>
 inline constexpr bool is_parameter<parameter<T>> = true;
 
-/// Errors      std::invalid_argument if a parameter is not [rows, cols], or of another kind; `name` is
-///             of the layer and it.
+/// Errors      std::invalid_argument if a parameter is not [rows, cols], or is not of this kind;
+///             `name` is the name of its layer and its own.
 template <class T>
 void check_shape(const char* name, const parameter<T>& p, std::size_t rows, std::size_t cols,
                  parameter_kind kind = parameter_kind::dense) {
@@ -67,15 +69,16 @@ void check_shape(const char* name, const parameter<T>& p, std::size_t rows, std:
   }
 }
 
-/// Stands where only the shape of `visit_parameters` is asked for.
+/// Visitor that does nothing: used to check whether a type has `visit_parameters`.
 struct ignore_fields {
   void operator()(std::string_view, auto&) const {}
 };
 
 }  // namespace detail
 
-/// A struct with the one reflection hook: `visit_parameters(visit)` calls `visit(name, field)` for
-/// each field, which is a `parameter`, a struct with the hook, or a range of either.
+/// Concept of a model: a struct that names its fields. `visit_parameters(visit)` calls `visit(name,
+/// field)` for each field. A field is a `parameter`, a struct with `visit_parameters`, or a range
+/// of either.
 template <class M>
 concept HasParameters = requires(M& model, detail::ignore_fields visit) {
   model.visit_parameters(visit);
@@ -106,8 +109,8 @@ void visit_field(const std::string& path, Field& field, Visit&& visit) {
   }
 }
 
-/// Calls `visit(parameter)` for every parameter below a field, in the order of `visit_field`, and
-/// makes no paths of names: for what runs in every step.
+/// Calls `visit(parameter)` for every parameter in a field, in the order of `visit_field`. Builds
+/// no paths: for code that runs in every step.
 template <class Field, class Visit>
 void visit_parameters_below(Field& field, const Visit& visit) {
   if constexpr (is_parameter<Field>) {
@@ -122,22 +125,22 @@ void visit_parameters_below(Field& field, const Visit& visit) {
 
 }  // namespace detail
 
-/// Calls `visit(path, parameter)` for every parameter of a model, in the order the model names
-/// them. Paths are the names joined by dots: "experts.0.layers.1.weight".
+/// Calls `visit(path, parameter)` for every parameter of a model, in the order in which the model
+/// names them. A path is the names joined by dots: "experts.0.layers.1.weight".
 template <HasParameters Model, class Visit>
 void for_each_parameter(Model& model, Visit&& visit) {
   detail::visit_field(std::string(), model, visit);
 }
 
-/// The same for a model that is only read.
+/// The same for a const model.
 template <HasParameters Model, class Visit>
 void for_each_parameter(const Model& model, Visit&& visit) {
-  // The hook is written once, for models that change; here the visitor sees constants.
+  // A model has only a non-const `visit_parameters`; here its visitor gets const parameters.
   detail::visit_field(std::string(), const_cast<Model&>(model),
                       [&]<class P>(std::string_view path, P& p) { visit(path, std::as_const(p)); });
 }
 
-/// Number of values a model learns; running statistics don't count.
+/// Number of learned values of a model; running statistics are not counted.
 template <HasParameters Model>
 std::size_t count_parameters(const Model& model) {
   std::size_t count = 0;

@@ -19,21 +19,21 @@
 namespace funnel {
 namespace detail {
 
-/// The number that is `share` of the way from a to b; NaN if either is, which std::lerp alone does not
-/// promise.
+/// Linear interpolation from a to b by `share`; NaN if a or b is NaN, which std::lerp alone does
+/// not guarantee.
 inline double between(double a, double b, double share) {
   return std::isnan(a) ? a : std::lerp(a, b, share);
 }
 
-/// What a step saw of a running statistic, brought together from its parts.
+/// Observations of a running statistic in one step, merged from the parts of the batch.
 class seen_statistic {
  public:
   seen_statistic() = default;
   explicit seen_statistic(std::size_t size) : values_(size), centers_(size) {}
 
-  /// Values over some rows. Where they are variances, `centers` are the means around which they were
-  /// taken: the whole then has the variance of all rows, which is more than that of its parts by how
-  /// far their means are apart.
+  /// Adds values that were observed over some rows. If they are variances, `centers` are the means
+  /// they were taken around. The merged variance is that of all rows: it includes the differences
+  /// between the means of the parts.
   void add(double rows, std::span<const double> values, std::span<const double> centers,
            double momentum) {
     if (!(rows > 0)) return;
@@ -60,7 +60,7 @@ class seen_statistic {
   }
   void clear() { rows_ = 0; }
 
-  /// Moves a statistic toward what was seen, by the momentum.
+  /// Moves a statistic toward the observed values, by the momentum.
   template <class T>
   void move(std::span<T> statistic) const {
     if (rows_ == 0) return;
@@ -80,8 +80,8 @@ class seen_statistic {
 
 }  // namespace detail
 
-/// The gradient of one parameter: all of it, or for an embedding table the rows that were touched; for
-/// a running statistic, what the parts of the step saw of it.
+/// Gradient of one parameter. Of an embedding table it holds only the rows that were touched (used
+/// by the batch); of a running statistic, the observations of the step.
 template <class T>
 class parameter_gradient {
  public:
@@ -96,21 +96,22 @@ class parameter_gradient {
   }
 
   bool by_rows() const { return kind_ == parameter_kind::rows; }
-  /// True if a parameter has the shape and the kind of the one that this was made for.
+  /// True if a parameter has the shape and kind of the one that this gradient was made for.
   bool fits(const parameter<T>& p) const {
     return p.kind == kind_ && p.rows() == table_rows_ && p.cols() == cols_;
   }
-  /// Rows of the table that have a gradient, in the order they were first touched. Empty where not
-  /// by rows.
+  /// Rows of an embedding table that have a gradient, in the order in which they were first
+  /// touched. Empty for other parameters.
   std::span<const std::uint32_t> touched() const { return touched_; }
-  /// The dense gradient, or [touched, cols].
+  /// The gradient: the shape of the parameter or, for an embedding table, [touched, cols].
   matrix_view<const T> values() const {
     return by_rows() ? matrix_view<const T>(rows_.data(), touched_.size(), cols_) : values_.view();
   }
   matrix_view<T> values() {
     return by_rows() ? matrix_view<T>(rows_.data(), touched_.size(), cols_) : values_.view();
   }
-  /// The gradient of one row of a table, zero when first touched; valid until the next call.
+  /// The gradient of one row of an embedding table, zero when first touched; valid until the next
+  /// call.
   /// Errors      std::invalid_argument if there is no such row.
   std::span<T> row(std::uint32_t index) {
     const std::size_t fresh = find_slots(default_arch{}, {&index, 1});
@@ -118,11 +119,11 @@ class parameter_gradient {
     if (touched_.size() > fresh) std::ranges::fill(values, T(0));
     return values;
   }
-  /// Adds `factor` times row i of `values` to the gradient of row ids[i] of a table.
+  /// Adds `factor` times row i of `values` to the gradient of row ids[i] of an embedding table.
   ///
-  /// Errors      std::invalid_argument if an id is not a row of the table, or `values` is not [ids,
-  ///             cols].
-  /// Numerics    A row that comes more than once gets its terms in the order of the ids.
+  /// Errors      std::invalid_argument if an id is not a row of the table, or `values` is not
+  ///             [ids.size(), cols].
+  /// Numerics    If an id occurs several times, its terms are added in the order of the ids.
   template <class Arch>
   void add_rows(Arch arch, std::span<const std::uint32_t> ids, matrix_view<const T> values,
                 T factor = T(1)) {
@@ -133,8 +134,8 @@ class parameter_gradient {
                          i + 1, factor, values.row(i).data(), fresh);
     }
   }
-  /// Adds factor(i) times row i of `values` to the gradients of all of
-  /// ids[offsets[i]] .. ids[offsets[i + 1] - 1]; offsets don't fall.
+  /// Adds factor(i) times row i of `values` to the gradients of all rows ids[offsets[i]] ..
+  /// ids[offsets[i + 1] - 1]; the offsets are non-decreasing.
   /// Errors      as above, and if the last offset is not the number of ids.
   template <class Arch, class Factor>
   void add_rows(Arch arch, std::span<const std::uint32_t> ids,
@@ -152,12 +153,13 @@ class parameter_gradient {
                          offsets[i], offsets[i + 1], factor(i), values.row(i).data(), fresh);
     }
   }
-  /// Takes in what a part of the step, some rows, saw of a running statistic. The optimizer's step
-  /// moves it once, by the momentum, toward the mean over the rows of all parts. Of a variance,
-  /// `centers` are the means it is around, so that the parts give the variance of all their rows.
+  /// Records an observation of a running statistic over `rows` rows, one part of a step. The
+  /// optimizer's step moves the statistic once, by `momentum`, toward the mean of the
+  /// observations, weighted by their rows. If `values` are variances, `centers` are the means they
+  /// were taken around; the merged variance is then that of all rows.
   ///
-  /// Shapes      values as many as the statistic has; centers the same, or none.
-  /// Errors      std::invalid_argument if the parameter is no statistic, or on other shapes.
+  /// Shapes      values has the size of the statistic; centers too, or it is empty.
+  /// Errors      std::invalid_argument if the parameter is not a statistic, or on other shapes.
   void observe(std::size_t rows, std::span<const double> values, double momentum,
                std::span<const double> centers = {}) {
     const std::size_t size =
@@ -168,8 +170,8 @@ class parameter_gradient {
     }
     seen_.add(static_cast<double>(rows), values, centers, momentum);
   }
-  /// What an optimizer's step does to a running statistic: takes `values()` off as they are, and moves
-  /// it toward what was observed.
+  /// Updates a running statistic in an optimizer's step: subtracts `values()`, without a learning
+  /// rate, and moves the result toward the observations.
   void move_statistic(parameter<T>& p) const {
     const std::span<T> to = p.value.flat();
     for (std::size_t j = 0; j < to.size(); ++j) to[j] -= values_.flat()[j];
@@ -181,8 +183,8 @@ class parameter_gradient {
     std::ranges::fill(values_.flat(), T(0));
     seen_.clear();
   }
-  /// Adds `factor` times another gradient of the same parameter. What was observed of a statistic
-  /// counts by its rows, whatever the factor.
+  /// Adds `factor` times another gradient of the same parameter. Observations of a running
+  /// statistic are weighted by their rows, not by the factor.
   template <class Arch = default_arch>
   void add(const parameter_gradient& other, T factor, Arch arch = {}) {
     if (by_rows()) {
@@ -192,7 +194,7 @@ class parameter_gradient {
       seen_.add(other.seen_);
     }
   }
-  /// Makes room, so that adding another gradient of the same parameter asks for no memory.
+  /// Allocates memory, so that adding `other`, a gradient of the same parameter, allocates nothing.
   void reserve(const parameter_gradient& other) {
     const std::size_t most = touched_.size() + other.touched_.size();
     touched_.reserve(most);
@@ -207,9 +209,10 @@ class parameter_gradient {
                    "], expected [", rows, ", ", cols_, "]");
     }
   }
-  /// Where in `rows_` the gradient of a row is; a row that has none gets the next place.
+  /// Position in `rows_` of the gradient of a table row. A row that has no gradient gets the next
+  /// free position.
   std::uint32_t slot_of(std::uint32_t index) {
-    // What a step before this one left behind names a place that another row has, or none has yet.
+    // A position left from an earlier step belongs to another row now, or is not in use.
     std::uint32_t& kept = slot_of_row_[index];
     if (kept >= touched_.size() || touched_[kept] != index) {
       kept = static_cast<std::uint32_t>(touched_.size());
@@ -217,8 +220,8 @@ class parameter_gradient {
     }
     return kept;
   }
-  /// Fills `slots_` and makes room for the new rows, which have no values yet.
-  /// The number of rows before.
+  /// Fills `slots_` and makes room for the rows that are new, which have no values yet. Returns the
+  /// number of rows before the call.
   template <class Arch>
   std::size_t find_slots(Arch arch, std::span<const std::uint32_t> ids) {
     constexpr std::size_t ahead = 32;
@@ -234,7 +237,7 @@ class parameter_gradient {
       const std::size_t needed = touched_.size() * cols_;
       if (rows_.size() < needed) rows_.resize(std::max(needed, 2 * rows_.size()));
     } catch (...) {
-      touched_.resize(before);  // no row without a place
+      touched_.resize(before);  // no row without a position
       throw;
     }
     return before;
@@ -244,10 +247,10 @@ class parameter_gradient {
   std::size_t table_rows_ = 0;
   std::size_t cols_ = 0;
   matrix<T> values_;
-  detail::aligned_vector<T> rows_;  // those of `touched_`, and room for more
+  detail::aligned_vector<T> rows_;  // gradients of the `touched_` rows, and room for more
   std::vector<std::uint32_t> touched_;
   detail::aligned_vector<std::uint32_t> slot_of_row_;
-  std::vector<std::uint32_t> slots_;  // of the ids that are being added
+  std::vector<std::uint32_t> slots_;  // positions of the ids that are being added
   detail::seen_statistic seen_;
 };
 

@@ -20,15 +20,18 @@
 
 namespace funnel {
 
-/// A table of vectors in two bytes or one a value instead of four, to read from.
+/// Quantized table of vectors, read-only: two bytes per value (`float16`, `bfloat16`) or one
+/// (`std::int8_t`) instead of four.
 ///
-/// Rows of `std::int8_t` have a scale and an offset each, stored before their codes: the smallest
-/// value of the row gets the code -128 and the largest 127.
+/// A row of `std::int8_t` has its own scale and offset, stored before its codes: the smallest value
+/// of the row has the code -128, the largest 127.
 ///
-/// Numerics    What is read differs from what was given by at most, for `float16` 2^-11 of it, or
-///             2^-25 where it is below 2^-14; for `bfloat16` 2^-8 of it, or 2^-134 where it is below
-///             2^-126; for `std::int8_t` half a step, (largest - smallest of the row) / 510, and some
-///             roundings of the largest magnitude, each 2^-149 where it is denormal.
+/// Numerics    The largest difference between a value that is read and the original. `float16`:
+///             2^-11 of the value, or 2^-25 if its magnitude is below 2^-14. `bfloat16`: 2^-8 of
+///             the value, or 2^-134 if its magnitude is below 2^-126. `std::int8_t`: half a step,
+///             (largest - smallest of the row) / 510, plus a few rounding errors of the row's
+///             largest magnitude, each 2^-149 if that is denormal.
+/// Source      docs/formulas.md#quantized-rows.
 template <class Storage>
 class quantized_table {
   static_assert(std::same_as<Storage, float16> || std::same_as<Storage, bfloat16> ||
@@ -37,9 +40,9 @@ class quantized_table {
 
  public:
   quantized_table() = default;
-  /// Errors      std::invalid_argument if a value is not finite or too large to be stored: 65520 or
-  ///             more as `float16`; a row whose values are further apart than the largest float as
-  ///             `std::int8_t`.
+  /// Errors      std::invalid_argument if a value is not finite or too large: 65520 or more for
+  ///             `float16`; for `std::int8_t`, if the difference between two values of a row
+  ///             exceeds the largest float.
   explicit quantized_table(matrix_view<const float> values)
       : rows_(values.rows()), cols_(values.cols()) {
     check(values);
@@ -50,10 +53,10 @@ class quantized_table {
 
   std::size_t rows() const { return rows_; }
   std::size_t cols() const { return cols_; }
-  /// Bytes of memory it takes.
+  /// Size of the table in memory, in bytes.
   std::size_t bytes() const { return values_.size() * sizeof(Storage); }
 
-  /// The table as kernels read it.
+  /// The table in the form that kernels read.
   detail::stored_rows<Storage> stored() const { return {values_.data(), rows_, cols_, stride()}; }
 
  private:
@@ -105,7 +108,8 @@ class quantized_table {
       const auto [smallest, largest] = range(row);
       const double width = static_cast<double>(largest) - static_cast<double>(smallest);
       float scale = static_cast<float>(width / 255);
-      // A denormal scale has few digits, or none: rounded down, 255 steps would not reach the largest.
+      // A denormal scale has few digits, or is 0. If it was rounded down, 255 steps would not reach
+      // the largest value; then the next larger scale is used.
       if (scale < std::numeric_limits<float>::min() && 255 * static_cast<double>(scale) < width)
         scale = std::nextafter(scale, 1.f);
       const float offset =
@@ -114,7 +118,7 @@ class quantized_table {
       std::memcpy(to, header, sizeof header);
       to += sizeof header;
       for (const float value : row) {
-        // Against the scale and offset as they were rounded, which may ask for a code past the last.
+        // Codes are relative to the rounded scale and offset, so that a code may be out of range.
         const double above = static_cast<double>(value) - static_cast<double>(offset);
         const double code = scale > 0 ? std::round(above / static_cast<double>(scale)) : 0;
         *to++ = static_cast<std::int8_t>(std::clamp(code, -128., 127.));
@@ -139,11 +143,11 @@ constexpr void check_serves() {
 
 }  // namespace detail
 
-/// The serving form of an `embedding`, with the table in half or a quarter of the memory: the same
-/// call, on an `inference_context` context.
+/// Quantized embedding table for serving: takes half or a quarter of the memory of an `embedding`,
+/// and has the same call, on an `inference_context`.
 ///
-/// It is a copy of what the embedding held, names no parameters and is not trained or saved: a model
-/// that is generic in the type of its embeddings is built with one or the other.
+/// It is a copy of the embedding's values. It names no parameters, and cannot be trained or saved.
+/// A model that takes the type of its embeddings as a template parameter can be built with either.
 ///
 /// Shapes      ids [n] -> [n, dim]; ids [n, fields] -> [n, fields * dim].
 /// Errors      std::invalid_argument if an id is not below `rows`.
@@ -184,13 +188,14 @@ struct quantized_embedding {
   void visit_parameters(auto&&) {}
 };
 
-/// The serving form of an `embedding_bag`, with the table in half or a quarter of the memory: the
-/// same call, on an `inference_context` context.
+/// Quantized embedding bag for serving: takes half or a quarter of the memory of an
+/// `embedding_bag`, and has the same call, on an `inference_context`.
 ///
-/// Shapes      n lists -> [n, dim]. An empty list gives zeros.
-/// Errors      std::invalid_argument if an id is not below `rows` or the offsets don't fit the ids.
-/// Cost        bound by memory where the table is larger than the caches: half or about a quarter of
-///             the bytes.
+/// Shapes      n lists -> [n, dim]. The vector of an empty list is zeros.
+/// Errors      std::invalid_argument if an id is not below `rows`, or the offsets do not fit the
+///             ids.
+/// Cost        bound by memory if the table is larger than the caches: reads half, or about a
+///             quarter, of the bytes.
 /// Numerics    See `quantized_table`; summed in float.
 template <class Storage>
 struct quantized_embedding_bag {

@@ -17,16 +17,16 @@
 namespace funnel {
 namespace detail {
 
-/// Lengths below this count as zero: such a vector has no direction and stays as it is.
+/// A vector shorter than this counts as zero: it has no direction.
 template <class T>
 inline constexpr T smallest_norm = T(1e-12);
 
-/// y = x / |x|, or zeros where |x| is below `smallest_norm`; gives 1 / |x|, or 0.
+/// y = x / |x|, or zeros if |x| is below `smallest_norm`. Returns 1 / |x|, or 0.
 template <class Arch, class T>
 T normalize_row(Arch arch, const T* x, T* y, std::size_t n) {
   T squares = dot_kernel(arch, x, x, n);
   T shrink = 1;
-  if (std::isinf(squares)) {  // the squares of a long vector, not the vector
+  if (std::isinf(squares)) {  // the squares overflow, not the vector
     shrink = sizeof(T) == sizeof(float) ? T(0x1p-80) : T(0x1p-540);
     scale_kernel(arch, shrink, x, y, n);
     x = y;
@@ -40,10 +40,13 @@ T normalize_row(Arch arch, const T* x, T* y, std::size_t n) {
 
 }  // namespace detail
 
-/// Every row divided by its length, so that inner products are cosines.
+/// L2 normalization: divides every row by its length (Euclidean norm), so that inner products
+/// become cosines.
 ///
-/// Shapes      [n, d] -> [n, d]. A row shorter than 1e-12 becomes zeros (its score is 0, its gradient
-///             0); there is no upper limit. NaN stays NaN, and an infinite value becomes NaN.
+/// Shapes      [n, d] -> [n, d].
+/// Numerics    A row shorter than 1e-12 becomes zeros: its cosine with any vector is 0, and so is
+///             its gradient. There is no upper limit. NaN stays NaN, and an infinite value becomes
+///             NaN.
 /// Source      docs/formulas.md#cosine-score.
 template <Context C>
 value_of<C> l2_normalize(C& context, const value_of<C>& x) {
@@ -75,10 +78,10 @@ value_of<C> l2_normalize(C& context, const value_of<C>& x) {
   return y;
 }
 
-/// The inner product of each row of a with the same row of b. After `l2_normalize` it is their
-/// cosine.
+/// Row-wise inner product: row i of a with row i of b. After `l2_normalize` it is the cosine
+/// similarity.
 ///
-/// Shapes      [n, d] and [n, d], or one of them [1, d] -> [n, 1].
+/// Shapes      [n, d] and [n, d], or one of them [1, d], which is broadcast -> [n, 1].
 /// Errors      std::invalid_argument on other shapes.
 template <Context C>
 value_of<C> row_dot(C& context, const value_of<C>& a, const value_of<C>& b) {
@@ -110,17 +113,17 @@ value_of<C> row_dot(C& context, const value_of<C>& a, const value_of<C>& b) {
   return y;
 }
 
-/// Cosine of each row of a with the same row of b; 0 where either is zero. Shapes and errors as
+/// Row-wise cosine similarity of a and b; 0 if one of the two rows is zero. Shapes and errors as
 /// `row_dot`.
+///
+/// Source      docs/formulas.md#cosine-score.
 template <Context C>
 value_of<C> cosine(C& context, const value_of<C>& a, const value_of<C>& b) {
   return row_dot(context, l2_normalize(context, a), l2_normalize(context, b));
 }
 
-/// Inner products of all rows of a with all rows of b: the scores of an in-batch loss.
-///
-/// Shapes      a [n, d], b [m, d] -> [n, m].
-/// Errors      std::invalid_argument if the numbers of columns differ.
+/// All-pairs inner products: every row of a with every row of b. These are the scores of an
+/// in-batch loss, such as `in_batch_softmax`.
 template <Context C>
 value_of<C> pairwise_dot(C& context, const value_of<C>& a, const value_of<C>& b) {
   if (a.cols() != b.cols()) {

@@ -12,11 +12,13 @@
 
 namespace funnel {
 
-/// Softmax of every row. Masked positions hold -infinity and get 0; a row with all of them masked
-/// is all zeros.
+/// Softmax of every row. A masked position holds -infinity and gets 0; a row whose positions are
+/// all masked gets zeros.
 ///
 /// Shapes      [n, d] -> [n, d].
-/// Numerics    the largest value of the row is subtracted first. A NaN makes its row NaN.
+/// Numerics    The largest value of the row is subtracted first. A NaN or +infinity makes its row
+///             NaN.
+/// Source      docs/formulas.md#softmax.
 template <Context C>
 value_of<C> softmax(C& context, const value_of<C>& x) {
   const auto y = context.make(x.rows(), x.cols());
@@ -33,11 +35,11 @@ value_of<C> softmax(C& context, const value_of<C>& x) {
   return y;
 }
 
-/// The sum of k values, each row weighted by its own weights: y_i = sum_k weights(i, k) *
-/// values_k[i].
+/// Weighted sum of k values with different weights in every row, the output of a mixture of
+/// experts: y_i = sum_k weights(i, k) * values_k[i].
 ///
 /// Shapes      weights [n, k]; k values [n, d]; y [n, d].
-/// Errors      std::invalid_argument if the shapes don't fit.
+/// Errors      std::invalid_argument if the shapes do not fit.
 template <Context C>
 value_of<C> mixture(C& context, const value_of<C>& weights, std::span<const value_of<C>> values) {
   using arch = typename C::arch;

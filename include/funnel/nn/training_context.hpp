@@ -20,15 +20,16 @@
 
 namespace funnel {
 
-/// A value on the tape of a `training_context` context: what it is, and the gradient of the loss with
-/// respect to it.
+/// Value on the tape of a `training_context`: its numbers, and the gradient of the loss with
+/// respect to them.
 template <class T>
 struct variable {
   matrix_view<T> values;
-  matrix_view<T> gradient;  ///< [rows, cols]; no data where nothing before it is learned
+  matrix_view<T> gradient;  ///< [rows, cols]; its data is null for an `input`
 
   std::size_t rows() const { return values.rows(); }
   std::size_t cols() const { return values.cols(); }
+  /// True if the value has a gradient, to which backward steps add.
   bool learns() const { return gradient.data() != nullptr; }
 };
 
@@ -41,13 +42,16 @@ matrix_view<T> writable(const variable<T>& value) {
   return value.values;
 }
 
-/// The context that trains: it records each operation, and `backward` runs them in reverse.
+/// Context for training: records each operation on a tape; `backward` runs them in reverse order
+/// (reverse-mode automatic differentiation).
 ///
-/// Gradients of parameters live here, not in the model: several contexts can run shards of a batch
-/// on one model. Use: run the model and the loss, `backward(loss)`, step an optimizer, `clear()`.
-/// What is passed to operations as spans and views (ids, labels) must live until `clear`. So must the
-/// model, where it is: gradients are found by the address of their parameter, so that a model is not
-/// copied, moved or given new layers between the call and the optimizer's step.
+/// The gradients of parameters are stored here and not in the model, so that several contexts can
+/// run parts of a batch on one model.
+///
+/// A step: run the model and the loss, call `backward(loss)`, run an optimizer's step, call
+/// `clear()`. Spans and views that are passed to operations (ids, labels) must live until `clear`.
+/// A gradient is found by the address of its parameter: between the model's call and the
+/// optimizer's step, do not move the model, replace it by a copy, or add layers to it.
 template <class T, class Arch = default_arch>
 class training_context {
  public:
@@ -56,25 +60,27 @@ class training_context {
   using value = variable<T>;
   static constexpr bool is_training = true;
 
-  /// `seed` decides what dropout drops.
+  /// `seed` determines which elements dropout drops.
   explicit training_context(std::uint64_t seed = 0) : random_(seed) {}
 
-  /// A new value [rows, cols], not yet filled, with a gradient of zeros.
+  /// A new value [rows, cols], uninitialized, with a gradient of zeros. Valid until
+  /// `next_micro_batch` or `clear`.
   value make(std::size_t rows, std::size_t cols) {
     T* gradient = arena_.allocate<T>(rows, cols);
     std::fill_n(gradient, rows * cols, T(0));
     return {{arena_.allocate<T>(rows, cols), rows, cols}, {gradient, rows, cols}};
   }
-  /// The caller's data as a value without a gradient; copies nothing, and nothing writes to it.
+  /// The caller's data as a value without a gradient. Copies nothing, and nothing writes to the
+  /// data.
   value input(matrix_view<const T> data) {
     return {{const_cast<T*>(data.data()), data.rows(), data.cols(), data.stride()}, {}};
   }
-  /// Room that operations may use until `clear`.
+  /// Temporary memory for operations, valid until `next_micro_batch` or `clear`.
   arena& scratch() { return arena_; }
   random_generator& random() { return random_; }
 
-  /// Keeps a backward step; it adds to the gradients of its operation's inputs. Copied into the
-  /// arena, never destroyed.
+  /// Records the backward step of an operation, which adds to the gradients of the operation's
+  /// inputs. It is copied into the arena and never destroyed.
   template <class Backward>
   void record(const Backward& backward) {
     static_assert(std::is_trivially_destructible_v<Backward> &&
@@ -85,10 +91,11 @@ class training_context {
     tape_.push_back({kept, [](void* closure) { (*static_cast<Backward*>(closure))(); }});
   }
 
-  /// Computes the gradient of a loss [1, 1] with respect to everything before it, times `scale`.
-  /// Errors      std::invalid_argument if the loss is not one number, backward ran before and
-  ///             nothing was recorded since, or a parameter was replaced since it was used. What was
-  ///             added to gradients by then stays: `clear` before the next step.
+  /// Computes the gradients of `scale` times a loss [1, 1] with respect to everything that the loss
+  /// was computed from.
+  /// Errors      std::invalid_argument if the loss is not [1, 1], if nothing was recorded since the
+  ///             last call, or if a parameter was replaced by one of another shape or kind since it
+  ///             was used. Gradients may then be incomplete: call `clear` before the next step.
   void backward(const value& loss, T scale = T(1)) {
     if (loss.rows() != 1 || loss.cols() != 1) {
       detail::fail("funnel::training_context::backward: loss is [", loss.rows(), ", ", loss.cols(),
@@ -100,24 +107,24 @@ class training_context {
     }
     spent_ = true;
     if (loss.learns()) loss.gradient(0, 0) += scale;
-    while (!tape_.empty()) {  // where a step throws, it does not run twice
+    while (!tape_.empty()) {  // a step that throws does not run twice
       const operation step = tape_.back();
       tape_.pop_back();
       step.run(step.backward);
     }
   }
 
-  /// The gradient of a parameter, to add to; zero when first asked for after `clear`.
+  /// The gradient of a parameter, for adding to it; zero when first requested after `clear`.
   parameter_gradient<T>& gradient(const parameter<T>& p) {
     slot& s = slot_of(p);
     s.touched = true;
     return *s.gradient;
   }
-  /// Makes room, so that adding another gradient to that of a parameter asks for no memory.
+  /// Allocates memory, so that adding `other` to the gradient of a parameter allocates nothing.
   void reserve(const parameter<T>& p, const parameter_gradient<T>& other) {
     slot_of(p).gradient->reserve(other);
   }
-  /// The gradient of a parameter, or nullptr if nothing has reached it since `clear`.
+  /// The gradient of a parameter, or nullptr if it was not requested since `clear`.
   const parameter_gradient<T>* find_gradient(const parameter<T>& p) const {
     const auto found = gradients_.find(&p);
     return found != gradients_.end() && found->second.touched ? found->second.gradient.get()
@@ -127,15 +134,16 @@ class training_context {
     return const_cast<parameter_gradient<T>*>(std::as_const(*this).find_gradient(p));
   }
 
-  /// Ends a part of a batch: its values and tape are gone, and the gradients of parameters stay, for
-  /// the next part to add to. Parts of some hundred rows keep what a step touches in the cache.
+  /// Ends a micro-batch, one part of a batch: discards its values and its tape, and keeps the
+  /// gradients of parameters, to which the next part adds. With some hundred rows per part, the
+  /// data of a step stays in the cache.
   void next_micro_batch() {
     spent_ = false;
     tape_.clear();
     arena_.reset();
   }
 
-  /// Ends the step: values, tape and gradients are gone, their memory stays for the next.
+  /// Ends the step: discards values, tape and gradients. The memory is kept for the next step.
   void clear() {
     next_micro_batch();
     for (auto& [p, s] : gradients_) {
@@ -163,7 +171,7 @@ class training_context {
 
   arena arena_;
   std::vector<operation> tape_;
-  bool spent_ = false;  // backward ran since `clear`
+  bool spent_ = false;  // backward ran since the last `next_micro_batch` or `clear`
   std::unordered_map<const parameter<T>*, slot> gradients_;
   random_generator random_;
 };

@@ -11,7 +11,8 @@
 
 namespace funnel::detail {
 
-/// `first` is the position of ids[0] among all that the caller gave.
+/// Checks that every id is a row of a table. `first` is the position of ids[0] among all ids that
+/// the caller passed.
 /// Errors      std::invalid_argument if an id is not a row of the table.
 template <class Arch>
 void check_ids(Arch arch, const char* function, std::span<const std::uint32_t> ids,

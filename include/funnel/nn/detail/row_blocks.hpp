@@ -10,10 +10,12 @@
 
 namespace funnel::detail {
 
-/// Candidates a network takes at a time while serving, so that its widest layers stay in L2.
+/// Number of rows (candidates) that a network processes at a time in serving. The values of its
+/// widest layers then stay in L2.
 inline constexpr std::size_t rows_in_cache = 256;
 
-/// Calls `run(rows of x, the first of them)` for blocks of rows; what it makes is gone after each.
+/// Calls `run(block, begin)` for each block of rows of x; `begin` is the first row of the block.
+/// The values that `run` makes are released after each call.
 template <Context C, std::size_t N, class Run>
 void in_row_blocks(C& context, const concatenated<value_of<C>, N>& x, const Run& run) {
   const std::size_t n = x.rows();

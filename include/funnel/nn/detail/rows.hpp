@@ -7,16 +7,17 @@
 #include <algorithm>
 #include <cstddef>
 
-// Rows and columns of the values that operations meet.
+// Rows and columns of values, with broadcasting of one-row values.
 namespace funnel::detail {
 
-/// Row i of a value, or its only row.
+/// Row i of a value, or its only row if it has one row.
 template <class T>
 T* row_of(matrix_view<T> values, std::size_t i) {
   return values.data() + (values.rows() == 1 ? 0 : i * values.stride());
 }
 
-/// Adds a row to a gradient, or to its only row; nothing where there is no gradient.
+/// Adds values to row i of a gradient, or to its only row if it has one row. Does nothing if there
+/// is no gradient.
 template <class T>
 void add_to_row(matrix_view<T> gradient, std::size_t i, const T* values) {
   if (gradient.data() == nullptr) return;
@@ -24,8 +25,9 @@ void add_to_row(matrix_view<T> gradient, std::size_t i, const T* values) {
   for (std::size_t j = 0; j < gradient.cols(); ++j) to[j] += values[j];
 }
 
-/// Rows of two values that meet: n with n, or one with n.
-/// Errors      std::invalid_argument naming `function` otherwise.
+/// Number of rows of an operation's result: two values have equal numbers of rows, or one of them
+/// has one row and is broadcast.
+/// Errors      std::invalid_argument otherwise; the message starts with `function`.
 template <class A, class B>
 std::size_t common_rows(const char* function, const A& a, const B& b) {
   if (a.rows() != b.rows() && a.rows() != 1 && b.rows() != 1) {
@@ -48,7 +50,7 @@ Variable columns(const Variable& value, std::size_t begin, std::size_t count) {
   return {value.values.middle_cols(begin, count), value.gradient.middle_cols(begin, count)};
 }
 
-/// Copies the rows of `from` to those of `to` from row `begin` on.
+/// Copies the rows of `from` into `to`, starting at row `begin` of `to`.
 template <class T>
 void copy_rows(matrix_view<const T> from, matrix_view<T> to, std::size_t begin) {
   for (std::size_t i = 0; i < from.rows(); ++i)
