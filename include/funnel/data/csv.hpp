@@ -27,33 +27,32 @@ namespace funnel {
 
 /// Options of `csv_reader`.
 struct csv_options {
-  /// Bytes read from the file at a time, 1 to 16 MiB.
+  /// Number of bytes to read from the file at a time, 1 to 16 MiB.
   std::size_t block = std::size_t{1} << 18;
 };
 
-/// Reads a file of comma-separated values record by record, the first of which names the columns.
+/// Reads a CSV file (comma-separated values) record by record. The first record names the columns.
 ///
-/// Fields may be quoted; a quoted field may hold commas, line ends and doubled quotes. Lines end in
-/// LF, CRLF or CR, the last one need not; empty lines are skipped, and so is a byte order mark of
-/// UTF-8. Other bytes are taken as they are, in whatever encoding, but for NUL: that is no text. The
-/// file is read in blocks: memory is that of the longest record, and about 100 bytes a column.
+/// Fields may be quoted; a quoted field may contain commas, line ends and doubled quotes. Lines end
+/// in LF, CRLF or CR (optional after the last line). Empty lines and a UTF-8 byte order mark are
+/// skipped. Other bytes are kept, in any encoding, except NUL, which is an error. The file is read
+/// in blocks: memory is that of the longest record, plus about 100 bytes per column.
 ///
-/// Errors      format_error, "<file>:<line>:<column>: ...", with lines and bytes of a line counted
-///             from 1: no file, an empty file, one that is something else (compressed, UTF-16, HTML,
-///             JSON, with tabs or semicolons for commas, ...: the text says what), a repeated column
-///             name, a record with too few or too many fields, a quote that is not closed or is
-///             followed by text, a NUL byte, a record longer than 16 MiB, and what the functions
-///             below name. An error leaves the reader before the record that it is about.
-///             std::invalid_argument for a block of no bytes or more than 16 MiB, and for a column
-///             that the present record does not have: there is none before the first `next`, after
-///             the last and after an error.
+/// Errors      format_error "<file>:<line>:<column>: ...", lines and bytes counted from 1, for: a
+///             missing or empty file, another format (compressed, UTF-16, HTML, JSON, tabs or
+///             semicolons instead of commas, ...), a repeated column name, too few or too many
+///             fields, a quote that is not closed or is followed by text, a NUL byte, a record
+///             longer than 16 MiB, and what the functions below name. After an error the reader is
+///             before the faulty record. std::invalid_argument for a block size out of range, and
+///             for a column that the current record does not have; there is no current record
+///             before the first `next`, at the end and after an error.
 /// Cost        one pass, about 0.5 GB/s.
 /// Source      RFC 4180.
 class csv_reader {
  public:
   static constexpr std::size_t longest_record = std::size_t{1} << 24;
 
-  /// Opens the file and reads the names of its columns.
+  /// Opens the file and reads the column names.
   explicit csv_reader(std::string file, const csv_options& options = {})
       : name_(std::move(file)), block_(options.block) {
     if (block_ == 0 || block_ > longest_record)
@@ -75,10 +74,10 @@ class csv_reader {
   }
 
   const std::string& file() const { return name_; }
-  /// The line where the present record starts, from 1.
+  /// The line where the current record starts, from 1.
   std::size_t line() const { return record_line_; }
 
-  /// The position of a column, if the file has it.
+  /// Returns the index of a column, or nothing if the file does not have it.
   std::optional<std::size_t> find_column(std::string_view name) const {
     const auto name_of = [&](std::size_t i) -> std::string_view { return columns_[i]; };
     const auto found = std::ranges::lower_bound(sorted_, name, {}, name_of);
@@ -86,7 +85,7 @@ class csv_reader {
     return *found;
   }
 
-  /// The position of a column; without it a format_error that names it, and those that are there.
+  /// Returns the index of a column; throws a format_error if the file does not have it.
   std::size_t column(std::string_view name) const {
     if (const auto found = find_column(name)) return *found;
     std::string others;
@@ -100,7 +99,7 @@ class csv_reader {
     fail_at(1, 1, "column \"", detail::printable(name), "\" is missing; the file has ", others);
   }
 
-  /// Moves on to the next record; false at the end of the file.
+  /// Reads the next record; false at the end of the file.
   bool next() {
     present_ = 0;
     if (!find_record()) return false;
@@ -108,19 +107,20 @@ class csv_reader {
     return true;
   }
 
-  /// The field's text without its quotes; valid until `next`.
+  /// Returns the field's text without its quotes; valid until `next`.
   std::string_view text(std::size_t column) const {
     const field& f = at(column);
     return {buffer_.data() + f.begin, f.end - f.begin};
   }
 
-  /// The field as a finite number in [low, high]; format_error if it is not one.
+  /// Returns the field as a finite number in [low, high]; throws a format_error if it is not one.
   ///
-  /// Whole numbers are `[-]digits`, others `[-]digits[.digits][e[+-]digits]` with a digit on either
-  /// side of the point. Blanks, a plus sign in front, hexadecimals, infinity and NaN are errors.
+  /// Integers are `[-]digits`, others `[-]digits[.digits][e[+-]digits]` with a digit before or
+  /// after the point. Blanks, a leading plus sign, hexadecimal numbers, infinity and NaN are
+  /// errors.
   ///
-  /// Numerics    the nearest T, half to even, in any locale: a number too small for T is subnormal or
-  ///             0 (-0 with its sign), one past its largest is an error.
+  /// Numerics    the nearest T, half to even, in any locale: a number too small for T becomes
+  ///             subnormal or 0 (-0 keeps its sign), one beyond the largest T is an error.
   template <class T>
   requires(std::integral<T> || std::same_as<T, float> || std::same_as<T, double>) &&
       (!std::same_as<T, bool>)T number(std::size_t column, T low = std::numeric_limits<T>::lowest(),
@@ -129,13 +129,14 @@ class csv_reader {
     T value{};
     bool is_number, fits = true;
     if constexpr (std::integral<T>) {
-      // std::from_chars takes no sign where T has none: -0 is 0 then, and others are below the range.
+      // std::from_chars takes no sign if T is unsigned: accept -0; other negatives are out of
+      // range.
       const bool minus = std::unsigned_integral<T> && digits.starts_with('-');
       const char* const end = digits.data() + digits.size();
       const auto [rest, error] = std::from_chars(digits.data() + minus, end, value);
       is_number = error != std::errc::invalid_argument && rest == end;
       fits = error == std::errc() && !(minus && value != 0);
-    } else {  // not by std::from_chars: libc++ has it from 20 on, and it fails where 0 is nearest
+    } else {  // not std::from_chars: libc++ has it from 20 on, and it fails if 0 is nearest
       detail::decimal decimal;
       is_number = detail::parse_decimal(digits, decimal);
       if (is_number) value = detail::nearest<T>(decimal);
@@ -149,7 +150,7 @@ class csv_reader {
     return value;
   }
 
-  /// The same, and nothing for an empty field.
+  /// The same, but returns nothing for an empty field.
   template <class T>
   std::optional<T> optional_number(std::size_t column, T low = std::numeric_limits<T>::lowest(),
                                    T high = std::numeric_limits<T>::max()) const {
@@ -157,7 +158,7 @@ class csv_reader {
     return number<T>(column, low, high);
   }
 
-  /// The field as 0 or 1; format_error if it is neither.
+  /// Returns the field as 0 or 1; throws a format_error if it is neither.
   bool flag(std::size_t column) const {
     const std::string_view digit = text(column);
     if (digit != "0" && digit != "1")
@@ -165,7 +166,7 @@ class csv_reader {
     return digit == "1";
   }
 
-  /// Throws a format_error that names the field's place and column before the parts.
+  /// Throws a format_error: file, line, column and column name, followed by the parts.
   template <class... Parts>
   [[noreturn]] void fail(std::size_t column, const Parts&... parts) const {
     const field& f = at(column);
@@ -174,14 +175,14 @@ class csv_reader {
 
  private:
   struct field {
-    std::size_t begin, end;  // in buffer_, quotes left out
+    std::size_t begin, end;  // in buffer_, without quotes
     std::size_t line, column;
     bool doubled_quotes;
   };
-  /// A record that was split into fields_, but not gone past yet.
+  /// A record that is split into fields_ but not yet consumed.
   struct record {
-    std::size_t after;       // where the next one begins
-    std::size_t fields;      // how many it has; fields_ holds one too many at most
+    std::size_t after;       // where the next record begins
+    std::size_t fields;      // number of fields; fields_ holds at most one too many
     std::size_t line;        // of its end
     std::size_t end_column;  // of its end
   };
@@ -207,7 +208,7 @@ class csv_reader {
     std::ranges::sort(sorted_, {}, [&](std::size_t i) {
       return std::pair<std::string_view, std::size_t>(columns_[i], i);
     });
-    std::size_t repeated = columns_.size();  // the first that came before
+    std::size_t repeated = columns_.size();  // the first column that repeats a name
     for (std::size_t i = 1; i < sorted_.size(); ++i)
       if (columns_[sorted_[i]] == columns_[sorted_[i - 1]])
         repeated = std::min(repeated, sorted_[i]);
@@ -217,7 +218,7 @@ class csv_reader {
             "\" is named twice");
   }
 
-  /// Refuses names with more of another separator than commas, outside of quotes.
+  /// Rejects column names in which another separator is more frequent than commas, outside quotes.
   void check_separator(const record& names) const {
     for (const char other : {'\t', ';', '|'}) {
       std::ptrdiff_t found = 0;
@@ -240,7 +241,7 @@ class csv_reader {
     if (bytes > longest_record) fail_at(line_, 1, "the record is longer than 16 MiB");
   }
 
-  /// Moves what is unread to the front of the buffer and reads the next block behind it.
+  /// Moves the unread bytes to the front of the buffer and reads the next block after them.
   void fill() {
     check_length(end_ - begin_);
     if (begin_ > 0) std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
@@ -257,7 +258,7 @@ class csv_reader {
     }
   }
 
-  /// Goes past empty lines; false at the end of the file.
+  /// Skips empty lines; false at the end of the file.
   bool find_record() {
     for (;;) {
       if (begin_ == end_ && !file_) return false;
@@ -273,7 +274,7 @@ class csv_reader {
 
   static bool is_line_end(char c) { return c == '\n' || c == '\r'; }
 
-  /// What follows the line end at i; nothing if the buffer does not hold all of it.
+  /// The position after the line end at i; nothing if the buffer does not hold all of it.
   std::optional<std::size_t> after_line_end(std::size_t i) const {
     if (i < end_ && buffer_[i] == '\n') return i + 1;
     if (i + 1 < end_) return buffer_[i + 1] == '\n' ? i + 2 : i + 1;
@@ -281,7 +282,7 @@ class csv_reader {
     return std::nullopt;
   }
 
-  /// Splits the record at begin_ into fields_, reading on as needed.
+  /// Splits the record at begin_ into fields_; reads more of the file if needed.
   record scan_record() {
     for (;;) {
       if (const auto found = try_scan()) {
@@ -292,7 +293,7 @@ class csv_reader {
     }
   }
 
-  /// The same, or nothing if the buffer holds only a part of the record.
+  /// The same, but returns nothing if the buffer holds only a part of the record.
   std::optional<record> try_scan() {
     fields_.clear();
     const char* const bytes = buffer_.data();  // locals: bytes may alias members
@@ -301,7 +302,7 @@ class csv_reader {
     std::size_t line = line_;
     std::size_t line_begin = begin_;
     std::size_t i = begin_;
-    for (std::size_t fields = 1;; ++fields) {  // a field a turn
+    for (std::size_t fields = 1;; ++fields) {  // one field per iteration
       field f{i, i, line, i - line_begin + 1, false};
       const bool quoted = i < limit && bytes[i] == '"';
       if (quoted) {
@@ -310,7 +311,8 @@ class csv_reader {
           if (i >= limit) fail_at(f.line, f.column, "the quote is not closed");
           if (static_cast<unsigned char>(bytes[i]) > '"') continue;
           if (bytes[i] == '"') {
-            // If the block ends between the two of "", the record is incomplete, as found below.
+            // If the block ends between the two quotes of "", the code below finds the record
+            // incomplete.
             if (i + 1 == limit || bytes[i + 1] != '"') break;
             f.doubled_quotes = true;
             ++i;
@@ -336,7 +338,7 @@ class csv_reader {
         fail_at(line, unquoted - line_begin + 1,
                 "expected a comma or the line's end after the quote");
       }
-      // Not push_back(f): g++ would store f to read it back at once, which costs as much as all else.
+      // Not push_back(f): g++ would store f and load it back, which costs as much as the rest.
       if (fields <= columns + 1) fields_.emplace_back() = f;
       if (i == limit || bytes[i] != ',') {
         const auto after = after_line_end(i);
@@ -353,7 +355,7 @@ class csv_reader {
     fail_at(line, column, "a NUL byte: the file is damaged, binary or UTF-16, expected text");
   }
 
-  /// Makes the record that was scanned the present one; throws if it does not suit the names.
+  /// Makes the scanned record the current one; throws if it does not fit the column names.
   void go_past(const record& r) {
     if (!columns_.empty() && r.fields < columns_.size())
       fail_at(r.line, r.end_column, "the row ends after ", r.fields, " of ", columns_.size(),
@@ -382,16 +384,16 @@ class csv_reader {
 
   std::string name_;
   std::size_t block_;
-  std::unique_ptr<std::FILE, close_file> file_;  // none behind its last block
+  std::unique_ptr<std::FILE, close_file> file_;  // null after the last block
   std::string buffer_;
   detail::owned_size begin_;  // unread bytes are [begin_, end_)
   detail::owned_size end_;
   std::size_t line_ = 1;  // of the byte at begin_
   std::size_t record_line_ = 1;
-  std::vector<field> fields_;   // of the last record scanned
-  detail::owned_size present_;  // how many of them are the present record's
+  std::vector<field> fields_;   // of the record scanned last
+  detail::owned_size present_;  // number of fields of the current record
   std::vector<std::string> columns_;
-  std::vector<std::size_t> sorted_;  // positions of columns_, by name
+  std::vector<std::size_t> sorted_;  // indices of columns_, sorted by name
 };
 
 }  // namespace funnel

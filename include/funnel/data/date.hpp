@@ -7,14 +7,14 @@
 
 namespace funnel {
 
-/// Days from 1970-01-01 to a date written as the number yyyymmdd (20220425).
+/// Returns the number of days from 1970-01-01 to a date written as the number yyyymmdd (20220425).
 ///
-/// Errors      none: of a number that is no date (`is_date`), the result says nothing.
+/// Errors      none; if the number is not a date (check with `is_date`), the result is meaningless.
 /// Source      H. Hinnant, https://howardhinnant.github.io/date_algorithms.html, days_from_civil.
 constexpr std::int32_t day_number(std::int32_t date) {
   const std::int32_t month = date / 100 % 100;
   const std::int32_t day = date % 100;
-  const std::int32_t year = date / 10000 - (month <= 2);  // years start in March: leap days last
+  const std::int32_t year = date / 10000 - (month <= 2);  // from March: leap days are last
   const std::int32_t era = (year >= 0 ? year : year - 399) / 400;
   const std::int32_t year_of_era = year - era * 400;
   const std::int32_t day_of_year = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
@@ -23,7 +23,7 @@ constexpr std::int32_t day_number(std::int32_t date) {
   return era * 146097 + day_of_era - 719468;
 }
 
-/// True where a number yyyymmdd is a date of the calendar, of the years 1 to 9999.
+/// Whether a number yyyymmdd is a calendar date in the years 1 to 9999.
 constexpr bool is_date(std::int32_t date) {
   if (date < 10101 || date > 99991231) return false;
   const std::int32_t year = date / 10000, month = date / 100 % 100, day = date % 100;
@@ -32,7 +32,7 @@ constexpr bool is_date(std::int32_t date) {
   return month >= 1 && month <= 12 && day >= 1 && day <= days;
 }
 
-/// The date, as yyyymmdd, of a day counted from 1970-01-01; the inverse of `day_number`.
+/// Returns the date, as yyyymmdd, of a day counted from 1970-01-01; the inverse of `day_number`.
 ///
 /// Errors      std::invalid_argument for a day outside the years 1 to 9999.
 constexpr std::int32_t date_of_day(std::int32_t day) {

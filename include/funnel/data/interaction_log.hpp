@@ -17,94 +17,94 @@
 
 namespace funnel {
 
-/// One video shown to one user, and what the user did.
+/// Impression: one video shown to one user, with what the user did.
 struct impression {
-  /// Position in `interaction_log::users`.
+  /// Index in `interaction_log::users`.
   user_id user = 0;
-  /// Position in `interaction_log::videos`.
+  /// Index in `interaction_log::videos`.
   item_id item = 0;
   /// Milliseconds since 1970-01-01 UTC.
   std::int64_t time_ms = 0;
   /// Local date, yyyymmdd.
   std::int32_t date = 0;
-  /// Local hour, 0..23.
+  /// Local hour, 0 to 23.
   std::uint8_t hour = 0;
-  /// The page or tab of the app it was shown in.
+  /// Page or tab of the app in which it was shown.
   std::uint16_t tab = 0;
-  /// Slot on the page, from 1; 0 where it was not recorded.
+  /// Slot on the page, from 1; 0 if it was not recorded.
   std::uint16_t position = 0;
-  /// Chosen at random, not by the recommender.
+  /// Whether the video was chosen at random instead of by the recommender.
   bool random = false;
   bool click = false;
   bool like = false;
   bool follow = false;
   bool comment = false;
   bool forward = false;
-  /// Opened the comment section, whether or not they wrote one.
+  /// Opened the comment section, with or without writing a comment.
   bool comment_section = false;
-  /// Went on to the author's profile.
+  /// Opened the author's profile.
   bool profile_entered = false;
-  /// Asked to see no such videos.
+  /// Negative feedback: asked not to see such videos.
   bool hate = false;
-  /// Watched long by the log's own rule.
+  /// Long view: watched for long, by the rule of the log.
   bool long_view = false;
-  /// Seconds played, replays included; 0 or more, not clipped.
+  /// Seconds played, including replays; 0 or more, not clipped.
   float play_s = 0;
-  /// Length in seconds as the log states it; 0 where it does not.
+  /// Length of the video in seconds as recorded in the log; 0 if it is not.
   float duration_s = 0;
 
   friend bool operator==(const impression&, const impression&) = default;
 };
 
-/// What is known of a user apart from the log.
+/// User profile: what is known about a user apart from the log.
 struct user_profile {
-  /// Id in the source.
+  /// Id in the source data.
   std::uint64_t id = 0;
-  /// One value a field of `interaction_log::user_fields`, below its size; 0 is missing.
+  /// One value per field of `interaction_log::user_fields`, below the field's size; 0 is missing.
   std::vector<std::uint32_t> categorical;
-  /// One value a name of `interaction_log::user_numbers`; 0 is missing.
+  /// One value per name in `interaction_log::user_numbers`; 0 is missing.
   std::vector<float> numeric;
 
   friend bool operator==(const user_profile&, const user_profile&) = default;
 };
 
-/// What is known of a video apart from the log.
+/// Video: what is known about it apart from the log.
 struct video {
-  /// Id in the source.
+  /// Id in the source data.
   std::uint64_t id = 0;
-  /// Position in `interaction_log::authors`.
+  /// Index in `interaction_log::authors`.
   author_id author = 0;
-  /// The first tag, as a position in `interaction_log::categories`; 0 without tags.
+  /// The first tag, as an index in `interaction_log::categories`; 0 if there are no tags.
   category_id category = 0;
-  /// All tags, as positions in `interaction_log::categories`; may be empty.
+  /// All tags, as indices in `interaction_log::categories`; may be empty.
   std::vector<category_id> tags;
-  /// Length in seconds; 0 is unknown.
+  /// Length in seconds; 0 if unknown.
   float duration_s = 0;
-  /// yyyymmdd; 0 is unknown.
+  /// Upload date, yyyymmdd; 0 if unknown.
   std::int32_t upload_date = 0;
-  /// One value a field of `interaction_log::video_fields`, below its size; 0 is missing.
+  /// One value per field of `interaction_log::video_fields`, below the field's size; 0 is missing.
   std::vector<std::uint32_t> categorical;
-  /// One value a name of `interaction_log::video_numbers`; 0 is missing.
+  /// One value per name in `interaction_log::video_numbers`; 0 is missing.
   std::vector<float> numeric;
 
   friend bool operator==(const video&, const video&) = default;
 };
 
-/// A user's past before the log begins: positions in `interaction_log::videos`, oldest first.
+/// A user's history before the log begins, as indices in `interaction_log::videos`, oldest first.
 struct user_history {
-  /// The last videos shown, each as often as it was.
+  /// The last videos shown; a video that was shown several times occurs several times.
   std::vector<item_id> watched;
   std::vector<item_id> liked;
   std::vector<item_id> long_watched;
-  /// Videos shown in all, of which `watched` holds the last.
+  /// Number of videos shown in total; `watched` may hold only the last of them.
   std::uint32_t total = 0;
-  /// When the last one was shown, milliseconds since 1970-01-01 UTC; 0 without history.
+  /// Time at which the last one was shown, milliseconds since 1970-01-01 UTC; 0 without history.
   std::int64_t last_time_ms = 0;
 
   friend bool operator==(const user_history&, const user_history&) = default;
 };
 
-/// A categorical feature: its values are below `size`, 0 is missing.
+/// Categorical feature: its values are below `size`, and 0 means missing.
 struct categorical_field {
   std::string name;
   std::uint32_t size = 1;
@@ -112,29 +112,30 @@ struct categorical_field {
   friend bool operator==(const categorical_field&, const categorical_field&) = default;
 };
 
-/// A short-video feed's record in the shape that readers and the simulator share, so that a program
-/// is written once.
+/// Interaction log of a short-video feed: users, videos, histories and impressions. Readers and the
+/// simulator return the same type, so a program works with either.
 struct interaction_log {
   std::vector<user_profile> users;
   std::vector<video> videos;
-  /// One a user, in the order of `users`.
+  /// One history per user, in the order of `users`.
   std::vector<user_history> histories;
   std::vector<impression> impressions;
-  /// What the values of `user_profile::categorical` and `numeric` are.
+  /// Names of the values in `user_profile::categorical` and `user_profile::numeric`.
   std::vector<categorical_field> user_fields;
   std::vector<std::string> user_numbers;
-  /// What the values of `video::categorical` and `numeric` are.
+  /// Names of the values in `video::categorical` and `video::numeric`.
   std::vector<categorical_field> video_fields;
   std::vector<std::string> video_numbers;
-  /// Ids of the authors in the source.
+  /// Ids of the authors in the source data.
   std::vector<std::uint64_t> authors;
-  /// Ids of the tags in the source; position 0 stands for "no tag".
+  /// Ids of the tags in the source data; index 0 means "no tag".
   std::vector<std::uint64_t> categories;
-  /// [videos, d], unit rows that are near where videos are alike; empty if the source has none.
+  /// Content vectors of the videos, [videos, d], normalized to length 1; similar videos have
+  /// similar vectors. Empty if the source has none.
   matrix<float> content;
 };
 
-/// Copies the impressions of the days `from` to `until`, both included, in their order.
+/// Copies the impressions of the days `from` to `until`, both included, in the same order.
 ///
 /// Units       dates as yyyymmdd.
 /// Errors      std::invalid_argument if until < from.
@@ -148,10 +149,11 @@ inline std::vector<impression> impressions_between(std::span<const impression> i
   return kept;
 }
 
-/// Removes every impression whose user, item and time equal an earlier one's, and says how many.
+/// Removes duplicate impressions, those whose user, item and time equal an earlier one's, and
+/// returns their number.
 ///
-/// Order       the first of equals is kept; those kept stay in order.
-/// Cost        O(n log n), 8 bytes of scratch an impression.
+/// Order       the first of the duplicates is kept; the remaining impressions keep their order.
+/// Cost        O(n log n), 8 bytes of temporary memory per impression.
 inline std::size_t remove_repeats(std::vector<impression>& impressions) {
   std::vector<std::size_t> order(impressions.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
@@ -173,12 +175,13 @@ inline std::size_t remove_repeats(std::vector<impression>& impressions) {
   return removed;
 }
 
-/// Sorts impressions by time; equal times keep their order.
+/// Sorts impressions by time; impressions with equal times keep their order.
 ///
-/// Errors      std::bad_alloc if memory runs out; the impressions are as they were then.
-/// Cost        O(n log n), a copy of the impressions and 16 bytes each of scratch.
+/// Errors      std::bad_alloc if memory runs out; the impressions are unchanged then.
+/// Cost        O(n log n), a copy of the impressions and 16 bytes of temporary memory per
+///             impression.
 inline void sort_by_time(std::span<impression> impressions) {
-  // Not by std::stable_sort: with libstdc++ before 13, clang++ 19 and later warn of its buffer.
+  // Not std::stable_sort: with libstdc++ before 13, clang++ 19 and later warn about its buffer.
   std::vector<std::pair<std::int64_t, std::size_t>> order(impressions.size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = {impressions[i].time_ms, i};
   std::ranges::sort(order);

@@ -24,18 +24,19 @@
 
 namespace funnel {
 
-/// What `read_kuairand` can be told.
+/// Options of `read_kuairand`.
 struct kuairand_options {
-  /// First and last date kept, yyyymmdd, both included; 0 leaves that side open.
+  /// First and last date to keep, yyyymmdd, both included; 0 means no limit on that side.
   std::int32_t from = 0;
   std::int32_t until = 0;
-  /// Reads the log of randomly chosen videos too, after the standard ones.
+  /// Also read the log of randomly chosen videos, after the standard logs.
   bool random_log = false;
 };
 
 namespace detail {
 
-/// The words of a categorical column as 1, 2, ... in the order they come; the empty word is 0.
+/// Maps the words of a categorical column to 1, 2, ... in order of first occurrence; the empty word
+/// is 0.
 class word_ids {
  public:
   std::uint32_t operator()(std::string_view word) {
@@ -48,10 +49,10 @@ class word_ids {
   std::uint32_t size() const { return static_cast<std::uint32_t>(ids_.size() + 1); }
 
  private:
-  std::map<std::string, std::uint32_t, std::less<>> ids_;  // no words make it slow, as for a hash
+  std::map<std::string, std::uint32_t, std::less<>> ids_;  // fast for any words, unlike a hash map
 };
 
-/// Reads one KuaiRand-Pure folder into a log; a step a file.
+/// Reads one KuaiRand-Pure folder into a log, with one function per file.
 class kuairand_reader {
  public:
   kuairand_reader(std::string folder, const kuairand_options& options)
@@ -244,11 +245,11 @@ class kuairand_reader {
 
   static constexpr std::uint64_t no_tag = std::numeric_limits<std::uint64_t>::max();
   static constexpr std::int64_t latest_time_ms = (day_number(99991231) + 1) * 86'400'000LL - 1;
-  static constexpr double longest_ms = 1e12;  // what no view lasts, and far from a float's largest
+  static constexpr double longest_ms = 1e12;  // longer than any view, far below the largest float
 
   static float seconds(double milliseconds) { return static_cast<float>(milliseconds / 1000); }
 
-  /// An id that must not have come before.
+  /// Reads an id that must not have occurred before.
   static std::uint64_t new_id(const csv_reader& csv, std::size_t column, vocabulary& known) {
     const auto id = csv.number<std::uint64_t>(column);
     const std::size_t rows = known.rows();
@@ -280,7 +281,8 @@ class kuairand_reader {
     return date;
   }
 
-  /// The whole numbers of one field, apart by single separators; none if it is empty.
+  /// Calls `take` for each of the unsigned integers of one field, which are separated by single
+  /// separators; an empty field has none.
   template <class Take>
   static void for_each_number(const csv_reader& csv, std::size_t column, char separator,
                               Take&& take) {
@@ -323,31 +325,34 @@ class kuairand_reader {
 
   kuairand_options options_;
   std::string folder_;
-  vocabulary users_, videos_;  // row - 1 is the position in the tables
+  vocabulary users_, videos_;  // row - 1 is the index in the tables
   interaction_log log_;
 };
 
 }  // namespace detail
 
-/// Reads KuaiRand-Pure as it is downloaded: `folder` holds `data/`, or the files themselves.
+/// Reads the KuaiRand-Pure data set as downloaded. `folder` is the folder of the files, or the
+/// folder that contains it as `data/`.
 ///
-/// Reads user_features_pure.csv, video_features_basic_pure.csv,
-/// log_standard_4_22_to_5_08_pure.csv and, where they exist, log_standard_4_08_to_4_21_pure.csv
-/// and user_history_until_4_24_pure.csv (what users watched until 2022-04-24: it is no past to
-/// impressions of before). Rows are not de-duplicated: see `remove_repeats`.
+/// Reads user_features_pure.csv, video_features_basic_pure.csv, log_standard_4_22_to_5_08_pure.csv
+/// and, if they exist, log_standard_4_08_to_4_21_pure.csv (unless `from` is later) and
+/// user_history_until_4_24_pure.csv (what users watched until 2022-04-24; for earlier impressions
+/// this is the future). Duplicate rows are kept: see `remove_repeats`.
 ///
-/// Shapes      users and videos in the order of their files; impressions in that of the logs. Of the
-///             rows before `from` and after `until` only the date is looked at.
-/// Units       seconds, of milliseconds in the files; not clipped, replays may exceed the duration.
+/// Shapes      users and videos are in the order of their files, impressions in the order of the
+///             logs. For rows before `from` or after `until` only the date is checked.
+/// Units       seconds (the files have milliseconds), not clipped: replays may exceed the duration.
 ///             Missing values are 0: durations, dates, numbers and categorical ids; a video without
-///             tags has category 0. Numbers of users and videos are 0 or more; a -1, by which logs
-///             say "unknown", is kept. `comment_section` is a stay of more than 0 ms there.
-/// Errors      format_error "<file>:<line>:<column>: ..." for what `csv_reader` refuses, a missing
-///             file or column, a user or video that its table doesn't have or has twice, numbers
-///             that aren't or are negative, durations above 10^12 ms, times after the year 9999,
-///             dates and times of day that don't exist, lists with an empty place, a history longer
-///             than its length says. std::invalid_argument if until is before from, or one of them
-///             is neither 0 nor a date. Nothing half-read comes back, and no file stays open.
+///             tags has category 0. Numbers of users and videos are 0 or more; -1, which the files
+///             use for "unknown", is kept. `comment_section` is true if the user stayed there for
+///             more than 0 ms.
+/// Errors      format_error "<file>:<line>:<column>: ..." for everything that `csv_reader` rejects,
+///             a missing file or column, a user or video that is not in its table or is there
+///             twice, fields that are not numbers or are negative, durations above 10^12 ms, times
+///             after the year 9999, dates and times of day that do not exist, lists with an empty
+///             element, a history longer than its stated length. std::invalid_argument if until is
+///             before from, or one of them is neither 0 nor a date. After an error nothing is
+///             returned and no file stays open.
 /// Cost        one pass over each file: 0.2 s for 24 MB.
 /// Source      Gao et al., "KuaiRand: An Unbiased Sequential Recommendation Dataset with Randomly
 ///             Exposed Videos", CIKM 2022; https://kuairand.com.

@@ -21,19 +21,21 @@
 
 namespace funnel {
 
-/// What a user does with a video shown to them, in expectation. Probabilities, not logits; seconds.
+/// The true probabilities and expected times of a user's actions on a shown video. Probabilities,
+/// not logits; times in seconds.
 struct feed_truth {
   double click = 0;
-  /// Given a click; without one none of them happens.
+  /// The following are conditional on a click; without a click none of them happens.
   double like_given_click = 0;
   double follow_given_click = 0;
   double comment_given_click = 0;
   double forward_given_click = 0;
   double long_view_given_click = 0;
-  /// At least 80 % of the video played.
+  /// Probability that at least 80 % of the video is played.
   double finish_given_click = 0;
+  /// Expected watch time in seconds.
   double watch_s_given_click = 0;
-  /// Mean of min(play time, duration) / duration.
+  /// Expected fraction played, min(play time, duration) / duration.
   double played_given_click = 0;
 
   double like() const { return click * like_given_click; }
@@ -46,28 +48,31 @@ struct feed_truth {
   double played() const { return click * played_given_click; }
 };
 
-/// A short-video feed whose true probabilities are known.
+/// Simulator of a short-video feed: generates an interaction log for which the true probabilities
+/// of all actions are known.
 ///
-/// Each user u has interests theta_u (Dirichlet over categories), a taste vector t_u and an
-/// activity; each video i a category c, an author, a quality q_i, a duration d_i (log-normal) and a
-/// content vector x_i around its category's center. With the affinity a = sqrt(theta_uc) + <t_u,
-/// x_i>,
+/// Each user u has interests theta_u (a Dirichlet distribution over categories), a taste vector t_u
+/// and an activity. Each video i has a category c, an author, a quality q_i, a duration d_i
+/// (log-normal) and a content vector x_i close to the center of its category. With the affinity a =
+/// sqrt(theta_uc) + <t_u, x_i>,
 ///
 ///     logit P(click)        = base + 2 a + q_i + e_u + tab_c + hour - b ln(position)
 ///     play time T | click   ~ Gamma(2) of mean m = .8 d (20/d)^.4 exp(.8 (a - .5)),
 ///                             .05 d <= m <= 3 d; without a click T = 0
 ///     long view             = T >= min(18 s, d)
-///     logit P(like | click) = base + 1.2 a + .5 q_i + g_u; follow, comment, forward alike
+///     logit P(like | click) = base + 1.2 a + .5 q_i + g_u; follow, comment, forward likewise
 ///
-/// so that all of `feed_truth` has a closed form: P(T >= s) = (1 + 2s/m) exp(-2s/m). Users see
-/// pages of videos chosen by popularity and by interest, best first for a noisy look at their logit
-/// (so position and relevance are confounded, as in life), with random ones at random slots.
+/// So all values of `feed_truth` have a closed form: P(T >= s) = (1 + 2s/m) exp(-2s/m). Users see
+/// pages of videos that are drawn by popularity and by interest and ordered by their click logit
+/// plus noise. So position and relevance are confounded, as in real logs. Some slots get random
+/// videos.
 ///
-/// A model is given what a service would know: the log, noisy interests and an activity class as
-/// user features, and of the videos author, tags, duration, upload date and content.
+/// A model can use what a real service would know: the log, noisy interests and an activity class
+/// of each user, and the author, tags, duration, upload date and content vector of each video.
 ///
 /// Errors      std::invalid_argument for options outside their range.
-/// Cost        0.2 s for the 130 k impressions of the defaults. Same seed, same feed.
+/// Cost        0.2 s for the 130,000 impressions of the default options. The same seed gives the
+///             same feed.
 class simulator {
  public:
   static constexpr std::size_t tabs = detail::simulated_world::tabs;
@@ -75,7 +80,7 @@ class simulator {
   explicit simulator(const simulator_options& options = {}) : world_(options) {}
   simulator(const simulator&) = default;
   simulator(simulator&&) noexcept = default;
-  /// Copies all of it or, where memory runs out, nothing.
+  /// Copies the whole simulator; if memory runs out, this object is unchanged.
   simulator& operator=(const simulator& other) {
     *this = simulator(other);
     return *this;
@@ -84,9 +89,10 @@ class simulator {
 
   const simulator_options& options() const { return world_.options; }
 
-  /// What user and item, positions in the log's tables, do at a position (from 1) in a context.
+  /// Returns the true probabilities for a user and an item (indices in the tables of the log) at a
+  /// position (from 1) in a context.
   ///
-  /// Errors      std::invalid_argument if one of them is out of range.
+  /// Errors      std::invalid_argument if an argument is out of range.
   feed_truth truth(user_id user, item_id item, std::size_t position,
                    const feed_context& context = {}) const {
     if (user >= world_.users.size() || item >= world_.videos.size())
@@ -118,13 +124,14 @@ class simulator {
     return t;
   }
 
+  /// The true probabilities for an impression.
   feed_truth truth(const impression& shown) const {
     return truth(shown.user, shown.item, shown.position, {shown.hour, shown.tab});
   }
 
-  /// Draws what the user does: fills click, the other actions, play_s and duration_s of `shown`
-  /// from its user, item, position, hour and tab. These users open no comment section, enter no
-  /// profile and hate nothing.
+  /// Simulates the user's reaction: draws click, the other actions and play_s of `shown` from its
+  /// user, item, position, hour and tab, and sets duration_s. Simulated users never open the
+  /// comment section, open a profile or use `hate`.
   void react(RandomBits auto& bits, impression& shown) const {
     const feed_truth t = truth(shown);
     const double duration = world_.videos[shown.item].duration_s;
@@ -141,7 +148,8 @@ class simulator {
     shown.comment_section = shown.profile_entered = shown.hate = false;
   }
 
-  /// Runs the feed: the tables, the histories, and the impressions of `days` days in order of time.
+  /// Runs the feed and returns its log: the tables, the histories, and the impressions of `days`
+  /// days, sorted by time.
   interaction_log log() const {
     interaction_log log = world_.tables;
     random_generator bits(world_.options.seed ^ 0x5eedf00d);
@@ -163,10 +171,10 @@ class simulator {
 
  private:
   static double long_view_s(double duration) { return std::min(18.0, duration); }
-  /// P(T >= s) of a Gamma(2) with mean m.
+  /// P(T >= s) for T ~ Gamma(2) with mean m.
   static double survival(double s, double m) { return (1 + 2 * s / m) * std::exp(-2 * s / m); }
 
-  /// A video that is there on that day and not on the page yet.
+  /// Draws a video that exists on that day and is not yet on the page.
   item_id draw_video(random_generator& bits, user_id user, std::int32_t day, bool random,
                      std::span<const impression> page) const {
     const auto fits = [&](item_id item) {
@@ -178,13 +186,13 @@ class simulator {
       const auto& from = liked.items.empty() || bernoulli(bits, .5) ? world_.everything : liked;
       if (const item_id item = from.draw(bits); fits(item)) return item;
     }
-    for (;;)  // ends, as there are at least `slots` old videos
+    for (;;)  // ends, because at least `slots` videos are old
       if (const auto item = static_cast<item_id>(uniform_below(bits, world_.videos.size()));
           fits(item))
         return item;
   }
 
-  /// Appends the pages that a user sees in a day: a Poisson number of them.
+  /// Appends the pages that a user sees in a day; their number has a Poisson distribution.
   void show_day(random_generator& bits, user_id user, std::int32_t day,
                 std::vector<impression>& shown) const {
     const double pages = world_.options.impressions_per_user_day * world_.users[user].activity /
@@ -199,7 +207,7 @@ class simulator {
     constexpr std::array tab_shares{.7, .85, .95, 1.};
     const std::size_t slots = world_.options.slots;
     feed_context context;
-    do context.hour = uniform_below(bits, 24);  // evenings are busy
+    do context.hour = uniform_below(bits, 24);  // more pages in the evening
     while (!bernoulli(bits, .6 + .4 * std::cos(2 * std::numbers::pi *
                                                (static_cast<double>(context.hour) - 20) / 24)));
     context.tab = static_cast<std::size_t>(std::ranges::upper_bound(tab_shares, uniform01(bits)) -

@@ -8,36 +8,37 @@
 
 namespace funnel {
 
-/// What the simulated feed is like.
+/// Options of `simulator`.
 struct simulator_options {
-  /// How many there are of each, 1 to 10^8; videos >= slots.
+  /// Number of users, videos, authors and categories, each 1 to 10^8; videos >= slots.
   std::size_t users = 2000;
   std::size_t videos = 3000;
   std::size_t authors = 400;
   std::size_t categories = 20;
-  /// Days of the log, 1 to 3650, and days before it that make up the users' histories, 0 to 3650.
+  /// Number of days in the log, 1 to 3650, and of days before it that fill the users' histories, 0
+  /// to 3650.
   std::size_t days = 11;
   std::size_t history_days = 7;
-  /// First day of the log, yyyymmdd, of the years 100 to 9899.
+  /// First day of the log, yyyymmdd, in the years 100 to 9899.
   std::int32_t first_date = 20220425;
-  /// Mean over users of the videos a user is shown in a day, in (0, 10^6].
+  /// Mean number of videos shown per user and day, in (0, 10^6].
   double impressions_per_user_day = 6;
-  /// Videos on a page, in [1, 100].
+  /// Number of videos on a page, in [1, 100].
   std::size_t slots = 8;
-  /// Share of slots that get a video at random, in [0, 1].
+  /// Fraction of slots that get a random video, in [0, 1].
   double exploration = 0.1;
-  /// b in the click's logit term -b*ln(position), in [0, 100].
+  /// Position bias: b in the term -b ln(position) of the click logit, in [0, 100].
   double position_bias = 0.4;
-  /// Share of the videos that are uploaded while the log runs, in [0, 1].
+  /// Fraction of the videos that are uploaded during the days of the log, in [0, 1].
   double new_videos = 0.2;
   /// Length of the content vectors, 1 to 10^6.
   std::size_t content_size = 16;
   std::uint64_t seed = 1;
 };
 
-/// Where and when a page is shown.
+/// Context of a page: where and when it is shown.
 struct feed_context {
-  /// 0..23.
+  /// Hour of the day, 0 to 23.
   std::size_t hour = 21;
   /// Tab of the app, below `simulator::tabs` (4).
   std::size_t tab = 0;

@@ -16,19 +16,20 @@ namespace funnel::detail {
 
 /// A decimal number as it is written, still exact: 0.ddd * 10^point.
 struct decimal {
-  /// No finite double has a midpoint to its neighbor of more digits (768), so what comes after them
-  /// only says on which side of a midpoint the number is: a last digit 1 stands for all of it.
+  /// Maximum number of stored digits. The midpoint between two neighboring doubles has at most 768
+  /// digits. Digits beyond the maximum only tell on which side of a midpoint the number is, so if
+  /// one of them is not 0, a single last digit 1 replaces them all.
   static constexpr std::size_t most_digits = 800;
 
   bool negative = false;
-  /// From the first that is not 0; none for zero.
+  /// The digits from the first that is not 0; none for zero.
   std::array<std::uint8_t, most_digits + 1> digits;
   std::size_t size = 0;
   std::int64_t point = 0;
 };
 
-/// Reads `[-]digits[.digits][e[+-]digits]` with a digit before or behind the point into a fresh
-/// `number`; false if the text is anything else.
+/// Parses `[-]digits[.digits][e[+-]digits]`, with a digit before or after the point, into `number`,
+/// which must be new; returns false if the text has another form.
 inline bool parse_decimal(std::string_view text, decimal& number) {
   const auto is_digit = [&](std::size_t i) {
     return i < text.size() && text[i] >= '0' && text[i] <= '9';
@@ -64,7 +65,7 @@ inline bool parse_decimal(std::string_view text, decimal& number) {
     const bool down = i < text.size() && text[i] == '-';
     if (down || (i < text.size() && text[i] == '+')) ++i;
     if (!is_digit(i)) return false;
-    std::int64_t exponent = 0;  // cut off far outside of what any field's length can make up for
+    std::int64_t exponent = 0;  // limited, far above what the digits of a field can offset
     for (; is_digit(i); ++i)
       exponent = std::min<std::int64_t>(exponent * 10 + (text[i] - '0'), std::int64_t{1} << 56);
     number.point += down ? -exponent : exponent;
@@ -72,10 +73,10 @@ inline bool parse_decimal(std::string_view text, decimal& number) {
   return i == text.size();
 }
 
-/// A whole number of at most 4096 bits.
+/// An unsigned integer of at most 4096 bits.
 class wide_integer {
  public:
-  /// this * factor + term.
+  /// Sets *this to *this * factor + term.
   void multiply_add(std::uint32_t factor, std::uint32_t term) {
     std::uint64_t carry = term;
     for (std::size_t i = 0; i < size_; ++i) {
@@ -93,7 +94,7 @@ class wide_integer {
     for (; bits >= 31; bits -= 31) multiply_add(std::uint32_t{1} << 31, 0);
     multiply_add(std::uint32_t{1} << bits, 0);
   }
-  /// Needs this >= other.
+  /// Requires *this >= other.
   void subtract(const wide_integer& other) {
     std::uint64_t borrow = 0;
     for (std::size_t i = 0; i < size_; ++i) {
@@ -118,15 +119,17 @@ class wide_integer {
   }
 
  private:
-  std::array<std::uint32_t, 128> words_;  // the lowest first, the highest not 0
+  std::array<std::uint32_t, 128> words_;  // lowest word first; the highest is not 0
   std::size_t size_ = 0;
 };
 
-/// The nearest T by long division, a bit a step; infinity where there is none.
+/// Returns the nearest T, by long division with one bit per step; infinity if the number is too
+/// large.
 template <std::floating_point T>
 T nearest_by_division(const decimal& number) {
   using limits = std::numeric_limits<T>;
-  // 310 and -345 are past the largest and half the smallest double; so the integers stay small.
+  // 310 and -345 are beyond the largest and half the smallest double. This keeps the integers
+  // small.
   if (number.size == 0 || number.point < -345) return T(0);
   if (number.point > 310) return limits::infinity();
   wide_integer rest, divisor;
@@ -136,7 +139,7 @@ T nearest_by_division(const decimal& number) {
   rest.multiply_power_of_ten(exponent);
   divisor.multiply_power_of_ten(-exponent);
 
-  // Bring rest / divisor into [1, 2): the number is that times 2^binary.
+  // Scale rest / divisor into [1, 2); the number is that quotient times 2^binary.
   std::int64_t binary = rest.bits() - divisor.bits();
   if (binary < 0)
     rest.shift_left(-binary);
@@ -146,12 +149,13 @@ T nearest_by_division(const decimal& number) {
     rest.shift_left(1);
     --binary;
   }
-  // Bits that T has for it; fewer where it is subnormal, none where only rounding makes it one.
+  // Number of bits in the mantissa of T: fewer for subnormal numbers, and 0 if only rounding up
+  // makes the number subnormal.
   const std::int64_t kept =
       limits::digits - std::max<std::int64_t>(0, limits::min_exponent - 1 - binary);
   std::uint64_t mantissa = 0;
   bool bit = false;
-  for (std::int64_t i = 0; i <= kept; ++i) {  // one more decides how to round
+  for (std::int64_t i = 0; i <= kept; ++i) {  // one more bit, for rounding
     if (i > 0) rest.shift_left(1);
     mantissa = 2 * mantissa + bit;
     bit = !rest.less_than(divisor);
@@ -161,15 +165,16 @@ T nearest_by_division(const decimal& number) {
   return std::ldexp(static_cast<T>(mantissa), static_cast<int>(binary + 1 - kept));
 }
 
-/// The T nearest to the number, half to even: the same on every platform and in every locale.
-/// Below half the smallest subnormal it is 0, past the largest infinity; 0 keeps its sign.
+/// Returns the T nearest to the number, half to even, with the same result on every platform and in
+/// every locale. Below half the smallest subnormal number the result is 0, beyond the largest T it
+/// is infinity; 0 keeps its sign.
 ///
 /// Source      Clinger, "How to read floating point numbers accurately", PLDI 1990.
 template <std::floating_point T>
 requires(std::same_as<T, float> || std::same_as<T, double>) T nearest(const decimal& number) {
   const auto with_sign = [&](T magnitude) { return number.negative ? -magnitude : magnitude; };
 #if defined(FLT_EVAL_METHOD) && (FLT_EVAL_METHOD == 0 || FLT_EVAL_METHOD == 16)
-  // Up to 15 digits and 10^22 are exact in double, so that one operation rounds once.
+  // Up to 15 digits and powers up to 10^22 are exact in double, so one operation rounds only once.
   const std::int64_t exponent = number.point - static_cast<std::int64_t>(number.size);
   if (number.size <= 15 && exponent >= -22 && exponent <= 22) {
     constexpr double tens[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
@@ -179,7 +184,8 @@ requires(std::same_as<T, float> || std::same_as<T, double>) T nearest(const deci
     for (std::size_t i = 0; i < number.size; ++i) digits = 10 * digits + number.digits[i];
     const auto whole = static_cast<double>(digits);
     const double value = exponent < 0 ? whole / tens[-exponent] : whole * tens[exponent];
-    // The second rounding, to float, is right unless the first landed on a midpoint of floats.
+    // The second rounding, to float, is correct unless the first result is a midpoint of two
+    // floats.
     constexpr int dropped = std::numeric_limits<double>::digits - std::numeric_limits<T>::digits;
     constexpr std::uint64_t tail = (std::uint64_t{1} << dropped) - 1;
     if (dropped == 0 || (std::bit_cast<std::uint64_t>(value) & tail) != tail / 2 + 1)

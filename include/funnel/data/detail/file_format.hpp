@@ -8,7 +8,7 @@
 
 namespace funnel::detail {
 
-/// Text of a file as a message can show it: without control characters, and not longer than a line.
+/// Text of a file for an error message: control characters are escaped and long text is shortened.
 inline std::string printable(std::string_view text) {
   constexpr std::size_t longest = 60;
   constexpr const char* hex = "0123456789abcdef";
@@ -24,11 +24,11 @@ inline std::string printable(std::string_view text) {
   return shown;
 }
 
-/// How many bytes of a file's beginning `foreign_format` looks at.
+/// Number of bytes at the beginning of a file that `foreign_format` needs.
 inline constexpr std::size_t format_bytes = 512;
 
-/// What a file that is not plain comma-separated text seems to be, by its first bytes: "the file is"
-/// goes before it. Empty if nothing speaks against such text.
+/// Guesses from the first bytes of a file what it is if it is not a CSV file, as a text that
+/// follows "the file is". Empty if it may be a CSV file.
 inline std::string_view foreign_format(std::string_view head) {
   using namespace std::string_view_literals;
   struct mark {
@@ -70,7 +70,7 @@ inline std::string_view foreign_format(std::string_view head) {
 
   if (head.starts_with("\xef\xbb\xbf")) head.remove_prefix(3);
   head.remove_prefix(std::min(head.find_first_not_of(" \t\r\n"), head.size()));
-  const auto starts_with = [&](std::string_view word) {  // in any case
+  const auto starts_with = [&](std::string_view word) {  // ignores case
     const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
     return head.size() >= word.size() &&
            std::ranges::equal(head.substr(0, word.size()), word, {}, lower);
@@ -79,7 +79,8 @@ inline std::string_view foreign_format(std::string_view head) {
                                      "<meta"sv, "<script"sv, "<body"sv, "<!--"sv})
     if (starts_with(tag)) return "an HTML page: was an error page downloaded in its place?";
   if (starts_with("<?xml")) return "an XML document: convert it to CSV first";
-  // A name may start with a bracket, as in "[id],[name]"; what JSON goes on with, it does not.
+  // A column name may start with a bracket, as in "[id],[name]", but not be followed by what
+  // follows in JSON.
   if (head.starts_with('{') || head.starts_with('[')) {
     const std::size_t next = head.find_first_not_of(" \t\r\n", 1);
     if (next == head.npos || std::string_view("\"{[]}-0123456789").find(head[next]) != head.npos)

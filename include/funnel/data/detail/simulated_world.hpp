@@ -18,21 +18,21 @@
 
 namespace funnel::detail {
 
-/// The users and videos of a simulated feed: what is true of them, and what a service knows.
+/// The users and videos of a simulated feed: the hidden truth about them, and what a service knows.
 struct simulated_world {
   struct hidden_user {
     double activity, click_bias, giving;
   };
   struct hidden_video {
-    std::size_t category;  // from 0, unlike in the tables
+    std::size_t category;  // from 0; in the tables from 1
     double quality, duration_s;
     std::int32_t upload_day;
   };
 
-  /// Videos to be drawn by popularity.
+  /// A set of videos to draw from, with probabilities proportional to popularity.
   struct pool {
     std::vector<item_id> items;
-    std::vector<double> sums;  // of the popularity up to and with the item
+    std::vector<double> sums;  // cumulative popularity, up to and including the item
 
     void add(item_id item, double popularity) {
       items.push_back(item);
@@ -47,12 +47,12 @@ struct simulated_world {
   static constexpr std::size_t tabs = 4;
 
   simulator_options options;
-  interaction_log tables;  // all but the impressions
+  interaction_log tables;  // everything except the impressions
   std::vector<hidden_user> users;
   std::vector<hidden_video> videos;
-  matrix<double> interests;    // [users, categories], rows add up to 1
-  matrix<float> tastes;        // [users, content_size], unit rows
-  matrix<float> centers;       // [categories, content_size], unit rows
+  matrix<double> interests;    // [users, categories], each row sums to 1
+  matrix<float> tastes;        // [users, content_size], rows of length 1
+  matrix<float> centers;       // [categories, content_size], rows of length 1
   matrix<double> tab_effects;  // [tabs, categories]
   std::vector<std::size_t> author_category;
   std::vector<double> author_quality;
@@ -67,7 +67,7 @@ struct simulated_world {
     draw_users(bits);
   }
 
-  /// How well the video suits the user: about -1 to 2.
+  /// How well a video matches a user: about -1 to 2.
   double affinity(user_id user, item_id item) const {
     const std::span<const float> x = tables.content.row(item), t = tastes.row(user);
     double a = std::sqrt(interests(user, videos[item].category));
@@ -75,7 +75,7 @@ struct simulated_world {
     return a;
   }
 
-  /// The click's logit at position 1.
+  /// The click logit at position 1.
   double relevance(user_id user, item_id item, const feed_context& context) const {
     const hidden_video& v = videos[item];
     const double angle = 2 * std::numbers::pi * (static_cast<double>(context.hour) - 21) / 24;
@@ -83,7 +83,7 @@ struct simulated_world {
            tab_effects(context.tab, v.category) + .15 * std::cos(angle);
   }
 
-  /// A category that interests the user.
+  /// Draws a category from the user's interests.
   std::size_t draw_interest(random_generator& bits, std::size_t user) const {
     double rest = uniform01(bits);
     std::size_t k = 0;
@@ -98,7 +98,7 @@ struct simulated_world {
     const auto require = [](bool holds, const char* what, auto... got) {
       if (!holds) fail("funnel::simulator: expected ", what, ", got ", got...);
     };
-    constexpr std::size_t most = 100'000'000;  // far below what an id can say
+    constexpr std::size_t most = 100'000'000;  // far below the largest id
     require(o.users >= 1 && o.authors >= 1 && o.categories >= 1,
             "users, authors and categories >= 1", o.users, ", ", o.authors, ", ", o.categories);
     require(o.users <= most && o.videos <= most && o.authors <= most && o.categories <= most,
@@ -120,7 +120,7 @@ struct simulated_world {
             o.content_size);
   }
 
-  /// Makes the row a unit vector of a direction plus noise.
+  /// Sets the row to direction + noise, normalized to length 1.
   static void draw_near(random_generator& bits, std::span<const double> direction, double noise,
                         std::span<float> row) {
     const double scale = noise / std::sqrt(static_cast<double>(row.size()));
@@ -163,7 +163,7 @@ struct simulated_world {
           bernoulli(bits, .8) ? author_category[author] : uniform_below(bits, options.categories);
       v.quality = author_quality[author] + .6 * standard_normal(bits);
       v.duration_s = std::clamp(22 * std::exp(.8 * standard_normal(bits)), 3.0, 600.0);
-      // The first videos are old, so that every page finds some.
+      // The first videos are old, so that every page can be filled.
       v.upload_day = i >= options.slots && bernoulli(bits, options.new_videos)
                          ? first + static_cast<std::int32_t>(uniform_below(bits, options.days))
                          : before - static_cast<std::int32_t>(uniform_below(bits, 60));
@@ -214,7 +214,7 @@ struct simulated_world {
 
       user_profile& known = tables.users.emplace_back();
       known.id = i;
-      // Interests as a service would know them: the shares of 20 picks.
+      // Interests as a service would know them: relative frequencies in 20 draws.
       known.numeric.assign(c, 0);
       for (int pick = 0; pick < 20; ++pick) known.numeric[draw_interest(bits, i)] += .05f;
       const auto favorite = std::ranges::max_element(known.numeric) - known.numeric.begin();
