@@ -15,7 +15,7 @@
 
 namespace funnel::detail {
 
-/// `value`, or a little more in float.
+/// `value` in float, rounded up: a little more than `value` or equal.
 inline float rounded_up(double value) {
   constexpr double ulps = 8 * static_cast<double>(std::numeric_limits<float>::epsilon());
   constexpr double most = static_cast<double>(std::numeric_limits<float>::max());
@@ -24,7 +24,7 @@ inline float rounded_up(double value) {
                      : static_cast<float>(std::max(more, -most));
 }
 
-/// The first of `values` that is `wanted`; one of them is.
+/// Position of the first of `values` that equals `wanted`; there must be one.
 template <class Arch>
 std::size_t first_equal(const float* values, float wanted) {
   using wide = pack<Arch, float>;
@@ -35,7 +35,8 @@ std::size_t first_equal(const float* values, float wanted) {
   return i + static_cast<std::size_t>(std::countr_zero(equal));
 }
 
-/// Those of one register of bounds that are about `enough` or more, and not -infinity, as bits.
+/// Bit mask of the lanes of one register of bounds that are at least about `enough` and not
+/// -infinity.
 template <class Arch>
 std::uint32_t lanes_that_reach(double enough, const float* bounds) {
   using wide = pack<Arch, float>;
@@ -44,8 +45,8 @@ std::uint32_t lanes_that_reach(double enough, const float* bounds) {
          lane_bits(wide(-std::numeric_limits<float>::infinity()) < values);
 }
 
-/// The largest of many bounds that change one at a time: a tree in which each node is the largest of
-/// 16 below it.
+/// Maximum of many bounds that change one at a time: a tree in which each node holds the largest of
+/// the 16 values below it.
 template <class Arch>
 class bound_maximum {
  public:
@@ -60,15 +61,17 @@ class bound_maximum {
     } while (count > 1);
   }
 
+  /// Bound i.
   float operator[](std::size_t i) const { return levels_[0][i]; }
 
+  /// Sets bound i.
   void set(std::size_t i, float bound) {
     float before = std::exchange(levels_[0][i], bound);
     for (std::size_t level = 1; level < height_; ++level) {
       i /= block;
       float& largest = levels_[level][i];
       if (bound < largest) {
-        if (before < largest) return;  // the largest is another one
+        if (before < largest) return;  // another one is the largest
         bound = largest_of<Arch, block>(levels_[level - 1] + i * block);
       }
       if (bound == largest) return;
@@ -87,7 +90,7 @@ class bound_maximum {
     }
   }
 
-  /// The place of the largest, the first of equals.
+  /// Index of the largest bound; the first one of equal bounds.
   std::size_t find() const {
     std::size_t i = 0;
     const float largest = largest_of<Arch, block>(levels_[height_ - 1]);
@@ -101,7 +104,7 @@ class bound_maximum {
  private:
   static constexpr std::size_t block = 16;
 
-  float* levels_[16] = {};  // 16^16 bounds are more than there can be
+  float* levels_[16] = {};  // room for 16^16 bounds, more than there can be
   std::size_t height_ = 0;
 };
 

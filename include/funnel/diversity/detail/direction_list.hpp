@@ -9,7 +9,7 @@
 
 namespace funnel::detail {
 
-/// Directions in the blocks `interleaved_dot_kernel` reads.
+/// A list of directions (vectors), interleaved in the blocks that `interleaved_dot_kernel` reads.
 template <class Arch>
 class direction_list {
  public:
@@ -18,7 +18,7 @@ class direction_list {
     data_ = scratch.allocate<float>(blocks * direction_block * d + direction_slack);
     rows_ = scratch.allocate<float>(direction_block * d);
     std::fill_n(data_, blocks * direction_block * d + direction_slack,
-                0.f);  // the kernel may read past the last
+                0.f);  // the kernel may read past the last direction
     std::fill_n(rows_, direction_block * d, 0.f);
   }
 
@@ -26,7 +26,7 @@ class direction_list {
   std::size_t capacity() const { return capacity_; }
   const float* data() const { return data_; }
 
-  /// Adds factor * values, [d].
+  /// Appends the direction factor * values, [d].
   template <class Value>
   void add(const Value* values, Value factor = 1) {
     float* to = data_ + size_ / direction_block * direction_block * d_ + size_ % direction_block;
@@ -35,13 +35,13 @@ class direction_list {
     ++size_;
   }
 
-  /// Writes direction s, [d].
+  /// Copies direction s to `values`, [d].
   void read(std::size_t s, float* values) const {
     const float* from = data_ + s / direction_block * direction_block * d_ + s % direction_block;
     for (std::size_t f = 0; f < d_; ++f) values[f] = from[f * direction_block];
   }
 
-  /// Makes it `count` directions, factor * values(s) each.
+  /// Replaces the list by `count` directions, direction s being factor * values(s).
   template <class Value, class Values>
   void assign(std::size_t count, const Values& values, Value factor = 1) {
     for (std::size_t begin = 0; begin < count; begin += direction_block) {

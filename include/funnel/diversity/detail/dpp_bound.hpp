@@ -19,20 +19,18 @@
 
 namespace funnel::detail {
 
-/// What `dpp` may score an item, for `lazy_greedy`.
-///
-/// A pick's direction q is the part of its unit vector that differs from the directions before, and
-/// takes <q, u_i>^2 from every item's volume. The state is the share of S_ii that is left, in
-/// float, too large by what float may be wrong; scores are in double.
-///
-/// (1 + cosine) / 2 is the inner product of [u; 1] / sqrt 2.
+/// Upper bounds of the scores of `dpp`, for `lazy_greedy`. The direction q of a pick is the part of
+/// its unit vector that is orthogonal to the directions before, normalized. It reduces d^2 of item
+/// i by <q, u_i>^2. The state is an upper bound, in float, of the fraction of S_ii that is left;
+/// scores are in double. For (1 + cosine) / 2, the unit vectors are [u; 1] / sqrt 2: their inner
+/// product is that number.
 template <class Arch, class R, class T>
 class dpp_bound {
  public:
   using units = unit_vectors<Arch, R, T>;
   using p = pack<Arch, float>;
 
-  /// `capacity` is the window, or without one the number of picks.
+  /// `capacity` is the window or, without one, the number of picks.
   template <class Options>
   dpp_bound(const units& items, const Options& options, bool sliding, std::size_t capacity,
             arena& scratch)
@@ -87,7 +85,7 @@ class dpp_bound {
   }
   p bound(const p& base, const p& state) const {
     constexpr float eps = std::numeric_limits<float>::epsilon();
-    // Each direction rounds once.
+    // One rounding per direction.
     const p share = max(state + p(static_cast<float>(count() + 8) * eps), p(eps));
     const p log_share = log_of(share);
     const p log_left =
@@ -95,8 +93,8 @@ class dpp_bound {
     return base + p(static_cast<float>(of_volume_)) * log_left;
   }
 
-  /// The states of `Groups` groups from the cosines with the picks in view, [Groups][stride], pick t
-  /// at t % window: each direction is a sum of picks.
+  /// Computes the states of `Groups` groups from their cosines with the picks in the window,
+  /// [Groups][stride], pick t at t % window. Each direction is a linear combination of picks.
   template <std::size_t Groups>
   void fold_cosines(const float* cosines, std::size_t stride, std::size_t, p* states) const {
     std::fill_n(states, Groups, start());
@@ -117,10 +115,10 @@ class dpp_bound {
       row += s + 3;
     }
   }
-  /// For a group about as many operations as these.
+  /// Approximate number of operations per group: of `bound`, and of folding `in_view` cosines.
   static constexpr std::size_t cost_of_bound = 48;
   std::size_t cost_of_folding(std::size_t in_view) const { return in_view * (in_view + 8); }
-  /// True where cosines in float say too little.
+  /// True if cosines in float are too inexact for useful bounds.
   bool steep() const { return steep_; }
 
   static constexpr bool exact = true;
@@ -144,33 +142,34 @@ class dpp_bound {
       list_.add(directions_ + (rank_ - 1) * width_, factor_);
   }
 
-  /// With a window: how many picks were shown, and the unit vector of pick t among the last.
+  /// With a window: number of picks so far, and the unit vector of pick t, one of the last ones.
   std::size_t shown() const { return shown_; }
   const float* unit(std::size_t t) const {
     return recent_units_ + t % list_.capacity() * units_.cols();
   }
-  /// From now on a window's directions are those of its picks from the first to the last.
+  /// From now on, the directions of a window are computed from the oldest pick to the last.
   void in_order_of_picks() {
     ordered_ = true;
     if (sliding_ && shown_ > 0) make_window();
   }
 
  private:
-  /// A pick of which less is left gives a direction that rounding may turn, or none.
+  /// If less than this fraction of a pick is left, rounding may change its direction.
   static constexpr double faint = 1e-9;
-  /// Where less may be left of a pick, the order of picks matters.
+  /// If less than this fraction of a pick may be left, the order of picks matters.
   static constexpr double slanted = 1e-8;
 
-  /// [u; 1] / sqrt 2 or u itself, and zeros to whole registers.
+  /// Turns u into [u; 1] / sqrt 2 or [u; 0], padded with zeros to whole registers.
   void extend(double* unit) const {
     for (std::size_t f = 0; f < units_.cols(); ++f) unit[f] *= scale_;
     unit[units_.cols()] = last_;
     std::fill(unit + units_.cols() + 1, unit + width_, 0.);
   }
 
-  /// The directions of the picks in view. A pick that adds nothing to those before it changes
-  /// nothing: where there is none, the order doesn't matter, and the last comes first, so that what
-  /// is known from the last picks stays true as the window moves on.
+  /// Computes the directions of the picks in the window. A pick that adds no volume to those before
+  /// it changes nothing, so the order of the picks matters only if there is such a pick. If there
+  /// is none, the last pick comes first, so that bounds by the last picks stay valid as the window
+  /// moves on.
   void make_window() {
     const std::size_t in_view = std::min(shown_, list_.capacity());
     const auto make = [&](bool last_first) {
@@ -191,7 +190,7 @@ class dpp_bound {
         rank_, [&](std::size_t s) { return directions_ + s * width_; }, factor_);
   }
 
-  /// Writes the last direction as a sum of the picks that have one; it is that of the pick at `slot`.
+  /// Computes the last direction, that of the pick at `slot`, as a linear combination of picks.
   void mix(std::size_t slot) {
     const std::size_t s = rank_ - 1;
     const std::size_t capacity = list_.capacity();
@@ -216,7 +215,7 @@ class dpp_bound {
     steep_ = steep_ || doubt > 1e-3;
   }
 
-  /// Adds the direction of a unit vector; false if it lies in the span of those there are.
+  /// Adds the direction of a unit vector; false if the vector lies in the span of the others.
   bool add(const double* unit) {
     using wide = pack<Arch, double>;
     double* q = directions_ + rank_ * width_;
@@ -227,7 +226,7 @@ class dpp_bound {
     }
     const bool directed = std::any_of(unit, unit + units_.cols(), [](double u) { return u != 0; });
     if (directed && spanned()) left = 0;
-    // In any order no pick has less left than the product of what they have in this one.
+    // In any order of the picks, the fraction left of each is at least the product of all.
     volume_ *= std::max(left, 0.) / diagonal_;
     nested_ = diagonal_ * volume_ > std::max(epsilon_, diagonal_ * slanted);
     if (!(left > epsilon_)) return false;
@@ -248,6 +247,7 @@ class dpp_bound {
     return true;
   }
 
+  /// d^2 of the item at a place.
   double left_of(std::size_t place) const {
     if (!units_.has_direction(place) && last_ == 0) return diagonal_;
     if (units_.has_direction(place) && spanned()) return 0;
@@ -256,7 +256,7 @@ class dpp_bound {
     if (s == rank_) return left;
     units_.read_made(place, unit_);
     extend(unit_);
-    // What is at most epsilon stays so.
+    // Stop at epsilon: d^2 only decreases.
     for (; s < rank_ && left > epsilon_; ++s) {
       const double e = dot_kernel(Arch{}, directions_ + s * width_, unit_, width_);
       left -= e * e;
@@ -271,37 +271,37 @@ class dpp_bound {
   const units& units_;
   direction_list<Arch> list_;
   bool sliding_;
-  bool ordered_ = false;  // a window's directions are in the order of picks
+  bool ordered_ = false;  // directions of a window: oldest pick first
   bool steep_ = false;
   bool nested_ = true;
-  double volume_ = 1;  // of the window's picks
+  double volume_ = 1;  // fraction of volume of the window's picks
   bool faint_ = false;
-  std::size_t spanning_ = 0;  // directions of picks whose vector is not 0
+  std::size_t spanning_ = 0;  // number of directions of picks that are not 0
   double diagonal_;
   double log_diagonal_ = 0;
   double epsilon_;
   double of_volume_;
   double scale_ = 1;
-  double share_ = 1;   // of e^2 in S_ii, its root
-  double factor_ = 1;  // of directions in float
+  double share_ = 1;   // 1 / sqrt(S_ii)
+  double factor_ = 1;  // scale of the directions in float
   double last_ = 0;
   std::size_t width_;
-  double* directions_;  // [capacity, width], where width is d + 1 and zeros to whole registers
-  double* products_;    // of the pick being added with the directions before it
-  double* unit_;        // of the item being scored
-  float* doubts_;       // how wrong a product in float may be
-  float* shifts_;       // what the last value of the unit vectors adds to it
-  double doubt_;        // the same for a direction of length 1
-  double inverse_ = 0;  // of the root of what was left of the last pick that has a direction
-  double* recent_ = nullptr;        // unit vectors of the window's picks, or of the last pick
-  float* recent_units_ = nullptr;   // with a window: the same without what `extend` adds,
-  std::size_t* kept_ = nullptr;     // where the picks that have a direction stand,
-  double* coefficients_ = nullptr;  // [capacity, capacity] directions as sums of those picks, and
-  float* mixed_ = nullptr;          // in float, one behind another: sums, then what to add, doubt
-  double* left_ = nullptr;          // without a window: volume of the item at a place, and
-  std::size_t* counted_ = nullptr;  // how many directions have been taken from it
+  double* directions_;             // [capacity, width_]; width_ is d + 1, padded to whole registers
+  double* products_;               // of the pick being added, with the directions before it
+  double* unit_;                   // unit vector of the item being scored
+  float* doubts_;                  // error bound of a product in float, per direction
+  float* shifts_;                  // part of a product from the last value, per direction
+  double doubt_;                   // error bound for a direction of length 1
+  double inverse_ = 0;             // 1 / sqrt(d^2) of the last pick with a direction
+  double* recent_ = nullptr;       // unit vectors of the window's picks, or the last one
+  float* recent_units_ = nullptr;  // with a window: the same in float, not extended
+  std::size_t* kept_ = nullptr;    // slots of the picks with a direction
+  double* coefficients_ = nullptr;  // [capacity, capacity] directions by those picks
+  float* mixed_ = nullptr;          // per direction: coefficients, shift, error bound
+  double* left_ = nullptr;          // without a window, per place: d^2 of the item,
+  std::size_t* counted_ = nullptr;  // after this number of directions
   std::size_t shown_ = 0;
-  std::size_t rank_ = 0;  // directions there are
+  std::size_t rank_ = 0;  // number of directions
 };
 
 }  // namespace funnel::detail

@@ -16,7 +16,8 @@
 
 namespace funnel::detail {
 
-/// Checks what `mmr` and `dpp` have in common, and marks the items that are picked beforehand.
+/// Checks the arguments that `mmr` and `dpp` share. Returns one flag per item, set for the given
+/// picks.
 template <class Options>
 bool* mark_given(std::string_view function, std::size_t n, std::span<const std::size_t> picked,
                  const Options& options, arena& scratch) {
@@ -41,48 +42,52 @@ bool* mark_given(std::string_view function, std::size_t n, std::span<const std::
   return taken;
 }
 
-/// A score and how far from it the true one may be.
+/// A score with an error bound: the exact score differs by at most `slack`.
 struct estimate {
   double score;
   double slack = 0;
 
-  /// Scores that differ by less than this, relative to 1 or to a larger score, are equal.
+  /// Scores are equal if they differ by less than this, times the magnitude of the score if that is
+  /// above 1.
   static constexpr double tie = 1e-12;
-  /// What another must reach to be equal to this one or better.
+  /// The value that another score must reach to be equal to this one or better.
   double low() const {
-    return score - slack - tie * std::clamp(std::abs(score), 1., 1e300);  // of infinity, infinity
+    return score - slack - tie * std::clamp(std::abs(score), 1., 1e300);  // of inf: inf
   }
+  /// Upper bound of the exact score.
   double high() const { return score + slack; }
 };
 
-/// How much of a d^2 may be rounding.
+/// Size of the rounding errors of d^2.
 inline constexpr double volume_rounding = 1e-14;
 
-/// The d^2 that counts as none, whose logarithm would be that of what rounding left.
+/// A d^2 of at most this counts as 0: it may consist of rounding errors alone.
 inline double no_volume(double epsilon) {
   return std::max(epsilon, volume_rounding);
 }
 
-/// What a d^2 scores in `dpp`: ln d^2, or -1e9 where it is at most `epsilon`. So little of it can be
-/// rounding: then items whose scores differ by less are equal.
+/// The score in `dpp` of an item with d^2 = `left`: base + weight ln d^2, with -1e9 for ln d^2 if
+/// `left` is at most `epsilon`. The slack is the effect of rounding errors of d^2: items whose
+/// scores differ by less are equal.
 inline estimate volume_score(double base, double weight, double left, double epsilon) {
-  constexpr double log_of_none = -1e9;  // so low that it loses, so high that relevance still orders
+  constexpr double log_of_none = -1e9;  // loses, but relevance still breaks ties
   if (!(left > epsilon)) return {base + weight * log_of_none};
   return {base + weight * std::log(left), weight * std::min(volume_rounding / left, .5)};
 }
 
-/// The window, or 0 where it reaches back over everything that k picks can look back at.
+/// The window, or 0 (no window) if it is so long that all of k picks stay in it.
 inline std::size_t sliding_window(std::size_t window, std::size_t k) {
   return k == 0 || window >= k - 1 ? 0 : window;
 }
 
-/// Fills picked[given..], one argmax of `score(i)` after another among what the rules leave;
-/// `show(j, taken)` tells of a pick that later scores depend on. Returns how many slots are filled:
-/// all, unless a hard rule forbids every item that is left.
+/// Greedy search: fills picked[given..], each slot with the item of the largest `score(i)` among
+/// those that the rules admit. `show(j, taken)` is called after a pick that later scores depend on,
+/// with the items that were taken before it. Returns how many slots are filled: all, unless a hard
+/// rule forbids every remaining item.
 ///
-/// `score` gives an `estimate`. Scores that differ by less than rounding are equal: those that reach
-/// the low() of the best go by relevance, then by position. Items whose relevance is not finite come
-/// last, by position.
+/// `score` returns an `estimate`. Items whose score reaches the low() of the best are equal to it;
+/// among them the more relevant wins, then the lower position. Items whose relevance is not finite
+/// come last, by position. Items whose relevance is not finite come last, by position.
 template <class T, class Options, class Score, class Show>
 std::size_t pick_greedily(std::span<const T> relevance, std::span<std::size_t> picked,
                           const Options& options, bool* taken, arena& scratch, const Score& score,
@@ -92,7 +97,7 @@ std::size_t pick_greedily(std::span<const T> relevance, std::span<std::size_t> p
   const std::size_t k = picked.size();
   if (k == options.given) return k;
 
-  std::fill_n(taken, n, false);  // `show` wants those that were taken before the pick it is told of
+  std::fill_n(taken, n, false);  // `show` gets the items that were taken before the pick
   for (std::size_t t = 0; t < options.given; ++t) {
     taken[picked[t]] = true;
     show(picked[t], taken);
@@ -126,7 +131,8 @@ std::size_t pick_greedily(std::span<const T> relevance, std::span<std::size_t> p
   return k;
 }
 
-/// Fills picked[given..] by relevance alone: larger first, then by position; not finite last.
+/// Fills picked[given..] by relevance alone: larger first, then by position; items whose relevance
+/// is not finite come last.
 template <class T, class Options>
 std::size_t pick_by_relevance(std::span<const T> relevance, std::span<std::size_t> picked,
                               const Options& options, bool* taken, arena& scratch) {
@@ -150,12 +156,12 @@ std::size_t pick_by_relevance(std::span<const T> relevance, std::span<std::size_
   return picked.size();
 }
 
-/// A similarity as a number to compute with: one that is not finite says nothing, 0.
+/// The similarity, or 0 if it is not finite.
 inline double finite_or_zero(double similarity) {
   return std::isfinite(similarity) ? similarity : 0;
 }
 
-/// row[i] = similarity(i, j) for every item that is not taken, else 0.
+/// row[i] = similarity(i, j) for every item that is not taken, otherwise 0.
 template <class Similarity>
 void fill_similarities(const Similarity& similarity, std::size_t j, const bool* taken,
                        std::size_t n, double* row) {

@@ -15,7 +15,7 @@
 
 namespace funnel::detail {
 
-/// How much the items of each group may score, as `Bound` says; see lazy_greedy.hpp.
+/// Upper bounds of item scores, in groups of neighbors in relevance; see lazy_greedy.hpp.
 template <class Arch, class R, class Bound>
 class group_bounds {
  public:
@@ -41,33 +41,33 @@ class group_bounds {
     announce();
   }
 
-  /// Begins the pick behind `shown` others.
+  /// Begins the pick after `shown` others.
   void begin_pick(std::size_t shown) {
     shown_ = shown;
     stamp_ = window_ > 0 ? shown : bound_.count();
     allowed_ += cost_of_sweep();
-    // With a window all is held anew at each pick: what earlier ones saved says nothing of later ones.
+    // With a window, bounds are computed anew at each pick: savings of earlier picks do not count.
     if (window_ > 0) allowed_ = std::min(allowed_, spent_);
     if (sweeping_)
       sweep();
     else if (window_ > 0)
       look_ahead();
   }
-  /// Begins it anew, after something was changed for good.
+  /// Restarts the current pick after `start_chaining` or `start_sweeping`.
   void begin_again() {
     if (window_ == 0) return renew_all();
     if (!sweeping_) return look_ahead();
     sweep_window(bound_.shown());
   }
 
-  /// The group of the largest bound, and the largest bound of a group.
+  /// The group with the largest bound, and the largest bound of group g.
   std::size_t find() const { return largest_.find(); }
   float largest(std::size_t g) const { return largest_[g]; }
-  /// Leaves group g out of `find`, until it is renewed or the next pick begins with a window.
+  /// Excludes group g from `find` until `renew` or, with a window, until the next pick begins.
   void set_aside(std::size_t g) { largest_.set(g, none); }
-  /// True if group g was held against all picks in view, so that the bounds of its items are known.
+  /// True if group g was compared with all picks (in the window): its bounds are up to date.
   bool current(std::size_t g) const { return stamps_[g] == stamp_; }
-  /// True if holding groups one by one has cost more than all at once would have.
+  /// True if comparing groups one by one has cost more than comparing all at once would have.
   bool wasteful() const { return !sweeping_ && spent_ > allowed_ + patience * cost_of_sweep(); }
 
   std::size_t begun() const { return begun_; }
@@ -75,21 +75,21 @@ class group_bounds {
   bool chained() const { return chained_; }
 
   float bound(std::size_t p) const { return bounds_[p]; }
-  /// Those of group g, [width].
+  /// The bounds of group g, [width].
   const float* bounds(std::size_t g) const { return bounds_ + g * width; }
   float state(std::size_t p) const { return state_[p]; }
   double base_of(std::size_t place) const {
     return weight_ * static_cast<double>(relevance_[units_.item(place)]);
   }
   void lower(std::size_t p, float bound) { bounds_[p] = std::min(bounds_[p], bound); }
-  /// The item at place p keeps its last score, but for relevance.
+  /// The score of the item at place p is final, except for relevance: no later pick changes it.
   void exhaust(std::size_t p) {
     exhausted_[p] = true;
     base_[p] = bounds_[p] = none;
   }
   bool exhausted(std::size_t p) const { return exhausted_[p]; }
 
-  /// Leaves the item at place p, now taken, out of account.
+  /// Removes the item at place p, which was just picked.
   void take(std::size_t p) {
     const std::size_t g = p / width;
     if (g >= begun_) return;
@@ -102,10 +102,10 @@ class group_bounds {
     if (const std::size_t next = twins_.next(p); next != p) release(next, p);
   }
 
-  /// The largest bound of group g again, without a window.
+  /// Updates the largest bound of group g; for use without a window.
   void renew(std::size_t g) { largest_.set(g, largest_bound(g)); }
 
-  /// Makes the next group; false if all its items are taken or behind a twin.
+  /// Makes the next group; false if all its items are taken or come after an equal one.
   bool begin() {
     const std::size_t g = begun_++;
     units_.make(g);
@@ -128,11 +128,11 @@ class group_bounds {
     closed_[g] = !any;
     if (!any) largest_.set(g, none);
     announce();
-    if (sweeping_ && any) catch_up(g);  // the next sweep goes on from here
+    if (sweeping_ && any) catch_up(g);  // the next sweep continues from here
     return any;
   }
 
-  /// Brings group g nearer to `stamp_`, the picks it is to be held against.
+  /// Compares group g with further picks, until its stamp is `stamp_` or its bound is low.
   void hold(std::size_t g, double enough) {
     if (sweeping_)
       catch_up(g);
@@ -142,7 +142,7 @@ class group_bounds {
       hold_against_window(g, enough);
   }
 
-  /// From now on only the first of items with the same vector is looked at.
+  /// From now on, only the first of several items with equal vectors is considered.
   void start_chaining() {
     chained_ = true;
     twins_.clear();
@@ -161,7 +161,7 @@ class group_bounds {
     }
   }
 
-  /// From now on every item that was looked at is held against every pick at once.
+  /// From now on, each new pick is compared with all items of the groups made so far.
   void start_sweeping() {
     sweeping_ = true;
     bound_.in_order_of_picks();
@@ -178,13 +178,13 @@ class group_bounds {
  private:
   using wide = pack<Arch, float>;
 
-  /// Takes the item at place p, whose twin before it is taken, into account.
+  /// Considers the item at place p again: the equal one before it, at `twin`, was taken.
   void release(std::size_t p, std::size_t twin) {
     const std::size_t g = p / width;
     bound_.inherit(p, twin);
     base_[p] = rounded_up(base_of(p));
     const bool left_out = std::exchange(closed_[g], false);
-    if (window_ > 0 && !sweeping_) {  // nothing is known of its group then
+    if (window_ > 0 && !sweeping_) {  // the state of its group is not valid for it
       stamps_[g] = 0;
       return levels_.forget(g, bound_before(g));
     }
@@ -193,7 +193,7 @@ class group_bounds {
     renew(g);
   }
 
-  /// Holds a group against all picks in view that sweeps have left out.
+  /// Compares a group with all picks in the window that sweeps have skipped for it.
   void catch_up(std::size_t g) {
     if (window_ > 0) {
       hold_together(g, 1, bound_.shown() - std::min(bound_.shown(), window_));
@@ -207,7 +207,7 @@ class group_bounds {
     largest_.assign(begun_, [&](std::size_t g) { return largest_bound(g); });
   }
 
-  /// The bound of group g before any product.
+  /// The bound of group g by relevance alone.
   float bound_before(std::size_t g) const {
     return max_lane(bound_.bound(wide::load_unaligned(base_ + g * width), bound_.start()));
   }
@@ -222,7 +222,7 @@ class group_bounds {
     stamps_[g] = stamp;
   }
 
-  /// The bound of the item at place p from the products its group knows.
+  /// The bound of the item at place p by the products known for its group.
   float bound_of(std::size_t p) const {
     const std::size_t g = p / width;
     float bounds[width];
@@ -230,14 +230,14 @@ class group_bounds {
     return bounds[p % width];
   }
 
-  /// Tells of the first group that is not made yet: all behind it are less relevant.
+  /// Sets the bound of the first group that is not made yet; later ones are less relevant.
   void announce() {
     if (begun_ < units_.groups())
       largest_.set(begun_, max_lane(bound_.bound(wide(rounded_up(base_of(begun_ * width))),
                                                  bound_.start())));
   }
 
-  /// The products of group g with directions [begin, end) of a block.
+  /// Computes the products of group g with directions [begin, end) of a block.
   void multiply(std::size_t g, std::size_t block, std::size_t begin, std::size_t end) {
     const std::size_t d = units_.cols();
     interleaved_dot_kernel(Arch{}, units_.group(g),
@@ -246,7 +246,7 @@ class group_bounds {
     spent_ += (end - begin + 1) * (2 * d + 16) + 128;
   }
 
-  /// The state of group g after these products.
+  /// The state of group g after the products with directions [begin, end) of a block.
   wide fold(wide state, std::size_t g, std::size_t block, std::size_t begin, std::size_t end) {
     multiply(g, block, begin, end);
     for (std::size_t s = begin; s < end; ++s)
@@ -263,8 +263,8 @@ class group_bounds {
     renew(g);
   }
 
-  /// From the last pick back, as far as it takes to rule the group out. What is known then of the
-  /// last m picks bounds the group until one of them leaves the window.
+  /// Compares a group with the picks, the latest first, until its bound is below `enough`. The
+  /// bound by the latest m picks stays valid until one of them leaves the window.
   void hold_against_window(std::size_t g, double enough) {
     float* levels = levels_.write(g, shown_, bound_.nested());
     const wide base = wide::load_unaligned(base_ + g * width);
@@ -277,12 +277,12 @@ class group_bounds {
       const std::size_t block = s / direction_block;
       const std::size_t end = std::min(count - s, direction_block);
       multiply(g, block, 0, end);
-      float states[direction_block] = {};  // the largest of open lanes
+      float states[direction_block] = {};  // maxima over open lanes
       for (std::size_t i = 0; i < end; ++i, ++s) {
         state = bound_.fold(state, wide::load_unaligned(products_ + i * width), s);
         states[i] = max_lane(wide(select(closed, wide(none), state)));
       }
-      // One logarithm for as many levels as there are lanes: neighbors differ little in relevance.
+      // One call of `bound` per register of levels: neighbors differ little in relevance.
       for (std::size_t i = 0; i < direction_block; i += width)
         bound_.bound(highest, wide::load_unaligned(states + i)).store_unaligned(states + i);
       std::copy_n(states, end, levels + s + 1 - end);
@@ -299,19 +299,19 @@ class group_bounds {
     largest_.set(g, levels[s]);
   }
 
-  /// Takes from every group's bound the picks that have left the window.
+  /// Updates the bound of every group: picks that left the window no longer count.
   void look_ahead() {
     largest_.assign(begun_,
                     [&](std::size_t g) { return levels_.bound(g, shown_, bound_.nested()); });
   }
 
-  /// About what it costs to hold all items against one pick.
+  /// Approximate cost of comparing all items with one pick.
   std::size_t cost_of_sweep() const {
     const std::size_t folding = window_ > 0 ? bound_.cost_of_folding(window_) : 0;
     return units_.groups() * (units_.cols() * 3 / 2 + 32 + Bound::cost_of_bound + folding);
   }
 
-  /// Holds all groups made so far but closed ones against the picks shown since the last time.
+  /// Compares all open groups made so far with the picks since the last sweep.
   void sweep() {
     if (window_ == 0) {
       for (; swept_ < bound_.count(); ++swept_) sweep_direction(swept_);
@@ -350,7 +350,7 @@ class group_bounds {
     renew_all();
   }
 
-  /// Holds `count` groups against picks [first, bound_.shown()), whose cosines they don't know yet.
+  /// Compares `count` groups with picks [first, bound_.shown()), which are new to them.
   void hold_together(std::size_t from, std::size_t count, std::size_t first) {
     cosines_.add(units_, bound_, from, count, first);
     const auto keep_state = [&](std::size_t g, const wide& state) { keep(g, state, stamp_); };
@@ -358,7 +358,7 @@ class group_bounds {
     for (std::size_t g = from; g < from + count; ++g) keep_state(g, state_of(g));
   }
 
-  /// The state of group g from its products with all directions.
+  /// The state of group g after the products with all directions.
   wide state_of(std::size_t g) {
     wide state = bound_.start();
     for (std::size_t s = 0; s < bound_.count(); s += direction_block)
@@ -366,7 +366,7 @@ class group_bounds {
     return state;
   }
 
-  static constexpr std::size_t patience = 2;  // sweeps that laziness may cost beyond those it saves
+  static constexpr std::size_t patience = 2;  // extra cost allowed to the lazy method, in sweeps
   static constexpr std::size_t chunk = 16;    // groups, at most direction_block
 
   units& units_;
@@ -376,25 +376,25 @@ class group_bounds {
   std::size_t window_;
   const bool* taken_;
   twin_chains<units> twins_;
-  float* base_;          // of every place in groups begun; none if it can't be picked yet, or ever
+  float* base_;          // weight * relevance of a place; none if it can not be picked now
   float* state_;         // as of the group's stamp
   float* bounds_;        // as of the group's stamp
-  std::size_t* stamps_;  // directions a group was held against; with a window, picks shown then
+  std::size_t* stamps_;  // number of directions compared; with a window, of picks then
   bound_maximum<Arch> largest_;
   float* products_;   // [direction_block + direction_slack][width]
-  float* direction_;  // the one that a sweep holds all against
+  float* direction_;  // the direction of a sweep
   bool* exhausted_;
-  bool* closed_;  // groups whose items are all taken or behind a twin; left out of sweeps
+  bool* closed_;  // groups whose items are all taken or after an equal one; sweeps skip them
   window_levels levels_;
-  window_cosines<Arch, Bound> cosines_;  // where all are held at once
+  window_cosines<Arch, Bound> cosines_;  // for sweeps
   std::size_t begun_ = 0;
   std::size_t shown_ = 0;
   std::size_t stamp_ = 0;
   bool chained_ = false;
   bool sweeping_ = false;
-  std::size_t swept_ = 0;  // directions, or with a window picks, that all groups were held against
-  std::size_t spent_ = 0;  // about what was spent on products
-  std::size_t allowed_ = 0;  // what sweeps would have cost
+  std::size_t swept_ = 0;    // number of directions (with a window: picks) of past sweeps
+  std::size_t spent_ = 0;    // approximate cost of products so far
+  std::size_t allowed_ = 0;  // cost of sweeps instead
 };
 
 }  // namespace funnel::detail

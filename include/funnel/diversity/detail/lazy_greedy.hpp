@@ -15,37 +15,40 @@
 #include <limits>
 #include <span>
 
-// Greedy picks that look only at items that can win: those whose bound is above the best score known.
-// What an item may still score follows from the picks it was held against before: without a window
-// scores only fall, and with one those of the picks that are still in view are a part of all that
-// are. Items are held against picks a register of lanes at a time, neighbors in relevance.
+// Lazy greedy search: finds the next pick by scoring only items that can win, those whose upper
+// bound reaches the best score found. The upper bound of an item follows from the picks it was
+// compared with so far. Without a window, more picks only lower a score, so an old bound stays
+// valid. With a window, the bound by those of the compared picks that are still in the window stays
+// valid, because they are a subset of all picks in it. Items are compared with picks in groups, one
+// register of lanes at a time; a group holds neighbors in relevance.
 //
-// Where too many bounds are (scores that tie, relevance that says little), it is cheaper to hold all
-// items against every new pick at once: the eager method. The picks are the same either way.
+// If too many bounds reach the best score (scores that tie, relevance that differs little), it is
+// cheaper to compare all items with every new pick at once: the eager method. The picks are the
+// same either way.
 
 namespace funnel::detail {
 
-/// How items are held against picks: where they need it until that costs more than all at once, or
-/// one of the two from the first pick to the last (for tests and measurements).
+/// How items are compared with picks: lazily until that costs more than the eager method
+/// (adaptive), or by one of the two methods throughout (for tests and measurements).
 enum class scan { adaptive, lazy, eager };
 
-/// Picks one item after another. `Bound` says what an item may score by its products with directions
-/// that stand for the picks shown, in lanes of float:
+/// Picks one item after another. `Bound` computes upper bounds of scores, in lanes of float, from
+/// the inner products of items with directions that represent the picks so far:
 ///
 ///     start()                       the state before any product
-///     fold(state, product, s)       the state after direction s
-///     fold_cosines(...)             with a window, states from the cosines with the picks in it
-///     bound(base, state)            no less than any score to come; base is weight * relevance
-///     score(p, state, base)         an estimate in double of the score of the item at place p;
-///     exact_score(p, base)          the score itself, where the estimate is not `exact`
-///     begin(g)                      before anything else of group g
-///     inherit(p, from)              the item at p has the vector of the one at `from`
-///     exhausted(p)                  true if, with a base alone, the item at p keeps its last score
-///
-/// `show(item)` adds a pick; count() directions stand in directions(). With a window they are made
-/// anew, the last pick's first or in_order_of_picks(), and nested() is false where bounds from fewer
-/// picks may not hold, steep() where fold_cosines() says too little. spanned() is true where
-/// relevance alone orders the items that have a direction, and those that have none.
+///     fold(state, product, s)       the state after the product with direction s
+///     fold_cosines(...)             with a window: states from the cosines with its picks
+///     bound(base, state)            upper bound of all later scores; base is weight * relevance
+///     score(p, state, base)         estimate in double of the score of the item at place p
+///     exact_score(p, base)          the score itself, for a `Bound` whose estimate is not `exact`
+///     begin(g)                      called before anything else for group g
+///     inherit(p, from)              the item at p has the same vector as the one at `from`
+///     exhausted(p)                  true if no later pick changes the score of the item at p
+/// `show(item)` adds a pick; directions() holds count() directions. With a window they are computed
+/// anew at each pick, the last pick first or, after in_order_of_picks(), the oldest first. nested()
+/// is false if bounds from fewer picks may be invalid; steep() is true if the bounds of
+/// fold_cosines() are too loose. spanned() is true if relevance alone orders the items with a
+/// direction, and likewise those without.
 template <class Arch, class R, class Bound>
 class lazy_greedy {
  public:
@@ -64,8 +67,8 @@ class lazy_greedy {
     }
   }
 
-  /// The place of the best open item behind `shown` picks; size() if none is open. Items are open
-  /// if they are not taken and, unless it is null, `admitted`.
+  /// The place of the best open item after `shown` picks; size() if none is open. An item is open
+  /// if it is not taken and it is marked in `admitted` (null: all are).
   std::size_t pick(std::size_t shown, const bool* admitted) {
     admitted_ = admitted;
     shown_ = shown;
@@ -82,7 +85,7 @@ class lazy_greedy {
     return winner();
   }
 
-  /// Leaves the item at place p, now taken, out of account.
+  /// Removes the item at place p, which was just picked.
   void take(std::size_t p) { groups_.take(p); }
 
  private:
@@ -92,19 +95,21 @@ class lazy_greedy {
   };
   static constexpr std::size_t width = lanes<Arch, float>;
   static constexpr float none = bound_maximum<Arch>::none;
-  static constexpr std::size_t looked_back = 4;  // offers among which copies are looked for
+  static constexpr std::size_t looked_back = 4;  // number of last offers searched for copies
 
   bool open(std::size_t p) const {
     const std::size_t item = units_.item(p);
     return !taken_[item] && (admitted_ == nullptr || admitted_[item]);
   }
 
-  /// True if the relevance of half of the items is so much alike that it rules out hardly any.
+  /// True if the relevance of the upper half of the items differs so little that bounds rule out
+  /// few of them.
   bool level(double weight) const {
     const std::size_t n = units_.size();
     return n > 0 && groups_.base_of(0) - groups_.base_of(n / 2) <= .1 * (1 - weight);
   }
 
+  /// The first open place with `wanted(p)`; size() if there is none.
   template <class Wanted>
   std::size_t first_open(const Wanted& wanted) const {
     std::size_t p = 0;
@@ -112,14 +117,14 @@ class lazy_greedy {
     return p;
   }
 
-  /// Nothing is known of scores.
+  /// Discards all scores.
   void forget() {
     found_count_ = passed_ = 0;
     enough_ = -std::numeric_limits<double>::infinity();
   }
 
-  /// True if the item at place p can't be better than one that was offered lately: it has the same
-  /// vector, and stands behind it.
+  /// True if the item at place p cannot be better than one of the last offers, because it has the
+  /// same vector and comes later.
   bool behind_offered(std::size_t p) const {
     for (std::size_t i = found_count_; i > 0 && i + looked_back > found_count_; --i) {
       const std::size_t other = found_[i - 1].place;
@@ -129,20 +134,21 @@ class lazy_greedy {
     return false;
   }
 
-  /// Scores the item at place p.
+  /// Scores the item at place p and makes it a candidate.
   const estimate& offer(std::size_t p) {
     candidate& offered = found_[found_count_++];
     offered = {p, bound_.score(p, groups_.state(p), groups_.base_of(p))};
     enough_ = std::max(enough_, offered.of.low());
     return offered.of;
   }
+  /// Offers the first open item with `wanted(p)`.
   template <class Wanted>
   void offer_first(const Wanted& wanted) {
     const std::size_t p = first_open(wanted);
     if (p < units_.size()) offer(p);
   }
 
-  /// Forgets those offered that can't win; returns how many are left.
+  /// Drops candidates that cannot win; returns how many are left.
   std::size_t drop_beaten() {
     std::size_t left = 0;
     for (std::size_t i = 0; i < found_count_; ++i)
@@ -150,8 +156,8 @@ class lazy_greedy {
     return found_count_ = left;
   }
 
-  /// True if many were looked at that could win, or cost as much as if they could: they may be copies.
-  /// Looking for all copies costs about 13 sweeps, and spares nearly all that are to come.
+  /// True if many candidates can still win or had to be compared with the others: they may be
+  /// copies. A search for all copies costs about 13 sweeps, and saves nearly all later ones.
   bool many_may_win() {
     const std::size_t part = picks_ - shown_ > 13 ? 64 : 16;
     const std::size_t many = std::max(std::size_t{32}, units_.size() / part);
@@ -159,7 +165,7 @@ class lazy_greedy {
     return Bound::exact || drop_beaten() >= many;
   }
 
-  /// The first of those offered whose score is the best or equal to it.
+  /// The first candidate whose score is the best or equal to the best.
   std::size_t winner() {
     std::size_t left = drop_beaten();
     if constexpr (!Bound::exact) {
@@ -179,8 +185,7 @@ class lazy_greedy {
     return p;
   }
 
-  /// Forgets those offered that have a copy before them, as far as it is found among the last kept;
-  /// returns how many are left.
+  /// Drops candidates that have a copy among the last few before them; returns how many are left.
   std::size_t drop_copies(std::size_t count) {
     found_count_ = 0;
     for (std::size_t i = 0; i < count; ++i)
@@ -188,14 +193,14 @@ class lazy_greedy {
     return found_count_;
   }
 
-  /// Begins a pick anew, after something was changed for good.
+  /// Restarts a pick, after a switch to chains or sweeps.
   void look_again() {
     forget();
     groups_.begin_again();
     look();
   }
 
-  /// Offers every item that could win.
+  /// Offers every item that can win.
   void look() {
     offer_exhausted();
     std::size_t parked = 0;
@@ -220,7 +225,7 @@ class lazy_greedy {
       for (std::size_t i = 0; i < parked; ++i) groups_.renew(parked_[i]);
   }
 
-  /// Of the items that keep their last score the first is the best.
+  /// Offers the first open item whose score is final: it is the best of these.
   void offer_exhausted() {
     const std::size_t places = groups_.places();
     while (first_exhausted_ < places &&
@@ -233,7 +238,7 @@ class lazy_greedy {
       }
   }
 
-  /// Offers the items of group g that could win, the one of the largest bound first.
+  /// Offers the items of group g that can win, the one with the largest bound first.
   void offer_group(std::size_t g) {
     const float* bounds = groups_.bounds(g);
     const std::size_t first = first_equal<Arch>(bounds, largest_of<Arch, width>(bounds));
@@ -263,7 +268,7 @@ class lazy_greedy {
   units& units_;
   Bound& bound_;
   std::size_t window_;
-  std::size_t picks_;  // all that are to be
+  std::size_t picks_;  // number of all picks of the page
   std::size_t shown_ = 0;
   const bool* taken_;
   scan how_;
@@ -271,13 +276,13 @@ class lazy_greedy {
   std::size_t first_exhausted_;
   candidate* found_;
   std::size_t found_count_ = 0;
-  std::size_t passed_ = 0;  // not offered, as a copy was
+  std::size_t passed_ = 0;  // items not offered because a copy was
   std::size_t* parked_;
   const bool* admitted_ = nullptr;
-  double enough_ = 0;  // what a score must reach to be the best known, or equal to it
+  double enough_ = 0;  // what a score must reach to equal or exceed the best
 };
 
-/// `pick_greedily` for scores that `bound` bounds.
+/// Same as `pick_greedily`, with the lazy search; `bound` provides the scores and their bounds.
 template <class Arch, class R, class Options, class Bound>
 std::size_t pick_lazily(std::span<const R> relevance, std::span<std::size_t> picked,
                         const Options& options, bool* taken, arena& scratch,

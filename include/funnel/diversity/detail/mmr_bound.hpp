@@ -14,15 +14,15 @@
 
 namespace funnel::detail {
 
-/// What `mmr` may score an item, for `lazy_greedy`: the directions are the picks, the state is
-/// the largest cosine, negated, in float.
+/// Upper bounds of the scores of `mmr`, for `lazy_greedy`. The directions are the unit vectors of
+/// the picks; the state is the negated largest cosine with them, in float.
 template <class Arch, class R, class T>
 class mmr_bound {
  public:
   using units = unit_vectors<Arch, R, T>;
   using p = pack<Arch, float>;
 
-  /// `capacity` is the window, or without one the number of picks.
+  /// `capacity` is the window or, without one, the number of picks.
   mmr_bound(const units& items, double weight, cosine_range range, bool sliding,
             std::size_t capacity, arena& scratch)
       : units_(items), list_(items.cols(), capacity, scratch), sliding_(sliding),
@@ -59,7 +59,8 @@ class mmr_bound {
 
   p start() const { return p(most_); }
   p fold(const p& state, const p& product, std::size_t) const { return min(state, -product); }
-  /// The states of `Groups` groups from the cosines with the picks in view, [Groups][stride].
+  /// Computes the states of `Groups` groups from their cosines with the picks in the window,
+  /// [Groups][stride].
   template <std::size_t Groups>
   void fold_cosines(const float* cosines, std::size_t stride, std::size_t in_view,
                     p* states) const {
@@ -68,7 +69,7 @@ class mmr_bound {
       for (std::size_t g = 0; g < Groups; ++g)
         states[g] = min(states[g], -p::load_unaligned(cosines + g * stride + u * p::size));
   }
-  /// For a group about as many operations as these.
+  /// Approximate number of operations per group: of `bound`, and of folding `in_view` cosines.
   static constexpr std::size_t cost_of_bound = 8;
   std::size_t cost_of_folding(std::size_t in_view) const { return 2 * in_view; }
   p bound(const p& base, const p& state) const { return (base + p(shift_)) + p(slope_) * state; }
@@ -81,7 +82,7 @@ class mmr_bound {
     const std::size_t count = sliding_ ? std::min(shown_, list_.capacity()) : shown_;
     std::size_t s = sliding_ ? 0 : counted_[place];
     float largest = s == 0 ? -1 : similarity_[place];
-    for (; s < count && largest < 1; ++s)  // 1 is the most
+    for (; s < count && largest < 1; ++s)  // 1 is the largest possible
       largest = std::max(largest,
                          units_.similarity_to(place, shown_items_[s].item, shown_items_[s].scale));
     if (!sliding_) {
@@ -106,7 +107,7 @@ class mmr_bound {
       });
   }
 
-  /// With a window: how many picks were shown, and the unit vector of pick t among the last.
+  /// With a window: number of picks so far, and the unit vector of pick t, one of the last ones.
   std::size_t shown() const { return shown_; }
   const float* unit(std::size_t t) const { return recent_ + t % list_.capacity() * units_.cols(); }
   void in_order_of_picks() {}
@@ -117,6 +118,7 @@ class mmr_bound {
     unit_scale scale;
   };
 
+  /// Score at this cosine.
   double of(double base, double cosine) const {
     return base -
            similarity_weight_ * (range_ == cosine_range::zero_to_one ? (1 + cosine) / 2 : cosine);
@@ -125,18 +127,18 @@ class mmr_bound {
   const units& units_;
   direction_list<Arch> list_;
   bool sliding_;
-  float* recent_;  // unit vectors of the window's picks, or of the last pick
+  float* recent_;  // unit vectors of the window's picks; without a window, of the last pick
   shown_item* shown_items_;
   std::size_t shown_ = 0;
   double similarity_weight_;
   cosine_range range_;
-  double doubt_;  // how wrong a cosine in float may be
+  double doubt_;  // error bound of a cosine in float
   double slack_ = 0;
   float slope_ = 0;
   float shift_ = 0;
   float most_ = 0;
-  float* similarity_ = nullptr;  // without a window: the largest similarity of the item at a place
-  std::size_t* counted_ = nullptr;  // to as many picks
+  float* similarity_ = nullptr;     // without a window, per place: largest similarity
+  std::size_t* counted_ = nullptr;  // to this number of picks
 };
 
 }  // namespace funnel::detail

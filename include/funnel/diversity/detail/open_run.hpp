@@ -5,7 +5,8 @@
 
 namespace funnel::detail {
 
-/// Calls `f(from, count)` for all g < n but those that are closed: neighbors together, `most` of them.
+/// Calls `f(from, count)` for every run of neighboring indices below n that are not closed, in
+/// parts of at most `most`.
 template <class F>
 void for_each_open_run(const bool* closed, std::size_t n, std::size_t most, const F& f) {
   for (std::size_t g = 0; g < n;) {

@@ -12,6 +12,7 @@
 
 namespace funnel::detail {
 
+/// Throws if a rule is invalid for n items.
 inline void check_rules(std::string_view function, std::size_t n,
                         std::span<const slate_rule> rules) {
   for (std::size_t r = 0; r < rules.size(); ++r) {
@@ -24,7 +25,7 @@ inline void check_rules(std::string_view function, std::size_t n,
   }
 }
 
-/// Which items the rules leave for a slot.
+/// The items that the page rules admit for the next slot.
 class slate {
  public:
   slate(std::span<const slate_rule> rules, std::size_t n, std::size_t k, arena& scratch)
@@ -35,7 +36,7 @@ class slate {
     }
   }
 
-  /// Marks the items for the slot behind `shown`; null if there is none.
+  /// Marks the items admitted for the slot after the picks `shown`; null if there are none.
   const bool* admit(std::span<const std::size_t> shown, const bool* taken) {
     if (rules_.empty()) {
       for (std::size_t i = 0; i < n_; ++i) admitted_[i] = !taken[i];
@@ -43,7 +44,7 @@ class slate {
     }
     std::fill_n(first_broken_, n_, rules_.size());
     for (std::size_t r = rules_.size(); r-- > 0;) mark_broken(r, shown);
-    // Dropping rules from the end, one stops at the first that some item doesn't break.
+    // Drop rules from the end until some item breaks none of the rules that are left.
     std::size_t kept = 0;
     while (kept < rules_.size() && rules_[kept].hard) ++kept;
     bool any = false;
@@ -65,7 +66,7 @@ class slate {
         if (rule.labels[i] != 0) first_broken_[i] = r;
       return;
     }
-    // Labels that the slots before have as often as is allowed.
+    // Labels that the slots before have as often as the rule allows.
     const auto before = shown.last(std::min(shown.size(), rule.window - 1));
     std::size_t full = 0;
     for (const std::size_t a : before) {

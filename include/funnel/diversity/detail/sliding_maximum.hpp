@@ -8,29 +8,28 @@
 
 namespace funnel::detail {
 
-/// For each of n items the largest of its similarities to the picks, to all or to the last
-/// `window`.
-///
-/// A window slides in O(n) a pick, whatever its length: picks are taken in blocks of `window`; the
-/// window is the end of the last full block and the beginning of the current one, so its maximum is
-/// that of a suffix, prepared when the block was full, and of a running prefix (van Herk, Gil and
-/// Werman).
+/// Sliding-window maximum: for each of n items, the largest of its similarities to all picks or to
+/// the last `window` picks. A pick costs O(n) for any window length (algorithm of van Herk, Gil and
+/// Werman). Picks are grouped in blocks of `window`. The window is the end of the last full block
+/// and the beginning of the current one, so its maximum is the larger of a suffix maximum, which is
+/// computed when a block is full, and a running prefix maximum.
 template <class T>
 class sliding_maximum {
  public:
-  /// `window` = 0 keeps all. Holds (max(window, 1) + 2) n values.
+  /// `window` = 0 means all picks. Allocates (max(window, 1) + 2) n values.
   sliding_maximum(std::size_t n, std::size_t window, arena& scratch)
       : n_(n), window_(window), rows_(scratch.allocate<T>(std::max<std::size_t>(window, 1) * n)),
         prefix_(scratch.allocate<T>(n)), largest_(scratch.allocate<T>(n)) {
     std::fill_n(largest_, n, T(0));
   }
 
-  /// The answer for item i; 0 before the first pick.
+  /// The largest similarity of item i; 0 before the first pick.
   T operator[](std::size_t i) const { return largest_[i]; }
 
-  /// Where the next pick's similarities go, [n], before `add`.
+  /// The row, [n], to write the next pick's similarities to before `add`.
   T* next_row() { return rows_ + place_ * n_; }
 
+  /// Adds the pick whose similarities are in next_row().
   void add() {
     if (window_ == 0) {
       raise(largest_, rows_, first_);
@@ -60,11 +59,11 @@ class sliding_maximum {
 
   std::size_t n_;
   std::size_t window_;
-  T* rows_;  // of the current block up to place_, from there suffix maxima of the block before
+  T* rows_;  // up to place_: the current block; from there: suffix maxima of the block before
   T* prefix_;
   T* largest_;
   std::size_t place_ = 0;
-  bool first_ = true;  // no pick yet, or with a window no full block yet
+  bool first_ = true;  // no pick yet; with a window: no full block yet
 };
 
 }  // namespace funnel::detail

@@ -12,15 +12,15 @@
 
 namespace funnel::detail {
 
-/// Chains of places that hold the same vector. One is at least as good as those behind it in its
-/// chain, whatever was picked, so that they need not be looked at before it is taken.
-///
-/// A hash table with open addressing, which leaves out what it does not find room for nearby: a
-/// place without a chain is looked at, no more.
+/// Linked lists (chains) of items with equal vectors. An item is given by its place, its rank by
+/// relevance. It is at least as good as the items after it in its chain, whatever was picked, so
+/// those can be skipped until it is taken. The chains are found by a hash table with open
+/// addressing. If there is no free slot nearby, a place gets no chain; that is safe, as its item is
+/// then just not skipped.
 template <class Units>
 class twin_chains {
  public:
-  /// Of the items of `units`; those that rules tell apart by their labels are not the same.
+  /// For the items of `units`. Items whose labels differ in a rule are not equal.
   twin_chains(const Units& units, const bool* taken, std::span<const slate_rule> rules,
               arena& scratch)
       : units_(units), taken_(taken), rules_(rules), slots_(std::bit_ceil(2 * units.size() + 1)),
@@ -29,24 +29,24 @@ class twin_chains {
         tails_(scratch.allocate<std::uint32_t>(units.size())),
         next_(scratch.allocate<std::uint32_t>(units.size())) {}
 
-  /// To be called before the first place is added.
+  /// Must be called before the first place is added.
   void clear() { std::fill_n(heads_, slots_, none); }
 
-  /// Adds a place that is not taken; true if it goes behind one that is not taken either. `key` is the
-  /// same for vectors that are, and hardly ever for others.
+  /// Adds the place of an item that is not taken; true if it comes after one that is not taken
+  /// either. `key` is equal for equal vectors, and rarely for others.
   FUNNEL_INLINE bool goes_behind(std::size_t p, float key) {
     const std::size_t twin = add(p, std::bit_cast<std::uint32_t>(key));
     return twin != p && !taken_[units_.item(twin)];
   }
 
-  /// The place behind p in its chain, p itself if it is the last.
+  /// The place after p in its chain; p itself if it is the last one.
   std::size_t next(std::size_t p) const { return next_[p] == none ? p : next_[p]; }
 
  private:
   static constexpr std::uint32_t none = 0xfffffffe;
   static constexpr int most_tries = 8;
 
-  /// The place that p goes behind; p itself if there is none.
+  /// Adds p; returns the place before it in its chain, or p itself if p is the first one.
   FUNNEL_INLINE std::size_t add(std::size_t p, std::uint32_t key) {
     const auto place = static_cast<std::uint32_t>(p);
     next_[p] = none;
@@ -82,10 +82,10 @@ class twin_chains {
   std::span<const slate_rule> rules_;
   std::size_t slots_;
   int shift_;
-  std::uint32_t* heads_;  // the first of a chain
-  std::uint32_t* keys_;   // of a place
-  std::uint32_t* tails_;  // the last of the chain that begins at a place
-  std::uint32_t* next_;
+  std::uint32_t* heads_;  // per slot: the first place of a chain
+  std::uint32_t* keys_;   // per place: its key
+  std::uint32_t* tails_;  // per place: the last place of the chain that begins there
+  std::uint32_t* next_;   // per place: the next one of its chain
 };
 
 }  // namespace funnel::detail

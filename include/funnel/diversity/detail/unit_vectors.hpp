@@ -21,15 +21,16 @@
 
 namespace funnel::detail {
 
-/// An item and a word in the opposite order of its relevance.
+/// An item, and an integer that is smaller for larger relevance.
 template <class R>
 struct ranked_item {
   bits_of<R> word;
   std::uint32_t item;
 };
 
-/// The items of finite relevance, the most relevant first, then by position: a radix sort, whose
-/// time is linear in n. Returns their number; `order`, which then holds them, and `spare` hold n.
+/// Sorts the items of finite relevance, the most relevant first, then by position. It is a radix
+/// sort: time is linear in n. Returns their number. `order` and `spare` have room for n items;
+/// afterwards `order` points to the sorted items, and may have been exchanged with `spare`.
 template <class R>
 std::size_t rank_by_relevance(std::span<const R> relevance, ranked_item<R>*& order,
                               ranked_item<R>* spare) {
@@ -40,7 +41,7 @@ std::size_t rank_by_relevance(std::span<const R> relevance, ranked_item<R>*& ord
   std::size_t count = 0;
   for (std::size_t i = 0; i < relevance.size(); ++i) {
     if (!std::isfinite(relevance[i])) continue;
-    // Adding 0 makes one number of the two zeros.
+    // Adding 0 turns -0 into +0.
     const word bits = std::bit_cast<word>(relevance[i] + R(0));
     const word w = (bits & sign) != 0 ? bits : static_cast<word>(~bits & ~sign);
     order[count++] = {w, static_cast<std::uint32_t>(i)};
@@ -49,7 +50,7 @@ std::size_t rank_by_relevance(std::span<const R> relevance, ranked_item<R>*& ord
   for (std::size_t digit = 0; digit < digits && count > 0; ++digit) {
     std::uint32_t* start = starts[digit];
     const auto of = [&](const ranked_item<R>& r) { return (r.word >> (8 * digit)) & 255; };
-    if (start[of(order[0])] == count) continue;  // one digit for all
+    if (start[of(order[0])] == count) continue;  // all items have the same digit
     std::exclusive_scan(start, start + 256, start, std::uint32_t{0});
     for (std::size_t p = 0; p < count; ++p) spare[start[of(order[p])]++] = order[p];
     std::swap(order, spare);
@@ -59,18 +60,17 @@ std::size_t rank_by_relevance(std::span<const R> relevance, ranked_item<R>*& ord
 
 inline constexpr double float_epsilon = static_cast<double>(std::numeric_limits<float>::epsilon());
 
-/// How far the inner product in float of two unit vectors of d values may be from their cosine: a
-/// rounding for each term, some for the vectors, and one for the cosine.
+/// Error bound of the inner product in float of two unit vectors of d values, relative to their
+/// cosine in double: one rounding per term, some for the vectors, and one for the cosine.
 inline double product_doubt(std::size_t d) {
   const double of_terms = static_cast<double>(d) * float_epsilon / 2;
   return of_terms < .1 ? 1.1 * of_terms + 8 * float_epsilon : 4;
 }
 
-/// Vectors as unit vectors in float, the most relevant item first, in groups of as many as a register
-/// has lanes: value f of the items of a group side by side. A group is made when it is first asked
-/// for.
-///
-/// Rows that are zero or not finite count as u = 0.
+/// Unit vectors in float, sorted by relevance of their items, and interleaved in groups of as many
+/// items as a register has lanes: value f of all items of a group is contiguous. The place of an
+/// item is its rank by relevance. A group is computed when it is first needed. The unit vector of a
+/// row that is zero or not finite is 0.
 template <class Arch, class R, class T>
 class unit_vectors {
  public:
@@ -91,14 +91,14 @@ class unit_vectors {
     }
   }
 
-  /// Items of finite relevance.
+  /// Number of items of finite relevance.
   std::size_t size() const { return count_; }
   std::size_t groups() const { return (count_ + width - 1) / width; }
   std::size_t cols() const { return vectors_.cols(); }
   /// The item at place p.
   std::size_t item(std::size_t p) const { return order_[p].item; }
 
-  /// Makes group g; once.
+  /// Computes group g; call it once per group.
   void make(std::size_t g) {
     const std::size_t d = cols();
     const std::size_t first = g * width;
@@ -107,9 +107,9 @@ class unit_vectors {
     const T* rows[width];
     T factors[width];
     bool simple = std::is_same_v<T, float>;
-    // Lanes behind the last item hold it too.
+    // Lanes after the last item repeat it.
     for (std::size_t lane = 0; lane < width; ++lane) rows[lane] = row_at(first + lane);
-    // Rows stand in any order, and the next group is mostly made soon.
+    // Rows are in random order in memory, and the next group is usually needed soon.
     for (std::size_t lane = 0; lane < width; ++lane)
       prefetch_bytes<false>(row_at(first + lane + ahead), d * sizeof(T));
     for (std::size_t lane = 0; lane < width; ++lane) {
@@ -125,20 +125,20 @@ class unit_vectors {
     interleave_rows_kernel<width>(Arch{}, rows_, d, columns);
   }
 
-  /// Group g, [cols()][width], that has been made; the next follows.
+  /// The values of group g, [cols()][width], after `make`; the next group follows in memory.
   const float* group(std::size_t g) const { return values_ + g * width * cols(); }
 
-  /// False if the vector at place p, of a group that has been made, counts as 0.
+  /// False if the unit vector at place p is 0. The group of p must have been made.
   bool has_direction(std::size_t p) const { return scales_[p].has_direction(); }
 
-  /// Numbers that are equal for equal vectors, and hardly ever for others: keys[p - g * width] for the
+  /// Hash keys, equal for equal vectors and rarely for others: writes keys[p - g * width] for the
   /// places p of `count` groups from g on.
   void make_keys(std::size_t g, std::size_t count, float* keys) const {
     interleaved_group_dot_kernel(Arch{}, group(g), count, key_direction_, cols(), keys, width);
   }
 
-  /// True if the vectors at two places, of groups that have been made, are one to the bit, or both
-  /// count as 0.
+  /// True if the vectors at two places have the same bits, or if both unit vectors are 0. Their
+  /// groups must have been made.
   bool same(std::size_t p, std::size_t q) const {
     const bool equal =
         cols() == 0 || std::memcmp(vectors_.row(item(p)).data(), vectors_.row(item(q)).data(),
@@ -146,7 +146,7 @@ class unit_vectors {
     return equal || !(has_direction(p) || has_direction(q));
   }
 
-  /// The cosine of the item at place p, of a group that has been made, and any other.
+  /// The cosine of the item at place p, whose group must have been made, with any other item.
   float similarity_to(std::size_t p, std::size_t other, const unit_scale& scale_of_other) const {
     return rounded_cosine<products>(vectors_.row(item(p)), scales_[p], vectors_.row(other),
                                     scale_of_other);
@@ -155,12 +155,12 @@ class unit_vectors {
     return unit_scale_of<products>(vectors_.row(item));
   }
 
-  /// The unit vector of any item, [cols()]; in float the same bits as in its group.
+  /// Writes the unit vector of any item, [cols()]; in float it has the same bits as in its group.
   template <class Value>
   void read(std::size_t item, Value* unit) const {
     scale(vectors_.row(item), scale_of(item), unit);
   }
-  /// The same of the item at place p of a group that has been made.
+  /// Writes the unit vector of the item at place p, whose group must have been made.
   template <class Value>
   void read_made(std::size_t p, Value* unit) const {
     scale(vectors_.row(item(p)), scales_[p], unit);
@@ -169,12 +169,12 @@ class unit_vectors {
  private:
   using products = register_products<Arch>;
 
-  /// The row of the item at place p, or of the last item.
+  /// The row of the item at place p; the row of the last item if p is too large.
   const T* row_at(std::size_t p) const {
     return vectors_.row(item(std::min(p, count_ - 1))).data();
   }
 
-  /// True if values are scaled by one multiplication.
+  /// True if one multiplication per value scales the row.
   template <class Value>
   static bool is_simple(const unit_scale& factor) {
     return std::is_same_v<T, Value> && factor.lift == 1 &&

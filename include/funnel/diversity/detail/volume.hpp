@@ -7,8 +7,9 @@
 #include <cmath>
 #include <cstddef>
 
-// What is left of each item's volume d2_i = det S_{P+i} / det S_P after the picks P, in two ways.
-// A pick whose own d2 is at most `epsilon` lies in the span of those before it: it changes nothing.
+// Two ways to compute d2_i = det S_{P+i} / det S_P of every item i after the picks P: the volume
+// that the item would add. A pick whose own d2 is at most `epsilon` lies in the span of the picks
+// before it and changes nothing.
 
 namespace funnel::detail {
 
@@ -25,10 +26,11 @@ inline void take_out(double* e, double factor, double* left, std::size_t n) {
   }
 }
 
-constexpr std::size_t volume_block = 256;  // items at a time: rows of 2 KiB, some ten in L1
+/// Items at a time: a row has 2 KiB, so about ten rows fit in L1.
+constexpr std::size_t volume_block = 256;
 
-/// Conditions on all picks, with any similarity: the rows of an incremental Cholesky factor (Chen,
-/// Zhang and Zhou, algorithm 1).
+/// d2 by all picks, with any similarity: an incremental Cholesky factorization (Chen, Zhang and
+/// Zhou, algorithm 1).
 template <class FillRow>
 class cholesky_volume {
  public:
@@ -64,11 +66,10 @@ class cholesky_volume {
   std::size_t rank_ = 0;
 };
 
-/// Conditions on the last `window` picks, with any similarity.
-///
-/// The factor of the window's own matrix is made anew after every pick, and all items solved
-/// against it: nothing is carried along that rounding could spoil. (Down-dating the factor by
-/// rotations drifts: 2 % in float after 300 picks with near-duplicates.)
+/// d2 by the last `window` picks, with any similarity. After every pick, the Cholesky factor of the
+/// window's own matrix is computed anew and d2 of all items is solved with it, so rounding errors
+/// do not accumulate. (Down-dating the factor by rotations drifts: 2 % in float after 300 picks
+/// with near-duplicates.)
 template <class FillRow>
 class window_volume {
  public:
@@ -96,7 +97,8 @@ class window_volume {
   }
 
  private:
-  /// lower_ lower_^T = S of the window's picks, oldest first, without those that add nothing.
+  /// Computes lower_ with lower_ lower_^T = S of the window's picks, oldest first, without picks
+  /// that add no volume.
   void factor() {
     rank_ = 0;
     const std::size_t oldest = shown_ > window_ ? shown_ - window_ : 0;
@@ -105,7 +107,7 @@ class window_volume {
       double* row = lower_ + rank_ * window_;
       double left = diagonal_[item];
       for (std::size_t s = 0; s < rank_; ++s) {
-        double e = rows_[kept_[s] * n_ + item];  // the older pick's row: made while `item` was open
+        double e = rows_[kept_[s] * n_ + item];  // row of the older pick: `item` was not taken then
         for (std::size_t u = 0; u < s; ++u) e -= row[u] * lower_[s * window_ + u];
         row[s] = e / lower_[s * window_ + s];
         left -= row[s] * row[s];
@@ -116,6 +118,7 @@ class window_volume {
     }
   }
 
+  /// Computes d2 of items [begin, begin + count).
   void solve(std::size_t begin, std::size_t count) {
     std::copy_n(diagonal_ + begin, count, left_ + begin);
     for (std::size_t s = 0; s < rank_; ++s) {

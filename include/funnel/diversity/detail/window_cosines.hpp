@@ -10,14 +10,15 @@
 
 namespace funnel::detail {
 
-/// The cosines of groups of items with the last `window` picks; see lazy_greedy.hpp for `Bound`.
+/// Cosines of groups of items with the last `window` picks. `Bound` is described in
+/// lazy_greedy.hpp.
 template <class Arch, class Bound>
 class window_cosines {
  public:
   window_cosines(std::size_t groups, std::size_t window, arena& scratch)
       : window_(window), cosines_(scratch.allocate<float>(groups * width, window)) {}
 
-  /// Adds those of `count` groups from group `from` on with picks [first, bound.shown()).
+  /// Adds the cosines of `count` groups from group `from` on with picks [first, bound.shown()).
   void add(const typename Bound::units& items, const Bound& bound, std::size_t from,
            std::size_t count, std::size_t first) {
     for (std::size_t t = first; t < bound.shown(); ++t)
@@ -25,7 +26,8 @@ class window_cosines {
                                    of(from) + t % window_ * width, window_ * width);
   }
 
-  /// Calls `f(g, state)` for `count` groups from group `from` on, which know all picks in view.
+  /// Calls `f(g, state)` for `count` groups from group `from` on. Their cosines with all picks in
+  /// the window must have been added.
   template <class F>
   void for_each_state(const Bound& bound, std::size_t from, std::size_t count, const F& f) const {
     std::size_t g = from;
@@ -48,7 +50,7 @@ class window_cosines {
   }
 
   std::size_t window_;
-  float* cosines_;  // [groups][window][width], pick t at t % window
+  float* cosines_;  // [groups][window][width]; pick t is at t % window
 };
 
 }  // namespace funnel::detail
