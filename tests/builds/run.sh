@@ -117,7 +117,7 @@ finish() { ninja -f "$out/build.ninja" -j "$jobs" --quiet; }
 debug() {
   begin g++ "-g -O0"
   examples custom_ranker rerank_only
-  folders core simd nn loss diversity
+  folders core simd nn optim loss diversity
   finish
 }
 no_rtti() {
@@ -128,7 +128,7 @@ no_rtti() {
 cxx23() {
   begin g++ "-O1 -std=c++23"
   examples custom_ranker rerank_only
-  folders core simd nn metrics
+  folders core simd nn optim metrics
   finish
 }
 libcxx() {
@@ -136,17 +136,17 @@ libcxx() {
   begin clang++-19 "-O1 -stdlib=libc++"
   own_main
   examples custom_ranker rerank_only
-  folders core simd nn diversity data retrieval
+  folders core simd nn optim index diversity data retrieval
   finish
 }
 generic() {
   begin g++ "-O1"
-  folders core simd nn diversity retrieval serving
+  folders core simd nn optim index diversity retrieval serving
   finish
 }
 v3() {
   begin g++ "-O1 -march=x86-64-v3"
-  folders core simd nn diversity retrieval serving
+  folders core simd nn optim index diversity retrieval serving
   finish
 }
 aarch64() {
@@ -155,7 +155,7 @@ aarch64() {
   foreign
   flags="$flags -static"
   runner=qemu-aarch64
-  folders simd nn diversity retrieval sequence preranking ranking serving
+  folders simd nn optim index diversity retrieval sequence preranking ranking serving
   finish
 }
 mingw() {
@@ -179,7 +179,7 @@ scalar() {
   needs=
   links=
   program no_simd "" tests/builds/no_simd.cpp
-  folders simd nn diversity retrieval preranking ranking serving
+  folders simd nn optim index diversity retrieval preranking ranking serving
   finish
 }
 # Our headers under the flags of careful users. (-Weverything of clang++ warns of what C++20 code
