@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# tests/fuzz/run.sh [seconds] [target...]: builds tests/fuzz/<target>.cpp (all of them, unless told
-# which) with libFuzzer and the address and undefined-behavior sanitizers, and runs each for so many
-# seconds (10 unless told; 0 runs the inputs that are kept, once each). As many targets run side by
-# side as there are processors. Ends with a line for each target, and with 1 if one found something.
+# tests/fuzz/run.sh [seconds] [target...]: builds tests/fuzz/<target>.cpp (default: all of them) with
+# libFuzzer and the address and undefined-behavior sanitizers, and runs each for so many seconds
+# (default: 10; 0 runs the inputs of the corpus once each). As many targets run in parallel as there
+# are processors. Prints a line for each target; the exit status is 1 if one found something.
 #
 # tests/fuzz/corpus/<target> is only read. Inputs that reach new code go to build/fuzz/new/<target>,
 # where the next run starts from them too; inputs that break something go to build/fuzz/found/<target>.
