@@ -84,7 +84,7 @@ value_of<C> triplet_loss(C& context, const value_of<C>& positives, const value_o
         const auto soft = detail::softplus_of_difference(options.sharpness, negative, positive);
         value = soft.value;
         slope = options.sharpness * soft.slope;
-      } else if (!(excess + options.margin <= 0)) {  // NaN comes here
+      } else if (!(excess + options.margin <= 0)) {  // also true for NaN
         const t missing = excess + options.margin;
         value = std::isinf(missing)
                     ? std::min(detail::scaled_difference(1, static_cast<double>(negative),

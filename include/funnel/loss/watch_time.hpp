@@ -19,8 +19,9 @@ namespace funnel {
 enum class watch_time_target {
   /// E[t], the mean watch time, whatever the spread of t and its unit.
   expected_time,
-  /// The odds of E[y], where y = t / (tau + t). It is below E[t] whenever t varies, far below if
-  /// many rows have no click, and it depends on tau. For comparison with systems that use it.
+  /// tau times the odds of E[y], where y = t / (tau + t). It is below E[t] whenever t varies, far
+  /// below if many rows have no click, and it depends on tau. For comparison with systems that use
+  /// it.
   odds_of_fraction,
   /// (sum of t) / (number of rows with t = 0): close to E[t] if clicks are rare; grows without
   /// bound as the share of played videos approaches 1.

@@ -42,7 +42,7 @@ std::vector<double> ndcg_gains(std::string_view function, std::span<const T> rel
                [](T v) { return v >= 0 && v <= 1000; });
   std::vector<double> gains(relevance.begin(), relevance.end());
   if (options.gain == ndcg_gain::exponential)
-    for (double& gain : gains)  // a small difference keeps its digits
+    for (double& gain : gains)  // expm1: small gains keep their digits
       gain = gain < 0.5 ? std::expm1(gain * std::numbers::ln2) : std::exp2(gain) - 1;
   return gains;
 }

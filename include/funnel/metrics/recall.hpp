@@ -10,7 +10,7 @@
 
 namespace funnel {
 
-/// What `recall_at_k` divides by.
+/// The denominator of `recall_at_k`.
 enum class recall_denominator {
   /// The number of relevant items. If there are more than k, even a perfect list has a recall
   /// below 1.
