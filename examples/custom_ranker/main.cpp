@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: MIT
-// A ranker with a layer of one's own, trained on a simulated feed and served frozen.
+// How to write a layer of your own: a ranker with it is trained on a simulated feed and served
+// frozen.
 #include <funnel/funnel.hpp>
 
 #include <cstdio>
 
 using namespace funnel;
 
-/// Sum over pairs of fields of <v_f, v_g> = (|sum_f v_f|^2 - sum_f |v_f|^2) / 2, Rendle, ICDM 2010.
+/// Factorization machine layer: the sum over all pairs of fields of <v_f, v_g>, computed as (|sum_f
+/// v_f|^2 - sum_f |v_f|^2) / 2 (Rendle, "Factorization Machines", ICDM 2010).
 struct pair_products {
   std::size_t dim;  // fields [n, f dim] -> [n, 1]
 
   template <Context C>
   value_of<C> operator()(C& context, const value_of<C>& fields) const {
     const auto y = context.make(fields.rows(), 1);
-    const auto sums = context.make(fields.rows(), dim);  // over the fields; the way back needs them
+    const auto sums = context.make(fields.rows(), dim);  // over the fields; backward needs them
     for (std::size_t i = 0; i < fields.rows(); ++i) {
       const auto v = view(fields).row(i);
       const auto sum = writable(sums).row(i);
@@ -65,7 +67,7 @@ int main() {
   adam<float> optimizer({.learning_rate = 3e-3});
   training_context<float> context;
   const std::size_t size = 256,
-                    learned = ids.rows() / 10 * 8 / size * size;  // by time: the rest is later
+                    learned = ids.rows() / 10 * 8 / size * size;  // the first 80 % by time
   for (std::size_t i = 0; i < learned; i += size, context.clear()) {
     const auto logits = model(context, ids.view().middle_rows(i, size));
     context.backward(bce_with_logits(context, logits, std::span(clicks).subspan(i, size)));

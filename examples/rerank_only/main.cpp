@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Re-ranks somebody else's scores and vectors: no model, no framework, two headers and
-// plain arrays.
+// Re-ranking alone: takes scores and item vectors from any other system, as plain arrays, and needs
+// only two headers of funnel.
 #include <funnel/diversity/dpp.hpp>
 #include <funnel/diversity/mmr.hpp>
 
@@ -14,7 +14,7 @@ int main() {
   const char* titles[n] = {"cup final, goals", "cup final, fans",      "cup final, interview",
                            "transfer rumors",  "ramen at home",        "ramen in Tokyo",
                            "keyboards",        "night train to Lisbon"};
-  // A ranker's scores, in [0, 1], and an encoder's vectors, row after row.
+  // Scores of a ranker, in [0, 1], and vectors of a text encoder, one row of d values per item.
   const float scores[n] = {.97f, .95f, .94f, .90f, .86f, .85f, .74f, .80f};
   const float contents[n * d] = {.9f, .1f, .0f, .1f, .9f, .2f, .0f, .1f, .8f, .1f, .1f,
                                  .1f, .8f, .0f, .0f, .4f, .0f, .9f, .1f, .0f, .0f, .9f,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// One program for machines old and new: the ranker is compiled once for each instruction set, and
-// the best one that the machine has scores the request.
+// Runtime dispatch: one program for old and new processors. The ranker is compiled once per
+// instruction set, and the best one that this processor supports scores the request.
 #include "ranker.hpp"
 
 #include <funnel/core/random.hpp>
@@ -17,7 +17,8 @@ struct unit {
   scorer (*make)(const ranker& trained);
 };
 
-/// What this machine can run, the best last. The first is what the program's own flags allow.
+/// The compiled versions that this processor supports, the best one last. The first one uses the
+/// compiler flags of the program itself.
 std::vector<unit> available_units() {
   std::vector<unit> units = {{"baseline", frozen_scorer<funnel::default_arch>}};
 #ifdef HAS_X86_UNITS
@@ -54,7 +55,7 @@ int main() {
   std::printf("first scores: %.4f %.4f %.4f\n", double{scores[0]}, double{scores[1]},
               double{scores[2]});
 
-  // The others agree; only the order of sums and their rounding differ.
+  // All versions agree, except for rounding: they add in a different order.
   for (const unit& other : units) {
     std::vector<float> again(n);
     other.make(trained)(user, items, again);

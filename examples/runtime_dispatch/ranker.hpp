@@ -12,7 +12,8 @@
 #include <memory>
 #include <span>
 
-/// A small ranker: logits of [user | items], which no instruction set is named in.
+/// A small ranker on [user | items] that returns logits. Its type does not depend on the
+/// instruction set.
 struct ranker {
   static constexpr std::size_t user_dim = 24;
   static constexpr std::size_t item_dim = 40;
@@ -26,11 +27,11 @@ struct ranker {
   void visit_parameters(auto&& visit) { visit("network", network); }
 };
 
-/// One user [1, user_dim] and n items [n, item_dim] to n scores. Serves one thread at a time.
+/// Scores n items [n, item_dim] for one user [1, user_dim]. Not thread-safe.
 using scorer = std::function<void(funnel::matrix_view<const float> user,
                                   funnel::matrix_view<const float> items, std::span<float> scores)>;
 
-/// The ranker frozen for the instruction set that the unit including this is compiled for.
+/// Freezes the ranker for an instruction set, that of the translation unit that includes this.
 template <class Arch>
 scorer frozen_scorer(const ranker& trained) {
   const auto model =
@@ -44,6 +45,6 @@ scorer frozen_scorer(const ranker& trained) {
   };
 }
 
-// Each is compiled in a unit of its own, with the flags of its name.
+// Each of these is compiled in its own translation unit, with the compiler flags of its name.
 scorer avx2_scorer(const ranker& trained);
 scorer avx512_scorer(const ranker& trained);

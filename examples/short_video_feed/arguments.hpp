@@ -8,20 +8,20 @@
 
 namespace feed {
 
-/// What the program is told.
+/// The command-line arguments.
 struct arguments {
-  std::string data;  ///< folder of KuaiRand-Pure; empty runs the simulator
+  std::string data;  ///< folder of KuaiRand-Pure; empty: simulated data
   std::int32_t train_until = 20220430;
   std::int32_t test_from = 20220501;
   std::int32_t test_until = 20220505;
   std::uint64_t seed = 1;
   std::size_t threads = 1;
-  std::string json;  ///< file for the numbers; empty writes none
+  std::string json;  ///< file for the numbers; empty: none
   bool small = false;
 };
 
-/// Reads the command line; nothing where help was asked for, and printed.
-/// Errors      std::invalid_argument that says which argument is wrong.
+/// Parses the command line; returns nothing if `--help` was given and printed.
+/// Errors      std::invalid_argument that names the wrong argument.
 std::optional<arguments> read_arguments(int argc, const char* const* argv);
 
 }  // namespace feed

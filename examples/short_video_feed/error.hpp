@@ -6,7 +6,7 @@
 
 namespace feed {
 
-/// Ends the program with a message that is put together from texts and numbers.
+/// Throws an exception with a message built from the arguments.
 template <class... Parts>
 [[noreturn]] void fail(const Parts&... parts) {
   std::ostringstream text;

@@ -161,7 +161,7 @@ void measure_requests(report& numbers, const models& shared,
     }
     totals.push_back(total);
 
-    // The page against the best of the formula.
+    // Compare the page with the ten best by the formula.
     const auto describe = [&](std::span<const funnel::item_id> page, std::vector<double>& ild,
                               std::vector<double>& count) {
       funnel::matrix<float> vectors(page.size(), shared.content.cols());
@@ -185,7 +185,7 @@ void measure_requests(report& numbers, const models& shared,
     describe(serving.page(), ild_after, categories_after);
     kept.push_back(after / before);
 
-    // What the pre-ranker keeps of the best the ranker would have found among all candidates.
+    // How many of the ranker's best of all candidates the pre-ranker keeps.
     const std::vector<float> everything = serving.rank_everything();
     std::vector<funnel::item_id> best(std::min(top, everything.size()));
     funnel::top_k(everything, best);

@@ -15,32 +15,32 @@
 
 namespace feed {
 
-/// The heads against what happened, and the product of smoothed rates beside them.
+/// Metrics of the heads on the test rows, and of a baseline, the product of smoothed rates.
 void measure_ranking(report& numbers, const features& known, const rows& test,
                      const funnel::matrix<float>& estimates);
 
-/// The click and watch-time heads against what is true of the simulated feed.
+/// Compares the click and watch-time heads with the true values of the simulator.
 void measure_truth(report& numbers, const funnel::simulator& simulator, const rows& test,
                    const funnel::matrix<float>& estimates);
 
-/// What each user has been shown before the test, sorted: requests leave it out.
+/// The videos that each user was shown before the test, sorted. Requests exclude them.
 std::vector<std::vector<funnel::item_id>> seen_videos(const funnel::interaction_log& log,
                                                       std::int32_t until);
 
-/// What makes two videos alike: their tags, their length, and the content where it is known.
-/// [videos, d]
+/// Vectors for the similarity of videos, [videos, d]: tags, length, and content vectors if the log
+/// has them.
 funnel::matrix<float> content_vectors(const funnel::interaction_log& log, const features& known);
 
-/// Stages of requests of users of the test days, and the time they take.
+/// Measures requests of users of the test days: the quality and the time of each stage.
 void measure_requests(report& numbers, const models& shared,
                       const funnel::frozen<feed_preranker, funnel::default_arch>& undistilled,
                       const rows& test, std::uint64_t seed);
 
-/// Prints one screen.
+/// Prints the numbers on one screen.
 void print(const report& numbers, const char* source);
 
-/// Lists of candidates that the index finds for users of the log, scored by the ranker's formula:
-/// what the pre-ranker learns the ranker's order from.
+/// Candidate lists for distillation: videos that the index finds for users of the log, with the
+/// fused scores of the ranker. The pre-ranker learns their order.
 template <class Executor>
 taught_lists
 make_lists(const catalog& source, const retrieval_data& retrieval, const feed_towers& towers,
@@ -76,15 +76,15 @@ make_lists(const catalog& source, const retrieval_data& retrieval, const feed_to
   cross_scale.apply(lists.candidates.cross);
   const funnel::matrix<float> estimates =
       estimate(teacher, calibrate, source, lists.candidates, executor);
-  constexpr float sharpness = 8;  // the formula's logarithms are some tenths apart
+  constexpr float sharpness = 8;  // the logarithms of the scores differ by some tenths
   for (std::size_t i = 0; i < estimates.rows(); ++i) {
     lists.scores.push_back(sharpness * std::log(formula(estimates.row(i))));
   }
   return lists;
 }
 
-/// Recall of the test clicks, for the towers and for the most clicked videos, both without what was
-/// seen.
+/// Recall of the test clicks by the towers and by the most clicked videos, both without videos that
+/// the user has seen.
 template <class Executor>
 void measure_retrieval(report& numbers, const retrieval_data& retrieval, const features& known,
                        const feed_towers& towers, const funnel::flat_index<>& index,

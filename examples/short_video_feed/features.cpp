@@ -51,8 +51,8 @@ features::features(const funnel::interaction_log& log)
 void features::count_history(funnel::user_id user, const funnel::user_history& history) {
   for (const funnel::item_id item : history.watched) {
     const funnel::video& v = source_.videos[item];
-    // The lists of likes and long views reach further back than that of all videos: count what is
-    // in both.
+    // The lists of likes and long views reach further back than the list of all watched videos:
+    // count only videos in both.
     const std::array<float, past_actions> done{contains(history.long_watched, item) ? 1.f : 0.f,
                                                contains(history.liked, item) ? 1.f : 0.f};
     past_[past_user].add(user, done);
@@ -102,7 +102,7 @@ void features::tabulate() {
   fill(of_duration_tab, duration_buckets);
 }
 
-/// ln(1 + impressions a day), then how far each rate is from the mean of all.
+/// ln(1 + impressions per day), then the difference of each rate from the overall mean.
 float* features::write_log(log_family f, std::uint64_t key, float* out) const {
   std::array<float, 1 + actions> numbers;
   log_[f].write(key, numbers);
@@ -147,7 +147,8 @@ void features::item_numbers(funnel::item_id item, std::span<float> out) const {
   to = write_log(of_tag, v.category, to);
   *to++ = std::log1p(v.duration_s);
   *to++ = v.duration_s > 0 ? 0.f : 1.f;
-  // The age when training ended would know the future of earlier rows: the date itself does not.
+  // The upload date, not the age at the end of training, which would depend on the future of
+  // earlier rows.
   *to++ =
       v.upload_date > 0 ? static_cast<float>(funnel::day_number(v.upload_date) % 10000) / 100 : 0.f;
 }

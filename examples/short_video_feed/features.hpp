@@ -12,20 +12,18 @@
 
 namespace feed {
 
-/// Longest watch time that counts, in seconds.
+/// Upper limit of watch times, in seconds.
 inline constexpr float longest_watch = 600;
 
-/// Where and when a request comes from.
+/// Place (tab of the app) and time of a request.
 struct moment {
   std::uint16_t tab = 0;
   std::uint8_t hour = 21;
 };
 
-/// What the models know as numbers of a user in their moment (one row a request), of a video, and
-/// of the pair.
-///
-/// All of it comes from days that are over, from the history before the log, and from the tables:
-/// never from the statistics of a whole month, which know the future.
+/// Numeric features of a user at the time of a request (one row per request), of a video, and of
+/// the pair. They are computed from past days, the history before the log, and the tables; never
+/// from the statistics of the whole month, which contain the future (leakage).
 class features {
  public:
   static constexpr std::size_t actions = 4;  // click, long view, like, ln(1 + seconds watched)
@@ -35,7 +33,7 @@ class features {
 
   explicit features(const funnel::interaction_log& log);
 
-  /// Counts a day that is over; days come in order.
+  /// Adds a past day to the counters; call it in the order of days.
   void count_day(std::span<const funnel::impression> day);
 
   std::size_t user_width() const { return user_width_; }
@@ -46,7 +44,7 @@ class features {
 
   std::uint32_t duration_bucket(funnel::item_id item) const { return buckets_[item]; }
 
-  /// Smoothed rates of an action: what the baselines go by.
+  /// Smoothed rates of an action, for the baselines.
   double user_rate(funnel::user_id user, std::size_t action) const {
     return log_[of_user].rate(user, action);
   }
@@ -92,7 +90,7 @@ class features {
   std::vector<funnel::rate_counters> past_;
   funnel::rate_counters seconds_;
   std::size_t days_ = 0;
-  // What is the same for every key of a day, and the rates of the few pairs with a tab: candidates
+  // Cached for the day: the overall means, and the rates of the few pairs with a tab. Candidates
   // only copy them.
   std::array<float, actions> means_{};
   std::size_t tabs_ = 0;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-//
-// A short-video feed from end to end: a log, retrieval, pre-ranking, ranking, re-ranking, and how
-// good each stage is.
+// A short-video feed from end to end: reads a log, trains retrieval, pre-ranking and ranking,
+// serves pages with re-ranking, and measures each stage.
 
 #include "arguments.hpp"
 #include "error.hpp"
@@ -40,8 +39,8 @@ funnel::simulator_options simulated(const arguments& given) {
   return options;
 }
 
-/// Drops the days that the users' histories tell of: their features would know the rows' own
-/// clicks.
+/// Drops the days that the histories of the users cover: the features of their rows would contain
+/// the clicks of these rows (leakage).
 void forget_days_of_the_history(funnel::interaction_log& log) {
   std::int64_t end_of_history = 0;
   for (const funnel::user_history& history : log.histories) {
@@ -55,7 +54,8 @@ void forget_days_of_the_history(funnel::interaction_log& log) {
                 [&](const funnel::impression& e) { return end_of_day[e.date] <= end_of_history; });
 }
 
-/// The days of the log up to the end of training, with features as known before each; counts them.
+/// The rows of each day of training, with features as known before that day. Also adds the days to
+/// the counters.
 std::vector<rows> days_of_training(features& known, const funnel::interaction_log& log,
                                    std::int32_t until,
                                    std::vector<funnel::matrix<float>>& item_tables) {
@@ -134,7 +134,7 @@ report run(const arguments& given, Executor& executor) {
   const frozen_ranker teacher = funnel::freeze(ranker);
   calibration calibrate(ranking, ranker.watch_head);
   if (days.size() > 1) {
-    // A ranker that never saw the last day shows how sure a ranker may be of a day to come.
+    // A ranker trained without the last day shows how well calibrated a ranker is on a future day.
     terminal_progress bar("ranker, rehearsal without the last day");
     const rows early = join_rows(std::span<const rows>(days).first(days.size() - 1));
     calibrate.fit_slope(funnel::freeze(train_ranker(source, early, ranking, std::ref(bar))), source,

@@ -10,8 +10,8 @@
 
 namespace feed {
 
-/// Columns of the item block that only a new table of videos or history changes: the item tower's.
-/// The others, counters of the log, change all day: the cross tower's.
+/// Columns of the item features that change only with a new table of videos or history: input of
+/// the item tower. The others, counters of the log, change all day: input of the cross tower.
 inline constexpr std::size_t fixed_head = 9;
 inline constexpr std::size_t fixed_tail = 3;
 inline constexpr std::size_t counters = features::item_width - fixed_head - fixed_tail;
@@ -93,11 +93,12 @@ struct pre_cross_tower {
 using feed_preranker = funnel::three_tower<pre_user_tower<float>, pre_item_tower<float>,
                                            pre_cross_tower<float>, funnel::mlp<float>>;
 
-/// Lists of candidates that were never shown, one list a request, with the ranker's scores.
+/// Candidate lists for distillation, one per request, with the scores of the ranker. Their videos
+/// need not have been shown.
 struct taught_lists {
   rows candidates;
   std::vector<float> scores;
-  std::size_t length = 0;  ///< of each list
+  std::size_t length = 0;  ///< candidates per list
 };
 
 struct preranker_options {
@@ -107,8 +108,8 @@ struct preranker_options {
   std::uint64_t seed = 1;
 };
 
-/// Learns clicks. With a teacher, `probabilities` of a click for each row, it learns the mean of
-/// label and teacher, and the teacher's order of `lists`.
+/// Trains a pre-ranker on clicks. With a teacher, whose click `probabilities` are given per row,
+/// the target is the mean of label and probability, and the order of `lists` is learned as well.
 feed_preranker train_preranker(const catalog& source, const rows& training,
                                std::span<const float> probabilities, const taught_lists* lists,
                                const preranker_options& options, const progress& report);

@@ -81,8 +81,8 @@ bool label_of(const impression& e, std::size_t t) {
   return t == click ? e.click : t == long_view ? e.long_view : e.like;
 }
 
-/// Starts the heads at the rates of the training rows, so that the first steps don't have to learn
-/// them.
+/// Initializes the biases of the heads from the rates of the training rows, so that the first steps
+/// need not learn them.
 void start_at_base_rates(feed_ranker<float>& model, const rows& training,
                          const ranker_options& options) {
   const double n = static_cast<double>(training.size());
@@ -129,15 +129,15 @@ feed_ranker<float> train_ranker(const catalog& source, const rows& training,
         kept[t].clear();
         float sum = 0;
         for (const std::uint32_t i : picked) {
-          // A head drops its negatives by a mask of its own: the rows stay for the other heads.
+          // Each head drops its negatives by its own mask; the other heads still use these rows.
           const bool positive = label_of(training.shown[i], t);
           labels[t].push_back(positive ? 1.f : 0.f);
           kept[t].push_back(positive || funnel::bernoulli(bits, options.kept_negatives[t]) ? 1.f
                                                                                            : 0.f);
           sum += kept[t].back();
         }
-        weights[t] = sum / static_cast<float>(
-                               picked.size());  // a sum over the kept rows per row of the batch
+        weights[t] =
+            sum / static_cast<float>(picked.size());  // sum over kept rows / rows of the batch
       }
       labels[watch].clear();
       for (const std::uint32_t i : picked)
@@ -177,7 +177,7 @@ void calibration::fit(fitted what, const rows& day, const funnel::matrix<float>&
       shifted[i] = slope_[t] * logits(i, t) + shift_[t];
       labels[i] = label_of(day.shown[i], t) ? 1.f : 0.f;
     }
-    // A day without positives says nothing: the fit then leaves the logits as they are.
+    // On a day without positives, the fit leaves the logits unchanged.
     const funnel::platt_scaling fit = what == fitted::slope ? funnel::fit_platt(shifted, labels)
                                                             : funnel::fit_bias(shifted, labels);
     slope_[t] *= static_cast<float>(fit.a);

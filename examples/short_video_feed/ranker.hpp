@@ -17,11 +17,11 @@
 
 namespace feed {
 
-/// One user or one a row, and n videos: the ranker's and the pre-ranker's input.
+/// Input of the ranker and the pre-ranker: n videos, and one user for all of them or one per row.
 struct candidates {
   funnel::matrix_view<const float> user;   ///< [1 or n, ...]
   std::span<const std::uint32_t> tab;      ///< [1 or n]
-  std::span<const std::uint32_t> slot;     ///< [1 or n]; 0 is unknown, as it is while serving
+  std::span<const std::uint32_t> slot;     ///< [1 or n]; 0: unknown, as in serving
   funnel::id_lists watched, watched_tags;  ///< 1 or n lists
   funnel::id_lists long_watched, long_watched_tags;
   std::span<const std::uint32_t> items, tags, durations;  ///< [n]
@@ -29,16 +29,16 @@ struct candidates {
   funnel::matrix_view<const float> cross;                 ///< [n, ...]
 };
 
-/// How many rows the embedding tables have.
+/// Numbers of rows of the embedding tables.
 struct table_sizes {
   std::size_t videos, tags, tabs, slots;
 };
 
-/// The tasks, in the order of every array of them.
+/// The tasks, in the order used by all arrays over tasks.
 enum task { click, long_view, like, watch, tasks };
 
-/// Multi-gate mixture of experts over counters, embeddings and the behavior sequence; gives
-/// logits, one [n, 1] a task.
+/// The ranker: a multi-gate mixture of experts on counters, embeddings and the behavior sequence.
+/// Returns logits, one [n, 1] per task.
 template <class T>
 struct feed_ranker {
   static constexpr std::size_t width = 8;
@@ -96,24 +96,24 @@ struct feed_ranker {
 
 using frozen_ranker = funnel::frozen<feed_ranker<float>, funnel::default_arch>;
 
-/// What does not change from batch to batch.
+/// Data that all batches share.
 struct catalog {
   const funnel::interaction_log& log;
   const features& known;
   history_lists watched, long_watched;
-  std::vector<std::uint32_t> tags, durations;  ///< of each video
+  std::vector<std::uint32_t> tags, durations;  ///< per video
   table_sizes sizes;
 
   catalog(const funnel::interaction_log& source, const features& numbers);
 };
 
-/// Gathers rows of a log into the ranker's input; keeps its memory.
+/// Gathers rows of a log into an input of the ranker; reuses its memory.
 class batch {
  public:
   explicit batch(const catalog& source) : source_(source) {}
 
-  /// `order` picks rows. While training the slot of some rows is dropped, so that it may be unknown
-  /// while serving.
+  /// `order` selects rows. In training (`bits` not null), the slot of some rows is dropped, so that
+  /// it may be unknown in serving.
   const candidates& gather(const rows& from, std::span<const std::uint32_t> order,
                            funnel::random_generator* bits);
 
@@ -129,7 +129,7 @@ struct ranker_options {
   std::size_t epochs = 2;
   std::size_t batch = 512;
   double learning_rate = 2e-3;
-  /// Share of the negatives that are kept, by task; 1 keeps all.
+  /// Fraction of the negatives that is kept, per task; 1 keeps all.
   std::array<double, watch> kept_negatives{.7, 1, .1};
   std::uint64_t seed = 1;
 };
@@ -140,17 +140,17 @@ feed_ranker<float> train_ranker(const catalog& source, const rows& training,
 /// Turns logits into calibrated probabilities and seconds.
 class calibration {
  public:
-  /// Undoes the dropping of negatives: adds ln of the share that was kept.
+  /// Starts with the correction for dropped negatives: ln of the fraction that was kept.
   calibration(const ranker_options& options, const funnel::watch_time_head<float>& head);
 
-  /// Finds how much too sure of itself a ranker is on a day that it did not learn from: the slope
-  /// of its logits.
+  /// Fits the slope of the logits, with a ranker (`rehearsal`) that was not trained on `day`: on
+  /// new days, rankers are overconfident.
   template <funnel::Executor E>
   void fit_slope(const frozen_ranker& rehearsal, const catalog& source, const rows& day,
                  E& executor);
 
-  /// Then moves each head's logits until the rows of a day add up: rates drift, and the last day of
-  /// training is nearest to what comes.
+  /// Then fits a bias for each head, so that the mean estimate of a day equals its mean label.
+  /// Rates drift, so use the last day of training.
   template <funnel::Executor E>
   void fit_bias(const frozen_ranker& ranker, const catalog& source, const rows& day, E& executor);
 
@@ -165,7 +165,7 @@ class calibration {
   funnel::watch_time_head<float> head_;
 };
 
-/// The logits of rows, [n, tasks]; the same for any number of threads.
+/// The logits of rows, [n, tasks]; they do not depend on the number of threads.
 template <funnel::Executor E>
 funnel::matrix<float> logits_of(const frozen_ranker& ranker, const catalog& source, const rows& of,
                                 E& executor) {
@@ -195,7 +195,7 @@ void calibration::fit_bias(const frozen_ranker& ranker, const catalog& source, c
   fit(fitted::bias, day, logits_of(ranker, source, day, executor));
 }
 
-/// The estimates of rows, [n, tasks]: calibrated probabilities and seconds.
+/// The calibrated estimates of rows, [n, tasks]: probabilities and seconds.
 template <funnel::Executor E>
 funnel::matrix<float> estimate(const frozen_ranker& ranker, const calibration& calibrate,
                                const catalog& source, const rows& of, E& executor) {

@@ -31,7 +31,7 @@ double report::operator[](const std::string& name) const {
 
 std::string report::json() const {
   std::string text;
-  std::vector<std::string_view> open;  // the objects we are in
+  std::vector<std::string_view> open;  // objects that are not closed yet
   for (const auto& [name, value] : numbers_) {
     std::vector<std::string_view> path = split(name);
     const std::string_view leaf = path.back();

@@ -8,19 +8,19 @@
 
 namespace feed {
 
-/// Numbers by dotted name, "rank.is_click.auc", in the order they came.
+/// Named numbers, in the order they were set. Names are dotted: "rank.is_click.auc".
 class report {
  public:
   void set(std::string name, double value) { numbers_.emplace_back(std::move(name), value); }
   double operator[](const std::string& name) const;
-  /// The numbers as nested objects; those that are not finite as null.
+  /// The numbers as nested JSON objects; null for numbers that are not finite.
   std::string json() const;
 
  private:
   std::vector<std::pair<std::string, double>> numbers_;
 };
 
-/// Shows how far a step is, on a terminal and nowhere else.
+/// Progress bar; prints only to a terminal.
 class terminal_progress {
  public:
   explicit terminal_progress(const char* what);

@@ -43,7 +43,8 @@ retrieval_data::retrieval_data(const funnel::interaction_log& log, const feature
   }
   scaler(user_numbers.view()).apply(user_numbers);
 
-  // Period 0: what was watched long before the log, newest first to be found from the rest.
+  // Period 0: the videos watched long before the log, newest first. Each is to be found from the
+  // rest of the history.
   positives.resize(1);
   clicked.resize(1);
   for (funnel::user_id user = 0; user < users; ++user) {
@@ -113,7 +114,7 @@ user_side user_batch::side() {
 
 namespace {
 
-/// A step of training: positives of one period, so that all of them are compared as of one time.
+/// One training step: positives of one period, so that all features are as of the same time.
 struct step {
   std::size_t period;
   std::vector<std::uint32_t> picked;
@@ -149,9 +150,9 @@ feed_towers train_towers(const retrieval_data& data, std::uint64_t seed, const p
                                .tag = {tag_count, 8, {.initial_scale = .1}}}};
   funnel::initialize(model, bits);
 
-  // One pass over the history, then passes over the log: few where users have few clicks, as towers
-  // soon know them by heart (on KuaiRand, 1.5 clicks a user, recall falls from the third on), more
-  // where they have many.
+  // One pass over the history, then some over the log: few passes if users have few clicks, because
+  // towers overfit quickly (on KuaiRand, with 1.5 clicks per user, recall falls from the third pass
+  // on), more passes if users have many.
   std::size_t clicks = 0;
   for (std::size_t period = 1; period < data.positives.size(); ++period)
     clicks += data.positives[period].size();
@@ -161,7 +162,7 @@ feed_towers train_towers(const retrieval_data& data, std::uint64_t seed, const p
     std::ranges::move(make_steps(data, 1, data.positives.size(), size, bits),
                       std::back_inserter(steps));
   }
-  std::vector<std::vector<float>> log_share;  // ln of an item's share of the positives of a period
+  std::vector<std::vector<float>> log_share;  // per period: ln of an item's share of the positives
   for (const auto& positives : data.positives) {
     std::vector<float>& share = log_share.emplace_back(data.tags.size());
     for (const auto& positive : positives) share[positive.item] += 1;

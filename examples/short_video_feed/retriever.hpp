@@ -17,7 +17,7 @@
 
 namespace feed {
 
-/// The lists that say what a user did: watched, watched long, liked, and clicked in the log so far.
+/// Number of lists of what a user did: watched, watched long, liked, and clicked in the log so far.
 inline constexpr std::size_t list_kinds = 4;
 
 /// Input of the user tower, n users.
@@ -34,7 +34,8 @@ struct item_side {
   funnel::matrix_view<const float> numbers;
 };
 
-/// Vectors of videos and tags that both towers look at: of the video itself, and of those watched.
+/// Embedding tables of videos and tags that both towers read: for the video itself, and for the
+/// videos in the lists of the user.
 template <class T>
 struct video_tables {
   static constexpr std::size_t width = 32 + 8;
@@ -46,7 +47,7 @@ struct video_tables {
   }
 };
 
-/// A vector of what a user is and did.
+/// User tower: a vector from the fields and the lists of a user.
 template <class T>
 struct user_tower {
   funnel::embedding<T> field;
@@ -78,7 +79,7 @@ struct user_tower {
   }
 };
 
-/// A vector of a video.
+/// Item tower: a vector of a video.
 template <class T>
 struct item_tower {
   funnel::embedding<T> duration{features::duration_buckets, 4, {.initial_scale = .1}};
@@ -100,38 +101,38 @@ struct item_tower {
 
 using feed_towers = funnel::two_tower<user_tower<float>, item_tower<float>, video_tables<float>>;
 
-/// What both towers are fed: users as they are known, and videos and clicks as of the start of each
-/// day of training. Period 0 is the history before the log, period d + 1 is day d, and the last is
-/// the end of training.
+/// Inputs of both towers: users, and videos and clicks as known at the start of each period. Period
+/// 0 is the history before the log, period d + 1 is day d of training, and the last period is the
+/// end of training.
 struct retrieval_data {
   funnel::matrix<float> user_numbers;         ///< [users, ...]
   funnel::matrix<std::uint32_t> user_fields;  ///< [users, fields], rows of one table
   std::size_t field_values = 1;
   std::array<history_lists, list_kinds - 1> past;
-  std::vector<history_lists> clicked;          ///< by period, of each user
-  std::vector<funnel::matrix<float>> items;    ///< by period, [videos, ...]
-  std::vector<std::uint32_t> tags, durations;  ///< of each video
+  std::vector<history_lists> clicked;          ///< per period; one list per user
+  std::vector<funnel::matrix<float>> items;    ///< per period, [videos, ...]
+  std::vector<std::uint32_t> tags, durations;  ///< per video
 
   struct positive {
     funnel::user_id user;
     funnel::item_id item;
   };
-  std::vector<std::vector<positive>> positives;  ///< by period; none for the last
+  std::vector<std::vector<positive>> positives;  ///< per period; empty for the last one
 
-  /// `days` are the rows of each day of training, `items` the scaled numbers of all videos before
-  /// each and after all.
+  /// `days` are the rows of each day of training. `item_numbers` are the standardized numbers of
+  /// all videos: one table before each day and one after the last.
   retrieval_data(const funnel::interaction_log& log, const features& known,
                  std::span<const rows> days, std::vector<funnel::matrix<float>> item_numbers);
 
   std::size_t periods() const { return items.size(); }
 };
 
-/// Gathers users of a period; keeps its memory.
+/// Input of the user tower for some users; reuses its memory.
 class user_batch {
  public:
   explicit user_batch(const retrieval_data& data) : data_(data) {}
   void clear();
-  /// Leaves `hidden`, which is to be found, out of the user's own lists.
+  /// Adds a user. `hidden`, the video to be found, is left out of the user's lists.
   void append(funnel::user_id user, std::size_t period, funnel::item_id hidden);
   user_side side();
 
@@ -142,12 +143,12 @@ class user_batch {
   std::array<history_lists, list_kinds> lists_;
 };
 
-/// No item.
+/// For `hidden`: no video.
 inline constexpr funnel::item_id nothing = static_cast<funnel::item_id>(-1);
 
 feed_towers train_towers(const retrieval_data& data, std::uint64_t seed, const progress& report);
 
-/// The index of all videos as of the end of training.
+/// Index of all videos, with features as of the end of training.
 funnel::flat_index<> build_index(const feed_towers& towers, const retrieval_data& data);
 
 }  // namespace feed

@@ -17,10 +17,10 @@
 
 namespace feed {
 
-/// Says how far a step is, in [0, 1].
+/// Is called with the progress of a step, in [0, 1].
 using progress = std::function<void(double)>;
 
-/// Numbers of a kind brought to mean 0 and deviation 1 and kept within +-4.
+/// Standardizes features to mean 0 and standard deviation 1, then limits them to [-4, 4].
 class scaler {
  public:
   explicit scaler(funnel::matrix_view<const float> training) : standard_(training) {}
@@ -30,7 +30,7 @@ class scaler {
   funnel::standardizer<float> standard_;
 };
 
-/// Impressions and their features, each as known before the impression's day.
+/// Impressions and their features, as known before the day of the impression.
 struct rows {
   std::vector<funnel::impression> shown;
   funnel::matrix<float> user;
@@ -40,21 +40,20 @@ struct rows {
   std::size_t size() const { return shown.size(); }
 };
 
-/// Features of impressions by what is counted now.
+/// Computes the features of impressions from the current counters.
 rows make_rows(const features& known, std::vector<funnel::impression> shown);
 
-/// Rows one after another.
+/// Concatenates rows.
 rows join_rows(std::span<const rows> parts);
 
-/// The last items of every user before the log, and their tags: lists that batches are gathered
-/// from.
+/// One list per user of videos before the log, with their tags. Batches are gathered from them.
 struct history_lists {
   std::vector<std::uint32_t> items;
   std::vector<std::uint32_t> tags;
   std::vector<std::uint32_t> offsets = {0};
 
   void append(std::span<const funnel::item_id> history, const std::vector<funnel::video>& videos);
-  /// The list of `user` in `from`, appended to these.
+  /// Appends the list of `user` in `from`.
   void append(const history_lists& from, std::size_t user);
   void clear();
   std::size_t size() const { return offsets.size() - 1; }
@@ -62,14 +61,14 @@ struct history_lists {
   funnel::id_lists tag_lists() const { return {tags, offsets}; }
 };
 
-/// Items that are kept of each kind of history.
+/// Maximum length of a history list.
 inline constexpr std::size_t history_length = 20;
 
-/// The newest `most` items of a kind of history, for every user.
+/// The newest `most` videos of one kind of history, for every user.
 history_lists newest(const funnel::interaction_log& log,
                      std::vector<funnel::item_id> funnel::user_history::*kind, std::size_t most);
 
-/// 0, 1, ... n - 1 in random order.
+/// A random permutation of 0, 1, ..., n - 1.
 std::vector<std::uint32_t> random_order(std::size_t n, funnel::random_generator& bits);
 
 }  // namespace feed

@@ -11,7 +11,7 @@ namespace {
 
 constexpr funnel::item_version version{.model = 1, .features = 1};
 
-/// Keeps rows of `from`.
+/// Copies the picked rows of `from` to `to`.
 void pick_rows(funnel::matrix_view<const float> from, std::span<const std::uint32_t> picked,
                funnel::matrix<float>& to) {
   to.assign(picked.size(), from.cols());

@@ -15,11 +15,11 @@
 
 namespace feed {
 
-/// How many candidates leave each stage.
+/// Number of candidates after each stage.
 struct funnel_sizes {
   std::size_t retrieved = 2000;
   std::size_t preranked = 500;
-  std::size_t pool = 100;  ///< of the best by the formula, from which the page is made
+  std::size_t pool = 100;  ///< best by the formula, input of re-ranking
   std::size_t page = 10;
 };
 
@@ -28,7 +28,8 @@ enum stage { retrieve, collect, prerank, rank, fuse, rerank, stages };
 inline constexpr std::array<const char*, stages> stage_names{"retrieve", "features", "prerank",
                                                              "rank",     "fuse",     "rerank"};
 
-/// The formula over click, long view, like and watch time: the product form of short-video feeds.
+/// Fusion formula for click, long view, like and watch time: the product formula common for short
+/// videos.
 inline const funnel::product_of_shifted_powers<tasks> formula{
     .terms = {{{.weight = 1, .power = 1},
                {.weight = 2, .power = 1},
@@ -36,11 +37,11 @@ inline const funnel::product_of_shifted_powers<tasks> formula{
                {.weight = .05f, .power = .5f}}},
     .scale = funnel::fused_scale::product};
 
-/// Relevance is the fused score of the formula, some units wide; a page of ten fits into the
-/// window.
+/// Options of re-ranking. Relevance is the fused score, whose values spread over some units. A page
+/// of ten fits into the window.
 inline const funnel::dpp_options diversity{.relevance_weight = .5, .window = 10};
 
-/// What a request is served from; const and shared.
+/// Everything that requests are served from; const, so all servers can share it.
 struct models {
   const catalog& source;
   const retrieval_data& retrieval;
@@ -51,17 +52,16 @@ struct models {
   calibration calibrate;
   scaler user_scale, cross_scale;
   const funnel::matrix<float>& item_numbers;       ///< scaled, as of the end of training
-  const funnel::matrix<float>& content;            ///< what makes two videos alike
+  const funnel::matrix<float>& content;            ///< vectors for the similarity of videos
   std::vector<std::vector<funnel::item_id>> seen;  ///< by user, sorted
 };
 
-/// Serves requests one after another; keeps all memory, so that requests after the first ones
-/// allocate nothing.
+/// Serves requests one after another. It reuses all memory: only the first requests allocate.
 class server {
  public:
   server(const models& shared, const funnel_sizes& sizes);
 
-  /// Makes the page of a user: `page()` and what led to it stay until the next request.
+  /// Computes the page of a user. The results below are valid until the next request.
   void serve(funnel::user_id user, moment when);
 
   std::span<const funnel::item_id> retrieved() const { return retrieved_; }
@@ -73,8 +73,8 @@ class server {
   std::span<const double> milliseconds() const { return milliseconds_; }   ///< by stage
   const funnel::item_tower_cache<float>& cache() const { return cache_; }
 
-  /// The ranker's fused scores of all `retrieved`, and what a pre-ranker would keep of them: for
-  /// measuring, not serving.
+  /// For measurement only: the ranker's fused scores of all `retrieved`, and the candidates that a
+  /// pre-ranker would keep.
   std::vector<float> rank_everything();
   std::vector<std::uint32_t>
   kept_by(const funnel::frozen<feed_preranker, funnel::default_arch>& preranker);

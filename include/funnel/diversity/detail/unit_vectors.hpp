@@ -30,7 +30,7 @@ struct ranked_item {
 
 /// Sorts the items of finite relevance, the most relevant first, then by position. It is a radix
 /// sort: time is linear in n. Returns their number. `order` and `spare` have room for n items;
-/// afterwards `order` points to the sorted items, and may have been exchanged with `spare`.
+/// afterward `order` points to the sorted items, and may have been exchanged with `spare`.
 template <class R>
 std::size_t rank_by_relevance(std::span<const R> relevance, ranked_item<R>*& order,
                               ranked_item<R>* spare) {
