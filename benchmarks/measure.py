@@ -41,7 +41,7 @@ def switches():
     made = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}  # huge pages: funnel's arrays ask for them
     needed = {"avx512f", "avx512vl", "avx512bw", "avx512dq"}
     if needed <= set(processor().get("flags", "").split()):
-        made["ATEN_CPU_CAPABILITY"] = "avx512"  # Debian's LibTorch stays at AVX2 unless told
+        made["ATEN_CPU_CAPABILITY"] = "avx512"  # else Debian's LibTorch stays at AVX2
     return made
 
 

@@ -4,12 +4,12 @@
 # docs/performance.md and its plots: benchmarks/run.sh [options]
 #
 #   --quick         one short round, to see that everything works
-#   --rounds N      rounds; 8 unless told, fewer are for a look only
-#   --min-time S    seconds a case and round, .03 unless told
+#   --rounds N      rounds (default: 8); fewer are for a quick look only
+#   --min-time S    seconds per case and round (default: .03)
 #   --filter REGEX  only workloads whose name matches
-#   --out FILE      the page, docs/performance.md unless told; plots go beside it
-#   --results FILE  what was measured, build/benchmarks/results.json unless told; benchmarks/page.py
-#                   makes the page of it again
+#   --out FILE      the page (default: docs/performance.md); plots go beside it
+#   --results FILE  the results (default: build/benchmarks/results.json); benchmarks/page.py
+#                   writes the page from them again
 #   --avx2          also funnel built for x86-64-v3 (AVX2 and FMA), in columns of its own
 #   --cpu-time      times of the processor, not of the wall: for a look on a busy machine
 #   --no-install    nothing is installed; what isn't there is left out

@@ -24,7 +24,7 @@ struct problem {
 };
 
 /// `kind` is a word for the vectors, one for relevance, or both with _ between. Vectors have 50 topics
-/// with as much noise, unless told; relevance is any number, unless told.
+/// with as much noise by default; relevance is any number by default.
 problem make(const std::string& kind, std::size_t n) {
   const auto is = [&](const char* word) {
     return ("_" + kind + "_").find("_" + std::string(word) + "_") != std::string::npos;

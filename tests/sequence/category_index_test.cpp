@@ -36,7 +36,7 @@ TEST_CASE("category_index: worked example") {
   CHECK(found(index, 0).empty());  // missing, not a category of its own
 }
 
-TEST_CASE("category_index: what is missing can be told") {
+TEST_CASE("category_index: the id of a missing category is an argument") {
   const category_index index(std::vector<category_id>{0, 7, 0}, 7);
   CHECK(found(index, 0) == positions{2, 0});
   CHECK(found(index, 7).empty());
