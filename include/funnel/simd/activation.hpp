@@ -9,12 +9,12 @@
 
 namespace funnel {
 
-/// The function a dense layer applies to each of its outputs.
+/// Activation functions, such as a dense layer applies to each of its outputs.
 enum class activation { identity, relu, sigmoid, tanh, silu, gelu };
 
 namespace detail {
 
-/// The activation of every lane; a NaN stays a NaN.
+/// Applies an activation to every lane. NaN stays NaN.
 template <class Arch, class T>
 pack<Arch, T> activate(const pack<Arch, T>& x, activation function) {
   using p = pack<Arch, T>;
@@ -35,7 +35,7 @@ pack<Arch, T> activate(const pack<Arch, T>& x, activation function) {
   return x;
 }
 
-/// The derivative of an activation in every lane, at x where it gave y.
+/// Derivative of an activation in every lane, at the input x with the output y.
 template <class Arch, class T>
 pack<Arch, T> activation_slope(const pack<Arch, T>& x, const pack<Arch, T>& y,
                                activation function) {
@@ -62,7 +62,8 @@ pack<Arch, T> activation_slope(const pack<Arch, T>& x, const pack<Arch, T>& y,
   return one;
 }
 
-/// Calls `use` with the function as a constant, so that its loop has no branch.
+/// Calls `use` with the activation as a compile-time constant, so that the loop inside has no
+/// branch.
 template <class Use>
 void with_constant(activation function, const Use& use) {
   using enum activation;
@@ -84,9 +85,12 @@ void with_constant(activation function, const Use& use) {
 
 }  // namespace detail
 
-/// y[i] = f(x[i]) for i < n; x and y may be the same array. gelu is the exact x * Phi(x).
+/// Applies an activation to an array: y[i] = f(x[i]) for i < n. x and y may be the same array. gelu
+/// is the exact x * Phi(x).
 ///
-/// Numerics    Bounds in docs/numerics.md. A value gives the same bits wherever it stands.
+/// Numerics    Bounds in docs/numerics.md. The result for a value has the same bits at every
+///             position.
+/// Source      docs/formulas.md#activations.
 template <class Arch, class T>
 void activation_kernel(Arch arch, const T* x, T* y, std::size_t n, activation function) noexcept {
   detail::with_constant(function, [&](auto f) {
@@ -95,7 +99,7 @@ void activation_kernel(Arch arch, const T* x, T* y, std::size_t n, activation fu
   });
 }
 
-/// x_gradient[i] += g[i] * f'(x[i]), where f gave y[i] at x[i].
+/// Gradient of an activation: x_gradient[i] += g[i] * f'(x[i]), with y[i] = f(x[i]).
 template <class Arch, class T>
 void activation_backward_kernel(Arch arch, const T* x, const T* y, const T* g, T* x_gradient,
                                 std::size_t n, activation function) noexcept {

@@ -5,8 +5,8 @@
 
 #include <type_traits>
 
-// g++ 12 takes the undefined lanes of its own AVX-512 intrinsics for a mistake, thousands of times.
-// It asks at the place where an intrinsic is defined, or one of its callers is.
+// g++ 12 warns thousands of times about undefined lanes in its own AVX-512 intrinsics. It uses the
+// diagnostic settings of the place where an intrinsic, or a function that calls it, is defined.
 #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
@@ -22,12 +22,12 @@
 
 namespace funnel {
 
-/// One value at a time, in standard C++: the twin every kernel is tested against and the fallback
-/// without SIMD.
+/// Scalar code, one value at a time, in standard C++: the reference that every kernel is tested
+/// against, and the fallback without SIMD.
 struct scalar_arch {};
 
-/// The instruction set the compiler's flags allow: the default of every `class Arch` parameter.
-/// `scalar_arch` where xsimd has none for floats and doubles.
+/// The best instruction set that the compiler's flags allow: the default of every `class Arch`
+/// parameter. It is `scalar_arch` if xsimd has no registers of floats and doubles for the target.
 #ifdef XSIMD_NO_SUPPORTED_ARCHITECTURE
 using default_arch = scalar_arch;
 #else

@@ -8,9 +8,10 @@
 
 namespace funnel {
 
-/// panels = diag(factors) a + b, for packed weights a and b [in, out]: weights that depend on a row.
+/// panels = diag(factors) a + b for packed weights a and b, [in, out]. It computes weights that
+/// depend on a row of inputs, as target attention needs them.
 ///
-/// Shapes      factors [in]; a, b and panels `packed_size(in, out)`.
+/// Shapes      factors [in]; a, b and panels have `packed_size(in, out)` values.
 template <class Arch, class T>
 void fold_rows_kernel(Arch, const T* factors, const T* a, const T* b, std::size_t in,
                       std::size_t out, T* panels) noexcept {
@@ -31,7 +32,7 @@ void fold_rows_kernel(Arch, const T* factors, const T* a, const T* b, std::size_
 
 namespace detail {
 
-/// `V` registers of y from column j on, or the last `count` values of a row.
+/// Computes `V` registers of y, starting at column j.
 template <std::size_t V, class Arch, class T>
 void weighted_rows_block(Arch, const T* weights, matrix_view<const T> rows, std::size_t j,
                          const T* start, T* y) noexcept {
@@ -52,10 +53,10 @@ void weighted_rows_block(Arch, const T* weights, matrix_view<const T> rows, std:
 
 }  // namespace detail
 
-/// y = start + sum_i weights[i] rows[i], for rows that are met once: `dense_kernel` to the bit,
-/// without packing them.
+/// Weighted sum of rows: y = start + sum_i weights[i] rows[i]. The result has the same bits as that
+/// of `dense_kernel`, without packing the rows: for rows that are used only once.
 ///
-/// Shapes      weights [m]; rows [m, d]; start and y [d], which may be one.
+/// Shapes      weights [m]; rows [m, d]; start and y [d], which may be the same array.
 template <class Arch, class T>
 void weighted_rows_kernel(Arch arch, const T* weights, matrix_view<const T> rows, const T* start,
                           T* y) noexcept {

@@ -15,18 +15,19 @@
 namespace funnel {
 namespace detail {
 
-/// The block of outputs that stays in registers: `rows` x 2 vectors, or fewer rows of more vectors.
+/// Size of the block of outputs that stays in registers: `rows` x 2 vectors, or fewer rows of more
+/// vectors.
 ///
-/// 32 registers of 64 bytes: 8 rows leave 16 sums in flight (an FMA takes 4 cycles) and read 10
-/// values from L1 for 16 FMAs; more rows would not, and at strides of a power of two the rows of x
-/// would drive each other out of L1's 8 ways. 16 registers: 6 rows.
+/// With 32 registers of 64 bytes: 8 rows keep 16 sums in flight (an FMA takes 4 cycles) and read 10
+/// values from L1 per 16 FMAs. More rows do not help: at strides of a power of two, the rows of x
+/// would evict each other from the 8 ways of L1. With 16 registers: 6 rows.
 template <class Arch, class T>
 struct dense_tile {
   static constexpr std::size_t width = lanes<Arch, T>;
-  static constexpr std::size_t cols = 2 * width;  ///< of a panel
+  static constexpr std::size_t cols = 2 * width;  ///< columns of a panel
   static constexpr std::size_t rows = width * sizeof(T) >= 64 ? 8 : 6;
 
-  /// Vectors side by side in a block of `m` rows.
+  /// Number of vectors side by side in a block of `m` rows.
   static constexpr std::size_t vectors(std::size_t m) {
     return std::min<std::size_t>(8, std::bit_floor(2 * rows / m));
   }
@@ -34,15 +35,15 @@ struct dense_tile {
 
 }  // namespace detail
 
-/// Values a packed [in, out] weight matrix takes.
+/// Number of values of a packed weight matrix [in, out].
 template <class Arch, class T>
 constexpr std::size_t packed_size(std::size_t in, std::size_t out) {
   constexpr std::size_t cols = detail::dense_tile<Arch, T>::cols;
   return (out + cols - 1) / cols * cols * in;
 }
 
-/// Copies weights [in, out] into panels: tile-wide columns, [in][tile] each, the last padded with
-/// zeros.
+/// Packs weights [in, out]: copies them into panels of `tile` columns, each stored as [in][tile].
+/// The last panel is padded with zeros.
 template <class Arch, class T>
 void pack_weights_kernel(Arch, const T* weights, std::size_t stride, std::size_t in,
                          std::size_t out, T* panels) noexcept {
@@ -56,7 +57,7 @@ void pack_weights_kernel(Arch, const T* weights, std::size_t stride, std::size_t
   }
 }
 
-/// Packs the transpose of a matrix, times `scale`: as `pack_weights_kernel` packs weights [d, m].
+/// Packs the transpose of a matrix, times `scale`, as `pack_weights_kernel` packs weights [d, m].
 ///
 /// Shapes      rows [m, d]; panels `packed_size(d, m)`.
 template <class Arch, class T>
@@ -91,25 +92,26 @@ void pack_transposed_kernel(Arch arch, matrix_view<const T> rows, T scale, T* pa
   }
 }
 
-/// What `dense_kernel` works on.
+/// Arguments of `dense_kernel`.
 template <class T>
 struct dense_arguments {
   matrix_view<const T> x;  ///< [n, in]
-  const T*
-      panels;  ///< row 0 of the first packed panel, or a later row of it for a part of the inputs
-  std::size_t panel_in;  ///< inputs each panel was packed with, >= in
-  const T* start;  ///< what the products are added to: [n, out] with `start_stride`, or one row
-                   ///< with stride 0
+  /// Packed weights: row 0 of the first panel, or a later row of it for a part of the inputs.
+  const T* panels;
+  std::size_t panel_in;  ///< number of inputs that the panels were packed with, >= in
+  /// Initial values, to which the products are added: [n, out] with `start_stride`, or one row
+  /// with stride 0.
+  const T* start;
   std::size_t start_stride;
   matrix_view<T> y;  ///< [n, out]; may be `start` itself
   activation function;
-  bool transposed = false;  ///< x is [in, n]
+  bool transposed = false;  ///< true if x is [in, n]
 };
 
 namespace detail {
 
-/// `M` rows of y from row `i`, `V` vectors of columns from column `j`, which starts a panel; nothing
-/// below `lowest`.
+/// Computes `M` rows of y from row `i`, and `V` vectors of columns from column `j`, where a panel
+/// starts. Results below `lowest` become `lowest`.
 template <std::size_t M, std::size_t V, class Arch, class T>
 void dense_block(Arch, const dense_arguments<T>& a, std::size_t i, std::size_t j,
                  T lowest) noexcept {
@@ -153,14 +155,14 @@ void dense_block(Arch, const dense_arguments<T>& a, std::size_t i, std::size_t j
   });
 }
 
-/// Rows [i, end) of y from column `j`, `M` at a time and as many vectors as fit, then with what is
-/// left in halves.
+/// Computes rows [i, end) of y from column `j`: `M` rows and as many vectors at a time as fit, then
+/// the remaining columns with half as many vectors.
 template <std::size_t M, std::size_t V, class Arch, class T>
 void dense_rows(Arch arch, const dense_arguments<T>& a, std::size_t i, std::size_t end,
                 std::size_t j, T lowest) noexcept {
   constexpr std::size_t width = dense_tile<Arch, T>::width;
   const std::size_t stop = i + (end - i) / M * M;
-  // The last block may reach over the end of y by less than one vector.
+  // The last block may extend beyond the end of y by less than one vector.
   for (; j + (V - 1) * width < a.y.cols(); j += V * width) {
     for (std::size_t row = i; row < stop; row += M) dense_block<M, V>(arch, a, row, j, lowest);
   }
@@ -183,25 +185,26 @@ void dense_rows(Arch arch, const dense_arguments<T>& a, std::size_t i, std::size
 
 }  // namespace detail
 
-/// y = function(start + x * W) on packed weights.
+/// Dense layer with packed weights: y = function(start + x W).
 ///
-/// Every output is one sum over the inputs in their order from zero, added to its start at the end,
-/// whatever the number of rows and the tile it falls in: the same row gives the same bits in every
-/// batch.
+/// Every output is one sum over the inputs in their order, from zero, and `start` is added at the
+/// end. This does not depend on the number of rows or on the tile that an output belongs to: a row
+/// has the same bits in every batch.
 ///
-/// Cost        2 n in out operations. Rows are taken in blocks that stay in L2 while the weights go
-///             by.
+/// Cost        2 n in out operations. Processes the rows in blocks that stay in L2 while the
+///             weights stream through.
 template <class Arch, class T>
 void dense_kernel(Arch arch, const dense_arguments<T>& a) noexcept {
   using tile = detail::dense_tile<Arch, T>;
   const std::size_t n = a.y.rows();
   const std::size_t in = a.transposed ? a.x.rows() : a.x.cols();
   FUNNEL_ASSERT(n == (a.transposed ? a.x.cols() : a.x.rows()) && a.panel_in >= in);
-  constexpr std::size_t block_bytes = std::size_t{1} << 18;  // a quarter of the smaller L2s
+  constexpr std::size_t block_bytes = std::size_t{1} << 18;  // a quarter of a small L2
   const std::size_t row_bytes = (in + a.y.cols()) * sizeof(T);
   const std::size_t block =
       std::max<std::size_t>(8, block_bytes / (row_bytes + 1) / tile::rows) * tile::rows;
-  // identity and relu are the same instruction; the others follow while the rows are near.
+  // identity and relu are a maximum with `lowest`; other activations follow while the rows are in
+  // the cache.
   const bool clamped = a.function == activation::identity || a.function == activation::relu;
   const T lowest = a.function == activation::relu ? T(0) : -std::numeric_limits<T>::infinity();
   for (std::size_t begin = 0; begin < n; begin += block) {

@@ -9,9 +9,8 @@
 
 namespace funnel {
 
-/// to[j] += the sum of column j: the gradient of b in y = x W + b, from that of y.
-///
-/// Shapes      g [n, out]; to [out].
+/// Adds the column sums of g: to[j] += sum_i g(i, j). This is the gradient of b in y = x W + b,
+/// from the gradient g of y.
 template <class Arch, class T>
 void column_sums_kernel(Arch, matrix_view<const T> g, T* to) noexcept {
   using p = detail::pack<Arch, T>;
@@ -32,10 +31,7 @@ void column_sums_kernel(Arch, matrix_view<const T> g, T* to) noexcept {
   }
 }
 
-/// to += g W^T: the gradient of x in y = x W, from that of y.
-///
-/// Shapes      g [n, out]; weights [in, out]; to [n, in]; scratch `packed_size(out, in)`.
-/// Cost        2 n in out operations, and a transposed copy of the weights.
+/// to += g W^T: the gradient of x in y = x W, from the gradient g of y.
 template <class Arch, class T>
 void input_gradient_kernel(Arch arch, matrix_view<const T> g, matrix_view<const T> weights,
                            matrix_view<T> to, T* scratch) noexcept {
@@ -46,19 +42,17 @@ void input_gradient_kernel(Arch arch, matrix_view<const T> g, matrix_view<const 
 }
 
 namespace detail {
-constexpr std::size_t gradient_block = 128;  // rows of x that stay in L2 while its columns go by
+constexpr std::size_t gradient_block = 128;  // rows of x at a time, which stay in L2
 }
 
-/// Values `weight_gradient_kernel` needs for scratch.
+/// Number of scratch values that `weight_gradient_kernel` needs.
 template <class Arch, class T>
 constexpr std::size_t weight_gradient_scratch(std::size_t n, std::size_t out) {
   return packed_size<Arch, T>(std::min(n, detail::gradient_block), out);
 }
 
-/// to += x^T g: the gradient of W in y = x W, from that of y, over the rows in their order.
-///
-/// Shapes      x [n, in]; g [n, out]; to [in, out]; scratch `weight_gradient_scratch(n, out)`.
-/// Cost        2 n in out operations, and a copy of g.
+/// to += x^T g: the gradient of W in y = x W, from the gradient g of y. Sums over the rows in their
+/// order.
 template <class Arch, class T>
 void weight_gradient_kernel(Arch arch, matrix_view<const T> x, matrix_view<const T> g,
                             matrix_view<T> to, T* scratch) noexcept {

@@ -19,19 +19,19 @@ Pack polynomial(const Pack& x, const T (&c)[N]) {
   return sum;
 }
 
-/// What e^x is computed from: e^x = 2^n e^r with n = round(x / ln 2) and r = x - n ln 2, where
-/// e^r - 1 = r + r^2 P(r). Coefficients are the minimax fit of P on |r| <= ln 2 / 2.
+/// Constants for e^x = 2^n e^r with n = round(x / ln 2) and r = x - n ln 2, where
+/// e^r - 1 = r + r^2 P(r). The coefficients p are the minimax fit of P on |r| <= ln 2 / 2.
 template <class T>
 struct exp_constants;
 template <>
 struct exp_constants<float> {
   static constexpr int mantissa = 23;
   static constexpr std::uint32_t bias = 127;
-  static constexpr float lowest = -87.33654f;      // below it e^x is no normal number
+  static constexpr float lowest = -87.33654f;      // below it e^x is not a normal number
   static constexpr float highest = 88.72283f;      // above it e^x is infinite
-  static constexpr float to_integer = 12582912.f;  // 1.5 * 2^23: a sum's last bit counts ones
+  static constexpr float to_integer = 12582912.f;  // 1.5 * 2^23: rounds a sum to integers
   static constexpr float log2_e = 1.44269504f;
-  static constexpr float ln2_high = 0.693359375f;  // its products with n are exact
+  static constexpr float ln2_high = 0.693359375f;  // products with n are exact
   static constexpr float ln2_low = -2.12194440e-4f;
   static constexpr float p[] = {0.500000006171f, 0.166665430551f, 0.0416662826359f,
                                 0.00836657984783f, 0.00139464164897f};
@@ -53,7 +53,7 @@ struct exp_constants<double> {
                                  2.7626297523008307411e-7, 2.511449120702758812e-8};
 };
 
-/// The parts of e^x: e^r - 1 and n, and its bits in the place of an exponent.
+/// The parts of e^x: e^r - 1, n, and the bits of n at the position of an exponent.
 template <class T, class Arch>
 struct exp_parts {
   using constants = exp_constants<T>;
@@ -71,8 +71,8 @@ struct exp_parts {
   }
 };
 
-/// e^x. Adding n to the exponent of e^r gives every normal number; what is below them is 0, or what
-/// it should be where an instruction multiplies by 2^n.
+/// e^x. Adding n to the exponent of e^r is exact for every normal result. A result below the normal
+/// numbers is 0, or correctly denormal if there is an instruction that multiplies by 2^n.
 template <class T, class Arch>
 batch<T, Arch> exp_of(const batch<T, Arch>& x) {
   using p = batch<T, Arch>;
@@ -82,7 +82,8 @@ batch<T, Arch> exp_of(const batch<T, Arch>& x) {
     const exp_parts<T, Arch> parts(
         at_most(at_least(x, p(constants::lowest - 40)), p(constants::highest + 1)));
     const p y = p(T(1)) + parts.expm1_r;
-    // With a mask of all lanes, as g++ 12 warns of the form without one; the same instruction.
+    // With a mask of all lanes, because g++ 12 warns about the form without one. The instruction is
+    // the same.
     if constexpr (sizeof(T) == sizeof(float))
       return p(_mm512_mask_scalef_ps(y, 0xffff, y, parts.n));
     else
@@ -92,7 +93,7 @@ batch<T, Arch> exp_of(const batch<T, Arch>& x) {
   const exp_parts<T, Arch> parts(x);
   const p y = from_bits<T>(as_bits(p(T(1)) + parts.expm1_r) + parts.exponent);
   const p positive = select(x < p(constants::lowest), p(T(0)), y);
-  return select(x <= p(constants::highest), positive,  // the sum is infinite, or NaN for a NaN
+  return select(x <= p(constants::highest), positive,  // x + infinity: infinity, or NaN for NaN
                 x + p(std::numeric_limits<T>::infinity()));
 }
 template <class T>
@@ -100,7 +101,7 @@ scalar_pack<T> exp_of(scalar_pack<T> x) {
   return std::exp(x.value);
 }
 
-/// tanh x = q / (q + 2) with q = e^2x - 1, which loses nothing around 0.
+/// tanh x = q / (q + 2) with q = e^2x - 1, which has no cancellation around 0.
 template <class T, class Arch>
 batch<T, Arch> tanh_of(const batch<T, Arch>& x) {
   using p = batch<T, Arch>;
@@ -118,14 +119,14 @@ scalar_pack<T> tanh_of(scalar_pack<T> x) {
   return std::tanh(x.value);
 }
 
-/// What ln x is computed from: with s = f / (2 + f), ln(1 + f) = 2 s + s^3 L(s^2). `near` is the
-/// minimax fit of L where 1 + f is between sqrt(1/2) and sqrt(2), `unit` where f is in [0, 1].
+/// Constants for ln(1 + f) = 2 s + s^3 L(s^2) with s = f / (2 + f). `near` is the minimax fit of L
+/// for 1 + f between sqrt(1/2) and sqrt(2), `unit` that for f in [0, 1].
 template <class T>
 struct log_constants;
 template <>
 struct log_constants<float> {
   static constexpr std::uint32_t sqrt_half = 0x3f3504f3;
-  static constexpr std::uint32_t magic = 0x4b000000;  // the bits of 2^23: below them counts ones
+  static constexpr std::uint32_t magic = 0x4b000000;  // bits of 2^23; integers are added to them
   static constexpr float near[] = {0.666666656613f, 0.400003327139f, 0.285374240451f,
                                    0.23580505411f};
   static constexpr float unit[] = {0.666664143544f, 0.400216447792f, 0.279998680025f,
@@ -146,7 +147,7 @@ struct log_constants<double> {
                                     0.083436888441844424631, 0.1701243161524659013};
 };
 
-/// ln x for every x, denormal ones too.
+/// ln x for every x, including denormal numbers.
 template <class T, class Arch>
 batch<T, Arch> log_of(const batch<T, Arch>& x) {
   using p = batch<T, Arch>;
@@ -156,7 +157,8 @@ batch<T, Arch> log_of(const batch<T, Arch>& x) {
   constexpr int mantissa = exp_constants<T>::mantissa;
   constexpr auto bias = exp_constants<T>::bias;
   constexpr auto one = bias << mantissa;
-  // x = 2^n m with m from sqrt(1/2) to sqrt(2), denormal numbers as 2^mantissa of them.
+  // x = 2^n m with m from sqrt(1/2) to sqrt(2); denormal numbers are multiplied by 2^mantissa
+  // first.
   const auto tiny = x < p(limits::min());
   const p normal = select(tiny, x * p(T(1) / limits::epsilon()), x);
   const bits moved = as_bits(normal) + bits(one - constants::sqrt_half);
@@ -205,8 +207,8 @@ Pack softplus_of(const Pack& x) {
   return at_least(x, Pack(0)) + log1p_of_unit(exp_of(-abs(x)));
 }
 
-/// What the normal distribution's tail is computed from: Phi(-t) = e^(-t^2/2) Q((t - c) / (t + c))
-/// for t >= 0, Q the minimax fit to its relative error up to where the tail is 0.
+/// Constants for the tail of the normal distribution: Phi(-t) = e^(-t^2/2) Q((t - c) / (t + c)) for
+/// t >= 0. Q is the minimax fit, for the relative error, up to the t at which the tail is 0.
 template <class T>
 struct normal_tail_constants;
 template <>
@@ -233,7 +235,8 @@ struct normal_tail_constants<double> {
       -5.681037765939654134e-10, -2.3100697743626437835e-10};
 };
 
-/// Phi(x), the normal distribution, and e^(-x^2/2) / sqrt(2 pi), its density.
+/// Normal distribution: its cumulative distribution function Phi(x), and its density e^(-x^2/2) /
+/// sqrt(2 pi).
 template <class Pack>
 struct normal_distribution {
   Pack cumulative;
@@ -251,7 +254,7 @@ normal_distribution<pack<Arch, T>> normal_of(const pack<Arch, T>& x) {
   return {select(x > p(T(0)), p(T(1)) - tail, tail), power * p(T(0.3989422804014327))};
 }
 
-/// y[i] = f(x[i]...) for i < n, a register at a time; y may be one of the x.
+/// Elementwise map: y[i] = f(x[i]...) for i < n, one register at a time. y may be one of the x.
 template <class Arch, class T, class F, class... In>
 void map(Arch, std::size_t n, T* y, const F& f, const In*... x) noexcept {
   using p = pack<Arch, T>;
@@ -263,31 +266,31 @@ void map(Arch, std::size_t n, T* y, const F& f, const In*... x) noexcept {
 
 }  // namespace detail
 
-/// y[i] = e^x[i]; x and y may be the same array, here and below.
+/// Exponential: y[i] = e^x[i]. x and y may be the same array; this holds for all functions below.
 ///
-/// Numerics    2 ulp where the result is a normal number; below that 0 or less than the smallest
-///             of them. e^-infinity is 0, NaN stays NaN.
+/// Numerics    Error at most 2 ulp if the result is a normal number. A smaller result is 0 or a
+///             number below the smallest normal one. e^-infinity is 0, and NaN stays NaN.
 template <class Arch, class T>
 void exp_kernel(Arch arch, const T* x, T* y, std::size_t n) noexcept {
   detail::map(
       arch, n, y, [](const auto& v) { return detail::exp_of(v); }, x);
 }
 
-/// y[i] = ln x[i]. 2 ulp; -infinity at 0, NaN below.
+/// Natural logarithm: y[i] = ln x[i]. Error at most 2 ulp; -infinity at 0, NaN below 0.
 template <class Arch, class T>
 void log_kernel(Arch arch, const T* x, T* y, std::size_t n) noexcept {
   detail::map(
       arch, n, y, [](const auto& v) { return detail::log_of(v); }, x);
 }
 
-/// y[i] = ln(1 + x[i]). 2 ulp; -infinity at -1, NaN below.
+/// y[i] = ln(1 + x[i]). Error at most 2 ulp; -infinity at -1, NaN below -1.
 template <class Arch, class T>
 void log1p_kernel(Arch arch, const T* x, T* y, std::size_t n) noexcept {
   detail::map(
       arch, n, y, [](const auto& v) { return log1p(v); }, x);
 }
 
-/// y[i] = ln(1 + e^x[i]), without overflow or cancellation. 2 ulp.
+/// Softplus: y[i] = ln(1 + e^x[i]), without overflow or cancellation. Error at most 2 ulp.
 template <class Arch, class T>
 void softplus_kernel(Arch arch, const T* x, T* y, std::size_t n) noexcept {
   detail::map(

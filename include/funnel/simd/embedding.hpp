@@ -16,8 +16,8 @@
 namespace funnel {
 namespace detail {
 
-/// Rows of a table as they are stored. A row of int8 codes starts with the two floats that make
-/// numbers of them, scale * code + offset.
+/// View of a stored table. An int8 row starts with two floats, scale and offset; the number of a
+/// code is scale * code + offset.
 template <class Storage>
 struct stored_rows {
   static constexpr bool scaled = std::same_as<Storage, std::int8_t>;
@@ -32,8 +32,9 @@ struct stored_rows {
   const Storage* end() const { return data + rows * stride; }
 };
 
-/// y[0 .. count) = factor * the sum of columns [column, column + count) of the rows that
-/// ids[begin .. end) pick, in their order; count <= V registers, and fills all of them but the last.
+/// Computes y[0 .. count) = factor * the sum of columns [column, column + count) of the rows
+/// ids[begin .. end), in their order. `count` fills at most V registers, and all of them but
+/// possibly the last.
 template <std::size_t V, class Arch, class Storage>
 void bag_block(Arch, const stored_rows<Storage>& table, std::span<const std::uint32_t> ids,
                std::size_t begin, std::size_t end, std::size_t column, std::size_t count,
@@ -66,8 +67,8 @@ void bag_block(Arch, const stored_rows<Storage>& table, std::span<const std::uin
       offsets += header[1];
     }
     const Storage* values = row + rows::header + column;
-    // What a register takes beyond the row belongs to the next one, and is not stored. The rows at
-    // the end of the table have none.
+    // A register may read beyond the end of the row, into the next row; those values are not
+    // stored. At the end of the table there is no next row.
     if (count < V * width && static_cast<std::size_t>(table.end() - values) < V * width) {
       std::copy_n(values, count, copied);
       std::fill(copied + count, copied + V * width, Storage());
@@ -91,7 +92,7 @@ void bag_block(Arch, const stored_rows<Storage>& table, std::span<const std::uin
 
 }  // namespace detail
 
-/// The largest id, 0 of none.
+/// The largest id; 0 if there are none.
 template <class Arch>
 std::uint32_t largest_id_kernel(Arch, const std::uint32_t* ids, std::size_t n) noexcept {
   using p = detail::pack<Arch, std::uint32_t>;
@@ -109,10 +110,10 @@ std::uint32_t largest_id_kernel(Arch, const std::uint32_t* ids, std::size_t n) n
   return largest;
 }
 
-/// y = factor * the sum of the rows that ids[begin .. end) pick, [cols].
+/// Embedding bag: y = factor * the sum of the rows ids[begin .. end) of a table, [cols].
 ///
-/// Every column is one sum in the order of the ids, kept in a register; rows are asked for some ids
-/// ahead, also of the ids after `end`.
+/// Every column is one sum in the order of the ids, kept in a register. Prefetches the rows of
+/// later ids, including ids after `end`.
 template <class Arch, class Storage>
 void bag_kernel(Arch arch, const detail::stored_rows<Storage>& table,
                 std::span<const std::uint32_t> ids, std::size_t begin, std::size_t end,
@@ -152,7 +153,7 @@ void bag_kernel(Arch arch, const detail::stored_rows<Storage>& table,
   }
 }
 
-/// Row i of y, [cols], is the row of the table that ids[i] picks, as it is.
+/// Embedding lookup (gather): copies row ids[i] of the table into row i of y, [cols].
 template <class Arch, class T>
 void gather_kernel(Arch, const detail::stored_rows<T>& table, std::span<const std::uint32_t> ids,
                    T* y) noexcept {
@@ -174,9 +175,10 @@ void gather_kernel(Arch, const detail::stored_rows<T>& table, std::span<const st
   }
 }
 
-/// Adds factor * values, [cols], to the rows of `sums` that slots[begin .. end) pick. A row from
-/// `fresh` on has no values yet: it gets these as its first, and `fresh` goes past it. Such rows come
-/// in their order.
+/// Scatter-add: adds factor * values, [cols], to the rows slots[begin .. end) of `sums`.
+///
+/// Rows from `fresh` on have no values yet: such a row is set instead of added to, and `fresh` goes
+/// up by one. New rows must come in ascending order.
 template <class Arch, class T>
 void scatter_add_kernel(Arch, T* sums, std::size_t cols, std::span<const std::uint32_t> slots,
                         std::size_t begin, std::size_t end, T factor, const T* values,

@@ -11,7 +11,7 @@
 namespace funnel {
 namespace detail {
 
-/// Bit i is lane i of a comparison.
+/// Bit mask of a comparison: bit i is the result of lane i.
 inline std::uint32_t lane_bits(bool holds) {
   return holds;
 }
@@ -44,10 +44,10 @@ std::uint32_t lane_bits(const batch_bool<T, Arch>& lanes_that_hold) {
 
 }  // namespace detail
 
-/// The first i in [begin, n) whose value is not <= `bound`: larger, or one of the two is NaN; n if
-/// there is none.
+/// Finds the first i in [begin, n) whose value is not <= `bound`: it is larger, or one of the two
+/// is NaN. Returns n if there is none.
 ///
-/// Cost        a comparison a register.
+/// Cost        one comparison per register.
 template <class Arch, class T>
 std::size_t find_above_kernel(Arch, const T* values, std::size_t begin, std::size_t n,
                               T bound) noexcept {
@@ -65,11 +65,13 @@ std::size_t find_above_kernel(Arch, const T* values, std::size_t begin, std::siz
   return i;
 }
 
-/// Writes the positions i < n where ids[l][i] == wanted[l] for any of `N` arrays l: the last `most`
-/// of them, last first; gives how many.
+/// Finds the last positions at which one of `N` arrays of ids has its wanted value.
 ///
-/// Cost        reads the arrays from their ends until enough is found: a comparison a register and
-///             array, and a step for each position written.
+/// Writes the positions i < n where ids[l][i] == wanted[l] for any l: the last `most` of them, from
+/// last to first. Returns their number.
+///
+/// Cost        reads the arrays from their ends until enough positions are found: one comparison
+///             per register and array, and one step per position.
 template <class Arch, std::size_t N>
 std::size_t find_last_equal_kernel(Arch, const std::uint32_t* const (&ids)[N],
                                    const std::uint32_t (&wanted)[N], std::size_t n,
@@ -87,7 +89,7 @@ std::size_t find_last_equal_kernel(Arch, const std::uint32_t* const (&ids)[N],
       return any_of;
     };
     for (; i >= 4 * width && count < most; i -= 4 * width) {
-      // Against the grain the machine reads ahead less well by itself.
+      // The hardware prefetcher is less effective when memory is read backward.
       for (std::size_t l = 0; l < N && i > ahead + 4 * width; ++l)
         for (std::size_t v = 1; v <= 4; ++v)
           detail::prefetch_bytes<false>(ids[l] + i - ahead - v * width, 1);

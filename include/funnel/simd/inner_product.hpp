@@ -11,18 +11,19 @@
 
 namespace funnel {
 
-/// Items in a panel of vectors: value k of them stands side by side, [d][item_panel].
+/// Number of items in a panel. A panel [d][item_panel] stores the values k of its items side by
+/// side.
 template <class Arch, class T>
 inline constexpr std::size_t item_panel = 2 * detail::lanes<Arch, T>;
 
-/// Values that n vectors of d take in panels.
+/// Number of values of n packed vectors of d values.
 template <class Arch, class T>
 constexpr std::size_t packed_items_size(std::size_t n, std::size_t d) {
   constexpr std::size_t panel = item_panel<Arch, T>;
   return (n + panel - 1) / panel * panel * d;
 }
 
-/// Where value k of an item stands in panels of vectors of d.
+/// Position of value k of an item in panels of vectors of d values.
 template <class Arch, class T>
 constexpr std::size_t packed_item_place(std::size_t item, std::size_t k, std::size_t d) {
   constexpr std::size_t panel = item_panel<Arch, T>;
@@ -31,8 +32,8 @@ constexpr std::size_t packed_item_place(std::size_t item, std::size_t k, std::si
 
 namespace detail {
 
-/// `M` queries with the items of one panel. Registers [First, First + Fetched) of each row of
-/// `ahead` are read into the cache on the way.
+/// Inner products of `M` queries with the items of one panel. On the way, prefetches registers
+/// [First, First + Fetched) of each row of the panel `ahead`.
 template <std::size_t M, std::size_t First, std::size_t Fetched, class Arch, class T>
 void inner_product_block(Arch, matrix_view<const T> queries, const T* panel, const T* ahead,
                          T* scores, std::size_t score_stride) noexcept {
@@ -43,7 +44,7 @@ void inner_product_block(Arch, matrix_view<const T> queries, const T* panel, con
   unroll<M>([&](auto m) FUNNEL_INLINE { sum[m][0] = sum[m][1] = p(T(0)); });
   const T* query = queries.data();
   for (std::size_t k = 0; k < queries.cols(); ++k, panel += 2 * width, ahead += 2 * width) {
-    // Into the second level of the cache: it waits for more lines at a time than the first.
+    // Prefetch into L2, which has more outstanding reads at a time than L1.
     for (std::size_t v = 0; v < Fetched; ++v) prefetch_bytes<true>(ahead + (First + v) * width, 1);
     const p v0 = p::load_unaligned(panel);
     const p v1 = p::load_unaligned(panel + width);
@@ -61,21 +62,22 @@ void inner_product_block(Arch, matrix_view<const T> queries, const T* panel, con
 
 }  // namespace detail
 
-/// scores(q, i) = <query q, item i> for the items of the panels, those that fill up the last one
-/// too.
+/// Inner products of queries with packed items: scores(q, i) = <query q, item i>. Includes the
+/// items that fill up the last panel.
 ///
-/// Every product is one sum over the values in their order from zero: a query gives the same bits
-/// in every batch.
+/// Every product is one sum over the values in their order, from zero: a query has the same bits in
+/// every batch.
 ///
-/// Shapes      queries [q, d]; panels of scores.cols() items, a multiple of `item_panel`, and
-///             `panels_after` more behind them, which are read next: they are prefetched.
+/// Shapes      queries [q, d]; panels of scores.cols() items, a multiple of `item_panel`.
+///             `panels_after` more panels follow them in memory and are read next; the first is
+///             prefetched.
 /// Cost        2 q n d operations; reads every panel from memory once.
 template <class Arch, class T>
 void inner_products_kernel(Arch arch, matrix_view<const T> queries, const T* panels,
                            std::size_t panels_after, matrix_view<T> scores) noexcept {
   constexpr std::size_t items = item_panel<Arch, T>;
   constexpr std::size_t width = detail::lanes<Arch, T>;
-  // 16 sums in flight where there are 32 registers, 8 where there are 16.
+  // 16 sums in flight with 32 registers, 8 with 16 registers.
   constexpr std::size_t rows = width * sizeof(T) >= 64 ? 8 : 4;
   FUNNEL_ASSERT(queries.rows() == scores.rows() && scores.cols() % items == 0);
   const std::size_t n = queries.rows();
@@ -89,9 +91,9 @@ void inner_products_kernel(Arch arch, matrix_view<const T> queries, const T* pan
           arch, queries.middle_rows(i, M), panel, ahead,
           scores.data() + i * scores.stride() + j * items, scores.stride());
     };
-    // The panels are one stream, which the machine reads ahead of by itself as long as it is read
-    // at an even pace. While several blocks of queries stay with a panel, the first two of them ask
-    // for half of the next panel each.
+    // The panels are one stream. The hardware prefetches it well only if it is read at an even
+    // pace. When several blocks of queries use the same panel, the first two blocks therefore
+    // prefetch half of the next panel each.
     std::size_t i = 0;
     if (n >= 2 * rows) {
       block.template operator()<rows, 0, 1>(0);

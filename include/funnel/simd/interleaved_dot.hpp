@@ -11,15 +11,17 @@
 
 namespace funnel {
 
-/// Directions that stand side by side: value f of direction s of a block [d][direction_block] is at
-/// f * direction_block + s.
+/// Number of directions (vectors) that are stored side by side in a block: value f of direction s
+/// of a block [d][direction_block] is at f * direction_block + s.
 inline constexpr std::size_t direction_block = 16;
-/// How far `interleaved_dot_kernel` reads behind a block and writes behind the products asked for.
+/// How many values `interleaved_dot_kernel` may read after a block, and how many rows of products
+/// it may write after the requested ones.
 inline constexpr std::size_t direction_slack = 3;
 
 namespace detail {
 
-/// `M` products of a lane group at a time: each value is loaded once for M directions.
+/// Products of a lane group with `M` directions at a time: each value of the group is loaded once
+/// for M directions.
 template <std::size_t M, class Arch, class T>
 void interleaved_dots(Arch, const T* group, const T* directions, std::size_t d,
                       T* products) noexcept {
@@ -35,7 +37,7 @@ void interleaved_dots(Arch, const T* group, const T* directions, std::size_t d,
   unroll<M>([&](auto m) FUNNEL_INLINE { sum[m].store_unaligned(products + m * lanes<Arch, T>); });
 }
 
-/// The first `count` <= M directions, and up to direction_slack more.
+/// Products with the first `count` <= M directions, and with up to direction_slack more.
 template <std::size_t M, class Arch, class T>
 void few_interleaved_dots(Arch arch, const T* group, const T* directions, std::size_t d,
                           std::size_t count, T* products) noexcept {
@@ -49,15 +51,16 @@ void few_interleaved_dots(Arch arch, const T* group, const T* directions, std::s
 
 }  // namespace detail
 
-/// products[s][lane] = <the lane's vector, direction s of a block>, for begin <= s < end of
-/// direction_block; up to direction_slack rows of `products` behind them are overwritten.
+/// Inner products of interleaved vectors: products[s][lane] = <vector of the lane, direction s of a
+/// block> for begin <= s < end of direction_block. Overwrites up to direction_slack rows of
+/// `products` after them.
 ///
 /// `group` [d][lanes] holds as many vectors as a register has lanes. Each product is one sum over f
-/// in order, from zero: the same bits in every lane, whatever else is asked for, and whichever of
-/// the two vectors is the direction.
+/// in order, from zero. Its bits depend neither on the lane, nor on the other products, nor on
+/// which of the two vectors is the direction.
 ///
-/// Cost        2 d lanes (end - begin) operations; the group is read once for 16 directions (8 with
-///             16 registers).
+/// Cost        2 d lanes (end - begin) operations. Reads the group once per 16 directions; with 16
+///             registers, once per 8.
 template <class Arch, class T>
 void interleaved_dot_kernel(Arch arch, const T* group, const T* directions, std::size_t d,
                             std::size_t begin, std::size_t end, T* products) noexcept {
@@ -70,7 +73,7 @@ void interleaved_dot_kernel(Arch arch, const T* group, const T* directions, std:
 
 namespace detail {
 
-/// `M` groups at a time: each value of the direction is loaded once for M groups.
+/// Products of `M` groups at a time: each value of the direction is loaded once for M groups.
 template <std::size_t M, class Arch, class T>
 void group_dots(Arch, const T* groups, const T* direction, std::size_t d, T* products,
                 std::size_t stride) noexcept {
@@ -89,12 +92,13 @@ void group_dots(Arch, const T* groups, const T* direction, std::size_t d, T* pro
 
 }  // namespace detail
 
-/// products[g * stride + lane] = <the lane's vector of group g, direction>, for `count` groups
-/// [d][lanes] that follow one another: the bits of `interleaved_dot_kernel`.
+/// Inner products of several groups with one direction: products[g * stride + lane] = <vector of
+/// the lane in group g, direction>, for `count` groups [d][lanes], one after another. The bits are
+/// those of `interleaved_dot_kernel`.
 template <class Arch, class T>
 void interleaved_group_dot_kernel(Arch arch, const T* groups, std::size_t count, const T* direction,
                                   std::size_t d, T* products, std::size_t stride) noexcept {
-  constexpr std::size_t most = 8;  // sums that hide the 4 cycles an FMA takes, and fit 16 registers
+  constexpr std::size_t most = 8;  // sums that hide the 4 cycles of an FMA, and fit 16 registers
   const std::size_t size = d * detail::lanes<Arch, T>;
   std::size_t g = 0;
   for (; g + most <= count; g += most)
@@ -103,7 +107,8 @@ void interleaved_group_dot_kernel(Arch arch, const T* groups, std::size_t count,
     detail::group_dots<1>(arch, groups + g * size, direction, d, products + g * stride, stride);
 }
 
-/// columns[f][i] = rows[i][f] for `Rows` rows [Rows][d] without gaps.
+/// Interleaves (transposes) rows: columns[f][i] = rows[i][f] for `Rows` rows [Rows][d] without
+/// gaps.
 template <std::size_t Rows, class Arch, class T>
 void interleave_rows_kernel([[maybe_unused]] Arch arch, const T* rows, std::size_t d,
                             T* columns) noexcept {
@@ -116,7 +121,8 @@ void interleave_rows_kernel([[maybe_unused]] Arch arch, const T* rows, std::size
     for (std::size_t i = 0; i < Rows; ++i) columns[f * Rows + i] = rows[i * d + f];
 }
 
-/// columns[f][i] = factors[i] * rows[i][f] for `Rows` rows [d] that stand anywhere.
+/// Interleaves scaled rows: columns[f][i] = factors[i] * rows[i][f] for `Rows` rows [d] at any
+/// addresses.
 template <std::size_t Rows, class Arch, class T>
 void interleave_scaled_rows_kernel([[maybe_unused]] Arch arch, const T* const* rows,
                                    const T* factors, std::size_t d, T* columns) noexcept {

@@ -12,7 +12,7 @@
 namespace funnel {
 namespace detail {
 
-/// A full register of an array, from position i on.
+/// A full register of values of an array, starting at position i.
 template <class Arch, class T>
 struct whole_register {
   std::size_t i;
@@ -21,7 +21,7 @@ struct whole_register {
   void store(const pack<Arch, T>& a, T* p) const { a.store_unaligned(p + i); }
 };
 
-/// The last values of an array, fewer than a register has.
+/// The last values of an array, fewer than a register holds.
 template <class Arch, class T>
 struct part_of_register {
   std::size_t i;
@@ -49,20 +49,20 @@ void for_each_register(std::size_t n, const Body& body) {
 
 }  // namespace detail
 
-/// As much as a gradient counts for where it is squared: 2^63 in float, 2^511 in double. What is
-/// further out, infinity too, counts as that, so that a square and the means of squares are finite.
-/// NaN stays NaN.
+/// Largest size of a gradient before it is squared: 2^63 in float, 2^511 in double. Larger
+/// gradients, including infinity, are limited to it, so that squares and means of squares are
+/// finite. NaN stays NaN.
 template <class T>
 inline constexpr T largest_gradient = sizeof(T) == sizeof(float) ? T(0x1p63) : T(0x1p511);
 
-/// The smallest epsilon that steps are taken with: the root of the smallest normal number. Below it
-/// the squares of gradients are lost, and nothing would keep a quotient from being 0/0.
+/// The smallest epsilon that a step uses: the square root of the smallest normal number. With a
+/// smaller one, the squares of gradients would underflow and a quotient could be 0/0.
 template <class T>
 inline constexpr T smallest_epsilon = sizeof(T) == sizeof(float) ? T(0x1p-63) : T(0x1p-511);
 
 namespace detail {
 
-/// No larger than the limit, and no smaller than its negative; NaN stays NaN.
+/// Clamps x to [-limit, limit]; NaN stays NaN.
 template <class Pack, class T>
 Pack within(const Pack& x, T limit) {
   return at_most(at_least(x, Pack(-limit)), Pack(limit));
@@ -70,16 +70,16 @@ Pack within(const Pack& x, T limit) {
 
 }  // namespace detail
 
-/// A step of gradient descent with momentum; the numbers of one step.
+/// Numbers of one step of SGD with momentum.
 template <class T>
 struct sgd_step {
-  T rate;      ///< size of the step
-  T momentum;  ///< how much of the last step is taken again
-  T decay;     ///< fraction of a value taken off per unit of rate
+  T rate;      ///< learning rate
+  T momentum;  ///< fraction of the velocity that carries over
+  T decay;     ///< weight decay
 };
 
-/// v <- momentum v + g, p <- p - rate (v + decay p) for i < n; without a v, g stands for it. A v
-/// beyond the range of T is the largest number.
+/// SGD step with momentum: v <- momentum v + g, p <- p - rate (v + decay p) for i < n. If v is
+/// null, g is used in its place. A velocity beyond the range of T is limited to the largest number.
 template <class Arch, class T>
 void sgd_kernel(Arch, const sgd_step<T>& step, const T* g, T* v, T* p, std::size_t n) noexcept {
   using register_type = detail::pack<Arch, T>;
@@ -98,18 +98,17 @@ void sgd_kernel(Arch, const sgd_step<T>& step, const T* g, T* v, T* p, std::size
   });
 }
 
-/// A step of Adagrad; the numbers of one step.
+/// Numbers of one step of Adagrad.
 template <class T>
 struct adagrad_step {
-  T rate;     ///< size of the step
-  T epsilon;  ///< added to the root, `smallest_epsilon` or more
-  T decay;    ///< fraction of a value taken off per unit of rate
+  T rate;     ///< learning rate
+  T epsilon;  ///< added to the square root, `smallest_epsilon` or more
+  T decay;    ///< weight decay
 };
 
-/// s <- s + g^2, p <- p - rate (g / (sqrt(s) + epsilon) + decay p) for i < n.
+/// Adagrad step: s <- s + g^2, p <- p - rate (g / (sqrt(s) + epsilon) + decay p) for i < n.
 ///
-/// Numerics    A gradient counts as `largest_gradient` at most, and a sum beyond the range of T as the
-///             largest number.
+/// Numerics    Gradients are limited to `largest_gradient`, and sums to the largest number of T.
 template <class Arch, class T>
 void adagrad_kernel(Arch, const adagrad_step<T>& step, const T* g, T* s, T* p,
                     std::size_t n) noexcept {
@@ -131,7 +130,8 @@ void adagrad_kernel(Arch, const adagrad_step<T>& step, const T* g, T* s, T* p,
 
 namespace detail {
 
-/// Adds a mean of squares to a row's sum, in double; gives what the step multiplies gradients by.
+/// Adds a mean of squares to the sum of a row, in double. Returns the factor of the gradients in
+/// the step.
 template <class Arch, class T, class Sum>
 T row_adagrad_factor(Arch, const adagrad_step<T>& step, double mean, Sum& s) noexcept {
   constexpr double largest_sum = static_cast<double>(std::numeric_limits<Sum>::max());
@@ -143,7 +143,7 @@ T row_adagrad_factor(Arch, const adagrad_step<T>& step, double mean, Sum& s) noe
                                  largest));
 }
 
-/// `row_adagrad_kernel` where a gradient may be beyond `largest_gradient`, or is not a number.
+/// `row_adagrad_kernel` for a row in which a gradient may be beyond `largest_gradient` or NaN.
 template <class Arch, class T, class Sum>
 void far_row_adagrad(Arch arch, const adagrad_step<T>& step, const T* g, Sum& s, T* p,
                      std::size_t n) noexcept {
@@ -161,14 +161,15 @@ void far_row_adagrad(Arch arch, const adagrad_step<T>& step, const T* g, Sum& s,
 
 }  // namespace detail
 
-/// The same for a row with one sum: s <- s + mean(g^2), in double where s is one.
+/// Row-wise Adagrad step, with one sum for the whole row: s <- s + mean(g^2), p <- p - rate
+/// (g / (sqrt(s) + epsilon) + decay p). The sum is computed in double; Sum may be double or T.
 template <class Arch, class T, class Sum>
 void row_adagrad_kernel(Arch arch, const adagrad_step<T>& step, const T* g, Sum& s, T* p,
                         std::size_t n) noexcept {
   using register_type = detail::pack<Arch, T>;
   if (n == 0) return;
   const T squares = dot_kernel(arch, g, g, n);
-  // Below it no gradient is beyond the largest; NaN is not below.
+  // If this is false, no gradient is beyond the largest one. NaN makes it true.
   if (!(squares < largest_gradient<T> * largest_gradient<T>)) [[unlikely]]
     return detail::far_row_adagrad(arch, step, g, s, p, n);
   const double mean = static_cast<double>(squares) / static_cast<double>(n);
@@ -180,22 +181,25 @@ void row_adagrad_kernel(Arch arch, const adagrad_step<T>& step, const T* g, Sum&
   detail::map(arch, n, p, moved, g, p);
 }
 
-/// A step of Adam; the numbers of one step.
+/// Numbers of one step of Adam.
 template <class T>
 struct adam_step {
   T first;    ///< 1 - beta_1
   T second;   ///< 1 - beta_2
-  T rate;     ///< size of the step / (1 - beta_1^t)
+  T rate;     ///< learning rate / (1 - beta_1^t)
   T unbias;   ///< 1 / (1 - beta_2^t)
-  T epsilon;  ///< added to the root, `smallest_epsilon` or more
-  T decay;    ///< fraction of a value taken off
+  T epsilon;  ///< added to the square root, `smallest_epsilon` or more
+  T decay;    ///< learning rate * weight decay
 };
 
-/// m <- beta_1 m + first g, v <- beta_2 v + second g^2,
-/// p <- p - rate m / (sqrt(unbias v) + epsilon) - decay p for i < n.
+/// Adam step, for i < n:
 ///
-/// Numerics    beta m is m - first m, rounded once, so that nothing cancels whatever first is. A
-///             gradient counts as `largest_gradient` at most.
+///     m <- beta_1 m + first g
+///     v <- beta_2 v + second g^2
+///     p <- p - rate m / (sqrt(unbias v) + epsilon) - decay p
+///
+/// Numerics    beta m is computed as m - (1 - beta) m and rounded once, so that nothing cancels.
+///             Gradients are limited to `largest_gradient`.
 template <class Arch, class T>
 void adam_kernel(Arch, const adam_step<T>& step, const T* g, T* m, T* v, T* p,
                  std::size_t n) noexcept {

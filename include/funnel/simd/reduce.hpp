@@ -10,7 +10,7 @@
 
 namespace funnel {
 
-/// Inner product of a and b, [n] each: lane sums in order, then the lanes.
+/// Inner product of a and b, both [n]. Each lane is summed in order, then the lanes.
 template <class Arch, class T>
 T dot_kernel(Arch, const T* a, const T* b, std::size_t n) noexcept {
   using p = detail::pack<Arch, T>;
@@ -20,7 +20,7 @@ T dot_kernel(Arch, const T* a, const T* b, std::size_t n) noexcept {
   p sum2(T(0));
   p sum3(T(0));
   std::size_t i = 0;
-  for (; i + 4 * width <= n; i += 4 * width) {  // four sums hide the 4 cycles an FMA takes
+  for (; i + 4 * width <= n; i += 4 * width) {  // four sums hide the 4 cycles of an FMA
     sum0 = fma(p::load_unaligned(a + i), p::load_unaligned(b + i), sum0);
     sum1 = fma(p::load_unaligned(a + i + width), p::load_unaligned(b + i + width), sum1);
     sum2 = fma(p::load_unaligned(a + i + 2 * width), p::load_unaligned(b + i + 2 * width), sum2);
@@ -36,12 +36,12 @@ T dot_kernel(Arch, const T* a, const T* b, std::size_t n) noexcept {
   return detail::sum_lanes((sum0 + sum1) + (sum2 + sum3));
 }
 
-/// The sum of the squares of x, [n], in double.
+/// Sum of squares of x, [n], in double.
 template <class Arch, class T>
 double squares_kernel(Arch, const T* x, std::size_t n) noexcept {
   using p = detail::pack<Arch, double>;
   constexpr std::size_t width = detail::lanes<Arch, double>;
-  p sum[4];  // hide the 4 cycles an FMA takes
+  p sum[4];  // four sums hide the 4 cycles of an FMA
   for (p& s : sum) s = p(0.);
   std::size_t i = 0;
   for (; i + 4 * width <= n; i += 4 * width) {
@@ -55,7 +55,7 @@ double squares_kernel(Arch, const T* x, std::size_t n) noexcept {
   return detail::sum_lanes((sum[0] + sum[1]) + (sum[2] + sum[3])) + rest;
 }
 
-/// y[i] += factor * x[i].
+/// y[i] += factor * x[i] (axpy).
 template <class Arch, class T>
 void axpy_kernel(Arch arch, T factor, const T* x, T* y, std::size_t n) noexcept {
   const detail::pack<Arch, T> f(factor);
@@ -71,7 +71,7 @@ void scale_kernel(Arch arch, T factor, const T* x, T* y, std::size_t n) noexcept
       arch, n, y, [&](const auto& a) { return f * a; }, x);
 }
 
-/// The largest of n values; -infinity for none, NaN if one is NaN.
+/// Maximum of n values; -infinity if n is 0, NaN if a value is NaN.
 template <class Arch, class T>
 T max_kernel(Arch, const T* x, std::size_t n) noexcept {
   using p = detail::pack<Arch, T>;
@@ -91,7 +91,7 @@ T max_kernel(Arch, const T* x, std::size_t n) noexcept {
   return result;
 }
 
-/// The sum of exp(x[i] - shift) in double; the terms go to y, which may be x or null.
+/// Sum of exp(x[i] - shift), in double. If y is not null, the terms are written to it; y may be x.
 template <class Arch, class T>
 double exp_sum_kernel(Arch, const T* x, T shift, T* y, std::size_t n) noexcept {
   using p = detail::pack<Arch, T>;
@@ -105,7 +105,7 @@ double exp_sum_kernel(Arch, const T* x, T shift, T* y, std::size_t n) noexcept {
     sum = detail::add_widened(sum, e);
   }
   if (i < n) {
-    constexpr T none = -std::numeric_limits<T>::infinity();  // counts nothing
+    constexpr T none = -std::numeric_limits<T>::infinity();  // adds 0 to the sum
     const p e = detail::exp_of(detail::load_first<Arch, T>(x + i, n - i, none) - s);
     if (y != nullptr) detail::store_first<Arch, T>(e, y + i, n - i);
     sum = detail::add_widened(sum, e);
@@ -113,7 +113,7 @@ double exp_sum_kernel(Arch, const T* x, T shift, T* y, std::size_t n) noexcept {
   return detail::sum_lanes(sum);
 }
 
-/// ln(sum_i e^x[i]), summed in double: -infinity for no values, NaN if one is NaN.
+/// Log-sum-exp, ln(sum_i e^x[i]), summed in double; -infinity if n is 0, NaN if a value is NaN.
 template <class Arch, class T>
 double log_sum_exp_kernel(Arch arch, const T* x, std::size_t n) noexcept {
   const T largest = max_kernel(arch, x, n);

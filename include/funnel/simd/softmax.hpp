@@ -13,8 +13,8 @@
 namespace funnel {
 namespace detail {
 
-/// Rows with at most so many columns are summed from the first column to the last, which lets many
-/// rows share a register. Longer ones are summed lane by lane.
+/// Rows with at most this many columns are summed from the first column to the last, so that many
+/// rows can share a register. Longer rows are summed lane by lane.
 inline constexpr std::size_t narrow_softmax = 8;
 
 /// Softmax of one row; y may be x.
@@ -31,7 +31,7 @@ void softmax_row_kernel(Arch arch, const T* x, T* y, std::size_t n) noexcept {
   if (whole < n) {
     largest_lanes = max(largest_lanes, load_first<Arch, T>(x + whole, n - whole, lowest));
   }
-  // A NaN may get lost on the way to the largest, but not on the way to the sum.
+  // A NaN may be missing from the maximum, but not from the sum.
   const T largest = max_lane(largest_lanes);
   const p shift(largest == lowest ? T(0) : largest);
   p sum_of_lanes(T(0));
@@ -51,12 +51,12 @@ void softmax_row_kernel(Arch arch, const T* x, T* y, std::size_t n) noexcept {
   } else {
     sum = sum_lanes(sum_of_lanes);
   }
-  const p scale(sum == T(0) ? T(0) : T(1) / sum);  // 0 where all are masked; a NaN stays
+  const p scale(sum == T(0) ? T(0) : T(1) / sum);  // 0 if all are masked; NaN stays NaN
   map(
       arch, n, y, [&](const auto& e) { return e * scale; }, y);
 }
 
-/// Softmax of `lanes` rows of few columns, each row in a lane of its own.
+/// Softmax of `lanes` rows with few columns, one row per lane.
 template <class Arch, class T>
 void softmax_narrow_rows(Arch, matrix_view<const T> x, matrix_view<T> y, std::size_t first) {
   using p = pack<Arch, T>;
@@ -87,12 +87,15 @@ void softmax_narrow_rows(Arch, matrix_view<const T> x, matrix_view<T> y, std::si
 
 }  // namespace detail
 
-/// Softmax of every row: y_ij = e^(x_ij - m_i) / sum_j e^(x_ij - m_i) with m_i the row's largest.
+/// Softmax of every row: y_ij = e^(x_ij - m_i) / sum_j e^(x_ij - m_i), where m_i is the largest
+/// value of row i.
 ///
 /// Shapes      x and y [n, d]; y may be x.
-/// Order       up to 8 columns are summed from the first to the last, more of them lane by lane: a
-///             row gives the same bits whatever rows stand beside it.
-/// Numerics    -infinity gets 0, a row of them zeros; a NaN or +infinity makes its row NaN.
+/// Order       rows of up to 8 columns are summed from the first column to the last, longer rows
+///             lane by lane. The bits of a row do not depend on the other rows.
+/// Numerics    -infinity gets 0, and a row of only -infinity gets zeros. A NaN or +infinity makes
+///             its row NaN.
+/// Source      docs/formulas.md#softmax.
 template <class Arch, class T>
 void softmax_kernel(Arch arch, matrix_view<const T> x, matrix_view<T> y) noexcept {
   constexpr std::size_t width = detail::lanes<Arch, T>;
@@ -106,7 +109,7 @@ void softmax_kernel(Arch arch, matrix_view<const T> x, matrix_view<T> y) noexcep
   }
 }
 
-/// x_gradient[j] += y[j] (g[j] - <g, y>): the gradient of one row's softmax.
+/// Gradient of the softmax of one row: x_gradient[j] += y[j] (g[j] - <g, y>).
 template <class Arch, class T>
 void softmax_backward_kernel(Arch arch, const T* y, const T* g, T* x_gradient,
                              std::size_t n) noexcept {
@@ -127,7 +130,7 @@ void softmax_backward_kernel(Arch arch, const T* y, const T* g, T* x_gradient,
 
 namespace detail {
 
-/// `V` registers of a mixture's row from column j on, or the last `count` values of it.
+/// Computes `V` registers of one row of a mixture, starting at column j.
 template <std::size_t V, class Arch, class T>
 void mixture_block(Arch, const T* weights, std::span<const matrix_view<const T>> values,
                    std::size_t i, std::size_t j, T* y) noexcept {
@@ -146,11 +149,8 @@ void mixture_block(Arch, const T* weights, std::span<const matrix_view<const T>>
 
 }  // namespace detail
 
-/// y_i = sum_k weights(i, k) values_k[i]: each row of y a mixture of k rows.
-///
-/// Shapes      weights [n, k]; k values [n, d]; y [n, d].
-/// Order       from the first value to the last, by fused multiply-add from 0.
-/// Cost        reads each value once and writes y once.
+/// Mixture, the weighted sum of k values with different weights in every row: y_i = sum_k
+/// weights(i, k) values_k[i].
 template <class Arch, class T>
 void mixture_kernel(Arch arch, matrix_view<const T> weights,
                     std::span<const matrix_view<const T>> values, matrix_view<T> y) noexcept {

@@ -16,17 +16,17 @@
 
 namespace funnel {
 
-/// A number in the two bytes of IEEE binary16: 11 significant bits, up to 65504.
+/// Half-precision number in two bytes (IEEE 754 binary16): 11 significant bits, up to 65504.
 struct float16 {
   std::uint16_t bits = 0;
 };
 
-/// A number in the upper two bytes of a float: 8 significant bits, the range of a float.
+/// bfloat16, the upper two bytes of a float: 8 significant bits, the range of a float.
 struct bfloat16 {
   std::uint16_t bits = 0;
 };
 
-/// The nearest float16, of two equally near the one whose last bit is 0. From 65520 on infinity.
+/// Converts to the nearest float16, ties to even. Numbers of 65520 or more become infinity.
 inline float16 to_float16(float value) {
   constexpr std::uint32_t infinity = 0x7f800000;
   const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
@@ -38,7 +38,7 @@ inline float16 to_float16(float value) {
   if (magnitude > infinity) return with_sign(0x7e00);  // a quiet NaN
   if (magnitude >= 0x477ff000) return with_sign(0x7c00);
   if (magnitude < 0x38800000) {
-    // Below 2^-14 the last place of the sum with 1/2 is 2^-24, as of every subnormal float16.
+    // Below 2^-14, the last place of value + 1/2 is 2^-24, that of every subnormal float16.
     const float sum = std::bit_cast<float>(magnitude) + 0.5f;
     return with_sign(std::bit_cast<std::uint32_t>(sum) - std::bit_cast<std::uint32_t>(0.5f));
   }
@@ -46,14 +46,14 @@ inline float16 to_float16(float value) {
   return with_sign((magnitude - (std::uint32_t{112} << 23) + 0xfff + odd) >> 13);
 }
 
-/// The nearest bfloat16, of two equally near the one whose last bit is 0.
+/// Converts to the nearest bfloat16, ties to even.
 inline bfloat16 to_bfloat16(float value) {
   const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
   if ((bits & 0x7fffffff) > 0x7f800000) return {static_cast<std::uint16_t>(bits >> 16 | 0x40)};
   return {static_cast<std::uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16)};
 }
 
-/// The same number; exact.
+/// Converts to float; exact.
 inline float to_float(float16 value) {
   const std::uint32_t sign = std::uint32_t{value.bits} << 16 & 0x80000000;
   const std::uint32_t exponent = value.bits >> 10 & 0x1f;
@@ -62,7 +62,7 @@ inline float to_float(float16 value) {
     const float magnitude = static_cast<float>(fraction) * 0x1p-24f;
     return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(magnitude));
   }
-  // An infinity stays one, and a NaN becomes quiet as the instruction makes it.
+  // Infinity stays infinity. A NaN becomes quiet, as the hardware instruction makes it.
   const std::uint32_t quiet = exponent == 0x1f && fraction != 0 ? 0x400000 : 0;
   const std::uint32_t wide = exponent == 0x1f ? 0xff : exponent + 112;
   return std::bit_cast<float>(sign | wide << 23 | fraction << 13 | quiet);
@@ -76,11 +76,11 @@ inline float to_float(std::int8_t value) {
 
 namespace detail {
 
-/// The type that computes on what is stored: of floats and doubles their own, else float.
+/// Type for computing with stored values: float or double for themselves, float for all others.
 template <class Storage>
 using computed = std::conditional_t<std::floating_point<Storage>, Storage, float>;
 
-/// The numbers that halves stand for, each given in the upper two bytes of a lane: `to_float` for
+/// Converts float16 values, each in the upper two bytes of a lane, to float: `to_float` for
 /// machines without an instruction for it.
 template <class Arch>
 batch<float, Arch> floats_of_halves(const batch<std::uint32_t, Arch>& words) {
@@ -90,7 +90,7 @@ batch<float, Arch> floats_of_halves(const batch<std::uint32_t, Arch>& words) {
   const bits magnitude = (words & bits(0x7fffffffu)) >> 3;
   const bits rebased(std::uint32_t{112} << 23);  // from an exponent of base 15 to one of base 127
   const floats normal = from_bits<float>(magnitude + rebased);
-  // Without a first bit of their own, where the exponent is 0; infinity or NaN, where it is 31.
+  // Exponent 0: subnormal, without an implicit leading bit. Exponent 31: infinity or NaN.
   const floats small =
       from_bits<float>(magnitude + bits(std::uint32_t{113} << 23)) - floats(0x1p-14f);
   const floats special = from_bits<float>(magnitude + rebased + rebased) + floats(0.f);
@@ -99,7 +99,8 @@ batch<float, Arch> floats_of_halves(const batch<std::uint32_t, Arch>& words) {
   return from_bits<float>(as_bits(value) | sign);
 }
 
-/// As many stored values as a register of their computed type has lanes, one after another from p.
+/// Loads stored values, starting at p, and converts them to their computed type: as many as a
+/// register has lanes.
 template <class Arch, class Storage>
 pack<Arch, computed<Storage>> load_stored(const Storage* p) {
   using to = pack<Arch, computed<Storage>>;
@@ -143,7 +144,7 @@ pack<Arch, computed<Storage>> load_stored(const Storage* p) {
       if constexpr (std::same_as<Storage, std::int8_t>) {
         int four;
         std::memcpy(&four, p, sizeof four);
-        // Each code goes to the upper byte of a word, and is shifted down with its sign.
+        // Each code is moved to the upper byte of a word, then shifted down with its sign.
         const __m128i bytes = _mm_unpacklo_epi8(zero, _mm_cvtsi32_si128(four));
         return to(_mm_cvtepi32_ps(_mm_srai_epi32(_mm_unpacklo_epi16(zero, bytes), 24)));
       } else {

@@ -17,7 +17,7 @@ namespace funnel {
 namespace detail {
 
 #ifdef XSIMD_NO_SUPPORTED_ARCHITECTURE
-// xsimd declares no registers then. The functions that take them are declared all the same.
+// xsimd declares no registers then, but the functions that take them are still declared.
 template <class T, class Arch>
 class batch;
 template <class T, class Arch>
@@ -27,7 +27,7 @@ using xsimd::batch;
 using xsimd::batch_bool;
 #endif
 
-/// One value with the operations of a SIMD register.
+/// A single value with the operations of a SIMD register.
 template <class T>
 struct scalar_pack {
   static constexpr std::size_t size = 1;
@@ -46,7 +46,7 @@ struct scalar_pack {
   }
   friend scalar_pack max(scalar_pack a, scalar_pack b) {
     return a.value > b.value ? a : b;
-  }  // NaN: b, as x86 does
+  }  // b if one is NaN, as on x86
   friend scalar_pack min(scalar_pack a, scalar_pack b) { return a.value < b.value ? a : b; }
   friend scalar_pack abs(scalar_pack a) { return std::abs(a.value); }
   friend bool operator<(scalar_pack a, scalar_pack b) { return a.value < b.value; }
@@ -66,7 +66,7 @@ struct pack_of<scalar_arch, T> {
   using type = scalar_pack<T>;
 };
 
-/// As many values of T as one instruction of Arch works on.
+/// SIMD register: as many values of T as one instruction of Arch works on.
 template <class Arch, class T>
 using pack = typename pack_of<Arch, T>::type;
 
@@ -74,7 +74,8 @@ template <class Arch, class T>
 inline constexpr std::size_t lanes = pack<Arch, T>::size;
 
 #if XSIMD_WITH_AVX512F
-// xsimd before 11 multiplies and adds apart here, which g++ fuses by itself and clang++ does not.
+// xsimd before 11 uses a multiplication and an addition here. g++ fuses them by itself; clang++
+// does not.
 template <class Arch>
 batch<float, Arch> fma(const batch<float, Arch>& a, const batch<float, Arch>& b,
                        const batch<float, Arch>& c) requires(lanes<Arch, float> == 16) {
@@ -87,9 +88,9 @@ batch<double, Arch> fma(const batch<double, Arch>& a, const batch<double, Arch>&
 }
 #endif
 
-/// a / b and the root of a, each rounded once as IEEE 754 says. The operator and the function of
-/// xsimd are not used: for floats on ARM they are estimates, whose bits differ from those of a value
-/// computed alone.
+/// Quotient a / b and square root of a, each rounded once as in IEEE 754. The division operator and
+/// the square root of xsimd are not used directly: for floats on ARM they are approximations, whose
+/// bits differ from those of a value that is computed alone.
 template <class T>
 scalar_pack<T> quotient(scalar_pack<T> a, scalar_pack<T> b) {
   return a.value / b.value;
@@ -115,14 +116,14 @@ batch<T, Arch> square_root(const batch<T, Arch>& a) {
   return sqrt(a);
 }
 
-/// The larger and the smaller of x and a bound. An x that is NaN stays NaN, where max and min of
-/// xsimd take either side, depending on the version.
+/// Maximum (at_least) and minimum (at_most) of x and a bound. If x is NaN it stays NaN; max and min
+/// of xsimd return either argument, depending on the version.
 template <class Pack>
 Pack at_least(const Pack& x, const Pack& bound) {
 #if XSIMD_VERSION_MAJOR >= 9
   return select(x < bound, bound, x);
 #else
-  return max(bound, x);  // one instruction, which gives the second of two that are not ordered
+  return max(bound, x);  // one instruction; returns the second argument if one is NaN
 #endif
 }
 template <class Pack>
@@ -148,19 +149,19 @@ T sum_lanes(const batch<T, Arch>& a) {
 #endif
 }
 
-/// The largest of N values, a power of 2.
+/// Maximum of N values; N is a power of 2.
 template <class Arch, std::size_t N, class T>
 T largest_of(const T* values) {
   if constexpr (N == 1) {
     return values[0];
   } else {
-    T larger[N / 2];  // loops of constant size, which a compiler turns into single instructions
+    T larger[N / 2];  // loops of constant size become single instructions
     for (std::size_t i = 0; i < N / 2; ++i)
       larger[i] = values[i] > values[i + N / 2] ? values[i] : values[i + N / 2];
     return largest_of<Arch, N / 2>(larger);
   }
 }
-/// The largest lane. With a NaN among them it is one of the lanes.
+/// Maximum of the lanes. If one of them is NaN, it is any of the lanes.
 template <class T>
 T max_lane(const scalar_pack<T>& a) {
   return a.value;
@@ -178,8 +179,8 @@ T max_lane(const batch<T, Arch>& a) {
   return largest_of<Arch, batch<T, Arch>::size>(values);
 }
 
-/// The sum of `a` and all lanes of `b` widened to double, register by register: what a sum in double
-/// over values of T is made of.
+/// Adds all lanes of `b`, converted to double, to `a`: the step of a sum in double over values of
+/// T.
 template <class T>
 scalar_pack<double> add_widened(scalar_pack<double> a, scalar_pack<T> b) {
   return a.value + static_cast<double>(b.value);
@@ -215,7 +216,7 @@ batch<double, Arch> add_widened(const batch<double, Arch>& a, const batch<float,
   return a + (wide::load_unaligned(values[0]) + wide::load_unaligned(values[1]));
 }
 
-/// As many values from p on as a register has lanes for doubles, as doubles.
+/// Loads values, starting at p, as doubles: as many as a register has lanes of double.
 template <class Arch, class T>
 pack<Arch, double> load_widened(const T* p) {
   using wide = pack<Arch, double>;
@@ -234,7 +235,7 @@ pack<Arch, double> load_widened(const T* p) {
   }
 }
 
-/// The bits of a value as an unsigned integer of its size, and back.
+/// Unsigned integer of the same size as T, for the bits of a value.
 template <class T>
 using bits_of = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
 
@@ -247,8 +248,8 @@ batch<T, Arch> from_bits(const batch<bits_of<T>, Arch>& a) {
   return std::bit_cast<batch<T, Arch>>(a);
 }
 
-/// Copies `count` < N values in pieces of constant size, which need no loop. (Names Arch, as all that
-/// kernels call: units built for different instruction sets must not share it.)
+/// Copies `count` < N values in pieces of constant size, without a loop. (It names Arch, like
+/// everything that kernels call: units compiled for different instruction sets must not share it.)
 template <class Arch, std::size_t N, class T>
 void copy_first(const T* from, T* to, std::size_t count) {
   if constexpr (N > 1) {
@@ -260,10 +261,12 @@ void copy_first(const T* from, T* to, std::size_t count) {
   }
 }
 
-/// Lanes 0 to count - 1 of 8, as a mask of one kind of instruction wants them: the 8 from 8 - count.
+/// Masks of the first `count` of 8 lanes, for maskload: the mask is the 8 values that start at
+/// 8 - count.
 inline constexpr std::int32_t first_lanes[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
 
-/// The first `count` < lanes values, and `rest` after them. Reads nothing past them.
+/// Loads the first `count` < lanes values, and `rest` in the other lanes. Reads nothing beyond
+/// them.
 template <class Arch, class T>
 pack<Arch, T> load_first(const T* p, std::size_t count, T rest = T(0)) {
 #if XSIMD_WITH_AVX512F
@@ -296,7 +299,7 @@ pack<Arch, T> load_first(const T* p, std::size_t count, T rest = T(0)) {
   return pack<Arch, T>::load_unaligned(values);
 }
 
-/// Writes the first `count` < lanes values, and nothing past them.
+/// Stores the first `count` < lanes values. Writes nothing beyond them.
 template <class Arch, class T>
 void store_first(const pack<Arch, T>& a, T* p, std::size_t count) {
 #if XSIMD_WITH_AVX512F

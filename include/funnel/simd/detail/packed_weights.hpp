@@ -9,13 +9,13 @@
 
 namespace funnel::detail {
 
-/// Weights packed for one instruction set: what a layer holds in its frozen form, and nothing before.
+/// Weights of a frozen layer, packed for one instruction set; empty if the layer is not frozen.
 template <class T>
 class packed_weights {
  public:
   bool empty() const { return tile_ == 0; }
 
-  /// Room for `size` packed values, which the caller fills.
+  /// Allocates `size` packed values, which the caller fills.
   template <class Arch>
   T* make(std::size_t size) {
     values_.resize(size);
@@ -23,9 +23,10 @@ class packed_weights {
     return values_.data();
   }
 
-  /// Errors      std::invalid_argument if the weights were packed for registers of another width, or
-  ///             are not `size` values: their layer was moved from, or memory ran out as it was copied
-  ///             over.
+  /// The packed weights.
+  /// Errors      std::invalid_argument if the weights were packed for registers of another width,
+  ///             or if there are not `size` values: the layer was moved from, or memory ran out
+  ///             when it was assigned to.
   template <class Arch>
   const T* data(const char* layer, std::size_t size) const {
     constexpr std::size_t tile = dense_tile<Arch, T>::cols;
@@ -39,8 +40,8 @@ class packed_weights {
     return values_.data();
   }
 
-  /// Errors      std::invalid_argument if there are weights: a frozen layer is not trained, nor frozen
-  ///             again.
+  /// Checks that the layer is not frozen.
+  /// Errors      std::invalid_argument if it is: a frozen layer cannot be trained, or frozen again.
   void check_empty(const char* layer) const {
     if (!empty()) fail(layer, ": the layer is frozen, expected the one that it was frozen from");
   }

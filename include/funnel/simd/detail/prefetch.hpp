@@ -8,12 +8,12 @@
 
 namespace funnel::detail {
 
-/// Asks for `Lines` cache lines from p on, and for the line of p[last] where that may be one more.
-/// No address is wrong. `Far` asks for them in the second level of the cache alone, which waits for
-/// more lines at a time than the first.
+/// Prefetches `Lines` cache lines, starting at p, and if `one_more` is true also the line of
+/// p[last]. Any address is allowed. If `Far` is true, prefetches into L2 only, which has more
+/// outstanding reads at a time than L1.
 ///
-/// Inlined by force: g++ takes a function that only prefetches for one without effects, and drops
-/// the calls.
+/// Inlining is forced: g++ treats a function that only prefetches as one without effects, and
+/// removes the calls.
 template <std::size_t Lines, bool Far>
 FUNNEL_INLINE inline void prefetch_lines([[maybe_unused]] const void* p,
                                          [[maybe_unused]] bool one_more,
@@ -27,7 +27,7 @@ FUNNEL_INLINE inline void prefetch_lines([[maybe_unused]] const void* p,
 #endif
 }
 
-/// The same for as many lines as `bytes` bytes take.
+/// The same for all lines of `bytes` bytes.
 template <bool Far>
 FUNNEL_INLINE inline void prefetch_bytes([[maybe_unused]] const void* p,
                                          [[maybe_unused]] std::size_t bytes) noexcept {
@@ -37,9 +37,9 @@ FUNNEL_INLINE inline void prefetch_bytes([[maybe_unused]] const void* p,
 #endif
 }
 
-/// How many rows ahead a row of some bytes is asked for: into the second level of the cache long
-/// before, as memory takes 100 ns, and into the first soon before. Measured on rows of 4 lines: 8 and
-/// 32 rows take 2/3 of the time of 12 into the first level alone.
+/// How many rows ahead a row is prefetched: `far` rows ahead into L2, because memory takes 100 ns,
+/// and `near` rows ahead into L1. Measured with rows of 4 lines: 8 and 32 rows ahead take 2/3 of
+/// the time of 12 rows ahead into L1 only.
 struct rows_ahead {
   std::size_t near;
   std::size_t far;

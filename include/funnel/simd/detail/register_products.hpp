@@ -11,7 +11,7 @@
 
 namespace funnel::detail {
 
-/// `plain_products` in registers, to the bit.
+/// `plain_products` with SIMD registers; the results have the same bits.
 template <class Arch>
 struct register_products {
   template <class T>
@@ -30,7 +30,7 @@ struct register_products {
   }
 
  private:
-  // Not inlined: in a loop over rows its constants and sums would not fit 16 registers.
+  // Not inlined: in a loop over rows, its constants and sums would not fit 16 registers.
   template <bool Squares>
   [[gnu::noinline]] static double of_floats(std::span<const float> a, std::span<const float> b) {
     using wide = pack<Arch, double>;

@@ -8,7 +8,7 @@
 
 namespace funnel::detail {
 
-/// to[k][i] = factors[i] rows[i][k] for i, k < 4.
+/// Transposes 4 scaled rows: to[k][i] = factors[i] rows[i][k] for i, k < 4.
 template <class Arch, class T>
 void transpose_4_rows(Arch, const T* const (&rows)[4], const T (&factors)[4], T* to,
                       std::size_t to_stride) noexcept {
@@ -36,7 +36,7 @@ void transpose_4_rows(Arch, const T* const (&rows)[4], const T (&factors)[4], T*
 }
 
 #if XSIMD_WITH_AVX
-/// The same for i, k < 8, to[k] at to + 8 k.
+/// The same for 8 rows and i, k < 8; to[k] is at to + 8 k.
 template <class Arch>
 void transpose_8_rows(const float* const* rows, std::size_t from, __m256 factors,
                       float* to) noexcept {
@@ -60,7 +60,7 @@ void transpose_8_rows(const float* const* rows, std::size_t from, __m256 factors
 }
 #endif
 
-/// to[k][i] = scale from[i][k] for i, k < 4.
+/// Transposes a scaled 4 x 4 matrix: to[k][i] = scale from[i][k] for i, k < 4.
 template <class Arch, class T>
 void transpose_4x4(Arch arch, const T* from, std::size_t from_stride, T scale, T* to,
                    std::size_t to_stride) noexcept {

@@ -14,8 +14,9 @@ FUNNEL_INLINE inline void unroll(const F& f, std::index_sequence<I...>) {
   (f(std::integral_constant<std::size_t, I>()), ...);
 }
 
-/// Calls f(0) .. f(N - 1) with numbers known to the compiler before it decides what stays in
-/// registers; a loop that it unrolls later is too late for an array.
+/// Unrolls a loop: calls f(0) .. f(N - 1) with compile-time constants. The constants are known
+/// before the compiler decides which arrays stay in registers; a loop that it unrolls itself is
+/// unrolled too late for that.
 template <std::size_t N, class F>
 FUNNEL_INLINE inline void unroll(const F& f) {
   unroll(f, std::make_index_sequence<N>());
