@@ -3,7 +3,7 @@
 #
 # Every link of a page leads to a file and, where it names one, to a heading of that page. Every Source
 # of a header cites something a reader can find: a paper, a standard, an address, or a heading of
-# docs/formulas.md.
+# docs/formulas.md. Some phrases that say nothing to a reader are in no text.
 cmake_minimum_required(VERSION 3.25)
 
 set(broken "")
@@ -144,6 +144,18 @@ foreach(header IN LISTS headers)
       set(source "")
     endif()
   endforeach()
+endforeach()
+
+# Phrases that say nothing to a reader, also where they go over the end of a line.
+set(unclear "formulas item|in the notes|can be told|unless told")
+file(GLOB_RECURSE files ${root}/include/*.hpp ${root}/docs/*.md ${root}/examples/*.cpp ${root}/examples/*.hpp ${root}/examples/*.md)
+foreach(file IN LISTS files ITEMS ${root}/README.md ${root}/CONTRIBUTING.md)
+  file(READ ${file} text)
+  string(REGEX REPLACE "[ \n]+(//[/!]?|[*>] )?[ \n]*" " " text "${text}")
+  string(REGEX MATCH "[^ ]+ (${unclear})" found "${text}")
+  if(found)
+    list(APPEND broken "${file}: \"${found}\" says nothing to a reader")
+  endif()
 endforeach()
 
 if(broken)

@@ -71,6 +71,12 @@ expect("a heading of the page that is not there" "a.hpp:3: there is no heading f
 write_header("/// Source      docs/formulas.md#log-loss-p-and-q.\n///             docs/none.md has figures.")
 expect("another page that is not there" "a.hpp:4: there is no docs/none.md")
 
+write_header("/// 5, unless\n/// told.")
+expect("an unclear phrase over two lines" "a.hpp: \"5, unless told\" says nothing")
+write_header("")
+file(WRITE ${made}/CONTRIBUTING.md "As in the notes.\n")
+expect("an unclear phrase of a page" "CONTRIBUTING.md: \"As in the notes\" says nothing")
+
 file(REMOVE_RECURSE ${made})
 if(mistakes)
   list(JOIN mistakes "\n" text)
