@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Runs the benchmarks of funnel and its peers interleaved and writes what they took, for page.py.
+"""Runs the benchmarks of funnel and its peers, interleaved, and writes the times for page.py.
 
 benchmarks/run.sh builds what this needs and calls it. Peers are the programs in
-BUILD/benchmarks/peers and the *_bench.py of benchmarks/peers; those that aren't there are left out.
-Ends with 1 where a peer's results were not ours or a program failed: such a case has no ratio.
+BUILD/benchmarks/peers and the *_bench.py of benchmarks/peers; missing ones are left out. Exits with
+1 if the results of a peer differ from those of funnel or a program fails: such a case has no ratio.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
-# The cases that are also run with funnel built for AVX2.
+# The cases that also run with funnel built for AVX2.
 AVX2 = r"^(dense|mmoe|mmoe_request|target_attention|top_k|mmr|dpp|embedding_bag)/"
 
 
@@ -37,11 +37,11 @@ def processor():
 
 
 def switches():
-    """What is set in the environment of every program, funnel's and its peers'."""
-    made = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}  # huge pages: funnel's arrays ask for them
+    """The environment variables that are set for every program, of funnel and of peers."""
+    made = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}  # huge pages, as for funnel's arrays
     needed = {"avx512f", "avx512vl", "avx512bw", "avx512dq"}
     if needed <= set(processor().get("flags", "").split()):
-        made["ATEN_CPU_CAPABILITY"] = "avx512"  # else Debian's LibTorch stays at AVX2
+        made["ATEN_CPU_CAPABILITY"] = "avx512"  # otherwise Debian's LibTorch uses AVX2
     return made
 
 
@@ -70,7 +70,7 @@ class Program:
 
 
 def find_programs(options):
-    """Every program that is there, with its cases; a peer that cannot start is left out by name."""
+    """All programs with their cases; a peer that cannot start is reported and left out."""
     programs = [Program("funnel", [str(p)]) for p in sorted(options.build.glob("benchmarks/*_bench"))]
     programs += [Program(p.stem[:-6], [str(p)])
                  for p in sorted(options.build.glob("benchmarks/peers/*_bench"))]
@@ -98,7 +98,7 @@ def find_programs(options):
 
 
 def unit_of(case):
-    """Cases of one unit run in one start of a program, right before or after those of its peers."""
+    """Unit of a case. Cases of a unit run in one process, right before or after those of its peers."""
     case = re.sub(r"^(mmr|dpp)/(\d+x64)/.*", r"\1/\2", case)
     return re.sub(r"/(n|batch|found|queries|categories):\d+|@\w+", "", case)
 
@@ -106,17 +106,17 @@ def unit_of(case):
 class Run:
     def __init__(self, options):
         self.options = options
-        self.cases = {}  # {case: {column: [one result a round, or None]}}
+        self.cases = {}  # {case: {column: [one result per round, or None]}}
         self.peers = {}  # {peer: version}
         self.failures = []
-        self.seconds = {}  # {unit: {column: seconds in all}}
+        self.seconds = {}  # {unit: {column: seconds in total}}
 
     def fail(self, case, column, text):
         self.failures.append(f"{case}, {column}: {text}")
         print(f"measure: {self.failures[-1]}", file=sys.stderr)
 
     def results_of(self, program, cases, threads):
-        """{case: result}; every case has one."""
+        """{case: result}, with a result or an error for every case."""
         names = "|".join(re.escape(c).replace(r"\-", "-") for c in cases)
         try:
             output = json.loads(program.run(f"--benchmark_filter=^({names})$",
@@ -134,7 +134,7 @@ class Run:
             taken = {"us": result["real_time"]}
             if "roofline" in result:
                 taken["roofline"], taken["limit"] = result["roofline"], result["label"]
-            if self.options.cpu_time:  # preemption counts in neither the time nor the fraction
+            if self.options.cpu_time:  # without preemption, in the time and in the fraction
                 if "roofline" in taken:
                     taken["roofline"] *= result["real_time"] / result["cpu_time"]
                 taken["us"] = result["cpu_time"]
@@ -182,7 +182,7 @@ def first_line(command):
 
 
 def machine():
-    """Processor, cores, caches and sizes of pages, as the system tells them."""
+    """Processor, cores, caches and huge pages, as reported by the system."""
     info = processor()
     flags = set(info.get("flags", "").split())
     sets = [s for s, flag in (("AVX2", "avx2"), ("FMA", "fma"), ("AVX-512", "avx512f"),
@@ -206,7 +206,7 @@ def machine():
 
 
 def build_of(options):
-    """Compiler and flags, from the build's own cache."""
+    """Compiler and flags, from the cache of the build."""
     cache = {}
     for line in (options.build / "CMakeCache.txt").read_text().splitlines():
         name, _, value = line.partition("=")
@@ -220,14 +220,14 @@ def build_of(options):
 
 
 def digests():
-    """{folder: digest} of what is measured."""
+    """{folder: digest} of the measured sources."""
     printed = subprocess.run(["cmake", "-D", f"root={ROOT}", "-P", ROOT / "benchmarks/digest.cmake"],
                              capture_output=True, text=True, check=True).stdout
     return dict(line.split() for line in printed.splitlines() if line)
 
 
 def command_of(options):
-    """The command that measures this, without the files it writes."""
+    """The command that reproduces this run, without the options for files."""
     words = ["benchmarks/run.sh"]
     words += ["--filter", shlex.quote(options.filter)] if options.filter != "." else []
     words += ["--quick"] if options.quick else ["--rounds", str(options.rounds)]
@@ -243,15 +243,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", type=pathlib.Path, required=True)
     parser.add_argument("--avx2-build", type=pathlib.Path, help="a build for x86-64-v3")
-    parser.add_argument("--data", type=pathlib.Path, help="what export_workloads wrote")
-    parser.add_argument("--python-peers", action="store_true", help="run those in Python too")
-    parser.add_argument("--results", type=pathlib.Path, required=True, help="the file to write")
-    parser.add_argument("--filter", default=".", help="only workloads that match")
+    parser.add_argument("--data", type=pathlib.Path, help="output of export_workloads")
+    parser.add_argument("--python-peers", action="store_true", help="also run the Python peers")
+    parser.add_argument("--results", type=pathlib.Path, required=True, help="output file")
+    parser.add_argument("--filter", default=".", help="regular expression for workloads")
     parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--min-time", type=float, default=MIN_TIME, help="seconds a case and round")
+    parser.add_argument("--min-time", type=float, default=MIN_TIME, help="seconds per case and round")
     parser.add_argument("--cpu-time", action="store_true",
-                        help="of one thread, not of the wall: for a look on a busy machine")
-    parser.add_argument("--quick", action="store_true", help="one short round, to see that it works")
+                        help="measure CPU time instead of wall time, for a busy machine")
+    parser.add_argument("--quick", action="store_true", help="one short round, to check that it works")
     options = parser.parse_args()
     settings = {"command": command_of(options), "date": datetime.date.today().isoformat()}
     if options.quick:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Writes docs/performance.md and its plots from what measure.py measured:
+"""Writes docs/performance.md and its plots from the results of measure.py:
 
     python3 benchmarks/page.py build/benchmarks/results.json [--out docs/performance.md]
 """
@@ -14,63 +14,75 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
-# What a section of the page is about: which cases, and what they and their peers do.
+# The sections of the page: pattern of the cases, title, and what the cases and their peers compute.
 Group = collections.namedtuple("Group", "pattern title text")
 GROUPS = [
     Group(r"dense/", "Dense layer",
-          "`dense/INxOUT/n:N` is y = relu(x W + b) on N rows, weights packed or reordered once."),
+          "`dense/INxOUT/n:N` computes y = relu(x W + b) for N rows. The weights are packed or reordered "
+          "once, before the measurement."),
     Group(r"mmoe/", "MMoE",
-          "256 inputs, 4 experts (128, 64), 4 gates, 4 towers (32, 1), N rows."),
+          "A multi-gate mixture of experts with 256 inputs, 4 experts (128, 64), 4 gates and 4 towers "
+          "(32, 1), for N rows."),
     Group(r"mmoe_request/", "MMoE for one request",
-          "The same model; 160 of the 256 inputs are the user's, one row for all N candidates. Peers "
-          "make the user's product once too: it is the bias of the items' product, `Gemm(items, "
-          "W_items, Gemm(user, W_user, b))`. Where repeating the user's row is faster, that counts."),
+          "The same model for one user and N candidates: 160 of the 256 inputs belong to the user and "
+          "are one row for all candidates. Peers compute the user's product once too, as the bias of "
+          "the items' product: `Gemm(items, W_items, Gemm(user, W_user, b))`. If repeating the user's "
+          "row is faster, that time counts."),
     Group(r"target_attention/", "Target attention",
-          "Scaled dot product of 500 candidates with the 200 events of one user, 64 values each."),
+          "Scaled dot-product attention of 500 candidates over the 200 events of one user, 64 values "
+          "each."),
     Group(r"three_tower/", "Three towers",
-          "5,000 candidates of one user: user 256 -> (256, 128, 64), item vectors of 64 from a warm "
-          "cache, cross 32 -> 16, top 144 -> (128, 64, 4). Peers are given the item vectors, and make "
-          "the user's part of the top's first product once, as above."),
+          "5,000 candidates of one user: user tower 256 -> (256, 128, 64), item vectors of 64 values "
+          "from a warm cache, cross tower 32 -> 16, top 144 -> (128, 64, 4). Peers get the item vectors "
+          "as input, and compute the user's part of the first product of the top once, as above."),
     Group(r"top_k/", "Search by inner product",
-          "The 500 best of 1,000,000 vectors of 64, exactly, for one query and for 32 at once."),
+          "Exact search for the 500 best of 1,000,000 vectors of 64 values, for one query and for 32 "
+          "queries at once."),
     Group(r"flat_index/|category_index/", "Building an index",
-          "`flat_index`: 1,000,000 vectors of 64 made ready for the search above. funnel rearranges "
-          "them; Faiss copies them. `category_index`: the positions of each category in a history of "
-          "1,000,000 events read from memory, of 21 categories where each is half as frequent as the "
-          "one before, or of 5,000 equally frequent ones."),
+          "`flat_index`: prepares 1,000,000 vectors of 64 values for the search above. funnel rearranges "
+          "them; Faiss copies them. `category_index`: finds the positions of each category in a history "
+          "of 1,000,000 events, which is read from memory; either of 21 categories, each half as "
+          "frequent as the one before, or of 5,000 equally frequent ones."),
     Group(r"mmr/", "MMR",
-          "k of N items with vectors of 64 about 50 topics. Relevance is uniform and independent of "
-          "the vectors, the easiest case for funnel, which looks only at items that could still win; "
-          "or `bunched` (the N best of 10 N estimates of clicks), `tied` (all equal), of `copies` (100 "
-          "distinct vectors), or mostly of an item's topic (`topics`). With `window:10` an item is "
-          "held against the last 10 picks. No roofline: what must be read depends on the data. NumPy "
-          "looks at every item at every pick. pyversity counts a negative cosine as 0, picks other "
-          "items and has no ratio."),
+          "Picks k of N items, whose vectors have 64 values and belong to about 50 topics. By default, "
+          "relevance is uniform and independent of the vectors. That is the easiest case for funnel, "
+          "which scores only items that could still win. The other cases: `bunched`, relevance is the N "
+          "best of 10 N estimated click rates; `tied`, all relevance is equal; `copies`, only 100 "
+          "distinct vectors; `topics`, relevance depends mostly on the topic. With `window:10`, an item "
+          "is compared with the last 10 picks. There is no roofline, because the data decides how much "
+          "must be read. NumPy scores every item at every pick. pyversity counts a negative cosine as "
+          "0, so it picks other items and has no ratio."),
     Group(r"dpp/", "DPP",
-          "The same inputs. With `window:10` NumPy does the same windowed work, section 4 of the paper; "
-          "pyversity has no window and no ratio there."),
+          "The same inputs as for MMR. With `window:10`, NumPy does the same work, by section 4 of the "
+          "paper; pyversity has no window, so there is no ratio."),
     Group(r"filter/", "Filters of a history",
-          "A history of 1,000,000 events read from memory: the positions of one category (0.8 %), and "
-          "of a category or a cluster (0.4 %); and looking a category up in an index of the history."),
+          "In a history of 1,000,000 events, which is read from memory: finds the positions of one "
+          "category (0.8 %), or of a category or a cluster (0.4 %); and looks up a category in an index "
+          "of the history (`lookup`)."),
     Group(r"embedding_bag/", "Embedding bags",
-          "The mean of 50 rows of a table of 1,000,000 x 64, for 512 bags; another batch each time. "
-          "Rows are read at random; the roofline is what reading in order would take for the share of "
-          "the table that the last cache cannot hold. Rows of 256 bytes (float32) reach less of it than "
-          "rows of 128, whatever they hold: lines in flight bind, not bytes."),
+          "The mean of 50 rows of a table of 1,000,000 x 64, for 512 bags; each repetition uses another "
+          "batch. Rows are read at random. The roofline is the time for a sequential read of the part "
+          "of the table that does not fit into the last-level cache. Rows of 256 bytes (float32) reach a "
+          "smaller fraction of it than rows of 128 bytes, because the number of cache lines in flight "
+          "is the limit, not the number of bytes."),
     Group(r"train_step/", "Training step, MMoE",
-          "The model above: forward, four cross-entropies, backward, Adam. With two threads funnel "
-          "runs half of the batch on each and adds the gradients. LibTorch has no case with two: "
-          "Debian's mixes OpenMP with OpenBLAS's own threads, and is slower with two than with one."),
+          "The MMoE above: forward, four cross-entropies, backward, Adam. With two threads, funnel runs "
+          "half of the batch on each and adds the gradients. There is no case of LibTorch with two "
+          "threads: Debian's package mixes OpenMP with the threads of OpenBLAS, and is slower with two "
+          "threads than with one."),
     Group(r"train_step_embeddings/", "Training step, embeddings",
-          "20 ids a row into a table of 1,000,000 x 16, side by side into one logit, cross-entropy, "
-          "row-wise Adagrad, 1,024 rows; another batch each time. LibTorch has no row-wise Adagrad: "
-          "we wrote it with its operations, in two ways, and the faster counts. FBGEMM has one, but its "
-          "package (fbgemm-gpu-cpu) does not import without PyPI's torch and its gigabytes: no ratio."),
+          "1,024 rows with 20 ids each: the embeddings, from a table of 1,000,000 x 16, are concatenated "
+          "and give one logit; cross-entropy, row-wise Adagrad; each repetition uses another batch. "
+          "LibTorch has no row-wise Adagrad: we wrote it with its operations, in two ways, and the "
+          "faster one counts. FBGEMM has row-wise Adagrad, but its package (fbgemm-gpu-cpu) cannot be "
+          "imported without PyPI's torch, which needs gigabytes: no ratio."),
     Group(r"elementwise/", "Elementwise",
-          "4,096 floats in the cache. No roofline: how few operations a function needs isn't known."),
+          "4,096 floats in the cache. There is no roofline, because the smallest number of operations "
+          "that a function needs is not known."),
 ]
 
-# What docs/performance/*.svg show: file, title, names of the cases with the number to plot in (...).
+# The plots docs/performance/*.svg: file, title, pattern of the cases with the number to plot in
+# (...), unit.
 PLOTS = [
     ("dense_256x128", "dense/256x128", r"dense/256x128/n:(\d+)", "rows"),
     ("mmoe", "mmoe", r"mmoe/n:(\d+)", "rows"),
@@ -80,38 +92,38 @@ PLOTS = [
     ("dpp_window", "dpp, k = 500, window = 10", r"dpp/(\d+)x64/k:500/window:10", "candidates"),
 ]
 
-# How each peer is set up: its switches, and the ways it is tried in.
+# How each peer is set up: its settings, and the variants that were tried.
 PEERS = {
-    "eigen": "same compiler and flags as funnel; one product into the result, then bias and relu in a "
+    "eigen": "same compiler and flags as funnel; one product into the result, then bias and relu in one "
              "pass over it",
     "faiss": "IndexFlatIP, `omp_set_num_threads`; its own loop, or its BLAS in blocks of 1,024 or 16,384",
     "implicit": "`topk`, num_threads=1",
-    "libtorch": "Debian's; ATEN_CPU_CAPABILITY=avx512 where there is AVX-512, `set_num_threads(1)`, "
-                "InferenceMode; scripted and frozen, with and without optimize_for_inference; experts "
-                "one by one or joined into batched products (`layers`: one by one only, as such a model "
-                "is usually written); training eager. PyPI's newer torch does not import without "
-                "CUDA's packages",
-    "libxsmm": "Debian's; a kernel of `libxsmm_smmdispatch` where it makes one, else `libxsmm_sgemm`; "
-               "bias before, relu after",
-    "numpy": "float32; MMR and DPP on the matrix of all pairs or on the rows needed; an index by a "
-             "stable sort of 16 bits or by SciPy's sparse matrix",
-    "onednn": "one matmul primitive with bias and relu in it, weights in the layout it asks for. The "
-              "newest of PyPI with OpenMP: the 2026.1 there runs through SYCL only, which costs some "
-              "microseconds a call on one core",
+    "libtorch": "Debian's package; ATEN_CPU_CAPABILITY=avx512 if the processor has AVX-512, "
+                "`set_num_threads(1)`, InferenceMode; scripted and frozen, with and without "
+                "optimize_for_inference; experts one by one or joined into batched products (`layers`: "
+                "only one by one, as such a model is usually written); training in eager mode. PyPI's "
+                "newer torch cannot be imported without the packages of CUDA",
+    "libxsmm": "Debian's package; a kernel of `libxsmm_smmdispatch` if there is one, otherwise "
+               "`libxsmm_sgemm`; bias before, relu after",
+    "numpy": "float32; MMR and DPP with the matrix of all pairs or with the needed rows only; an index "
+             "by a stable sort of 16-bit numbers or by a sparse matrix of SciPy",
+    "onednn": "one matmul primitive that includes bias and relu, weights in the layout it prefers. It is "
+              "the newest version on PyPI with OpenMP: version 2026.1 runs only through SYCL, which "
+              "costs some microseconds per call on one core",
     "onnxruntime": "ORT_ENABLE_ALL, ORT_SEQUENTIAL, 1 thread, fixed shapes, bound inputs and outputs; "
                    "experts one by one or joined, mixture by products or by a batched product",
-    "openblas": "`openblas_set_num_threads(1)`; the result starts as the bias, sgemm or sgemv adds to "
-                "it, then relu in a pass over it",
+    "openblas": "`openblas_set_num_threads(1)`; the result is initialized with the bias, sgemm or sgemv "
+                "adds to it, then relu in one pass over it",
     "openvino": "PERFORMANCE_HINT=LATENCY, NUM_STREAMS=1, INFERENCE_NUM_THREADS=1, "
-                "INFERENCE_PRECISION_HINT=f32 (`bf16` in the column of that name); the graphs of ONNX "
-                "Runtime",
-    "pyversity": "as it comes",
+                "INFERENCE_PRECISION_HINT=f32 (`bf16` in the column of that name); the same graphs as "
+                "for ONNX Runtime",
+    "pyversity": "default settings",
     "usearch": "`search`, exact=True, threads=1",
 }
 
-# What the page of version 0.1 said, and why it says something else now: case, column (None: the
-# roofline), then, why.
-USER_ONCE = "its user's product is made once and added to the items', as its users would write it"
+# Numbers on the page of version 0.1 that are different now: case, column (None: the roofline), number
+# then, reason.
+USER_ONCE = "it computes the user's product once now and adds it to the items', as its users would"
 CHANGES = [
     ("mmoe_request/n:512", "onnxruntime", "2.29x", USER_ONCE),
     ("mmoe_request/n:512", "libtorch", "2.78x", USER_ONCE + "; AVX-512 kernels"),
@@ -119,25 +131,25 @@ CHANGES = [
     ("three_tower/5000", "libtorch", "1.70x", USER_ONCE + "; AVX-512 kernels"),
     ("train_step/batch:256", "libtorch", "1.75x", "AVX-512 kernels, huge pages"),
     ("train_step/batch:256/threads:2", "libtorch", "8.21x",
-     "its OpenMP and OpenBLAS's threads are in each other's way: no ratio against a broken set-up"),
-    ("dense/256x128/n:512", "openblas", "1.15x", "OpenBLAS of PyPI for Debian's 0.3.21"),
-    ("embedding_bag/1000000x64/bags:512/len:50", "libtorch", "1.79x", "huge pages for all"),
+     "its OpenMP threads conflict with those of OpenBLAS: no ratio against a broken setup"),
+    ("dense/256x128/n:512", "openblas", "1.15x", "OpenBLAS from PyPI instead of Debian's 0.3.21"),
+    ("embedding_bag/1000000x64/bags:512/len:50", "libtorch", "1.79x", "huge pages for all programs"),
     ("train_step_embeddings/batch:1024", "libtorch", "7.48x",
-     "huge pages for all; gradients of rows in the faster of two ways"),
-    ("mmr/10000x64/k:500", "numpy", "181.83x", "the faster of its two forms, as for any peer"),
+     "huge pages for all programs; row gradients by the faster of two methods"),
+    ("mmr/10000x64/k:500", "numpy", "181.83x", "the faster of its two variants counts, as for any peer"),
     ("mmr/10000x64/k:500", "pyversity", "21.98x",
-     "picks are compared in order, and it picks others: it counts a negative cosine as 0"),
-    ("dpp/10000x64/k:500/window:10", "pyversity", "131.88x", "it has no window: other work"),
-    ("dense/64x64/n:1", None, "120%", "weights in the first cache are not charged to the second"),
-    ("filter/1000000/lookup/found:3906", None, "113%", "the same"),
-    ("mmr/10000x64/k:500", None, "775%", "a lazy method is not charged a full scan"),
+     "it picks other items (it counts a negative cosine as 0); picks are compared in order now"),
+    ("dpp/10000x64/k:500/window:10", "pyversity", "131.88x", "it has no window, so it does other work"),
+    ("dense/64x64/n:1", None, "120%", "weights that are in the L1 cache no longer count as read from L2"),
+    ("filter/1000000/lookup/found:3906", None, "113%", "same reason"),
+    ("mmr/10000x64/k:500", None, "775%", "a lazy method does not do the work of a full scan"),
 ]
 
-OTHER_NUMBERS = "openvino_bf16"  # columns that begin so compute in another precision
+OTHER_NUMBERS = "openvino_bf16"  # columns with this prefix compute in another precision
 
 
 def good(runs):
-    """The rounds that gave a result."""
+    """The rounds with a result."""
     return [r for r in runs if r and "error" not in r]
 
 
@@ -157,13 +169,13 @@ def quartiles(values):
 
 
 def spread_of(runs):
-    """Distance of the quartiles over the median."""
+    """Interquartile range divided by the median."""
     low, middle, high = quartiles([r["us"] for r in good(runs)])
     return (high - low) / middle
 
 
 class Ratio:
-    """How many times as long the peer takes: quartiles of the ratios of the rounds."""
+    """Time of the peer divided by that of funnel: quartiles over the rounds."""
 
     def __init__(self, peer, funnel):
         self.low, self.median, self.high = quartiles(
@@ -182,7 +194,7 @@ class Ratio:
 
 
 def ratio_of(columns, peer):
-    """None where there is no ratio: nothing to compare, or results that differ."""
+    """None if there is no ratio: nothing to compare, or results that differ."""
     funnel, theirs = columns.get("funnel"), columns.get(peer)
     if not funnel or not theirs or failed(funnel) or failed(theirs):
         return None
@@ -237,7 +249,7 @@ def table(cases):
 
 
 def losses(cases):
-    """The table of what takes funnel longer than a peer, the greatest difference first."""
+    """Table of the cases in which a peer is faster than funnel, the largest difference first."""
     rows = []
     for case, columns in cases.items():
         ratios = [(ratio_of(columns, peer), peer) for peer in peers_of({case: columns})]
@@ -248,13 +260,13 @@ def losses(cases):
                          + ", ".join(f"{column_title(p)} {r}" for _, p, r in faster) + " |"))
     if not rows:
         return "No peer was faster than funnel in any of these cases."
-    return "\n".join(["| workload | funnel, µs | time of the peers that are faster |", "|---|--:|---|",
+    return "\n".join(["| workload | funnel, µs | faster peers and their time |", "|---|--:|---|",
                       *(line for _, line in sorted(rows))])
 
 
 def summary(cases):
-    """A row a section: how funnel compares with the fastest peer of each case."""
-    lines = ["| | cases | funnel faster | equal | slower | fastest peer's time |",
+    """One row per section: how funnel compares with the fastest peer of each case."""
+    lines = ["| | cases | funnel faster | equal | slower | time of the fastest peer |",
              "|---|--:|--:|--:|--:|--:|"]
     for group in GROUPS:
         best = []
@@ -274,7 +286,7 @@ def summary(cases):
 
 
 def changes(cases):
-    """The table of what is another number than on the page of version 0.1."""
+    """Table of the numbers that differ from those on the page of version 0.1."""
     lines = ["| workload | peer | 0.1 | now | why |", "|---|---|--:|--:|---|"]
     for case, column, then, why in CHANGES:
         columns = cases.get(case, {})
@@ -294,20 +306,21 @@ def in_group(cases, group):
 
 INTRODUCTION = """# Performance
 
-Written by `benchmarks/run.sh` in one run on the machine below. A peer's time is given as a multiple of
-funnel's: above 1 funnel is faster. In parentheses stand the quartiles of that ratio over the rounds;
-where they have 1 between them, the two are *equal*.
+Measured times of funnel and of other libraries that do the same work (peers), one section per
+workload. `benchmarks/run.sh` wrote this page in one run on the machine below. The time of a peer is
+given as a multiple of funnel's time: above 1, funnel is faster. The numbers in parentheses are the
+quartiles of this ratio over the rounds; if 1 is between them, the two are *equal*.
 
 ## Where funnel is slower
 
 {losses}
 
-† computes in bfloat16: other numbers than the float32 of all others, compared within what that
-precision gives.
+† computes in bfloat16, all others in float32; its results are compared with the tolerance of that
+precision.
 
 ## Against the fastest peer
 
-Of each case with a peer, the fastest one in float32.
+For each case that has a peer, compared with the fastest peer in float32.
 
 {summary}
 
@@ -324,45 +337,49 @@ Of each case with a peer, the fastest one in float32.
 | compiler | {compiler} |
 | flags | `{flags}` |
 | environment | {environment} |
-| rounds | {rounds}, at least {min_time} s a case in each; {minutes:.0f} minutes in all |
+| rounds | {rounds}, at least {min_time} s per case in each; {minutes:.0f} minutes in total |
 {warning}
 {digests}
 
-In every round each workload runs on funnel and on all of its peers right after one another, in random
-order, each in a process of its own, on one thread pinned to one core unless the name says `threads:2`.
-The environment is the same for all: OPENBLAS_* is unset, and glibc asks for huge pages for every
-process, as funnel's arrays and NumPy's do by themselves. Inputs are the same. Results are compared
-before anything is timed: numbers within 1e-4 of the largest one, what is picked or found item by item
-and in order, but for scores that are equal within 2e-5. A peer whose results differ has no ratio, and
-the run ends with an error. A time is the median over the rounds, *spread* the distance of their
-quartiles over it. Work that isn't the same (a window that the peer doesn't have, threads that its
-libraries get in each other's way with) has no ratio.
+In every round, each workload runs on funnel and on all of its peers one right after another, in
+random order. Each run is a process of its own, with one thread pinned to one core, unless the name
+says `threads:2`. All processes have the same environment: OPENBLAS_* is unset, and glibc requests
+huge pages for every process, as the arrays of funnel and NumPy do by themselves. All get the same
+inputs. Results are compared before the time is measured: numbers must agree within 1e-4 of the
+largest one, and picked or found items must be the same, in the same order, except for scores that
+are equal within 2e-5. A peer whose results differ has no ratio, and the run ends with an error. Nor
+is there a ratio if the work is not the same (for instance if a peer has no window), or if the
+threads of a peer's libraries conflict. A time is the median over the rounds; *spread* is the
+interquartile range divided by the median.
 
-**Roofline.** The fraction of a limit of one core that binds the workload: float operations (a
-multiply-add is two) against the peak of fused multiply-adds in registers; bytes that no cache can hold
-against reading 256 MB with SIMD loads in several runs side by side, prefetched; or *cached bytes*
-against reading as many bytes again and again from whichever cache holds them. Work is counted as the
-least that the result needs; where that depends on the data or isn't known, there is no roofline.
-Limits are measured in the same process and with the same instruction set, some milliseconds right
-before the case and right after it, and the better one counts: a slow moment of a noisy machine lowers
-the fraction, it doesn't raise it.
+**Roofline.** The fraction of the hardware limit of one core that bounds the workload. There are three
+limits: float operations (a multiply-add counts as two), compared with the peak rate of fused
+multiply-adds in registers; bytes that do not fit into any cache, compared with the rate of reading
+256 MB with SIMD loads in several parallel streams with prefetching; and *cached bytes*, compared with
+the rate of reading the same number of bytes repeatedly from the cache that holds them. The work is
+the least that is needed for the result; if that depends on the data or is not known, there is no
+roofline. Limits are measured in the same process with the same instruction set, for some
+milliseconds right before and right after the case, and the better value counts. So a slow moment of
+a noisy machine lowers the fraction and does not raise it.
 
-**Peers** are set up as their documentation says is fastest; where there are several ways, the fastest
-one, found before the measurement, counts. What isn't installed is left out. Of ONNX Runtime and
-OpenVINO the time of a graph that does nothing is taken off: most of it is Python's.
+**Peers** are set up as their documentation recommends for speed. If there are several ways, the
+fastest one counts, which was found before the measurement. Peers that are not installed are left
+out. For ONNX Runtime and OpenVINO, the time of an empty graph is subtracted: most of it is spent in
+Python.
 
-| peer | version | how it is set up |
+| peer | version | setup |
 |---|---|---|
 {peers}
 
 ## What changed against version 0.1
 
-The page of version 0.1 was too kind to funnel. Some peers were not in the form that their own users
-would choose, some ratios were of other work or against a broken set-up, results were compared as sets,
-limits were charged that do not bind, and of MMR and DPP only the easiest input was measured. OpenVINO
-and LIBXSMM are new among the peers; requests of 20, 50 and 100 rows, bunched, tied, copied and
-topic-correlated items, and building an index are new among the workloads. Ratios have their spread
-now, and what is slower comes first. Numbers also moved because the library and the peers' versions did.
+The page of version 0.1 favored funnel. Some peers were not used in the way their own users would
+use them; some ratios compared different work or a broken setup; results were compared without
+order; some rooflines used limits that do not apply; and MMR and DPP were measured only on the
+easiest input. New peers are OpenVINO and LIBXSMM. New workloads are requests of 20, 50 and 100 rows,
+items with bunched, tied, copied and topic-dependent relevance or vectors, and building an index.
+Ratios now have their spread, and the cases in which funnel is slower come first. Numbers also changed
+because the library and the versions of the peers changed.
 
 {changes}
 """
@@ -374,7 +391,7 @@ def write_page(results, out):
                         sorted(settings["digests"].items()))
     warning = ""
     if settings["rounds"] < 8:
-        warning += "\nFewer than 8 rounds: for a look only.\n"
+        warning += "\nFewer than 8 rounds: for a look only, not reliable.\n"
     if results["failures"]:
         warning += f"\n{len(results['failures'])} results differ or are missing.\n"
     page = [INTRODUCTION.format(
@@ -384,7 +401,8 @@ def write_page(results, out):
         flags=settings["flags"], rounds=settings["rounds"], min_time=settings["min_time"],
         minutes=settings["minutes"],
         environment=", ".join(f"`{k}={v}`" for k, v in settings["switches"].items()),
-        digests=f"<!-- tests/docs/performance.cmake tells by these when the page is stale.\n{digests}\n-->",
+        digests="<!-- tests/docs/performance.cmake uses these to see whether the page is stale.\n"
+                f"{digests}\n-->",
         peers="\n".join(f"| {column_title(name)} | {version} | {PEERS.get(name, '-')} |"
                         for name, version in sorted(results["peers"].items())))]
     drawn = draw(cases, out)
@@ -399,7 +417,7 @@ def write_page(results, out):
 
 
 def draw(cases, out):
-    """Writes the plots there is data for; their names."""
+    """Writes the plots for which there is data; returns their names."""
     try:
         import matplotlib
         matplotlib.use("svg")
@@ -429,7 +447,7 @@ def draw(cases, out):
         axes.set(xscale="log", yscale="log", title=title, xlabel=unit, ylabel="µs")
         ticks = []
         for x in sorted({x for points in lines.values() for x, _ in points}):
-            if not ticks or x > 1.5 * ticks[-1]:  # else their numbers overlap
+            if not ticks or x > 1.5 * ticks[-1]:  # otherwise the numbers overlap
                 ticks.append(x)
         axes.set_xticks(ticks)
         axes.xaxis.set_major_formatter("{x:.0f}")

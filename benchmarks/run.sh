@@ -1,22 +1,22 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Builds and runs the benchmarks beside the systems they are compared with, and writes
-# docs/performance.md and its plots: benchmarks/run.sh [options]
+# Builds and runs the benchmarks of funnel and of the libraries it is compared with (peers), and
+# writes docs/performance.md and its plots: benchmarks/run.sh [options]
 #
-#   --quick         one short round, to see that everything works
-#   --rounds N      rounds (default: 8); fewer are for a quick look only
+#   --quick         one short round, to check that everything works
+#   --rounds N      number of rounds (default: 8); results of fewer rounds are not reliable
 #   --min-time S    seconds per case and round (default: .03)
 #   --filter REGEX  only workloads whose name matches
-#   --out FILE      the page (default: docs/performance.md); plots go beside it
-#   --results FILE  the results (default: build/benchmarks/results.json); benchmarks/page.py
-#                   writes the page from them again
-#   --avx2          also funnel built for x86-64-v3 (AVX2 and FMA), in columns of its own
-#   --cpu-time      times of the processor, not of the wall: for a look on a busy machine
-#   --no-install    nothing is installed; what isn't there is left out
+#   --out FILE      the page (default: docs/performance.md); plots go to the same folder
+#   --results FILE  the measurements (default: build/benchmarks/results.json); benchmarks/page.py
+#                   can write the page from them again
+#   --avx2          also measures funnel built for x86-64-v3 (AVX2 and FMA), in separate columns
+#   --cpu-time      measures CPU time instead of wall time, for a quick look on a busy machine
+#   --no-install    installs nothing; missing peers are left out
 #
-# Installs what it needs on Debian and Ubuntu, and the peers in Python in build/peers (a Python
-# environment, which may also be moved or linked there from elsewhere). A peer that can't be installed
-# is named and left out. Ends with 1, after the page is written, where a peer's results differ.
+# Installs what it needs on Debian and Ubuntu, and the Python peers in build/peers (a virtual
+# environment, which may also be moved or linked there). A peer that cannot be installed is reported
+# and left out. Exits with 1, after writing the page, if the results of a peer differ.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 build=$root/build/benchmarks
@@ -50,14 +50,14 @@ done
       (ensure_packages $package) || echo "benchmarks/run.sh: going on without $package" >&2
     done
     [ -x "$venv/bin/python" ] || python3 -m venv "$venv" || echo "benchmarks/run.sh: no Python peers" >&2
-    # One by one: what one of them lacks is no reason to miss the others.
+    # One by one, so that one failure does not prevent the others.
     for package in numpy scipy matplotlib onnx onnxruntime openvino faiss-cpu usearch implicit pyversity \
       onednn-devel-cpu-gomp scipy-openblas32; do
       [ ! -x "$venv/bin/python" ] ||
         "$venv/bin/python" -m pip -q install --disable-pip-version-check $package ||
         echo "benchmarks/run.sh: going on without $package of PyPI" >&2
     done
-    # Debian's are older, and better than none.
+    # Fallback: Debian's packages, which are older.
     [ -e "$venv/lib/libdnnl.so" ] || (ensure_packages libdnnl-dev) || true
     [ -e "$(echo "$venv"/lib/python3*/site-packages/scipy_openblas32)" ] ||
       (ensure_packages libopenblas-dev) || true
