@@ -156,8 +156,9 @@ class lazy_greedy {
     return found_count_ = left;
   }
 
-  /// True if many candidates can still win or had to be compared with the others: they may be
-  /// copies. A search for all copies costs about 13 sweeps, and saves nearly all later ones.
+  /// True if there are many candidates that can still win or, for an `exact` bound, that were
+  /// scored at all: they may be copies. A search for all copies costs about 13 sweeps, and saves
+  /// nearly all later ones.
   bool many_may_win() {
     const std::size_t part = picks_ - shown_ > 13 ? 64 : 16;
     const std::size_t many = std::max(std::size_t{32}, units_.size() / part);
