@@ -82,7 +82,7 @@ class group_bounds {
     return weight_ * static_cast<double>(relevance_[units_.item(place)]);
   }
   void lower(std::size_t p, float bound) { bounds_[p] = std::min(bounds_[p], bound); }
-  /// The score of the item at place p is final, except for relevance: no later pick changes it.
+  /// Marks the score of the item at place p as final: no later pick changes it.
   void exhaust(std::size_t p) {
     exhausted_[p] = true;
     base_[p] = bounds_[p] = none;
@@ -376,10 +376,10 @@ class group_bounds {
   std::size_t window_;
   const bool* taken_;
   twin_chains<units> twins_;
-  float* base_;          // weight * relevance of a place; none if it can not be picked now
+  float* base_;          // weight * relevance of a place; none if it cannot be picked now
   float* state_;         // as of the group's stamp
   float* bounds_;        // as of the group's stamp
-  std::size_t* stamps_;  // number of directions compared; with a window, of picks then
+  std::size_t* stamps_;  // directions a group was compared with; with a window, picks shown then
   bound_maximum<Arch> largest_;
   float* products_;   // [direction_block + direction_slack][width]
   float* direction_;  // the direction of a sweep

@@ -20,11 +20,13 @@
 // compared with so far. Without a window, more picks only lower a score, so an old bound stays
 // valid. With a window, the bound by those of the compared picks that are still in the window stays
 // valid, because they are a subset of all picks in it. Items are compared with picks in groups, one
-// register of lanes at a time; a group holds neighbors in relevance.
+// register of lanes at a time; a group holds neighbors in relevance. The place of an item is its
+// rank by relevance; an item is offered when it is scored and becomes a candidate for the next
+// pick.
 //
 // If too many bounds reach the best score (scores that tie, relevance that differs little), it is
-// cheaper to compare all items with every new pick at once: the eager method. The picks are the
-// same either way.
+// cheaper to compare all items with every new pick at once (a sweep): the eager method. The picks
+// are the same either way.
 
 namespace funnel::detail {
 
