@@ -51,7 +51,8 @@ class frozen {
     return model_(context, arguments...);
   }
 
-  /// Runs one stage of the model, for example a user tower once and an item tower for many items.
+  /// Runs one stage of the model, for example the user tower (the network of the user's side) once,
+  /// and the item tower for many items.
   ///
   /// `stage` is a callable member of the model (`&my_model::tower`), a const member function, or a
   /// function object, which is called as stage(model, context, arguments...).

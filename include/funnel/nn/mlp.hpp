@@ -26,8 +26,8 @@ struct mlp_options {
   double dropout = 0;
 };
 
-/// Multilayer perceptron (MLP): dense layers one after another. Used as a tower, an expert or a
-/// head.
+/// Multilayer perceptron (MLP): dense layers one after another. Used as a tower (network of the
+/// user or the item side), as an expert of a mixture, or as a head (output for one objective).
 ///
 /// Shapes      x [n, in] as a value or a concatenation; y [n, sizes.back()].
 /// Errors      std::invalid_argument if there are no sizes, or x has another number of columns.

@@ -123,7 +123,10 @@ value_of<C> cosine(C& context, const value_of<C>& a, const value_of<C>& b) {
 }
 
 /// All-pairs inner products: every row of a with every row of b. These are the scores of an
-/// in-batch loss, such as `in_batch_softmax`.
+/// in-batch loss, which takes the items of the other rows of a batch as negatives.
+///
+/// Shapes      a [n, d], b [m, d] -> [n, m].
+/// Errors      std::invalid_argument if the numbers of columns differ.
 template <Context C>
 value_of<C> pairwise_dot(C& context, const value_of<C>& a, const value_of<C>& b) {
   if (a.cols() != b.cols()) {

@@ -35,8 +35,8 @@ value_of<C> softmax(C& context, const value_of<C>& x) {
   return y;
 }
 
-/// Weighted sum of k values with different weights in every row, the output of a mixture of
-/// experts: y_i = sum_k weights(i, k) * values_k[i].
+/// Weighted sum of k values with different weights in every row, the output of a mixture of experts
+/// (several networks that tasks share): y_i = sum_k weights(i, k) * values_k[i].
 ///
 /// Shapes      weights [n, k]; k values [n, d]; y [n, d].
 /// Errors      std::invalid_argument if the shapes do not fit.

@@ -54,6 +54,12 @@ class adagrad {
   }
   adagrad& operator=(adagrad&&) noexcept = default;
 
+  /// Updates the parameters of a model by the gradients in `context`, and its running statistics by
+  /// their observations.
+  ///
+  /// Errors      std::invalid_argument if an option is outside its range, if the model has other
+  ///             parameters than in the last step, or if the shape or kind of one changed since the
+  ///             backward step. Nothing has changed then, nor if memory runs out.
   template <HasParameters Model, class Arch>
   void step(Model& model, const training_context<T, Arch>& context) {
     check();
