@@ -256,8 +256,10 @@ TEST_CASE("fit_isotonic: refuses what it cannot read") {
   };
   CHECK(refuses(make({}, {}), "funnel::isotonic_calibrator", "knots is empty"));
   CHECK(refuses(make({1}, {}), "funnel::isotonic_calibrator", "values has 0"));
-  CHECK(refuses(make({1, 1}, {0, 1}), "funnel::isotonic_calibrator", "knots do not rise at 1"));
-  CHECK(refuses(make({1, 2, 3}, {0, 1, 0}), "funnel::isotonic_calibrator", "rise and fall"));
+  CHECK(refuses(make({1, 1}, {0, 1}), "funnel::isotonic_calibrator",
+                "knots[1] is 1, expected more than 1"));
+  CHECK(
+      refuses(make({1, 2, 3}, {0, 1, 0}), "funnel::isotonic_calibrator", "values rises and falls"));
   CHECK(refuses(make({1, nan}, {0, 1}), "funnel::isotonic_calibrator", "knots[1]"));
   CHECK(refuses(make({1, 2}, {0, nan}), "funnel::isotonic_calibrator", "values[1]"));
   CHECK(refuses(

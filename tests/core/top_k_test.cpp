@@ -140,14 +140,15 @@ TEST_CASE("top_k: refuses more slots than scores, and writes nothing then") {
       [&] {
         funnel::top_k(floats{1, 2}, picked);
       },
-      "funnel::top_k", "picked has 3 slots for 2 scores"));
+      "funnel::top_k", "picked has 3 values, expected at most 2, the number of scores"));
   CHECK(picked == positions{7, 7, 7});
 }
 
 TEST_CASE("top_k: refuses a position type that cannot hold every position") {
   const std::vector<float> scores(300, 1.f);
   std::vector<unsigned char> picked(2);
-  CHECK(refuses([&] { funnel::top_k(scores, picked); }, "funnel::top_k", "300 scores"));
+  CHECK(refuses([&] { funnel::top_k(scores, picked); }, "funnel::top_k",
+                "picked has values of 1 bytes, expected a type that holds 299"));
 }
 
 TEST_CASE("top_k: as a stable sort on either side of each way it is done") {

@@ -36,7 +36,8 @@ TEST_CASE("impressions_between keeps the days from one to another, both included
   CHECK(funnel::impressions_between(all, 20230101, 20230102).empty());
   CHECK(funnel::impressions_between({}, 20230101, 20230102).empty());
   CHECK(refuses([&] { funnel::impressions_between(all, 20220503, 20220501); },
-                "funnel::impressions_between", "until is 20220501, before from, 20220503"));
+                "funnel::impressions_between",
+                "until is 20220501, expected 20220503, the date of from, or later"));
 }
 
 TEST_CASE("remove_repeats keeps the first of equal user, item and time") {

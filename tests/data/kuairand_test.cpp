@@ -135,7 +135,8 @@ TEST_CASE("read_kuairand takes the data folder itself and keeps the days asked f
   REQUIRE(middle.impressions.size() == 1);
   CHECK(middle.impressions[0].hour == 23);
   CHECK(refuses([&] { funnel::read_kuairand(copy.path(), {.from = 20220502, .until = 20220501}); },
-                "funnel::read_kuairand", "until is 20220501, before from, 20220502"));
+                "funnel::read_kuairand",
+                "until is 20220501, expected 20220502, the date of from, or later"));
   for (const std::int32_t date : {-5, 20220431, 2022, 20221301, 100000101}) {
     const std::string is = " is " + std::to_string(date) + ", expected a date yyyymmdd, or 0";
     CHECK(refuses([&] { funnel::read_kuairand(copy.path(), {.from = date}); },

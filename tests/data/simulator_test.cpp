@@ -296,26 +296,33 @@ TEST_CASE("simulator refuses options and questions out of range") {
   };
   using options = funnel::simulator_options;
   const double nan = std::numeric_limits<double>::quiet_NaN();
-  CHECK(refused([](options& o) { o.users = 0; }, "users, authors and categories >= 1"));
-  CHECK(refused([](options& o) { o.authors = 0; }, "users, authors and categories >= 1"));
-  CHECK(refused([](options& o) { o.categories = 0; }, "users, authors and categories >= 1"));
-  CHECK(refused([](options& o) { o.slots = 0; }, "slots in [1, 100]"));
-  CHECK(refused([](options& o) { o.slots = 101; }, "slots in [1, 100]"));
-  CHECK(refused([](options& o) { o.videos = 7; }, "videos >= slots"));
-  CHECK(refused([](options& o) { o.days = 0; }, "days in [1, 3650]"));
+  CHECK(
+      refused([](options& o) { o.users = 0; }, "users is 0, expected a number in [1, 100000000]"));
+  CHECK(refused([](options& o) { o.authors = 0; },
+                "authors is 0, expected a number in [1, 100000000]"));
+  CHECK(refused([](options& o) { o.categories = 0; },
+                "categories is 0, expected a number in [1, 100000000]"));
+  CHECK(refused([](options& o) { o.slots = 0; }, "slots is 0, expected a number in [1, 100]"));
+  CHECK(refused([](options& o) { o.slots = 101; }, "slots is 101"));
+  CHECK(refused([](options& o) { o.videos = 7; },
+                "videos is 7, expected a number in [8, 100000000]"));
+  CHECK(refused([](options& o) { o.days = 0; }, "days is 0, expected a number in [1, 3650]"));
   CHECK(refused([](options& o) { o.first_date = 20220431; }, "first_date"));
   CHECK(refused([](options& o) { o.impressions_per_user_day = 0; }, "impressions_per_user_day"));
   CHECK(refused([&](options& o) { o.impressions_per_user_day = nan; }, "impressions_per_user_day"));
-  CHECK(refused([](options& o) { o.exploration = 1.5; }, "exploration in [0, 1]"));
+  CHECK(refused([](options& o) { o.exploration = 1.5; },
+                "exploration is 1.5, expected a number in [0, 1]"));
   CHECK(refused([](options& o) { o.position_bias = -1; }, "position_bias"));
-  CHECK(refused([](options& o) { o.new_videos = -.1; }, "new_videos in [0, 1]"));
-  CHECK(refused([](options& o) { o.content_size = 0; }, "content_size >= 1"));
+  CHECK(refused([](options& o) { o.new_videos = -.1; },
+                "new_videos is -0.1, expected a number in [0, 1]"));
+  CHECK(refused([](options& o) { o.content_size = 0; },
+                "content_size is 0, expected a number in [1, 1000000]"));
   // Every number that is none, or far too large, is told before anything is drawn.
   const double infinity = std::numeric_limits<double>::infinity();
   for (double options::*member : {&options::impressions_per_user_day, &options::exploration,
                                   &options::position_bias, &options::new_videos})
     for (const double value : {nan, infinity, -infinity, -1., 1e300, 2e6})
-      CHECK(refused([&](options& o) { o.*member = value; }, ", got "));
+      CHECK(refused([&](options& o) { o.*member = value; }, ", expected "));
   for (std::size_t options::*member :
        {&options::users, &options::videos, &options::authors, &options::categories, &options::days,
         &options::history_days, &options::slots, &options::content_size})
@@ -325,12 +332,14 @@ TEST_CASE("simulator refuses options and questions out of range") {
   for (const std::int32_t date : {0, -1, 10101, 991231, 99000101, 99991231, 20220230,
                                   std::numeric_limits<std::int32_t>::max()})
     CHECK(
-        refused([&](options& o) { o.first_date = date; }, "first_date as yyyymmdd, of the years"));
+        refused([&](options& o) { o.first_date = date; }, "expected a date yyyymmdd of the years"));
 
   const simulator feed(small);
-  CHECK(refuses([&] { feed.truth(200, 0, 1); }, "funnel::simulator", "user 200 of 200"));
-  CHECK(refuses([&] { feed.truth(0, 300, 1); }, "funnel::simulator", "item 300 of 300"));
-  CHECK(refuses([&] { feed.truth(0, 0, 0); }, "funnel::simulator", "position 0"));
-  CHECK(refuses([&] { feed.truth(0, 0, 1, {.hour = 24}); }, "funnel::simulator", "hour 24"));
-  CHECK(refuses([&] { feed.truth(0, 0, 1, {.tab = 4}); }, "funnel::simulator", "tab 4"));
+  CHECK(refuses([&] { feed.truth(200, 0, 1); }, "funnel::simulator",
+                "user is 200, expected below 200"));
+  CHECK(refuses([&] { feed.truth(0, 300, 1); }, "funnel::simulator",
+                "item is 300, expected below 300"));
+  CHECK(refuses([&] { feed.truth(0, 0, 0); }, "funnel::simulator", "position is 0"));
+  CHECK(refuses([&] { feed.truth(0, 0, 1, {.hour = 24}); }, "funnel::simulator", "hour is 24"));
+  CHECK(refuses([&] { feed.truth(0, 0, 1, {.tab = 4}); }, "funnel::simulator", "tab is 4"));
 }

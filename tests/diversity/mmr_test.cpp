@@ -211,9 +211,9 @@ TEST_CASE("mmr: a similarity that knows fewer items is refused, and nothing is w
   const std::vector<float> weights{1};
   pick_list picked(3, 77);
   CHECK(refuses([&] { mmr(relevance, funnel::cosine_similarity(vectors), picked); },
-                "funnel::mmr: ", "similarity knows 5 items, expected 50"));
+                "funnel::mmr: ", "similarity has 5 items, expected 50 or more, as in relevance"));
   CHECK(refuses([&] { mmr(relevance, funnel::tag_similarity(tags, weights), picked); },
-                "funnel::mmr: ", "similarity knows 5 items, expected 50"));
+                "funnel::mmr: ", "similarity has 5 items, expected 50 or more, as in relevance"));
   CHECK(picked == pick_list(3, 77));
   // One of more items is asked for the first.
   mmr(std::vector<float>{1, 3, 2}, funnel::cosine_similarity(vectors), picked);
@@ -314,14 +314,14 @@ TEST_CASE("mmr: refuses what it cannot do, and writes nothing then") {
   CHECK(refused({.relevance_weight = 1.1}, "relevance_weight"));
   CHECK(refused({.relevance_weight = nan}, "relevance_weight"));
   CHECK(refused({.given = 3}, "given is 3"));
-  CHECK(refused({.given = 1}, "picked[0] is given as 77"));
+  CHECK(refused({.given = 1}, "picked[0] is 77, expected below 2"));
   CHECK(picked == pick_list{77, 77});
   picked = {1, 1};
-  CHECK(refused({.given = 2}, "given twice"));
+  CHECK(refused({.given = 2}, "expected an item that is not given before"));
   CHECK(refuses([&] { mmr(relevance, funnel::matrix<float>(3, 2), picked); },
-                "funnel::mmr: ", "vectors has 3 rows for 2 items"));
+                "funnel::mmr: ", "vectors has 3 rows, expected 2 as in relevance"));
   pick_list long_picks(12, 77);
   CHECK(refuses([&] { mmr(relevance, alike, long_picks); },
-                "funnel::mmr: ", "picked has 12 slots for 2 items"));
+                "funnel::mmr: ", "picked has 12 values, expected at most 2, the number of items"));
   CHECK(long_picks == pick_list(12, 77));
 }

@@ -191,7 +191,8 @@ TEST_CASE("slate_rule: refused where they say nothing, and nothing is written th
            refuses([&] { funnel::dpp(relevance, alike, picked, {.rules = rules}); },
                    "funnel::dpp: ", words);
   };
-  CHECK(refused({{.labels = three}}, "rules[0].labels has 3 values for 2 items"));
+  CHECK(refused({{.labels = three}},
+                "rules[0].labels has 3 values, expected 2, the number of items"));
   CHECK(refused({{.labels = two}, {.labels = two, .window = 0}}, "rules[1].window"));
   CHECK(refused({{.labels = two}, {.labels = two, .hard = true}}, "rules[1] is hard"));
   CHECK(picked == pick_list{77, 77});

@@ -107,8 +107,9 @@ TEST_CASE("bucketize refuses what does not fit") {
   const auto run = [&](const floats& boundaries, std::vector<std::uint32_t>& ids) {
     funnel::bucketize(values, boundaries, ids);
   };
-  CHECK(refuses([&] { run({1}, three); }, "funnel::bucketize", "buckets has 3 slots for 2 values"));
-  CHECK(refuses([&] { run(descending, two); }, "funnel::bucketize", "boundary 1 is 2"));
-  CHECK(refuses([&] { run(missing, two); }, "funnel::bucketize", "boundary 0 is"));
+  CHECK(refuses([&] { run({1}, three); }, "funnel::bucketize",
+                "buckets has 3 values, expected 2 as in values"));
+  CHECK(refuses([&] { run(descending, two); }, "funnel::bucketize", "boundaries[1] is 2"));
+  CHECK(refuses([&] { run(missing, two); }, "funnel::bucketize", "boundaries[0] is"));
   CHECK(refuses([&] { boundaries_of(values, 0); }, "funnel::quantile_boundaries", "buckets is 0"));
 }

@@ -54,7 +54,7 @@ TEST_CASE("geohash: a longer one starts with a shorter one, and holds the place"
 TEST_CASE("geohash refuses what is no place") {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   CHECK(refuses([] { geohash(90.1, 0, 5); }, "funnel::geohash", "latitude is 90.1"));
-  CHECK(refuses([] { geohash(0, -181, 5); }, "funnel::geohash", "longitude -181"));
+  CHECK(refuses([] { geohash(0, -181, 5); }, "funnel::geohash", "longitude is -181"));
   CHECK(refuses([&] { geohash(nan, 0, 5); }, "funnel::geohash", "latitude is"));
   CHECK(refuses([] { geohash(0, 0, 0); }, "funnel::geohash", "length is 0"));
   CHECK(refuses([] { geohash_cell(0, 0, 13); }, "funnel::geohash", "length is 13"));

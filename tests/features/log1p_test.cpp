@@ -31,5 +31,5 @@ TEST_CASE("log1p_counts takes a row, in place too") {
   funnel::log1p_counts<double>(counts, counts);
   CHECK(counts == out);
   CHECK(refuses([&] { funnel::log1p_counts<double>(counts, std::span(out).first(3)); },
-                "funnel::log1p_counts", "out has 3 slots for 4 counts"));
+                "funnel::log1p_counts", "out has 3 values, expected 4 as in counts"));
 }

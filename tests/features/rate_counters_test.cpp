@@ -185,16 +185,17 @@ TEST_CASE("rate_counters refuses what does not fit, and counts nothing then") {
   const float infinite[] = {std::numeric_limits<float>::infinity()}, one[] = {1}, two[] = {1, 2};
   rate_counters counters(1);
   CHECK(refuses([&] { counters.add(1, infinite); }, "funnel::rate_counters",
-                "the amount inf is not finite"));
-  CHECK(refuses([&] { counters.add(1, two); }, "funnel::rate_counters", "2 amounts for 1 actions"));
+                "amounts[0] is inf, expected a finite number"));
+  CHECK(refuses([&] { counters.add(1, two); }, "funnel::rate_counters",
+                "amounts has 2 values, expected 1 as in actions"));
   CHECK(counters.impressions(1) == 0);
   counters.add(1, one);
   CHECK(refuses([&] { static_cast<void>(counters.rate(1, 1)); }, "funnel::rate_counters",
-                "action is 1 of 1"));
+                "action is 1, expected below 1"));
   CHECK(refuses([&] { counters.fade(1.5); }, "funnel::rate_counters", "keep is 1.5"));
   float slots[3];
-  CHECK(
-      refuses([&] { counters.write(1, slots); }, "funnel::rate_counters", "out has 3 slots for 2"));
+  CHECK(refuses([&] { counters.write(1, slots); }, "funnel::rate_counters",
+                "out has 3 values, expected 2"));
   CHECK(refuses([] { rate_counters(1, {.prior_strength = -1}); }, "funnel::rate_counters",
                 "prior_strength is -1"));
   CHECK(refuses([] { rate_counters(1, {.empty_rate = std::numeric_limits<double>::quiet_NaN()}); },
@@ -208,19 +209,20 @@ TEST_CASE("rate_counters refuses what does not fit, and counts nothing then") {
     CHECK(features.family(0).mean_rate(0) == 0);
   };
   refused([&] { features.write(funnel::matrix<std::uint64_t>(10, 3), out); },
-          "keys has 3 columns for 2 families");
+          "keys has 3 columns, expected 2 as in families");
   refused([&] { features.write_by_day(r.keys, r.days, r.amounts, narrow); },
           "out is [10, 3], expected [10, 4]");
   refused([&] { features.write_by_day(r.keys, r.days, r.amounts, short_of_rows); },
           "out is [9, 4]");
   refused([&] { features.write_by_day(r.keys, std::span(r.days).first(9), r.amounts, out); },
-          "days has 9 values for 10 rows");
+          "days has 9 values, expected 10 as in a column of keys");
   refused([&] { features.add(r.keys, funnel::matrix<float>(10, 2)); },
           "amounts is [10, 2], expected [10, 1]");
   refused([&] { features.add(r.keys, funnel::matrix<float>(9, 1)); }, "amounts is [9, 1]");
-  refused([&] { static_cast<void>(features.family(2)); }, "family is 2 of 2");
+  refused([&] { static_cast<void>(features.family(2)); }, "family is 2, expected below 2");
   r.amounts(7, 0) = std::numeric_limits<float>::quiet_NaN();
-  refused([&] { features.write_by_day(r.keys, r.days, r.amounts, out); }, "in row 7 is not finite");
+  refused([&] { features.write_by_day(r.keys, r.days, r.amounts, out); },
+          "amounts[7, 0] is nan, expected a finite number");
 }
 
 TEST_CASE("rate_counters: sizes that wrap are refused") {

@@ -270,10 +270,12 @@ TEST_CASE("smoothing refuses what is no count") {
     check([&] { wilson_lower_bound(bad, 2); }, "funnel::wilson_lower_bound: count is ");
     check([&] { wilson_lower_bound(1, bad); }, "funnel::wilson_lower_bound: impressions is ");
     const std::vector<double> wrong = {1, bad}, right = {3, 4};
-    check([&] { funnel::fit_beta_moments(wrong, right); }, "funnel::fit_beta_moments: count ");
-    check([&] { funnel::fit_beta_moments(right, wrong); }, "funnel::fit_beta_moments: count ");
+    check([&] { funnel::fit_beta_moments(wrong, right); },
+          "funnel::fit_beta_moments: counts[1] is ");
+    check([&] { funnel::fit_beta_moments(right, wrong); },
+          "funnel::fit_beta_moments: impressions[1] is ");
     check([&] { funnel::fit_beta_likelihood(wrong, right); },
-          "funnel::fit_beta_likelihood: count ");
+          "funnel::fit_beta_likelihood: counts[1] is ");
     CHECK(refuses([&] { funnel::fit_beta_moments(right, right, bad); }, "funnel::fit_beta_moments",
                   "fallback_strength is "));
   }
@@ -281,9 +283,9 @@ TEST_CASE("smoothing refuses what is no count") {
   check([] { funnel::beta_prior_of(.5, 0); }, "funnel::beta_prior_of");
   const std::vector<double> one = {1}, two = {1, 2}, negative = {-1}, zero = {0};
   CHECK(refuses([&] { funnel::fit_beta_moments(one, two); }, "funnel::fit_beta_moments",
-                "counts has 1 values for 2 impressions"));
+                "counts has 1 values, expected 2 as in impressions"));
   CHECK(refuses([&] { funnel::fit_beta_likelihood(negative, one); }, "funnel::fit_beta_",
-                "count -1 of 1 at 0"));
+                "counts[0] is -1, expected a finite number of 0 or more"));
   CHECK(refuses([&] { funnel::fit_beta_moments(zero, zero); }, "funnel::fit_beta_moments",
-                "no impressions"));
+                "impressions has no value above 0"));
 }

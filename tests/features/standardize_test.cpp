@@ -104,13 +104,13 @@ TEMPLATE_TEST_CASE("standardizer leaves mean 0 and deviation 1", "", float, doub
 TEST_CASE("standardizer refuses what does not fit") {
   matrix<double> values(2, 3), narrow(2, 2), low(1, 3);
   const standardizer<double> scale(values);
-  const auto refused = [&](const matrix<double>& in, matrix<double>& out) {
-    return refuses([&] { scale.apply(in, out); }, "funnel::standardizer", "expected 3 columns");
+  const auto refused = [&](const matrix<double>& in, matrix<double>& out, const char* words) {
+    return refuses([&] { scale.apply(in, out); }, "funnel::standardizer", words);
   };
-  CHECK(refused(narrow, narrow));
-  CHECK(refused(values, narrow));
-  CHECK(refused(values, low));
+  CHECK(refused(narrow, narrow, "values has 2 columns, expected 3"));
+  CHECK(refused(values, narrow, "out is [2, 2], expected [2, 3]"));
+  CHECK(refused(values, low, "out is [1, 3], expected [2, 3] as in values"));
   values(1, 2) = std::numeric_limits<double>::infinity();
   CHECK(refuses([&] { standardizer<double>{values}; }, "funnel::standardizer",
-                "row 1, column 2 is infinite"));
+                "values[1, 2] is inf, expected a finite number or NaN"));
 }

@@ -93,15 +93,15 @@ TEST_CASE("window_counters refuses what does not fit") {
   const auto refused = [](auto&& call, const char* words) {
     CHECK(refuses(call, "funnel::window_counters", words));
   };
-  refused([&] { counters.add(1, 0, infinite); }, "the amount inf is not finite");
-  refused([&] { counters.add(1, 0, two); }, "2 amounts for 1 actions");
+  refused([&] { counters.add(1, 0, infinite); }, "amounts[0] is inf, expected a finite number");
+  refused([&] { counters.add(1, 0, two); }, "amounts has 2 values, expected 1 as in actions");
   refused([&] { counters.add(1, std::numeric_limits<std::int64_t>::min(), one); },
           "period is -9223372036854775808");
   refused([&] { sums(counters, 1, std::numeric_limits<std::int64_t>::max(), 1); }, "period is");
   refused([&] { sums(counters, 1, 0, 0); }, "window is 0, expected 1 to 3");
   refused([&] { sums(counters, 1, 0, 4); }, "window is 4, expected 1 to 3");
   double slots[1];
-  refused([&] { counters.sums(1, 0, 1, slots); }, "out has 1 slots for 2");
+  refused([&] { counters.sums(1, 0, 1, slots); }, "out has 1 values, expected 2");
 }
 
 TEST_CASE("window_counters: one event far ahead takes nothing from the days that follow") {

@@ -151,7 +151,7 @@ TEST_CASE("flat_index: keeps a copy of what it is given, rows with gaps too") {
     CHECK(same_bits(vector_of(index, i).data(), middle.row(i).data(), 3));
   std::vector<float> two(2), three(3);
   CHECK(refuses([&] { index.copy_vector(9, three); }, "funnel::flat_index::copy_vector",
-                "item 9 of 9"));
+                "item is 9, expected below 9"));
   CHECK(refuses([&] { index.copy_vector(0, two); }, "funnel::flat_index::copy_vector",
                 "vector has 2 values, expected 3"));
 }
@@ -227,7 +227,7 @@ TEST_CASE("flat_index: batches of queries that are refused") {
   std::vector<scored_item> found(30, {77, -7});
   const funnel::matrix_view<scored_item> two(found.data(), 2, 10), three(found.data(), 3, 10);
   CHECK(refuses([&] { index.search(queries, two); }, "funnel::flat_index::search",
-                "found has 2 rows for 3 queries"));
+                "found has 2 rows, expected 3 as in queries"));
   CHECK(refuses([&] { index.search(narrow, three); }, "funnel::flat_index::search",
                 "query has 5 values, expected 4"));
   CHECK(found[0].item == 77);

@@ -99,7 +99,7 @@ TEST_CASE("listwise_distillation: errors", "[loss]") {
   CHECK(contains(error({.5, 1.5}, {0, 2}), "teacher[1] is 1.5, expected a number in [0, 1]"));
   CHECK(contains(error({.5, INFINITY}, {0, 2}, {.scale = teacher_scale::logit}),
                  "teacher[1] is inf, expected a finite number"));
-  CHECK(contains(error({.5, .1}, {0, 1}), "offsets must start at 0"));
+  CHECK(contains(error({.5, .1}, {0, 1}), "offsets[1] is 1, expected 2, the number of logits"));
   CHECK(contains(error({.5, .1}, {0, 2}, {.temperature = 0}), "temperature is 0"));
   CHECK(contains(error({.5, .1}, {0, 2}, {.smallest_probability = .5}),
                  "smallest_probability is 0.5"));

@@ -71,7 +71,7 @@ TEST_CASE("sampled_softmax: errors", "[loss]") {
   const funnel::matrix<double> x(2, 3), q(2, 2), infinite(2, 3, INFINITY);
   const std::vector<double> weights = {1};
   CHECK(contains(error_of(funnel::matrix<double>(2, 0), sampled()),
-                 "funnel::sampled_softmax: scores has no column"));
+                 "funnel::sampled_softmax: scores has 0 columns, expected 1 or more"));
   CHECK(contains(error_of(x, sampled({.temperature = -1})), "temperature is -1"));
   CHECK(contains(error_of(x, sampled({.log_q = q})), "log_q is [2, 2], expected [2, 3]"));
   CHECK(contains(error_of(x, sampled({.log_q = infinite})), "log_q[0] is inf"));

@@ -99,8 +99,8 @@ TEST_CASE("triplet_loss: errors", "[loss]") {
   };
   const std::vector<double> weights = {1, -1};
   CHECK(contains(error(funnel::matrix<double>(3, 1), {}),
-                 "funnel::triplet_loss: positives is [3, 1] and negatives [2, 3]"));
-  CHECK(contains(error(funnel::matrix<double>(2, 2), {}), "positives is [2, 2]"));
+                 "funnel::triplet_loss: negatives has 2 rows, expected 3 as in positives"));
+  CHECK(contains(error(funnel::matrix<double>(2, 2), {}), "positives has 2 columns, expected 1"));
   CHECK(contains(error(funnel::matrix<double>(2, 1), {.margin = -1}), "margin is -1"));
   CHECK(contains(error(funnel::matrix<double>(2, 1), {.sharpness = 0}), "sharpness is 0"));
   CHECK(contains(error(funnel::matrix<double>(2, 1), {.weights = weights}), "weights[1] is -1"));

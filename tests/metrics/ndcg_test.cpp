@@ -141,7 +141,7 @@ TEST_CASE("ndcg: refuses what it cannot read") {
       [] {
         funnel::ndcg_at_k<double>(ids{1}, ids{1, 1}, doubles{1, 1});
       },
-      "funnel::ndcg_at_k", "relevant holds id 1 twice"));
+      "funnel::ndcg_at_k", "relevant has 1 twice, expected each id once"));
   CHECK(refuses([] { funnel::ndcg_at_k<double>(ids{1}, ids{1}, doubles{-1}); }, "funnel::ndcg_at_k",
                 "relevance[0] is -1"));
   CHECK(refuses([] { funnel::ndcg_of_scores<double>(doubles{1}, {}); }, "funnel::ndcg_of_scores",

@@ -101,7 +101,8 @@ TEST_CASE("concat: rows that don't meet are refused") {
   const matrix<float> two(2, 1);
   const matrix<float> three(3, 1);
   const matrix<float> none(0, 1);
-  CHECK(refuses([&] { concat(context, two, three); }, "funnel::concat", "2 and 3 rows"));
+  CHECK(refuses([&] { concat(context, two, three); }, "funnel::concat",
+                "a value has 2 rows, expected 1, or 3"));
   CHECK(refuses([&] { concat(context, three, none); }, "funnel::concat", "rows"));
   funnel::training_context<float> tape;
   CHECK(refuses([&] { concat(tape, two, three); }, "funnel::concat", "rows"));

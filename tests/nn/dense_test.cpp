@@ -172,8 +172,9 @@ TEST_CASE("dense: another number of columns is refused") {
   const matrix<float> x(2, 4);
   CHECK(refuses([&] { layer(context, x.view()); }, "funnel::dense", "4 columns, expected 3"));
   CHECK(refuses([&] { layer(context, concat(context, x, x)); }, "funnel::dense", "8 columns"));
-  CHECK(refuses([] { funnel::dense<float>(0, 2); }, "funnel::dense", "in is 0 and out 2"));
-  CHECK(refuses([] { funnel::dense<float>(2, 0); }, "funnel::dense", "out 0"));
+  CHECK(
+      refuses([] { funnel::dense<float>(0, 2); }, "funnel::dense", "in is 0, expected 1 or more"));
+  CHECK(refuses([] { funnel::dense<float>(2, 0); }, "funnel::dense", "out is 0"));
 }
 
 TEST_CASE("dense: gradients") {

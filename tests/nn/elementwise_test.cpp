@@ -47,8 +47,10 @@ TEST_CASE("add, multiply: other shapes are refused") {
   const matrix<double> a(4, 3);
   const matrix<double> narrow(4, 2);
   const matrix<double> shorter(3, 3);
-  CHECK(refuses([&] { add(context, a.view(), narrow.view()); }, "funnel::add", "3 and 2 columns"));
-  CHECK(refuses([&] { add(context, a.view(), shorter.view()); }, "funnel::add", "4 and 3 rows"));
+  CHECK(refuses([&] { add(context, a.view(), narrow.view()); }, "funnel::add",
+                "b has 2 columns, expected 3 as in a"));
+  CHECK(refuses([&] { add(context, a.view(), shorter.view()); }, "funnel::add",
+                "b has 3 rows, expected 1, or 4 as in a"));
   CHECK(
       refuses([&] { multiply(context, a.view(), narrow.view()); }, "funnel::multiply", "columns"));
 }

@@ -169,9 +169,10 @@ TEST_CASE("embedding_bag: lists that don't fit are refused") {
     return [&layer, &context, &all, &offsets] { layer(context, {all, offsets}); };
   };
   CHECK(refuses(run({}), "funnel::embedding_bag", "offsets"));
-  CHECK(refuses(run({0, 2}), "funnel::embedding_bag", "end at the number of ids, 3"));
-  CHECK(refuses(run({1, 3}), "funnel::embedding_bag", "start at 0"));
-  CHECK(refuses(run({0, 5, 3}), "funnel::embedding_bag", "offsets[2] is below"));
+  CHECK(refuses(run({0, 2}), "funnel::embedding_bag",
+                "offsets[1] is 2, expected 3, the number of ids"));
+  CHECK(refuses(run({1, 3}), "funnel::embedding_bag", "offsets[0] is 1, expected 0"));
+  CHECK(refuses(run({0, 5, 3}), "funnel::embedding_bag", "offsets[2] is 3, expected 5 or more"));
   const ids unknown{1, 4, 3};
   const std::vector<std::uint32_t> offsets{0, 3};
   CHECK(refuses(

@@ -56,12 +56,12 @@ TEST_CASE("parameter_gradient: what does not fit is refused, and adds nothing") 
       [&] {
         gradient.add_rows(arch, ids{1, 2}, ids{0, 1, 3}, values, once);
       },
-      name, "end at 3"));
+      name, "ends at 3"));
   CHECK(refuses(
       [&] {
         gradient.add_rows(arch, ids{1, 2}, ids{}, values, once);
       },
-      name, "end at 0"));
+      name, "ends at 0"));
   CHECK(refuses([&] { gradient.row(10); }, name, "ids[0] is 10, expected below 10"));
   CHECK(gradient.touched().empty());
   parameter_gradient<double> dense(parameter<double>(10, 2));

@@ -208,7 +208,7 @@ TEST_CASE("quantized_table: what cannot be stored is refused, with its place") {
   CHECK(refuses(make(bfloat16{}), "funnel::quantized_table", "values[1, 2]"));
   CHECK_NOTHROW(make(std::int8_t{})());
   values(1, 1) = -largest;
-  CHECK(refuses(make(std::int8_t{}), "funnel::quantized_table", "row 1 goes from"));
+  CHECK(refuses(make(std::int8_t{}), "funnel::quantized_table", "values[1] goes from"));
 }
 
 TEST_CASE("quantized_embedding: a field of a model that freezes and counts nothing") {

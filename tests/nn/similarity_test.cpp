@@ -107,11 +107,11 @@ TEST_CASE("similarity: shapes that don't fit are refused") {
   const matrix<double> narrow(4, 2);
   const matrix<double> shorter(3, 3);
   CHECK(refuses([&] { row_dot(context, a.view(), narrow.view()); }, "funnel::row_dot",
-                "3 and 2 columns"));
+                "b has 2 columns, expected 3 as in a"));
   CHECK(refuses([&] { row_dot(context, a.view(), shorter.view()); }, "funnel::row_dot",
-                "4 and 3 rows"));
+                "b has 3 rows, expected 1, or 4 as in a"));
   CHECK(refuses([&] { pairwise_dot(context, a.view(), narrow.view()); }, "funnel::pairwise_dot",
-                "3 and 2 columns"));
+                "b has 2 columns, expected 3 as in a"));
 }
 
 TEST_CASE("similarity: gradients") {

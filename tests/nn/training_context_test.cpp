@@ -238,7 +238,7 @@ TEST_CASE(
   context.record([] {});
   context.backward(loss);
   CHECK(refuses([&] { context.backward(loss); }, "funnel::training_context::backward",
-                "nothing was"));
+                "the record is empty"));
   context.record([] {});
   context.backward(loss);
   context.clear();
@@ -247,7 +247,7 @@ TEST_CASE(
   const matrix<double> one(1, 1, 3);
   context.backward(context.input(one));
   CHECK(refuses([&] { context.backward(context.input(one)); }, "funnel::training_context",
-                "nothing was"));
+                "the record is empty"));
   context.next_micro_batch();
   context.backward(context.input(one));
   context.clear();
@@ -265,5 +265,5 @@ TEST_CASE("training_context: a backward step that throws does not run twice") {
   context.backward(loss);  // what is left of the tape
   CHECK(runs == 1);
   CHECK(refuses([&] { context.backward(loss); }, "funnel::training_context::backward",
-                "nothing was"));
+                "the record is empty"));
 }

@@ -200,13 +200,13 @@ TEST_CASE("gate_softmax: a rate outside [0, 1) is refused") {
                  double_training tape;
                  gate_softmax(tape, tape.input(logits), rate);
                },
-               "funnel::gate_softmax", "expected in [0, 1)") &&
+               "funnel::gate_softmax", "expected a number in [0, 1)") &&
            refuses(
                [&] {
                  funnel::inference_context<double> context;
                  gate_softmax(context, logits.view(), rate);
                },
-               "funnel::gate_softmax", "expected in [0, 1)");
+               "funnel::gate_softmax", "expected a number in [0, 1)");
   };
   CHECK(message(1));
   CHECK(message(-.1));

@@ -254,7 +254,8 @@ TEST_CASE("mmoe: gradients, with gate dropout and a user of one row") {
 
 TEST_CASE("mmoe: what is refused") {
   CHECK(refuses([] { mmoe<float, 1>(3, {.experts = 0}); }, "funnel::mmoe", "experts is 0"));
-  CHECK(refuses([] { mmoe<float, 1>(3, {.gate_dropout = 1}); }, "funnel::mmoe", "rate is 1"));
+  CHECK(
+      refuses([] { mmoe<float, 1>(3, {.gate_dropout = 1}); }, "funnel::mmoe", "gate_dropout is 1"));
   CHECK(refuses([] { mmoe<float, 1>(3, {.expert_sizes = {}}); }, "funnel::mlp", "sizes is empty"));
   const mmoe<float, 2> experts(3, {});
   const auto frozen = funnel::freeze(experts);

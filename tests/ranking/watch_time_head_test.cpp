@@ -98,7 +98,7 @@ TEST_CASE("watch_time_head: gradients through the loss") {
 TEST_CASE("watch_time_head: what is refused") {
   const auto refused = [](double unit, double longest) {
     return refuses([&] { watch_time_head<double>(2, {.unit = unit, .longest = longest}); },
-                   "funnel::watch_time_head", "expected above 0");
+                   "funnel::watch_time_head", "expected a number above 0");
   };
   CHECK(refused(0, 600));
   CHECK(refused(-1, 600));

@@ -176,5 +176,5 @@ TEST_CASE("two_tower: towers of different widths are refused") {
   funnel::inference_context<double> context;
   const std::vector<item_id> items{1};
   CHECK(refuses([&] { model(context, users.lists(), items); }, "funnel::pairwise_dot",
-                "4 and 3 columns"));
+                "b has 3 columns, expected 4 as in a"));
 }

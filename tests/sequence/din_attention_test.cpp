@@ -164,9 +164,10 @@ TEST_CASE("din_attention: what is refused") {
     return refuses([&] { layer(context, q.view(), x.view(), lists); }, "funnel::din_attention",
                    words);
   };
-  CHECK(refused(narrow, events, {0, 6}, "candidates have 3 columns, expected 4"));
-  CHECK(refused(candidates, narrow, {0, 6}, "events have 3 columns, expected 4"));
-  CHECK(refused(candidates, events, {0, 3, 6}, "3 values for 3 candidates, expected 4 or 2"));
-  CHECK(refused(candidates, events, {0, 5}, "the number of events, 6"));
+  CHECK(refused(narrow, events, {0, 6}, "candidates has 3 columns, expected 4"));
+  CHECK(refused(candidates, narrow, {0, 6}, "events has 3 columns, expected 4"));
+  CHECK(refused(candidates, events, {0, 3, 6},
+                "offsets has 3 values, expected 2, or 4 for 3 candidates"));
+  CHECK(refused(candidates, events, {0, 5}, "offsets[1] is 5, expected 6, the number of events"));
   CHECK(refuses([] { funnel::freeze(din_attention<float>()); }, "funnel::mlp", "layers is empty"));
 }

@@ -121,7 +121,8 @@ TEST_CASE("filter_union: a scan has a missing id of its own, and refuses what do
       [&] {
         funnel::filter_union({field_equals{categories, 1}, field_equals{short_one, 1}}, kept);
       },
-      "funnel::filter_union: ", "condition 1 has 2 ids, expected 4"));
+      "funnel::filter_union: ",
+      "conditions[1].ids has 2 values, expected 4 as in conditions[0].ids"));
   CHECK(kept == positions(9, 77));
 }
 
@@ -154,7 +155,7 @@ TEST_CASE("filter_union: refuses a list in another order, and writes nothing the
         [&] {
           funnel::filter_union({fine, list}, kept);
         },
-        "funnel::filter_union: ", "list 1 is not newest first");
+        "funnel::filter_union: ", "lists[1] is out of order, expected the newest first");
   };
   CHECK(refused(rising));
   CHECK(refused(twice));
@@ -173,8 +174,9 @@ TEST_CASE("soft_search: the closest, in the order of the history") {
   CHECK(soft(funnel::matrix<float>(0, 2), {1, 0}, 3).empty());
   funnel::arena scratch;
   positions kept(2, 77);
-  CHECK(refuses([&] { funnel::soft_search(history, std::vector<float>{1}, kept, scratch); },
-                "funnel::soft_search: ", "candidate has 1 values, history 2 columns"));
+  CHECK(refuses(
+      [&] { funnel::soft_search(history, std::vector<float>{1}, kept, scratch); },
+      "funnel::soft_search: ", "candidate has 1 values, expected 2 as in a row of history"));
   CHECK(kept == positions{77, 77});
 }
 

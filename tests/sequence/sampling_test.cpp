@@ -135,14 +135,15 @@ TEST_CASE("sample_sequence: refuses what it cannot do, and writes nothing then")
   const std::vector<category_id> categories(20);
   const sequence_sampling_options five{.recent = 2, .sampled = 3};
   CHECK(refuses([&] { funnel::sample_sequence(bits, 20, kept, five); },
-                "funnel::sample_sequence: ", "positions has 4 slots for 5 items"));
-  CHECK(refuses([&] { funnel::sample_sequence_balanced(bits, categories, kept, five); },
-                "funnel::sample_sequence_balanced: ", "positions has 4 slots for 5 items"));
+                "funnel::sample_sequence: ", "positions has 4 values, expected 5 or more"));
+  CHECK(
+      refuses([&] { funnel::sample_sequence_balanced(bits, categories, kept, five); },
+              "funnel::sample_sequence_balanced: ", "positions has 4 values, expected 5 or more"));
   CHECK(refuses(
       [&] {
         funnel::sample_sequence(bits, std::size_t{1} << 32, kept, {1, 1});
       },
-      "funnel::sample_sequence: ", "expected below 2^32"));
+      "funnel::sample_sequence: ", "expected fewer than 2^32"));
   for (const double balance : {-.1, 1.1, std::numeric_limits<double>::quiet_NaN()})
     CHECK(refuses(
         [&] {

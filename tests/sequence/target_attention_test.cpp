@@ -196,10 +196,10 @@ TEST_CASE("target_attention: what is refused") {
                    "funnel::target_attention", words);
   };
   CHECK(refused(narrow, {0, 6}, "3 columns, expected 4"));
-  CHECK(refused(events, {}, "0 values for 3 candidates, expected 4 or 2"));
-  CHECK(refused(events, {0, 3, 6}, "3 values for 3 candidates, expected 4 or 2"));
-  CHECK(refused(events, {0, 5}, "the number of events, 6"));
-  CHECK(refused(events, {1, 6}, "must rise from 0"));
-  CHECK(refused(events, {0, 4, 3, 6}, "must rise"));
-  CHECK(refused(events, {0, 7, 7, 6}, "must rise"));
+  CHECK(refused(events, {}, "offsets has 0 values, expected 2, or 4 for 3 candidates"));
+  CHECK(refused(events, {0, 3, 6}, "offsets has 3 values, expected 2, or 4 for 3 candidates"));
+  CHECK(refused(events, {0, 5}, "offsets[1] is 5, expected 6, the number of events"));
+  CHECK(refused(events, {1, 6}, "offsets[0] is 1, expected 0"));
+  CHECK(refused(events, {0, 4, 3, 6}, "offsets[2] is 3, expected 4 or more"));
+  CHECK(refused(events, {0, 7, 7, 6}, "offsets[3] is 6, expected 7 or more"));
 }

@@ -12,7 +12,7 @@ cmake_minimum_required(VERSION 3.25)
 set(families
     "adapters/tbb: tbb_executor"
     "core/detail/build: FUNNEL_INLINE"
-    "core/detail/checks: require_size require_each require_finite"
+    "core/detail/checks: check_that check_size check_each check_finite check_offsets"
     "core/detail/mean: saturated weight_total weighted_sum_of"
     "core/detail/sizes: array_size blocks_of owned_size"
     "core/eigen: row_matrix as_eigen as_view"
@@ -27,7 +27,7 @@ set(families
     "features/standardize: standardizer"
     "index/detail/best_items: add_to_best found_before"
     "index/item_filter: all_items item_bitmap"
-    "loss/detail/inputs: check_logits check_weights total_of check_offsets"
+    "loss/detail/row_weights: check_logits check_weights weight_of total_of"
     "metrics/detail/ranked_rows: scores_below auc_of_sorted"
     "nn/activation: activate"
     "nn/detail/rows: row_of common_rows copy_rows"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/core/error.hpp>
+#include <funnel/core/detail/checks.hpp>
 
 #include <tbb/parallel_for.h>
 #include <tbb/task_arena.h>
@@ -43,8 +43,8 @@ class tbb_executor {
 
  private:
   static std::size_t checked(std::size_t threads) {
-    if (threads == 0 || threads > most_threads)
-      detail::fail("funnel::tbb_executor: threads is ", threads, ", expected 1 to ", most_threads);
+    detail::check_that("tbb_executor", "threads", threads, threads > 0 && threads <= most_threads,
+                       "1 to ", most_threads);
     return threads;
   }
 

@@ -32,9 +32,8 @@ class downsampling_correction {
  public:
   /// `alpha`: the fraction of the negatives that was kept, in (0, 1]; 1 changes nothing.
   explicit downsampling_correction(T alpha) : alpha_(alpha), log_alpha_(std::log(alpha)) {
-    if (!(alpha > 0 && alpha <= 1))
-      detail::fail("funnel::downsampling_correction: alpha is ", static_cast<double>(alpha),
-                   ", expected a number in (0, 1]");
+    detail::check_that("downsampling_correction", "alpha", alpha, alpha > 0 && alpha <= 1,
+                       "a number in (0, 1]");
   }
 
   T alpha() const { return alpha_; }
@@ -50,17 +49,17 @@ class downsampling_correction {
 
   /// The corrected logits of `input`, in `output`.
   void logits(std::span<const T> input, std::span<T> output) const {
-    detail::require_size("downsampling_correction::logits", "output", output.size(), "input",
-                         input.size());
+    detail::check_size("downsampling_correction::logits", "output", output.size(), input.size(),
+                       "input");
     for (std::size_t i = 0; i < input.size(); ++i) output[i] = logit(input[i]);
   }
 
   /// The corrected probabilities of `input`, in `output`.
   void probabilities(std::span<const T> input, std::span<T> output) const {
-    detail::require_size("downsampling_correction::probabilities", "output", output.size(), "input",
-                         input.size());
-    detail::require_each("downsampling_correction::probabilities", "input", input,
-                         "a number in [0, 1] or NaN", [](T q) { return !(q < 0 || q > 1); });
+    detail::check_size("downsampling_correction::probabilities", "output", output.size(),
+                       input.size(), "input");
+    detail::check_each("downsampling_correction::probabilities", "input", input,
+                       "a number in [0, 1] or NaN", [](T q) { return !(q < 0 || q > 1); });
     for (std::size_t i = 0; i < input.size(); ++i) output[i] = probability(input[i]);
   }
 

@@ -2,12 +2,11 @@
 #pragma once
 
 #include <funnel/calibration/isotonic.hpp>
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/detail/quantile.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
-#include <limits>
 #include <span>
 #include <type_traits>
 #include <utility>
@@ -45,9 +44,8 @@ class duration_curve {
   explicit duration_curve(isotonic_calibrator<T> curve, const duration_curve_options& options = {})
       : curve_(std::move(curve)), floor_(static_cast<T>(options.floor)),
         cap_(static_cast<T>(options.cap)) {
-    if (!(floor_ > 0 && cap_ > 0))
-      detail::fail("funnel::duration_curve: floor is ", options.floor, " and cap is ", options.cap,
-                   ", expected both above 0");
+    detail::check_that("duration_curve", "floor", options.floor, floor_ > 0, "a number above 0");
+    detail::check_that("duration_curve", "cap", options.cap, cap_ > 0, "a number above 0");
   }
 
   const isotonic_calibrator<T>& curve() const { return curve_; }
@@ -92,15 +90,12 @@ duration_curve<T> fit_duration_curve(std::span<const std::type_identity_t<T>> le
                                      std::span<const std::type_identity_t<T>> completions,
                                      const duration_curve_options& options = {}) {
   const std::size_t n = lengths.size();
-  detail::require_size("fit_duration_curve", "completions", completions.size(), "lengths", n);
-  detail::require_each("fit_duration_curve", "lengths", lengths, "a finite number above 0",
-                       [](T v) { return v > 0 && v <= std::numeric_limits<T>::max(); });
-  detail::require_unit_interval("fit_duration_curve", "completions", completions);
-  if (n == 0) detail::fail("funnel::fit_duration_curve: lengths is empty");
-  if (options.bins == 0) detail::fail("funnel::fit_duration_curve: bins is 0, expected 1 or more");
-  if (!(options.prior_plays >= 0 && std::isfinite(options.prior_plays)))
-    detail::fail("funnel::fit_duration_curve: prior_plays is ", options.prior_plays,
-                 ", expected a finite number of 0 or more");
+  detail::check_size("fit_duration_curve", "completions", completions.size(), n, "lengths");
+  detail::check_positive("fit_duration_curve", "lengths", lengths);
+  detail::check_unit_interval("fit_duration_curve", "completions", completions);
+  detail::check_not_empty("fit_duration_curve", "lengths", n);
+  detail::check_at_least_one("fit_duration_curve", "bins", options.bins);
+  detail::check_not_negative("fit_duration_curve", "prior_plays", options.prior_plays);
 
   struct play {
     T length, completion;

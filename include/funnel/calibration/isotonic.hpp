@@ -47,18 +47,22 @@ class isotonic_calibrator {
   isotonic_calibrator(std::vector<T> knots, std::vector<T> values,
                       isotonic_interpolation interpolation = isotonic_interpolation::linear)
       : knots_(std::move(knots)), values_(std::move(values)), interpolation_(interpolation) {
-    const auto fail = [](auto... text) { detail::fail("funnel::isotonic_calibrator: ", text...); };
-    detail::require_size("isotonic_calibrator", "values", values_.size(), "knots", knots_.size());
-    detail::require_finite("isotonic_calibrator", "knots", std::span<const T>(knots_));
-    detail::require_finite("isotonic_calibrator", "values", std::span<const T>(values_));
-    if (knots_.empty()) fail("knots is empty");
+
+    detail::check_size("isotonic_calibrator", "values", values_.size(), knots_.size(), "knots");
+    detail::check_finite("isotonic_calibrator", "knots", std::span<const T>(knots_));
+    detail::check_finite("isotonic_calibrator", "values", std::span<const T>(values_));
+    detail::check_not_empty("isotonic_calibrator", "knots", knots_.size());
     bool rises = false, falls = false;
     for (std::size_t i = 1; i < knots_.size(); ++i) {
-      if (knots_[i] <= knots_[i - 1]) fail("knots do not rise at ", i);
+      if (knots_[i] <= knots_[i - 1])
+        detail::fail("funnel::isotonic_calibrator: knots[", i, "] is ", knots_[i],
+                     ", expected more than ", knots_[i - 1], ", the one before");
       rises |= values_[i] > values_[i - 1];
       falls |= values_[i] < values_[i - 1];
     }
-    if (rises && falls) fail("values rise and fall, expected monotone ones");
+    if (rises && falls)
+      detail::fail("funnel::isotonic_calibrator: values rises and falls, expected values that "
+                   "never fall, or never rise");
   }
   isotonic_calibrator(const isotonic_calibrator&) = default;
   isotonic_calibrator(isotonic_calibrator&&) noexcept = default;
@@ -98,8 +102,8 @@ class isotonic_calibrator {
   ///
   /// Errors      std::invalid_argument if the sizes differ; nothing is written.
   void apply(std::span<const T> scores, std::span<T> output) const {
-    detail::require_size("isotonic_calibrator::apply", "output", output.size(), "scores",
-                         scores.size());
+    detail::check_size("isotonic_calibrator::apply", "output", output.size(), scores.size(),
+                       "scores");
     for (std::size_t i = 0; i < scores.size(); ++i) output[i] = (*this)(scores[i]);
   }
 
@@ -145,14 +149,12 @@ isotonic_calibrator<T> fit_isotonic(std::span<const std::type_identity_t<T>> sco
                                     std::span<const std::type_identity_t<T>> weights = {},
                                     const isotonic_options& options = {}) {
   const std::size_t n = scores.size();
-  detail::require_size("fit_isotonic", "labels", labels.size(), "scores", n);
-  if (!weights.empty())
-    detail::require_size("fit_isotonic", "weights", weights.size(), "scores", n);
-  detail::require_finite("fit_isotonic", "scores", scores);
-  detail::require_finite("fit_isotonic", "labels", labels);
-  detail::require_each("fit_isotonic", "weights", weights, "a finite number above 0",
-                       [](T w) { return w > 0 && w <= std::numeric_limits<T>::max(); });
-  if (n == 0) detail::fail("funnel::fit_isotonic: scores is empty");
+  detail::check_size("fit_isotonic", "labels", labels.size(), n, "scores");
+  if (!weights.empty()) detail::check_size("fit_isotonic", "weights", weights.size(), n, "scores");
+  detail::check_finite("fit_isotonic", "scores", scores);
+  detail::check_finite("fit_isotonic", "labels", labels);
+  detail::check_positive("fit_isotonic", "weights", weights);
+  detail::check_not_empty("fit_isotonic", "scores", n);
 
   struct block {
     T first, last;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/detail/sizes.hpp>
-#include <funnel/core/error.hpp>
 
 #include <algorithm>
 #include <concepts>
@@ -38,7 +38,7 @@ struct serial {
 /// Errors      std::invalid_argument if block is 0; no task has run then.
 template <Executor E, class Task>
 void for_blocks(E& executor, std::size_t n, std::size_t block, Task&& task) {
-  if (block == 0) detail::fail("funnel::for_blocks: block is 0, expected 1 or more");
+  detail::check_at_least_one("for_blocks", "block", block);
   executor.for_each(detail::blocks_of(n, block), [&](std::size_t i) {
     const std::size_t begin = i * block;
     task(begin, begin + std::min(block, n - begin));

@@ -204,9 +204,12 @@ template <class T, class Position>
 void top_k_of_spans(std::span<const T> scores, std::span<Position> picked) {
   const std::size_t n = scores.size();
   const std::size_t k = picked.size();
-  if (k > n) fail("funnel::top_k: picked has ", k, " slots for ", n, " scores");
+  if (k > n)
+    fail("funnel::top_k: picked has ", k, " values, expected at most ", n,
+         ", the number of scores");
   if (n > 0 && n - 1 > std::numeric_limits<Position>::max())
-    fail("funnel::top_k: picked cannot hold the positions of ", n, " scores");
+    fail("funnel::top_k: picked has values of ", sizeof(Position),
+         " bytes, expected a type that holds ", n - 1, ", the last position");
   if (k == 0) return;
   const auto before = [&](Position a, Position b) {
     return ranks_before(scores[a], a, scores[b], b);

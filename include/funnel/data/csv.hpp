@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/detail/sizes.hpp>
 #include <funnel/core/error.hpp>
 #include <funnel/data/detail/decimal.hpp>
@@ -55,8 +56,8 @@ class csv_reader {
   /// Opens the file and reads the column names.
   explicit csv_reader(std::string file, const csv_options& options = {})
       : name_(std::move(file)), block_(options.block) {
-    if (block_ == 0 || block_ > longest_record)
-      detail::fail("funnel::csv_reader: block is ", block_, ", expected 1 to ", longest_record);
+    detail::check_that("csv_reader", "block", block_, block_ > 0 && block_ <= longest_record,
+                       "1 to ", longest_record);
     file_.reset(std::fopen(name_.c_str(), "rb"));
     if (!file_) throw format_error(detail::join_text(name_, ": the file can't be opened"));
     while (file_ && end_ < detail::format_bytes) fill();

@@ -142,7 +142,8 @@ struct interaction_log {
 inline std::vector<impression> impressions_between(std::span<const impression> impressions,
                                                    std::int32_t from, std::int32_t until) {
   if (until < from)
-    detail::fail("funnel::impressions_between: until is ", until, ", before from, ", from);
+    detail::fail("funnel::impressions_between: until is ", until, ", expected ", from,
+                 ", the date of from, or later");
   std::vector<impression> kept;
   for (const impression& e : impressions)
     if (e.date >= from && e.date <= until) kept.push_back(e);

@@ -365,8 +365,8 @@ inline interaction_log read_kuairand(std::string folder, const kuairand_options&
   check("from", options.from);
   check("until", options.until);
   if (options.until != 0 && options.until < options.from)
-    detail::fail("funnel::read_kuairand: until is ", options.until, ", before from, ",
-                 options.from);
+    detail::fail("funnel::read_kuairand: until is ", options.until, ", expected ", options.from,
+                 ", the date of from, or later");
   return detail::kuairand_reader(std::move(folder), options).read();
 }
 

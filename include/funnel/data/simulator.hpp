@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/math.hpp>
 #include <funnel/core/random.hpp>
 #include <funnel/data/date.hpp>
@@ -95,12 +96,11 @@ class simulator {
   /// Errors      std::invalid_argument if an argument is out of range.
   feed_truth truth(user_id user, item_id item, std::size_t position,
                    const feed_context& context = {}) const {
-    if (user >= world_.users.size() || item >= world_.videos.size())
-      detail::fail("funnel::simulator: user ", user, " of ", world_.users.size(), ", item ", item,
-                   " of ", world_.videos.size());
-    if (position == 0 || context.hour > 23 || context.tab >= tabs)
-      detail::fail("funnel::simulator: position ", position, " (from 1), hour ", context.hour,
-                   " (0..23), tab ", context.tab, " (below ", tabs, ")");
+    detail::check_below("simulator::truth", "user", user, world_.users.size());
+    detail::check_below("simulator::truth", "item", item, world_.videos.size());
+    detail::check_at_least_one("simulator::truth", "position", position);
+    detail::check_below("simulator::truth", "hour", context.hour, 24);
+    detail::check_below("simulator::truth", "tab", context.tab, tabs);
     const auto& u = world_.users[user];
     const auto& v = world_.videos[item];
     const double a = world_.affinity(user, item);

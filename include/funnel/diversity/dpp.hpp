@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/core/arena.hpp>
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/matrix.hpp>
 #include <funnel/diversity/detail/dpp_bound.hpp>
 #include <funnel/diversity/detail/greedy.hpp>
@@ -13,9 +14,7 @@
 #include <funnel/simd/arch.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
-#include <limits>
 #include <span>
 #include <type_traits>
 
@@ -47,12 +46,9 @@ namespace detail {
 
 inline bool* check_dpp(std::size_t n, std::span<const std::size_t> picked,
                        const dpp_options& options, arena& scratch) {
-  bool* taken = mark_given("funnel::dpp", n, picked, options, scratch);
-  constexpr double largest = std::numeric_limits<double>::max();
-  if (!(options.jitter >= 0 && options.jitter <= largest))
-    fail("funnel::dpp: jitter should be finite and >= 0, got ", options.jitter);
-  if (!(options.epsilon >= 0 && options.epsilon <= largest))
-    fail("funnel::dpp: epsilon should be finite and >= 0, got ", options.epsilon);
+  bool* taken = mark_given("dpp", n, picked, options, scratch);
+  check_not_negative("dpp", "jitter", options.jitter);
+  check_not_negative("dpp", "epsilon", options.epsilon);
   return taken;
 }
 
@@ -144,7 +140,7 @@ std::size_t dpp(std::span<const std::type_identity_t<T>> relevance, const Simila
                 std::span<std::size_t> picked, const dpp_options& options, arena& scratch) {
   const std::span<const T> values = relevance;
   bool* taken = detail::check_dpp(relevance.size(), picked, options, scratch);
-  detail::check_similarity("funnel::dpp", relevance.size(), similarity);
+  detail::check_similarity("dpp", relevance.size(), similarity);
   if constexpr (detail::is_cosine_similarity<Similarity>) {
     dpp_options by_vectors = options;
     by_vectors.range = similarity.range();
@@ -184,9 +180,7 @@ std::size_t dpp(std::span<const std::type_identity_t<T>> relevance,
                 const dpp_options& options, arena& scratch) {
   const std::span<const T> values = relevance;
   bool* taken = detail::check_dpp(relevance.size(), picked, options, scratch);
-  if (vectors.rows() != relevance.size())
-    detail::fail("funnel::dpp: vectors has ", vectors.rows(), " rows for ", relevance.size(),
-                 " items");
+  detail::check_rows("dpp", "vectors", vectors.rows(), relevance.size(), "relevance");
   return detail::dpp_of_vectors<Arch>(values, vectors, picked, options, taken, scratch);
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/core/arena.hpp>
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/matrix.hpp>
 #include <funnel/diversity/detail/greedy.hpp>
 #include <funnel/diversity/detail/lazy_greedy.hpp>
@@ -38,7 +39,7 @@ namespace detail {
 
 inline bool* check_mmr(std::size_t n, std::span<const std::size_t> picked,
                        const mmr_options& options, arena& scratch) {
-  return mark_given("funnel::mmr", n, picked, options, scratch);
+  return mark_given("mmr", n, picked, options, scratch);
 }
 
 /// `mmr` with the cosine of the rows of a matrix.
@@ -107,7 +108,7 @@ std::size_t mmr(std::span<const std::type_identity_t<T>> relevance, const Simila
                 std::span<std::size_t> picked, const mmr_options& options, arena& scratch) {
   const std::span<const T> values = relevance;
   bool* taken = detail::check_mmr(relevance.size(), picked, options, scratch);
-  detail::check_similarity("funnel::mmr", relevance.size(), similarity);
+  detail::check_similarity("mmr", relevance.size(), similarity);
   if constexpr (detail::is_cosine_similarity<Similarity>) {
     mmr_options by_vectors = options;
     by_vectors.range = similarity.range();
@@ -147,9 +148,7 @@ std::size_t mmr(std::span<const std::type_identity_t<T>> relevance,
                 const mmr_options& options, arena& scratch) {
   const std::span<const T> values = relevance;
   bool* taken = detail::check_mmr(relevance.size(), picked, options, scratch);
-  if (vectors.rows() != relevance.size())
-    detail::fail("funnel::mmr: vectors has ", vectors.rows(), " rows for ", relevance.size(),
-                 " items");
+  detail::check_rows("mmr", "vectors", vectors.rows(), relevance.size(), "relevance");
   return detail::mmr_of_vectors<Arch>(values, vectors, picked, options, taken, scratch);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/detail/cosine.hpp>
 #include <funnel/core/error.hpp>
 #include <funnel/core/ids.hpp>
@@ -8,7 +9,6 @@
 
 #include <concepts>
 #include <cstddef>
-#include <limits>
 #include <span>
 #include <string_view>
 #include <type_traits>
@@ -50,8 +50,8 @@ template <class Similarity>
 void check_similarity(std::string_view function, std::size_t n, const Similarity& similarity) {
   if constexpr (SizedSimilarity<Similarity>)
     if (static_cast<std::size_t>(similarity.size()) < n)
-      fail(function, ": similarity knows ", static_cast<std::size_t>(similarity.size()),
-           " items, expected ", n, " as in relevance");
+      fail("funnel::", function, ": similarity has ", static_cast<std::size_t>(similarity.size()),
+           " items, expected ", n, " or more, as in relevance");
 }
 
 }  // namespace detail
@@ -140,13 +140,8 @@ class tag_similarity {
   tag_similarity(matrix_view<const category_id> tags, std::span<const float> weights,
                  category_id missing = 0)
       : tags_(tags), weights_(weights), missing_(missing) {
-    if (weights.size() != tags.cols())
-      detail::fail("funnel::tag_similarity: weights has ", weights.size(), " values for ",
-                   tags.cols(), " levels of tags");
-    for (std::size_t level = 0; level < weights.size(); ++level)
-      if (!(weights[level] >= 0 && weights[level] <= std::numeric_limits<float>::max()))
-        detail::fail("funnel::tag_similarity: weights[", level, "] should be finite and >= 0, got ",
-                     static_cast<double>(weights[level]));
+    detail::check_size("tag_similarity", "weights", weights.size(), tags.cols(), "a row of tags");
+    detail::check_not_negative("tag_similarity", "weights", weights);
   }
 
   double operator()(std::size_t i, std::size_t j) const {

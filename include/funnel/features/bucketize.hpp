@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/detail/quantile.hpp>
 #include <funnel/core/error.hpp>
 
@@ -33,7 +34,7 @@ namespace funnel {
 template <std::floating_point T = float>
 std::vector<T> quantile_boundaries(std::span<const std::type_identity_t<T>> values,
                                    std::size_t buckets) {
-  if (buckets == 0) detail::fail("funnel::quantile_boundaries: buckets is 0, expected 1 or more");
+  detail::check_at_least_one("quantile_boundaries", "buckets", buckets);
   std::vector<T> sorted;
   for (const T value : values)
     if (!std::isnan(value)) sorted.push_back(value);
@@ -75,13 +76,11 @@ template <std::floating_point T = float>
 void bucketize(std::span<const std::type_identity_t<T>> values,
                std::span<const std::type_identity_t<T>> boundaries,
                std::span<std::uint32_t> buckets) {
-  if (values.size() != buckets.size())
-    detail::fail("funnel::bucketize: buckets has ", buckets.size(), " slots for ", values.size(),
-                 " values");
+  detail::check_size("bucketize", "buckets", buckets.size(), values.size(), "values");
   for (std::size_t i = 0; i < boundaries.size(); ++i)
     if (std::isnan(boundaries[i]) || (i > 0 && !(boundaries[i - 1] < boundaries[i])))
-      detail::fail("funnel::bucketize: boundary ", i, " is ", boundaries[i],
-                   ", expected more than the one before");
+      detail::fail("funnel::bucketize: boundaries[", i, "] is ", boundaries[i],
+                   ", expected a number above the one before");
   for (std::size_t i = 0; i < values.size(); ++i) buckets[i] = bucket_of<T>(values[i], boundaries);
 }
 

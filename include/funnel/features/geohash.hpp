@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/core/error.hpp>
+#include <funnel/core/detail/checks.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -21,11 +21,11 @@ namespace funnel {
 ///             of the embedding table.
 /// Source      Niemeyer, geohash.org, 2008; docs/formulas.md#geohash.
 inline std::uint64_t geohash_cell(double latitude, double longitude, std::size_t length) {
-  if (!(latitude >= -90 && latitude <= 90 && longitude >= -180 && longitude <= 180))
-    detail::fail("funnel::geohash: latitude is ", latitude, ", longitude ", longitude,
-                 ", expected -90 to 90 and -180 to 180");
-  if (length < 1 || length > 12)
-    detail::fail("funnel::geohash: length is ", length, ", expected 1 to 12");
+  detail::check_that("geohash", "latitude", latitude, latitude >= -90 && latitude <= 90,
+                     "a number in [-90, 90]");
+  detail::check_that("geohash", "longitude", longitude, longitude >= -180 && longitude <= 180,
+                     "a number in [-180, 180]");
+  detail::check_that("geohash", "length", length, length >= 1 && length <= 12, "1 to 12");
   double west = -180, east = 180, south = -90, north = 90;
   std::uint64_t cell = 0;
   const auto halve = [&](double x, double& low, double& high) {

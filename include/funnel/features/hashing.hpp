@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/core/error.hpp>
+#include <funnel/core/detail/checks.hpp>
 
 #include <cstdint>
 
@@ -31,7 +31,7 @@ constexpr std::uint64_t mix_key(std::uint64_t key) {
 /// Errors      std::invalid_argument if rows < 2.
 /// Source      docs/formulas.md#hashing.
 inline std::uint32_t hash_row(std::uint64_t id, std::uint32_t rows) {
-  if (rows < 2) detail::fail("funnel::hash_row: rows is ", rows, ", expected 2 or more");
+  detail::check_that("hash_row", "rows", rows, rows >= 2, "2 or more");
   return static_cast<std::uint32_t>(1 + mix_key(id) % (rows - 1));
 }
 

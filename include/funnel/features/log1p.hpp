@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/core/error.hpp>
+#include <funnel/core/detail/checks.hpp>
 
 #include <cmath>
 #include <concepts>
@@ -26,9 +26,7 @@ T log1p_count(T count) {
 template <std::floating_point T = float>
 void log1p_counts(std::span<const std::type_identity_t<T>> counts,
                   std::span<std::type_identity_t<T>> out) {
-  if (counts.size() != out.size())
-    detail::fail("funnel::log1p_counts: out has ", out.size(), " slots for ", counts.size(),
-                 " counts");
+  detail::check_size("log1p_counts", "out", out.size(), counts.size(), "counts");
   for (std::size_t i = 0; i < counts.size(); ++i) out[i] = log1p_count(counts[i]);
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/core/error.hpp>
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/matrix.hpp>
 
 #include <cmath>
@@ -30,9 +30,7 @@ double feature_coverage(std::span<const std::type_identity_t<T>> values) {
 template <std::floating_point T = float>
 void missing_indicators(matrix_view<const std::type_identity_t<T>> values,
                         matrix_view<std::type_identity_t<T>> out) {
-  if (out.rows() != values.rows() || out.cols() != values.cols())
-    detail::fail("funnel::missing_indicators: out is [", out.rows(), ", ", out.cols(),
-                 "], expected [", values.rows(), ", ", values.cols(), "]");
+  detail::check_shape("missing_indicators", "out", out, values.rows(), values.cols(), "values");
   for (std::size_t i = 0; i < values.rows(); ++i)
     for (std::size_t j = 0; j < values.cols(); ++j)
       out(i, j) = std::isnan(values(i, j)) ? T{1} : T{0};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/detail/sizes.hpp>
 #include <funnel/core/error.hpp>
 #include <funnel/core/matrix.hpp>
@@ -45,12 +46,9 @@ class rate_counters {
       : options_(options),
         actions_(detail::array_size<double>("funnel::rate_counters: actions", actions)),
         totals_(width()), sums_(width()) {
-    if (!(options.prior_strength >= 0 && std::isfinite(options.prior_strength)))
-      detail::fail("funnel::rate_counters: prior_strength is ", options.prior_strength,
-                   ", expected 0 or more");
-    if (!std::isfinite(options.empty_rate))
-      detail::fail("funnel::rate_counters: empty_rate is ", options.empty_rate,
-                   ", expected a finite number");
+    detail::check_not_negative("rate_counters", "prior_strength", options.prior_strength);
+    detail::check_that("rate_counters", "empty_rate", options.empty_rate,
+                       std::isfinite(options.empty_rate), "a finite number");
   }
   rate_counters(const rate_counters&) = default;
   rate_counters(rate_counters&&) noexcept = default;
@@ -65,12 +63,8 @@ class rate_counters {
 
   /// Counts one impression of the key, with the amount of each action.
   void add(std::uint64_t key, std::span<const float> amounts) {
-    if (amounts.size() != actions())
-      detail::fail("funnel::rate_counters: ", amounts.size(), " amounts for ", actions(),
-                   " actions");
-    for (const float amount : amounts)
-      if (!std::isfinite(amount))
-        detail::fail("funnel::rate_counters: the amount ", amount, " is not finite");
+    detail::check_size("rate_counters", "amounts", amounts.size(), actions(), "actions");
+    detail::check_finite("rate_counters", "amounts", amounts);
     add_to_row(row_of(key), amounts);
   }
 
@@ -97,17 +91,14 @@ class rate_counters {
 
   /// Writes the key's number of impressions followed by its rates: 1 + actions numbers.
   void write(std::uint64_t key, std::span<float> out) const {
-    if (out.size() != width())
-      detail::fail("funnel::rate_counters: out has ", out.size(), " slots for ", width(),
-                   " numbers");
+    detail::check_size("rate_counters", "out", out.size(), width());
     write_row(keys_.find(key), out);
   }
 
   /// Multiplies all counts by `keep` in [0, 1] (exponential decay): called once a day, it lets old
   /// days lose weight.
   void fade(double keep) {
-    if (!(keep >= 0 && keep <= 1))
-      detail::fail("funnel::rate_counters: keep is ", keep, ", expected 0 to 1");
+    detail::check_unit_interval("rate_counters", "keep", keep);
     for (double& sum : sums_) sum *= keep;
     for (double& total : totals_) total *= keep;
   }
@@ -132,8 +123,7 @@ class rate_counters {
   }
 
   void check_action(std::size_t action) const {
-    if (action >= actions())
-      detail::fail("funnel::rate_counters: action is ", action, " of ", actions());
+    detail::check_below("rate_counters", "action", action, actions());
   }
 
   /// The row of a key. A new key gets a row of zeros, so its answers do not change.
@@ -197,7 +187,7 @@ class rate_features {
   std::size_t actions() const { return actions_; }
   std::size_t width() const { return families() * (1 + actions()); }
   const rate_counters& family(std::size_t i) const {
-    if (i >= families()) detail::fail("funnel::rate_features: family is ", i, " of ", families());
+    detail::check_below("rate_features", "family", i, families());
     return families_[i];
   }
 
@@ -228,9 +218,7 @@ class rate_features {
     check_keys(keys);
     check_amounts(keys.rows(), amounts);
     check_out(keys.rows(), out);
-    if (days.size() != keys.rows())
-      detail::fail("funnel::rate_features: days has ", days.size(), " values for ", keys.rows(),
-                   " rows");
+    detail::check_size("rate_features", "days", days.size(), keys.rows(), "a column of keys");
     std::vector<std::size_t> order(days.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
     std::ranges::sort(order, {}, [&](std::size_t i) { return std::pair(days[i], i); });
@@ -252,24 +240,18 @@ class rate_features {
 
  private:
   void check_keys(matrix_view<const std::uint64_t> keys) const {
-    if (keys.cols() != families())
-      detail::fail("funnel::rate_features: keys has ", keys.cols(), " columns for ", families(),
-                   " families");
+    detail::check_cols("rate_features", "keys", keys.cols(), families(), "families");
   }
   void check_amounts(std::size_t rows, matrix_view<const float> amounts) const {
-    if (amounts.rows() != rows || amounts.cols() != actions_)
-      detail::fail("funnel::rate_features: amounts is [", amounts.rows(), ", ", amounts.cols(),
-                   "], expected [", rows, ", ", actions_, "]");
+    detail::check_shape("rate_features", "amounts", amounts, rows, actions_);
     for (std::size_t i = 0; i < rows; ++i)
-      for (const float amount : amounts.row(i))
-        if (!std::isfinite(amount))
-          detail::fail("funnel::rate_features: the amount ", amount, " in row ", i,
-                       " is not finite");
+      for (std::size_t j = 0; j < actions_; ++j)
+        if (!std::isfinite(amounts(i, j)))
+          detail::fail("funnel::rate_features: amounts[", i, ", ", j, "] is ", amounts(i, j),
+                       ", expected a finite number");
   }
   void check_out(std::size_t rows, matrix_view<float> out) const {
-    if (out.rows() != rows || out.cols() != width())
-      detail::fail("funnel::rate_features: out is [", out.rows(), ", ", out.cols(), "], expected [",
-                   rows, ", ", width(), "]");
+    detail::check_shape("rate_features", "out", out, rows, width());
   }
   /// The row of each key in its family, [n, families]. Everything that may fail is done here; the
   /// code after it only counts and writes.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/error.hpp>
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include <cstddef>
 #include <limits>
 #include <span>
+#include <string_view>
 
 namespace funnel {
 
@@ -28,22 +30,10 @@ struct beta_prior {
 ///
 /// Errors      std::invalid_argument outside those ranges.
 inline beta_prior beta_prior_of(double mean, double strength) {
-  if (!(mean >= 0 && mean <= 1 && strength > 0 && std::isfinite(strength)))
-    detail::fail("funnel::beta_prior_of: mean is ", mean, ", expected 0 to 1; strength is ",
-                 strength, ", expected > 0");
+  detail::check_unit_interval("beta_prior_of", "mean", mean);
+  detail::check_positive("beta_prior_of", "strength", strength);
   return {mean * strength, (1 - mean) * strength};
 }
-
-namespace detail {
-
-/// Checks an amount of something that was counted: finite, 0 or more.
-inline void check_count_of(const char* function, const char* argument, double value) {
-  if (!(value >= 0 && std::isfinite(value)))
-    fail("funnel::", function, ": ", argument, " is ", value,
-         ", expected a finite number of 0 or more");
-}
-
-}  // namespace detail
 
 /// Smoothed rate: the expected rate given `count` successes in `impressions` and a beta prior.
 ///
@@ -56,13 +46,13 @@ inline void check_count_of(const char* function, const char* argument, double va
 ///             a and b are all 0.
 /// Source      X. Wang et al., 2011; docs/formulas.md#smoothed-rate.
 inline double smoothed_rate(double count, double impressions, const beta_prior& prior) {
-  detail::check_count_of("smoothed_rate", "count", count);
-  detail::check_count_of("smoothed_rate", "impressions", impressions);
-  detail::check_count_of("smoothed_rate", "prior.a", prior.a);
-  detail::check_count_of("smoothed_rate", "prior.b", prior.b);
+  detail::check_not_negative("smoothed_rate", "count", count);
+  detail::check_not_negative("smoothed_rate", "impressions", impressions);
+  detail::check_not_negative("smoothed_rate", "prior.a", prior.a);
+  detail::check_not_negative("smoothed_rate", "prior.b", prior.b);
   const double c = std::min(count, impressions), n = impressions + prior.a + prior.b;
   if (n == 0)
-    detail::fail("funnel::smoothed_rate: impressions and prior are 0, expected one above 0");
+    detail::fail("funnel::smoothed_rate: impressions is 0 and prior {0, 0}, expected one above 0");
   // A quarter of each, if their sum overflows.
   if (std::isinf(n)) return (c / 4 + prior.a / 4) / (impressions / 4 + prior.a / 4 + prior.b / 4);
   return (c + prior.a) / n;
@@ -80,9 +70,9 @@ inline double smoothed_rate(double count, double impressions, const beta_prior& 
 ///             is 0.
 /// Source      Wilson, JASA 1927; docs/formulas.md#wilson-lower-bound.
 inline double wilson_lower_bound(double count, double impressions, double z = 1.96) {
-  detail::check_count_of("wilson_lower_bound", "count", count);
-  detail::check_count_of("wilson_lower_bound", "impressions", impressions);
-  detail::check_count_of("wilson_lower_bound", "z", z);
+  detail::check_not_negative("wilson_lower_bound", "count", count);
+  detail::check_not_negative("wilson_lower_bound", "impressions", impressions);
+  detail::check_not_negative("wilson_lower_bound", "z", z);
   const double c = std::min(count, impressions);
   if (c == 0) return 0;
   // The product of both ends of the interval is (c^2/n) / (n + z^2); divide it by the upper end.
@@ -93,20 +83,13 @@ inline double wilson_lower_bound(double count, double impressions, double z = 1.
 
 namespace detail {
 
-inline void check_counts(const char* function, std::span<const double> counts,
+inline void check_counts(std::string_view function, std::span<const double> counts,
                          std::span<const double> impressions) {
-  if (counts.size() != impressions.size())
-    fail("funnel::", function, ": counts has ", counts.size(), " values for ", impressions.size(),
-         " impressions");
-  bool any = false;
-  for (std::size_t i = 0; i < counts.size(); ++i) {
-    if (!(counts[i] >= 0 && impressions[i] >= 0 && std::isfinite(counts[i]) &&
-          std::isfinite(impressions[i])))
-      fail("funnel::", function, ": count ", counts[i], " of ", impressions[i], " at ", i,
-           "; expected 0 or more and finite");
-    any |= impressions[i] > 0;
-  }
-  if (!any) fail("funnel::", function, ": no impressions");
+  check_size(function, "counts", counts.size(), impressions.size(), "impressions");
+  check_not_negative(function, "counts", counts);
+  check_not_negative(function, "impressions", impressions);
+  if (std::ranges::none_of(impressions, [](double n) { return n > 0; }))
+    fail("funnel::", function, ": impressions has no value above 0, expected one or more");
 }
 
 /// digamma(x + k) - digamma(x) and trigamma(x) - trigamma(x + k) for x > 0, k >= 0; both are 0 or
@@ -172,9 +155,7 @@ inline beta_prior fit_beta_moments(std::span<const double> counts,
                                    std::span<const double> impressions,
                                    double fallback_strength = 100) {
   detail::check_counts("fit_beta_moments", counts, impressions);
-  if (!(fallback_strength > 0 && std::isfinite(fallback_strength)))
-    detail::fail("funnel::fit_beta_moments: fallback_strength is ", fallback_strength,
-                 ", expected a finite number above 0");
+  detail::check_positive("fit_beta_moments", "fallback_strength", fallback_strength);
   double keys = 0, rates = 0, inverses = 0;
   for (std::size_t i = 0; i < counts.size(); ++i) {
     if (impressions[i] == 0) continue;

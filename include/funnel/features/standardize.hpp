@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/error.hpp>
 #include <funnel/core/matrix.hpp>
 
@@ -42,8 +43,8 @@ class standardizer {
       for (std::size_t j = 0; j < values.cols(); ++j) {
         const auto x = std::abs(static_cast<double>(values(i, j)));
         if (std::isinf(x))
-          detail::fail("funnel::standardizer: the value in row ", i, ", column ", j,
-                       " is infinite");
+          detail::fail("funnel::standardizer: values[", i, ", ", j, "] is ", values(i, j),
+                       ", expected a finite number or NaN");
         if (x > units[j]) units[j] = x;  // false for NaN
       }
     }
@@ -88,9 +89,8 @@ class standardizer {
   /// Shapes      values [n, size()]; out has the same shape and may be the same matrix as `values`.
   /// Errors      std::invalid_argument if a shape differs.
   void apply(matrix_view<const T> values, matrix_view<T> out) const {
-    if (values.cols() != size() || out.rows() != values.rows() || out.cols() != size())
-      detail::fail("funnel::standardizer: values is [", values.rows(), ", ", values.cols(),
-                   "], out [", out.rows(), ", ", out.cols(), "], expected ", size(), " columns");
+    detail::check_cols("standardizer", "values", values.cols(), size());
+    detail::check_shape("standardizer", "out", out, values.rows(), size(), "values");
     for (std::size_t i = 0; i < values.rows(); ++i) {
       for (std::size_t j = 0; j < size(); ++j) {
         const auto x = static_cast<double>(values(i, j));

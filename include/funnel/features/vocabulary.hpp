@@ -63,7 +63,8 @@ class vocabulary {
       return place->row;
     }
     if (ids_.size() >= std::numeric_limits<std::uint32_t>::max() - 1)
-      detail::fail("funnel::vocabulary: no row is left after ", ids_.size(), " ids");
+      detail::fail("funnel::vocabulary: the vocabulary has ", ids_.size(),
+                   " ids, expected fewer: rows are numbered in 32 bits");
     const auto row = static_cast<std::uint32_t>(ids_.size() + 1);
     ids_.push_back(id);
     if (place != nullptr) {

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/detail/sizes.hpp>
-#include <funnel/core/error.hpp>
 #include <funnel/features/vocabulary.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -52,8 +51,8 @@ class window_counters {
  public:
   explicit window_counters(std::size_t actions, const window_options& options = {}) {
     const std::size_t periods = options.periods;
-    if (periods == 0 || periods > 1'000'000)
-      detail::fail("funnel::window_counters: periods is ", periods, ", expected 1 to 1000000");
+    detail::check_that("window_counters", "periods", periods, periods > 0 && periods <= 1'000'000,
+                       "1 to 1000000");
     ring_ = periods + 1;
     detail::array_size<double>(
         "funnel::window_counters: buckets x (actions + 2)", ring_ + 1,
@@ -75,12 +74,8 @@ class window_counters {
   /// Counts one impression of the key in a period. Returns false and counts nothing if the event is
   /// late: more than `periods()` before the newest period of the key.
   bool add(std::uint64_t key, std::int64_t period, std::span<const float> amounts) {
-    if (amounts.size() != actions())
-      detail::fail("funnel::window_counters: ", amounts.size(), " amounts for ", actions(),
-                   " actions");
-    for (const float amount : amounts)
-      if (!std::isfinite(amount))
-        detail::fail("funnel::window_counters: the amount ", amount, " is not finite");
+    detail::check_size("window_counters", "amounts", amounts.size(), actions(), "actions");
+    detail::check_finite("window_counters", "amounts", amounts);
     check_period(period);
     const std::size_t row = row_of(key);
     state& s = states_[row];
@@ -118,11 +113,9 @@ class window_counters {
   /// Shapes      out [1 + actions]: impressions, then the amounts; window in [1, periods()].
   void sums(std::uint64_t key, std::int64_t period, std::size_t window,
             std::span<double> out) const {
-    if (out.size() != width_)
-      detail::fail("funnel::window_counters: out has ", out.size(), " slots for ", width_,
-                   " numbers");
-    if (window == 0 || window > periods())
-      detail::fail("funnel::window_counters: window is ", window, ", expected 1 to ", periods());
+    detail::check_size("window_counters", "out", out.size(), width_);
+    detail::check_that("window_counters", "window", window, window > 0 && window <= periods(),
+                       "1 to ", periods());
     check_period(period);
     std::ranges::fill(out, 0.0);
     const std::uint32_t row = keys_.find(key);
@@ -149,8 +142,8 @@ class window_counters {
 
   static void check_period(std::int64_t period) {
     constexpr std::int64_t limit = std::int64_t{1} << 52;
-    if (period < -limit || period > limit)
-      detail::fail("funnel::window_counters: period is ", period, ", expected -2^52 to 2^52");
+    detail::check_that("window_counters", "period", period, period >= -limit && period <= limit,
+                       "-2^52 to 2^52");
   }
 
   std::size_t slot(std::int64_t period) const {

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <funnel/core/arena.hpp>
-#include <funnel/core/error.hpp>
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/matrix.hpp>
 
 #include <concepts>
@@ -50,16 +50,9 @@ enum class fused_scale {
 
 namespace detail {
 
-inline void check_objectives(std::string_view function, std::size_t columns, std::size_t expected) {
-  if (columns != expected)
-    fail("funnel::", function, ": objectives has ", columns, " columns, expected ", expected);
-}
-
 template <class T, class F>
 void check_fuse(const F& formula, matrix_view<const T> objectives, std::span<T> scores) {
-  if (scores.size() != objectives.rows())
-    fail("funnel::fuse: scores has ", scores.size(), " values, expected ", objectives.rows(),
-         " as objectives has rows");
+  check_size("fuse", "scores", scores.size(), objectives.rows(), "a column of objectives");
   if constexpr (requires { formula.check(objectives.cols()); }) formula.check(objectives.cols());
 }
 

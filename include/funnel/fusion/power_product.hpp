@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/fusion/formula.hpp>
 
 #include <algorithm>
@@ -43,7 +44,7 @@ struct power_product {
   fused_scale scale = fused_scale::logarithm;
 
   void check(std::size_t columns) const {
-    detail::check_objectives("power_product", columns, N);
+    detail::check_cols("power_product", "objectives", columns, N);
     for (std::size_t k = 0; k < N; ++k)
       if (terms[k].power != 0 && !(terms[k].floor > 0))
         detail::fail("funnel::power_product: terms[", k, "].floor is ",
@@ -90,7 +91,7 @@ struct product_of_shifted_powers {
   fused_scale scale = fused_scale::logarithm;
 
   void check(std::size_t columns) const {
-    detail::check_objectives("product_of_shifted_powers", columns, N);
+    detail::check_cols("product_of_shifted_powers", "objectives", columns, N);
   }
 
   T operator()(std::span<const T> objectives) const {

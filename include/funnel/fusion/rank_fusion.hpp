@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/core/arena.hpp>
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/matrix.hpp>
 #include <funnel/fusion/formula.hpp>
 
@@ -47,11 +48,11 @@ struct rank_fusion {
   std::array<rank_term<T>, N> terms{};
 
   void check(std::size_t columns) const {
-    detail::check_objectives("rank_fusion", columns, N);
+    detail::check_cols("rank_fusion", "objectives", columns, N);
     for (std::size_t k = 0; k < N; ++k) {
       if (!(terms[k].power >= 0))
         detail::fail("funnel::rank_fusion: terms[", k, "].power is ",
-                     static_cast<double>(terms[k].power), ", expected 0 or more");
+                     static_cast<double>(terms[k].power), ", expected a number of 0 or more");
       if (!(terms[k].offset > -1))
         detail::fail("funnel::rank_fusion: terms[", k, "].offset is ",
                      static_cast<double>(terms[k].offset), ", expected a number above -1");

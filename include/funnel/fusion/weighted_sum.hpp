@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/fusion/formula.hpp>
 
 #include <array>
@@ -26,7 +27,9 @@ struct weighted_sum {
   /// Any numbers; a negative weight is a penalty. w in the lectures.
   std::array<T, N> weights{};
 
-  void check(std::size_t columns) const { detail::check_objectives("weighted_sum", columns, N); }
+  void check(std::size_t columns) const {
+    detail::check_cols("weighted_sum", "objectives", columns, N);
+  }
 
   T operator()(std::span<const T> objectives) const {
     FUNNEL_ASSERT(objectives.size() == N);
@@ -58,7 +61,7 @@ struct click_times_weighted_sum {
   std::array<T, N> weights{};
 
   void check(std::size_t columns) const {
-    detail::check_objectives("click_times_weighted_sum", columns, N + 1);
+    detail::check_cols("click_times_weighted_sum", "objectives", columns, N + 1);
   }
 
   T operator()(std::span<const T> objectives) const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/core/arena.hpp>
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/detail/sizes.hpp>
 #include <funnel/core/executor.hpp>
 #include <funnel/core/ids.hpp>
@@ -61,10 +62,8 @@ class flat_index {
   /// Errors      std::invalid_argument if there is no such item, or `vector` does not have d
   ///             values.
   void copy_vector(item_id item, std::span<float> vector) const {
-    if (item >= size_ || vector.size() != dim_) {
-      detail::fail("funnel::flat_index::copy_vector: item ", item, " of ", size(), ", vector has ",
-                   vector.size(), " values, expected ", dim());
-    }
+    detail::check_below("flat_index::copy_vector", "item", item, size_);
+    detail::check_size("flat_index::copy_vector", "vector", vector.size(), dim_);
     for (std::size_t k = 0; k < dim_; ++k)
       vector[k] = panels_[packed_item_place<Arch, float>(item, k, dim_)];
   }
@@ -141,14 +140,8 @@ class flat_index {
   }
 
   void check(matrix_view<const float> queries, matrix_view<scored_item> found) const {
-    if (queries.cols() != dim_) {
-      detail::fail("funnel::flat_index::search: query has ", queries.cols(), " values, expected ",
-                   dim());
-    }
-    if (queries.rows() != found.rows()) {
-      detail::fail("funnel::flat_index::search: found has ", found.rows(), " rows for ",
-                   queries.rows(), " queries");
-    }
+    detail::check_size("flat_index::search", "query", queries.cols(), dim_);
+    detail::check_rows("flat_index::search", "found", found.rows(), queries.rows(), "queries");
   }
 
   /// Finds the best of items [begin, end), not sorted; `begin` is the first item of a panel.

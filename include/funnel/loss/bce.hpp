@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/loss/detail/inputs.hpp>
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/loss/detail/logistic.hpp>
+#include <funnel/loss/detail/row_weights.hpp>
 #include <funnel/nn/context.hpp>
 
 #include <cstddef>
@@ -42,9 +43,9 @@ value_of<C> bce_with_logits(C& context, const value_of<C>& logits,
                             const bce_options<scalar_of<C>>& options = {}) {
   using t = scalar_of<C>;
   const std::size_t n = detail::check_logits("bce_with_logits", logits);
-  detail::check_count("bce_with_logits", "labels", labels.size(), n);
+  detail::check_size("bce_with_logits", "labels", labels.size(), n, "logits");
   detail::check_weights("bce_with_logits", options.weights, n);
-  detail::require_unit_interval("bce_with_logits", "labels", labels);
+  detail::check_unit_interval("bce_with_logits", "labels", labels);
   return detail::logistic_mean(context, logits, [&](std::size_t i) {
     return detail::logistic_row<t>{labels[i], 1 - labels[i], detail::weight_of(options.weights, i)};
   });

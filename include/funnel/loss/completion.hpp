@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/loss/detail/inputs.hpp>
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/loss/detail/logistic.hpp>
+#include <funnel/loss/detail/row_weights.hpp>
 #include <funnel/nn/context.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <limits>
 #include <span>
@@ -73,12 +73,12 @@ value_of<C> completion_loss(C& context, const value_of<C>& logits,
                             const completion_options<scalar_of<C>>& options = {}) {
   using t = scalar_of<C>;
   const std::size_t n = detail::check_logits("completion_loss", logits);
-  detail::check_count("completion_loss", "played", played.size(), n);
-  detail::check_count("completion_loss", "lengths", lengths.size(), n);
+  detail::check_size("completion_loss", "played", played.size(), n, "logits");
+  detail::check_size("completion_loss", "lengths", lengths.size(), n, "logits");
   detail::check_weights("completion_loss", options.weights, n);
   detail::check_positive("completion_loss", "finished_at", options.finished_at);
   detail::check_not_negative("completion_loss", "played", played);
-  detail::require_finite("completion_loss", "lengths", lengths);
+  detail::check_finite("completion_loss", "lengths", lengths);
   return detail::logistic_mean(context, logits, [&](std::size_t i) {
     if (!(lengths[i] > 0)) return detail::logistic_row<t>{0, 0, 0};
     const t label = options.target == completion_target::fraction

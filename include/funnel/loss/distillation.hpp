@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/detail/element_of.hpp>
-#include <funnel/loss/detail/inputs.hpp>
+#include <funnel/loss/detail/row_weights.hpp>
 
 #include <cmath>
 #include <cstddef>
@@ -29,12 +30,11 @@ void mix_targets(std::span<const T> labels, std::span<const T> teacher, std::spa
   constexpr const char* name = "distillation_targets";
   const std::size_t n = labels.size();
   const auto shown = [&](std::size_t i) { return options.shown.empty() || options.shown[i] != 0; };
-  check_count(name, "teacher", teacher.size(), n);
-  check_count(name, "targets", targets.size(), n);
-  if (!options.shown.empty()) check_count(name, "shown", options.shown.size(), n);
-  check_option(name, "teacher_weight", options.teacher_weight,
-               options.teacher_weight >= 0 && options.teacher_weight <= 1, "a number in [0, 1]");
-  require_unit_interval(name, "teacher", teacher);
+  check_size(name, "teacher", teacher.size(), n, "labels");
+  check_size(name, "targets", targets.size(), n, "labels");
+  if (!options.shown.empty()) check_size(name, "shown", options.shown.size(), n, "labels");
+  check_unit_interval(name, "teacher_weight", options.teacher_weight);
+  check_unit_interval(name, "teacher", teacher);
   for (std::size_t i = 0; i < n; ++i) {
     if (shown(i) && !(labels[i] >= 0 && labels[i] <= 1))
       fail("funnel::", name, ": labels[", i, "] is ", labels[i], ", expected a number in [0, 1]");
@@ -94,10 +94,10 @@ teacher_report check_teacher(const Teacher& teacher, double usual_mean,
                              double largest_drift = 0.3) {
   using t = detail::element_of<const Teacher>;
   const std::span<const t> probabilities(teacher);
-  detail::check_option("check_teacher", "usual_mean", usual_mean, usual_mean > 0 && usual_mean <= 1,
-                       "a number in (0, 1]");
-  detail::check_option("check_teacher", "largest_drift", largest_drift, largest_drift >= 0,
-                       "0 or more");
+  detail::check_that("check_teacher", "usual_mean", usual_mean, usual_mean > 0 && usual_mean <= 1,
+                     "a number in (0, 1]");
+  detail::check_that("check_teacher", "largest_drift", largest_drift, largest_drift >= 0,
+                     "a number of 0 or more");
   teacher_report report;
   double sum = 0;
   for (const t p : probabilities) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/ids.hpp>
 #include <funnel/core/matrix.hpp>
 #include <funnel/loss/detail/one_positive.hpp>
@@ -72,13 +73,10 @@ value_of<C> in_batch_softmax(C& context, const value_of<C>& scores,
                  "], expected as many columns as rows or more");
   }
   detail::check_positive(name, "temperature", options.temperature);
-  if (!log_q.empty()) detail::check_count(name, "log_q", log_q.size(), m);
-  detail::require_finite(name, "log_q", log_q);
-  if (!items.empty()) detail::check_count(name, "items", items.size(), m);
-  if (!excluded.empty() && (excluded.rows() != n || excluded.cols() != m)) {
-    detail::fail("funnel::", name, ": excluded is [", excluded.rows(), ", ", excluded.cols(),
-                 "], expected [", n, ", ", m, "] as scores");
-  }
+  if (!log_q.empty()) detail::check_size(name, "log_q", log_q.size(), m);
+  detail::check_finite(name, "log_q", log_q);
+  if (!items.empty()) detail::check_size(name, "items", items.size(), m);
+  if (!excluded.empty()) detail::check_shape(name, "excluded", excluded, n, m, "scores");
   detail::check_weights(name, weights, n);
 
   return detail::one_positive_mean(

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/detail/mean.hpp>
 #include <funnel/core/matrix.hpp>
-#include <funnel/loss/detail/inputs.hpp>
+#include <funnel/loss/detail/row_weights.hpp>
 #include <funnel/loss/detail/scalar_loss.hpp>
 #include <funnel/nn/context.hpp>
 
@@ -83,17 +84,17 @@ value_of<C> listwise_distillation(C& context, const value_of<C>& logits,
   using t = scalar_of<C>;
   constexpr const char* name = "listwise_distillation";
   const std::size_t n = detail::check_logits(name, logits);
-  detail::check_count(name, "teacher", teacher.size(), n);
-  detail::check_offsets(name, offsets, n);
+  detail::check_size(name, "teacher", teacher.size(), n, "logits");
+  detail::check_offsets(name, "offsets", offsets, n, "logits");
   detail::check_positive(name, "temperature", options.temperature);
-  detail::check_option(name, "smallest_probability", options.smallest_probability,
-                       options.smallest_probability > 0 && options.smallest_probability < t(0.5),
-                       "a number in (0, 0.5)");
+  detail::check_that(name, "smallest_probability", options.smallest_probability,
+                     options.smallest_probability > 0 && options.smallest_probability < t(0.5),
+                     "a number in (0, 0.5)");
   const bool probabilities = options.scale == teacher_scale::probability;
   if (probabilities) {
-    detail::require_unit_interval(name, "teacher", teacher);
+    detail::check_unit_interval(name, "teacher", teacher);
   } else {
-    detail::require_finite(name, "teacher", teacher);
+    detail::check_finite(name, "teacher", teacher);
   }
 
   double* target = context.scratch().template allocate<double>(n);

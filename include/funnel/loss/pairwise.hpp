@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/detail/mean.hpp>
 #include <funnel/core/math.hpp>
 #include <funnel/core/matrix.hpp>
-#include <funnel/loss/detail/inputs.hpp>
+#include <funnel/loss/detail/row_weights.hpp>
 #include <funnel/loss/detail/scalar_loss.hpp>
 #include <funnel/loss/detail/softplus.hpp>
 #include <funnel/nn/context.hpp>
@@ -66,12 +67,12 @@ value_of<C> pairwise_distillation(C& context, const value_of<C>& logits,
   using t = scalar_of<C>;
   constexpr t most = std::numeric_limits<t>::max();
   const std::size_t n = detail::check_logits("pairwise_distillation", logits);
-  detail::check_count("pairwise_distillation", "teacher", teacher.size(), n);
-  detail::check_offsets("pairwise_distillation", offsets, n);
-  detail::check_option("pairwise_distillation", "margin", options.margin, options.margin >= 0,
-                       "0 or more");
+  detail::check_size("pairwise_distillation", "teacher", teacher.size(), n, "logits");
+  detail::check_offsets("pairwise_distillation", "offsets", offsets, n, "logits");
+  detail::check_that("pairwise_distillation", "margin", options.margin, options.margin >= 0,
+                     "a number of 0 or more");
   detail::check_positive("pairwise_distillation", "sharpness", options.sharpness);
-  detail::require_finite("pairwise_distillation", "teacher", teacher);
+  detail::check_finite("pairwise_distillation", "teacher", teacher);
 
   const auto for_pairs = [&](auto&& visit) {
     for (std::size_t g = 0; g + 1 < offsets.size(); ++g) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/matrix.hpp>
 #include <funnel/loss/detail/one_positive.hpp>
 #include <funnel/nn/context.hpp>
@@ -44,14 +45,10 @@ value_of<C> sampled_softmax(C& context, const value_of<C>& scores,
   constexpr const char* name = "sampled_softmax";
   const std::size_t n = scores.rows(), m = scores.cols();
   const matrix_view<const t> log_q = options.log_q;
-  if (m == 0) detail::fail("funnel::", name, ": scores has no column, expected a positive");
+  if (m == 0) detail::fail("funnel::", name, ": scores has 0 columns, expected 1 or more");
   detail::check_positive(name, "temperature", options.temperature);
-  if (!log_q.empty() && (log_q.rows() != n || log_q.cols() != m)) {
-    detail::fail("funnel::", name, ": log_q is [", log_q.rows(), ", ", log_q.cols(),
-                 "], expected [", n, ", ", m, "] as scores");
-  }
-  for (std::size_t i = 0; i < log_q.rows(); ++i)
-    detail::require_finite(name, "log_q", log_q.row(i));
+  if (!log_q.empty()) detail::check_shape(name, "log_q", log_q, n, m, "scores");
+  for (std::size_t i = 0; i < log_q.rows(); ++i) detail::check_finite(name, "log_q", log_q.row(i));
   detail::check_weights(name, options.weights, n);
 
   return detail::one_positive_mean(

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/detail/mean.hpp>
-#include <funnel/loss/detail/inputs.hpp>
+#include <funnel/loss/detail/row_weights.hpp>
 #include <funnel/nn/context.hpp>
 
 #include <algorithm>
@@ -27,7 +28,7 @@ template <Context C>
 value_of<C> total_loss(C& context, std::span<const value_of<C>> losses,
                        std::span<const scalar_of<C>> weights = {}) {
   using t = scalar_of<C>;
-  if (losses.empty()) detail::fail("funnel::total_loss: losses is empty, expected one or more");
+  detail::check_not_empty("total_loss", "losses", losses.size());
   for (std::size_t k = 0; k < losses.size(); ++k) {
     if (losses[k].rows() != 1 || losses[k].cols() != 1) {
       detail::fail("funnel::total_loss: losses[", k, "] is [", losses[k].rows(), ", ",
@@ -35,8 +36,8 @@ value_of<C> total_loss(C& context, std::span<const value_of<C>> losses,
     }
   }
   if (!weights.empty()) {
-    detail::check_count("total_loss", "weights", weights.size(), losses.size());
-    detail::require_finite("total_loss", "weights", weights);
+    detail::check_size("total_loss", "weights", weights.size(), losses.size(), "losses");
+    detail::check_finite("total_loss", "weights", weights);
   }
   const auto sum = context.make(1, 1);
   detail::weighted_sum_of value;

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/detail/mean.hpp>
 #include <funnel/core/math.hpp>
 #include <funnel/core/matrix.hpp>
-#include <funnel/loss/detail/inputs.hpp>
+#include <funnel/loss/detail/row_weights.hpp>
 #include <funnel/loss/detail/softplus.hpp>
 #include <funnel/nn/context.hpp>
 
@@ -56,14 +57,9 @@ value_of<C> triplet_loss(C& context, const value_of<C>& positives, const value_o
                          const triplet_options<scalar_of<C>>& options = {}) {
   using t = scalar_of<C>;
   const std::size_t n = positives.rows(), k = negatives.cols();
-  if (positives.cols() != 1 || negatives.rows() != n) {
-    detail::fail("funnel::triplet_loss: positives is [", n, ", ", positives.cols(),
-                 "] and negatives [", negatives.rows(), ", ", k,
-                 "], expected one positive a row and as many rows");
-  }
-  detail::check_option("triplet_loss", "margin", options.margin,
-                       options.margin >= 0 && std::isfinite(options.margin),
-                       "a finite number of 0 or more");
+  detail::check_cols("triplet_loss", "positives", positives.cols(), 1);
+  detail::check_rows("triplet_loss", "negatives", negatives.rows(), n, "positives");
+  detail::check_not_negative("triplet_loss", "margin", options.margin);
   detail::check_positive("triplet_loss", "sharpness", options.sharpness);
   detail::check_weights("triplet_loss", options.weights, n);
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/loss/detail/inputs.hpp>
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/loss/detail/logistic.hpp>
+#include <funnel/loss/detail/row_weights.hpp>
 #include <funnel/nn/context.hpp>
 
 #include <algorithm>
@@ -72,7 +73,7 @@ value_of<C> watch_time_loss(C& context, const value_of<C>& logits,
                             const watch_time_options<scalar_of<C>>& options = {}) {
   using t = scalar_of<C>;
   const std::size_t n = detail::check_logits("watch_time_loss", logits);
-  detail::check_count("watch_time_loss", "times", times.size(), n);
+  detail::check_size("watch_time_loss", "times", times.size(), n, "logits");
   detail::check_weights("watch_time_loss", options.weights, n);
   detail::check_positive("watch_time_loss", "unit", options.unit);
   detail::check_positive("watch_time_loss", "longest", options.longest);

@@ -29,8 +29,8 @@ namespace funnel {
 template <class T = float>
 double auc(std::span<const std::type_identity_t<T>> scores,
            std::span<const std::type_identity_t<T>> labels) {
-  detail::require_size("auc", "labels", labels.size(), "scores", scores.size());
-  detail::require_binary("auc", "labels", labels);
+  detail::check_size("auc", "labels", labels.size(), scores.size(), "scores");
+  detail::check_binary("auc", "labels", labels);
   struct row {
     T score;
     bool positive;

@@ -30,7 +30,7 @@ namespace funnel {
 template <class T = float>
 double pcoc(std::span<const std::type_identity_t<T>> predictions,
             std::span<const std::type_identity_t<T>> targets) {
-  detail::require_size("pcoc", "targets", targets.size(), "predictions", predictions.size());
+  detail::check_size("pcoc", "targets", targets.size(), predictions.size(), "predictions");
   // If a sum overflows, the means still have a value. Both are divided by the same total, which
   // cancels.
   const double total = static_cast<double>(targets.size());
@@ -94,10 +94,10 @@ reliability_table(std::span<const std::type_identity_t<T>> probabilities,
   const std::size_t n = probabilities.size();
   const std::size_t bins =
       detail::array_size<reliability_bin>("funnel::reliability_table: bins", options.bins);
-  detail::require_size("reliability_table", "labels", labels.size(), "probabilities", n);
-  detail::require_unit_interval("reliability_table", "probabilities", probabilities);
-  detail::require_unit_interval("reliability_table", "labels", labels);
-  if (bins == 0) detail::fail("funnel::reliability_table: bins is 0, expected 1 or more");
+  detail::check_size("reliability_table", "labels", labels.size(), n, "probabilities");
+  detail::check_unit_interval("reliability_table", "probabilities", probabilities);
+  detail::check_unit_interval("reliability_table", "labels", labels);
+  detail::check_at_least_one("reliability_table", "bins", bins);
 
   struct sums {
     std::size_t count = 0;

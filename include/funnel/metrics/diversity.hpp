@@ -49,8 +49,8 @@ double intra_list_diversity(std::span<const std::type_identity_t<Position>> page
     for (std::size_t i = 0; i < page.size(); ++i)
       if (page[i] >= static_cast<std::size_t>(similarity.size()))
         detail::fail("funnel::intra_list_diversity: page[", i, "] is ", page[i],
-                     ", expected less than the ", static_cast<std::size_t>(similarity.size()),
-                     " items that similarity knows");
+                     ", expected below ", static_cast<std::size_t>(similarity.size()),
+                     ", the number of items in similarity");
   const std::size_t window = options.window == 0 ? page.size() : options.window;
   double sum = 0;
   std::size_t pairs = 0;
@@ -98,8 +98,7 @@ double intra_list_diversity(matrix_view<const std::type_identity_t<T>> vectors,
 /// Source      Shannon, 1948; docs/formulas.md#entropy-of-shares.
 template <class T = float>
 double entropy(std::span<const std::type_identity_t<T>> amounts) {
-  detail::require_each("entropy", "amounts", amounts, "a finite number, 0 or more",
-                       [](T v) { return v >= 0 && v <= std::numeric_limits<T>::max(); });
+  detail::check_not_negative("entropy", "amounts", amounts);
   const auto amount = detail::weight_total::of(amounts.size(), [&](auto i) { return amounts[i]; });
   if (amount.total == 0) return std::numeric_limits<double>::quiet_NaN();
   double weighted = 0;
@@ -123,8 +122,7 @@ double entropy(std::span<const std::type_identity_t<T>> amounts) {
 /// Source      Gini, 1912; docs/formulas.md#gini-coefficient.
 template <class T = float>
 double gini(std::span<const std::type_identity_t<T>> amounts) {
-  detail::require_each("gini", "amounts", amounts, "a finite number, 0 or more",
-                       [](T v) { return v >= 0 && v <= std::numeric_limits<T>::max(); });
+  detail::check_not_negative("gini", "amounts", amounts);
   std::vector<T> sorted(amounts.begin(), amounts.end());
   std::sort(sorted.begin(), sorted.end());
   const double n = static_cast<double>(sorted.size());

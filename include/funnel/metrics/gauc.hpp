@@ -40,9 +40,9 @@ struct gauc_result {
 template <class T = float>
 gauc_result gauc(std::span<const user_id> users, std::span<const std::type_identity_t<T>> scores,
                  std::span<const std::type_identity_t<T>> labels) {
-  detail::require_size("gauc", "users", users.size(), "scores", scores.size());
-  detail::require_size("gauc", "labels", labels.size(), "scores", scores.size());
-  detail::require_binary("gauc", "labels", labels);
+  detail::check_size("gauc", "users", users.size(), scores.size(), "scores");
+  detail::check_size("gauc", "labels", labels.size(), scores.size(), "scores");
+  detail::check_binary("gauc", "labels", labels);
   struct row {
     T score;
     user_id user;

@@ -48,9 +48,9 @@ double over_base_entropy(double loss, std::span<const T> labels, const Entropy& 
 template <class T = float>
 double logloss(std::span<const std::type_identity_t<T>> probabilities,
                std::span<const std::type_identity_t<T>> labels) {
-  detail::require_size("logloss", "labels", labels.size(), "probabilities", probabilities.size());
-  detail::require_unit_interval("logloss", "probabilities", probabilities);
-  detail::require_unit_interval("logloss", "labels", labels);
+  detail::check_size("logloss", "labels", labels.size(), probabilities.size(), "probabilities");
+  detail::check_unit_interval("logloss", "probabilities", probabilities);
+  detail::check_unit_interval("logloss", "labels", labels);
   double sum = 0;
   for (std::size_t i = 0; i < labels.size(); ++i)
     sum += detail::cross_entropy(static_cast<double>(probabilities[i]),
@@ -72,9 +72,9 @@ double logloss(std::span<const std::type_identity_t<T>> probabilities,
 template <class T = float>
 double logloss_from_logits(std::span<const std::type_identity_t<T>> logits,
                            std::span<const std::type_identity_t<T>> labels) {
-  detail::require_size("logloss_from_logits", "labels", labels.size(), "logits", logits.size());
-  detail::require_finite("logloss_from_logits", "logits", logits);
-  detail::require_unit_interval("logloss_from_logits", "labels", labels);
+  detail::check_size("logloss_from_logits", "labels", labels.size(), logits.size(), "logits");
+  detail::check_finite("logloss_from_logits", "logits", logits);
+  detail::check_unit_interval("logloss_from_logits", "labels", labels);
   if (labels.empty()) return std::numeric_limits<double>::quiet_NaN();
   detail::weighted_sum_of sum;
   for (std::size_t i = 0; i < labels.size(); ++i) {

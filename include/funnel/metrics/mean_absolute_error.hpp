@@ -25,8 +25,8 @@ namespace funnel {
 template <class T = float>
 double mean_absolute_error(std::span<const std::type_identity_t<T>> predictions,
                            std::span<const std::type_identity_t<T>> targets) {
-  detail::require_size("mean_absolute_error", "targets", targets.size(), "predictions",
-                       predictions.size());
+  detail::check_size("mean_absolute_error", "targets", targets.size(), predictions.size(),
+                     "predictions");
   if (targets.empty()) return std::numeric_limits<double>::quiet_NaN();
   detail::weighted_sum_of sum;
   for (std::size_t i = 0; i < targets.size(); ++i)

@@ -11,6 +11,7 @@
 #include <limits>
 #include <numbers>
 #include <span>
+#include <string_view>
 #include <type_traits>
 #include <vector>
 
@@ -37,9 +38,9 @@ namespace detail {
 template <class T>
 std::vector<double> ndcg_gains(std::string_view function, std::span<const T> relevance,
                                const ndcg_options& options) {
-  if (options.k == 0) fail("funnel::", function, ": k is 0, expected 1 or more");
-  require_each(function, "relevance", relevance, "a number in [0, 1000]",
-               [](T v) { return v >= 0 && v <= 1000; });
+  check_at_least_one(function, "k", options.k);
+  check_each(function, "relevance", relevance, "a number in [0, 1000]",
+             [](T v) { return v >= 0 && v <= 1000; });
   std::vector<double> gains(relevance.begin(), relevance.end());
   if (options.gain == ndcg_gain::exponential)
     for (double& gain : gains)  // expm1: small gains keep their digits
@@ -84,7 +85,7 @@ template <class T = float>
 double ndcg_at_k(std::span<const item_id> ranked, std::span<const item_id> relevant,
                  std::span<const std::type_identity_t<T>> relevance,
                  const ndcg_options& options = {}) {
-  detail::require_size("ndcg_at_k", "relevance", relevance.size(), "relevant", relevant.size());
+  detail::check_size("ndcg_at_k", "relevance", relevance.size(), relevant.size(), "relevant");
   const std::vector<double> gains = detail::ndcg_gains("ndcg_at_k", relevance, options);
   struct row {
     item_id id;
@@ -95,7 +96,7 @@ double ndcg_at_k(std::span<const item_id> ranked, std::span<const item_id> relev
   std::sort(rows.begin(), rows.end(), [](const row& a, const row& b) { return a.id < b.id; });
   for (std::size_t i = 1; i < rows.size(); ++i)
     if (rows[i].id == rows[i - 1].id)
-      detail::fail("funnel::ndcg_at_k: relevant holds id ", rows[i].id, " twice");
+      detail::fail("funnel::ndcg_at_k: relevant has ", rows[i].id, " twice, expected each id once");
 
   double dcg = 0;
   for (std::size_t i = 0; i < std::min(options.k, ranked.size()); ++i) {
@@ -125,7 +126,7 @@ double ndcg_of_scores(std::span<const std::type_identity_t<T>> scores,
                       std::span<const std::type_identity_t<T>> relevance,
                       const ndcg_options& options = {}) {
   const std::size_t n = scores.size();
-  detail::require_size("ndcg_of_scores", "relevance", relevance.size(), "scores", n);
+  detail::check_size("ndcg_of_scores", "relevance", relevance.size(), n, "scores");
   const std::vector<double> gains = detail::ndcg_gains("ndcg_of_scores", relevance, options);
   struct row {
     T score;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/core/error.hpp>
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/metrics/detail/relevant_ids.hpp>
 
 #include <algorithm>
@@ -41,7 +41,7 @@ struct recall_options {
 /// Source      docs/formulas.md#recall-and-hit-rate.
 inline double recall_at_k(std::span<const item_id> ranked, std::span<const item_id> relevant,
                           const recall_options& options = {}) {
-  if (options.k == 0) detail::fail("funnel::recall_at_k: k is 0, expected 1 or more");
+  detail::check_at_least_one("recall_at_k", "k", options.k);
   detail::relevant_ids sought(relevant);
   if (sought.size() == 0) return std::numeric_limits<double>::quiet_NaN();
   std::size_t hits = 0;
@@ -77,7 +77,7 @@ inline double reciprocal_rank(std::span<const item_id> ranked, std::span<const i
 /// Source      docs/formulas.md#recall-and-hit-rate.
 inline double hit_at_k(std::span<const item_id> ranked, std::span<const item_id> relevant,
                        std::size_t k) {
-  if (k == 0) detail::fail("funnel::hit_at_k: k is 0, expected 1 or more");
+  detail::check_at_least_one("hit_at_k", "k", k);
   const double first = reciprocal_rank(ranked.first(std::min(k, ranked.size())), relevant);
   return first > 0 ? 1 : first;
 }

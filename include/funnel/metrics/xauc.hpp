@@ -31,8 +31,8 @@ template <class T = float>
 double xauc(std::span<const std::type_identity_t<T>> predictions,
             std::span<const std::type_identity_t<T>> targets) {
   const std::size_t n = predictions.size();
-  detail::require_size("xauc", "targets", targets.size(), "predictions", n);
-  detail::require_each("xauc", "targets", targets, "a number", [](T v) { return v == v; });
+  detail::check_size("xauc", "targets", targets.size(), n, "predictions");
+  detail::check_each("xauc", "targets", targets, "a number", [](T v) { return v == v; });
   struct row {
     T prediction, target;
     std::size_t place;  // rank of the prediction among the distinct ones, from 1

@@ -82,7 +82,8 @@ requires(sizeof...(Rest) > 0) auto join(const A& a, const B& b, const Rest&... r
 template <Context C, class... Values>
 auto concat(C& context, const Values&... values) {
   const auto joined = detail::join(detail::as_concatenated(detail::as_value(context, values))...);
-  for (const auto& part : joined.parts) detail::common_rows("funnel::concat", part, joined);
+  for (const auto& part : joined.parts)
+    detail::common_rows("concat", "a value", part, joined, "the others");
   return joined;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/core/arena.hpp>
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/matrix.hpp>
 #include <funnel/nn/activation.hpp>
 #include <funnel/nn/concat.hpp>
@@ -157,9 +158,8 @@ class dense {
   dense(std::size_t in, std::size_t out, const dense_options& options = {})
       : weight(in, out, options.initial), bias(1, options.bias ? out : 0),
         function(options.function), in_(in), out_(out) {
-    if (in == 0 || out == 0) {
-      detail::fail("funnel::dense: in is ", in, " and out ", out, ", expected 1 or more");
-    }
+    detail::check_at_least_one("dense", "in", in);
+    detail::check_at_least_one("dense", "out", out);
   }
 
   std::size_t in() const { return in_; }
@@ -179,7 +179,7 @@ class dense {
       detail::linear_forward(typename C::arch{}, x, shared(context, x), y, function);
       return y;
     } else {
-      packed_.check_empty("funnel::dense");
+      packed_.check_empty("dense");
       const bool fused = detail::slope_needs_output_only(function);
       forward(context, x, y, fused ? function : activation::identity);
       context.record([this, &context, x, y, fused] { backward(context, x, y, fused); });
@@ -203,7 +203,7 @@ class dense {
       pack_weights_kernel(arch{}, weight.value.data(), out_, in_, out_, packed);
       panels = packed;
     } else {
-      panels = packed_.template data<arch>("funnel::dense", size);
+      panels = packed_.template data<arch>("dense", size);
     }
     const T* start = bias.value.data();
     if (bias.value.empty()) {
@@ -230,7 +230,7 @@ class dense {
   /// Errors      std::invalid_argument if the layer is frozen already.
   template <class Arch>
   void freeze() {
-    packed_.check_empty("funnel::dense::freeze");
+    packed_.check_empty("dense::freeze");
     check_parameters();
     T* panels = packed_.template make<Arch>(packed_size<Arch, T>(in_, out_));
     pack_weights_kernel(Arch{}, weight.value.data(), out_, in_, out_, panels);
@@ -239,13 +239,13 @@ class dense {
 
  private:
   void check_parameters() const {
-    if (packed_.empty()) detail::check_shape("funnel::dense: weight", weight, in_, out_);
-    if (!bias.value.empty()) detail::check_shape("funnel::dense: bias", bias, 1, out_);
+    if (packed_.empty()) detail::check_parameter("dense", "weight", weight, in_, out_);
+    if (!bias.value.empty()) detail::check_parameter("dense", "bias", bias, 1, out_);
   }
   void check(const auto& x) const {
-    if (x.cols() != in_)
-      detail::fail("funnel::dense: x has ", x.cols(), " columns, expected ", in_);
-    for (const auto& part : x.parts) detail::common_rows("funnel::dense", part, x);
+    detail::check_cols("dense", "x", x.cols(), in_);
+    for (const auto& part : x.parts)
+      detail::common_rows("dense", "a part of x", part, x, "the others");
     check_parameters();
   }
 
@@ -264,9 +264,7 @@ class dense {
                 bool fused) const {
     using arch = typename C::arch;
     check(x);  // the weights may have been replaced since the forward step
-    if (y.cols() != out_)
-      detail::fail("funnel::dense: out is ", out_, ", expected ", y.cols(),
-                   " as in the forward step");
+    detail::check_that("dense", "out", out_, y.cols() == out_, y.cols(), " as in the forward step");
     arena& scratch = context.scratch();
     const arena::scope temporary(scratch);
     matrix_view<const T> g = y.gradient;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/matrix.hpp>
 #include <funnel/nn/context.hpp>
 #include <funnel/nn/training_context.hpp>
@@ -19,8 +20,7 @@ namespace funnel {
 /// Source      Srivastava et al., JMLR 2014; docs/formulas.md#dropout.
 template <Context C>
 value_of<C> dropout(C& context, const value_of<C>& x, double rate) {
-  if (!(rate >= 0 && rate < 1))
-    detail::fail("funnel::dropout: rate is ", rate, ", expected in [0, 1)");
+  detail::check_fraction("dropout", "rate", rate);
   if constexpr (!C::is_training) {
     return x;
   } else {

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/nn/context.hpp>
 #include <funnel/nn/detail/rows.hpp>
 #include <funnel/simd/elementwise.hpp>
 #include <funnel/simd/reduce.hpp>
 
 #include <cstddef>
+#include <string_view>
 
 namespace funnel {
 namespace detail {
@@ -14,13 +16,12 @@ namespace detail {
 /// Elementwise y = f(a, b). `slope_a(a, b)` and `slope_b(a, b)` are the derivatives dy/da and
 /// dy/db. All three work on SIMD registers of the context's instruction set.
 template <Context C, class F, class SlopeA, class SlopeB>
-value_of<C> combine(C& context, const char* name, const value_of<C>& a, const value_of<C>& b,
-                    const F& f, const SlopeA& slope_a, const SlopeB& slope_b) {
+value_of<C> combine(C& context, std::string_view function, const value_of<C>& a,
+                    const value_of<C>& b, const F& f, const SlopeA& slope_a,
+                    const SlopeB& slope_b) {
   using arch = typename C::arch;
-  if (a.cols() != b.cols()) {
-    fail(name, ": values have ", a.cols(), " and ", b.cols(), " columns, expected equal numbers");
-  }
-  const auto y = context.make(common_rows(name, a, b), a.cols());
+  check_cols(function, "b", b.cols(), a.cols(), "a");
+  const auto y = context.make(common_rows(function, "b", b, a, "a"), a.cols());
   for (std::size_t i = 0; i < y.rows(); ++i)
     map(arch{}, y.cols(), writable(y).row(i).data(), f, row_of(view(a), i), row_of(view(b), i));
   if constexpr (C::is_training) {
@@ -59,7 +60,7 @@ value_of<C> add(C& context, const value_of<C>& a, const value_of<C>& b) {
   using pack = detail::pack<typename C::arch, scalar_of<C>>;
   const auto one = [](const pack&, const pack&) { return pack(scalar_of<C>(1)); };
   return detail::combine(
-      context, "funnel::add", a, b, [](const pack& x, const pack& y) { return x + y; }, one, one);
+      context, "add", a, b, [](const pack& x, const pack& y) { return x + y; }, one, one);
 }
 
 /// Elementwise (Hadamard) product, a * b. Shapes and errors as `add`.
@@ -67,7 +68,7 @@ template <Context C>
 value_of<C> multiply(C& context, const value_of<C>& a, const value_of<C>& b) {
   using pack = detail::pack<typename C::arch, scalar_of<C>>;
   return detail::combine(
-      context, "funnel::multiply", a, b, [](const pack& x, const pack& y) { return x * y; },
+      context, "multiply", a, b, [](const pack& x, const pack& y) { return x * y; },
       [](const pack&, const pack& y) { return y; }, [](const pack& x, const pack&) { return x; });
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/detail/sizes.hpp>
 #include <funnel/core/matrix.hpp>
 #include <funnel/nn/context.hpp>
@@ -14,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 
 namespace funnel {
 namespace detail {
@@ -69,7 +71,7 @@ struct embedding {
   value_of<C> operator()(C& context, matrix_view<const std::uint32_t> ids) const {
     using arch = typename C::arch;
     detail::for_each_run(ids, [&](std::span<const std::uint32_t> run, std::size_t first) {
-      detail::check_ids(arch{}, "funnel::embedding", run, table.rows(), first);
+      detail::check_ids(arch{}, "embedding", run, table.rows(), first);
     });
     const std::size_t width =
         detail::array_size<T>("funnel::embedding: fields x dim", ids.cols(), dim());
@@ -81,7 +83,7 @@ struct embedding {
     if constexpr (C::is_training) {
       context.record([this, &context, ids, y] {
         if (y.cols() != ids.cols() * dim()) {
-          detail::fail("funnel::embedding: the table has ", dim(),
+          detail::fail("funnel::embedding: table has ", dim(),
                        " columns, expected as many as in the forward step");
         }
         parameter_gradient<T>& gradient = context.gradient(table);
@@ -115,15 +117,8 @@ struct id_lists {
 namespace detail {
 
 /// Errors      std::invalid_argument if the offsets decrease, or do not span the ids.
-inline void check_lists(const char* function, const id_lists& lists) {
-  const std::span<const std::uint32_t> offsets = lists.offsets;
-  if (offsets.empty() || offsets.front() != 0 || offsets.back() != lists.ids.size()) {
-    fail(function, ": offsets must start at 0 and end at the number of ids, ", lists.ids.size());
-  }
-  for (std::size_t i = 1; i < offsets.size(); ++i) {
-    if (offsets[i] < offsets[i - 1])
-      fail(function, ": offsets[", i, "] is below the one before it");
-  }
+inline void check_lists(std::string_view function, const id_lists& lists) {
+  check_offsets(function, "offsets", lists.offsets, lists.ids.size(), "ids");
 }
 
 /// Factor of the sum over list i: 1 / length for the mean, otherwise 1.
@@ -185,9 +180,9 @@ struct embedding_bag {
   template <Context C>
   static value_of<C> pooled(C& context, const parameter<T>& table, const id_lists& lists,
                             pooling pool) {
-    detail::check_lists("funnel::embedding_bag", lists);
+    detail::check_lists("embedding_bag", lists);
     using arch = typename C::arch;
-    detail::check_ids(arch{}, "funnel::embedding_bag", lists.ids, table.rows());
+    detail::check_ids(arch{}, "embedding_bag", lists.ids, table.rows());
     const auto y = context.make(lists.size(), table.cols());
     detail::pool_rows(arch{}, detail::stored_table(table), lists, pool, writable(y));
     if constexpr (C::is_training) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/core/arena.hpp>
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/nn/concat.hpp>
 #include <funnel/nn/context.hpp>
 #include <funnel/nn/dense.hpp>
@@ -42,7 +43,7 @@ struct mlp {
   /// `sizes` are the numbers of outputs of the layers, from the first layer to the last.
   mlp(std::size_t in, const std::vector<std::size_t>& sizes, const mlp_options& options = {})
       : dropout_rate(options.dropout) {
-    if (sizes.empty()) detail::fail("funnel::mlp: sizes is empty, expected one size a layer");
+    detail::check_not_empty("mlp", "sizes", sizes.size());
     for (std::size_t i = 0; i < sizes.size(); ++i) {
       const bool last = i + 1 == sizes.size();
       const activation f = last ? options.output : options.hidden;
@@ -89,7 +90,7 @@ struct mlp {
 
  private:
   const std::vector<dense<T>>& some_layers() const {
-    if (layers.empty()) detail::fail("funnel::mlp: layers is empty, expected one or more");
+    detail::check_not_empty("mlp", "layers", layers.size());
     return layers;
   }
 };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/core/arena.hpp>
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/matrix.hpp>
 #include <funnel/nn/context.hpp>
 #include <funnel/nn/parameter.hpp>
@@ -12,6 +13,7 @@
 #include <cstddef>
 #include <limits>
 #include <span>
+#include <string_view>
 
 namespace funnel {
 
@@ -65,9 +67,8 @@ struct moments {
 };
 
 template <class T>
-void check_epsilon(const char* name, T epsilon) {
-  if (!(epsilon >= T(0)))
-    fail(name, ": epsilon is ", static_cast<double>(epsilon), ", expected 0 or more");
+void check_epsilon(std::string_view function, T epsilon) {
+  check_that(function, "epsilon", epsilon, epsilon >= T(0), "a number of 0 or more");
 }
 
 }  // namespace detail
@@ -94,10 +95,9 @@ struct layer_norm {
   template <Context C>
   value_of<C> operator()(C& context, const value_of<C>& x) const {
     const std::size_t d = scale.cols();
-    if (x.cols() != d)
-      detail::fail("funnel::layer_norm: x has ", x.cols(), " columns, expected ", d);
+    detail::check_cols("layer_norm", "x", x.cols(), d);
     check_parameters(d);
-    detail::check_epsilon("funnel::layer_norm", epsilon);
+    detail::check_epsilon("layer_norm", epsilon);
     const auto y = context.make(x.rows(), d);
     // Kept for the backward step: the normalized values and 1 / deviation.
     const matrix_view<T> unit(context.scratch().template allocate<T>(x.rows() * d), x.rows(), d);
@@ -148,8 +148,8 @@ struct layer_norm {
 
  private:
   void check_parameters(std::size_t d) const {
-    detail::check_shape("funnel::layer_norm: scale", scale, 1, d);
-    detail::check_shape("funnel::layer_norm: shift", shift, 1, d);
+    detail::check_parameter("layer_norm", "scale", scale, 1, d);
+    detail::check_parameter("layer_norm", "shift", shift, 1, d);
   }
 };
 
@@ -187,12 +187,11 @@ struct batch_norm {
   template <Context C>
   value_of<C> operator()(C& context, const value_of<C>& x) const {
     const std::size_t d = scale.cols();
-    if (x.cols() != d)
-      detail::fail("funnel::batch_norm: x has ", x.cols(), " columns, expected ", d);
+    detail::check_cols("batch_norm", "x", x.cols(), d);
     if (C::is_training && x.rows() == 0)
       detail::fail("funnel::batch_norm: x has 0 rows, expected 1 or more");
     check_parameters(d);
-    detail::check_epsilon("funnel::batch_norm", epsilon);
+    detail::check_epsilon("batch_norm", epsilon);
     const auto y = context.make(x.rows(), d);
     if constexpr (C::is_training) {
       train(context, x, y);
@@ -219,19 +218,16 @@ struct batch_norm {
 
  private:
   void check_parameters(std::size_t d) const {
-    detail::check_shape("funnel::batch_norm: scale", scale, 1, d);
-    detail::check_shape("funnel::batch_norm: shift", shift, 1, d);
+    detail::check_parameter("batch_norm", "scale", scale, 1, d);
+    detail::check_parameter("batch_norm", "shift", shift, 1, d);
     constexpr parameter_kind statistic = parameter_kind::statistic;
-    detail::check_shape("funnel::batch_norm: running_mean", running_mean, 1, d, statistic);
-    detail::check_shape("funnel::batch_norm: running_variance", running_variance, 1, d, statistic);
+    detail::check_parameter("batch_norm", "running_mean", running_mean, 1, d, statistic);
+    detail::check_parameter("batch_norm", "running_variance", running_variance, 1, d, statistic);
   }
 
   template <class C>
   void train(C& context, const variable<T>& x, const variable<T>& y) const {
-    if (!(momentum >= T(0) && momentum <= T(1))) {
-      detail::fail("funnel::batch_norm: momentum is ", static_cast<double>(momentum),
-                   ", expected in [0, 1]");
-    }
+    detail::check_unit_interval("batch_norm", "momentum", momentum);
     const std::size_t d = x.cols();
     arena& scratch = context.scratch();
     // Kept for the backward step: the normalized values and 1 / deviation.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/matrix.hpp>
 
 #include <concepts>
@@ -55,17 +56,15 @@ inline constexpr bool is_parameter = false;
 template <class T>
 inline constexpr bool is_parameter<parameter<T>> = true;
 
-/// Errors      std::invalid_argument if a parameter is not [rows, cols], or is not of this kind;
-///             `name` is the name of its layer and its own.
+/// Errors      std::invalid_argument if a parameter is not [rows, cols], or is not of this kind.
 template <class T>
-void check_shape(const char* name, const parameter<T>& p, std::size_t rows, std::size_t cols,
-                 parameter_kind kind = parameter_kind::dense) {
-  if (p.rows() != rows || p.cols() != cols) {
-    fail(name, " is [", p.rows(), ", ", p.cols(), "], expected [", rows, ", ", cols, "]");
-  }
+void check_parameter(std::string_view function, std::string_view argument, const parameter<T>& p,
+                     std::size_t rows, std::size_t cols,
+                     parameter_kind kind = parameter_kind::dense) {
+  check_shape(function, argument, p, rows, cols);
   if (p.kind != kind) {
-    fail(name, " has kind ", static_cast<int>(p.kind), ", expected ", static_cast<int>(kind),
-         ": how a layer learns is not changed");
+    fail("funnel::", function, ": ", argument, " has kind ", static_cast<int>(p.kind),
+         ", expected ", static_cast<int>(kind), ": how a layer learns is not changed");
   }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/nn/detail/check_ids.hpp>
 #include <funnel/nn/parameter.hpp>
 #include <funnel/simd/arch.hpp>
@@ -142,9 +143,9 @@ class parameter_gradient {
                 std::span<const std::uint32_t> offsets, matrix_view<const T> values,
                 const Factor& factor) {
     if (offsets.empty() || offsets.back() != ids.size()) {
-      detail::fail("funnel::parameter_gradient: offsets end at ",
-                   offsets.empty() ? 0 : offsets.back(), ", expected the number of ids, ",
-                   ids.size());
+      detail::fail("funnel::parameter_gradient: offsets ends at ",
+                   offsets.empty() ? 0 : offsets.back(), ", expected ", ids.size(),
+                   ", the number of ids");
     }
     check_values(values, offsets.size() - 1);
     std::size_t fresh = find_slots(arch, ids);
@@ -165,8 +166,9 @@ class parameter_gradient {
     const std::size_t size =
         kind_ == parameter_kind::statistic ? values_.size() : values.size() + 1;  // fits nothing
     if (values.size() != size || (!centers.empty() && centers.size() != size)) {
-      detail::fail("funnel::parameter_gradient::observe: got ", values.size(), " values and ",
-                   centers.size(), " centers, expected as many as the running statistic has");
+      detail::fail("funnel::parameter_gradient::observe: values has ", values.size(),
+                   " values and centers ", centers.size(),
+                   ", expected as many as the running statistic has");
     }
     seen_.add(static_cast<double>(rows), values, centers, momentum);
   }
@@ -204,10 +206,7 @@ class parameter_gradient {
 
  private:
   void check_values(matrix_view<const T> values, std::size_t rows) const {
-    if (values.rows() != rows || values.cols() != cols_) {
-      detail::fail("funnel::parameter_gradient: values are [", values.rows(), ", ", values.cols(),
-                   "], expected [", rows, ", ", cols_, "]");
-    }
+    detail::check_shape("parameter_gradient", "values", values, rows, cols_);
   }
   /// Position in `rows_` of the gradient of a table row. A row that has no gradient gets the next
   /// free position.
@@ -225,7 +224,7 @@ class parameter_gradient {
   template <class Arch>
   std::size_t find_slots(Arch arch, std::span<const std::uint32_t> ids) {
     constexpr std::size_t ahead = 32;
-    detail::check_ids(arch, "funnel::parameter_gradient", ids, slot_of_row_.size());
+    detail::check_ids(arch, "parameter_gradient", ids, slot_of_row_.size());
     const std::size_t before = touched_.size();
     try {
       slots_.resize(ids.size());

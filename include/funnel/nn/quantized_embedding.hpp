@@ -85,9 +85,9 @@ class quantized_table {
       if constexpr (std::same_as<Storage, std::int8_t>) {
         const auto [smallest, largest] = range(values.row(i));
         if (!std::isfinite(largest - smallest)) {
-          detail::fail("funnel::quantized_table: row ", i, " goes from ",
+          detail::fail("funnel::quantized_table: values[", i, "] goes from ",
                        static_cast<double>(smallest), " to ", static_cast<double>(largest),
-                       ", further than the largest float");
+                       ", expected a difference that a float holds");
         }
       }
     }
@@ -172,7 +172,7 @@ struct quantized_embedding {
     detail::check_serves<C>();
     using arch = typename C::arch;
     detail::for_each_run(ids, [&](std::span<const std::uint32_t> run, std::size_t first) {
-      detail::check_ids(arch{}, "funnel::quantized_embedding", run, table.rows(), first);
+      detail::check_ids(arch{}, "quantized_embedding", run, table.rows(), first);
     });
     const std::size_t width =
         detail::array_size<float>("funnel::quantized_embedding: fields x dim", ids.cols(), dim());
@@ -222,8 +222,8 @@ struct quantized_embedding_bag {
                             const id_lists& lists, pooling pool) {
     detail::check_serves<C>();
     using arch = typename C::arch;
-    detail::check_lists("funnel::quantized_embedding_bag", lists);
-    detail::check_ids(arch{}, "funnel::quantized_embedding_bag", lists.ids, table.rows());
+    detail::check_lists("quantized_embedding_bag", lists);
+    detail::check_ids(arch{}, "quantized_embedding_bag", lists.ids, table.rows());
     const auto y = context.make(lists.size(), table.cols());
     detail::pool_rows(arch{}, table.stored(), lists, pool, writable(y));
     return y;

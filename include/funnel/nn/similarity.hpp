@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/core/arena.hpp>
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/matrix.hpp>
 #include <funnel/nn/context.hpp>
 #include <funnel/nn/detail/rows.hpp>
@@ -86,11 +87,8 @@ value_of<C> l2_normalize(C& context, const value_of<C>& x) {
 template <Context C>
 value_of<C> row_dot(C& context, const value_of<C>& a, const value_of<C>& b) {
   using arch = typename C::arch;
-  if (a.cols() != b.cols()) {
-    detail::fail("funnel::row_dot: values have ", a.cols(), " and ", b.cols(),
-                 " columns, expected equal numbers");
-  }
-  const auto y = context.make(detail::common_rows("funnel::row_dot", a, b), 1);
+  detail::check_cols("row_dot", "b", b.cols(), a.cols(), "a");
+  const auto y = context.make(detail::common_rows("row_dot", "b", b, a, "a"), 1);
   for (std::size_t i = 0; i < y.rows(); ++i) {
     writable(y)(i, 0) =
         dot_kernel(arch{}, detail::row_of(view(a), i), detail::row_of(view(b), i), a.cols());
@@ -129,10 +127,7 @@ value_of<C> cosine(C& context, const value_of<C>& a, const value_of<C>& b) {
 /// Errors      std::invalid_argument if the numbers of columns differ.
 template <Context C>
 value_of<C> pairwise_dot(C& context, const value_of<C>& a, const value_of<C>& b) {
-  if (a.cols() != b.cols()) {
-    detail::fail("funnel::pairwise_dot: values have ", a.cols(), " and ", b.cols(),
-                 " columns, expected equal numbers");
-  }
+  detail::check_cols("pairwise_dot", "b", b.cols(), a.cols(), "a");
   using t = scalar_of<C>;
   using arch = typename C::arch;
   arena& scratch = context.scratch();

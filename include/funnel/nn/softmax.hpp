@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/matrix.hpp>
 #include <funnel/nn/context.hpp>
 #include <funnel/simd/reduce.hpp>
@@ -43,16 +44,10 @@ value_of<C> softmax(C& context, const value_of<C>& x) {
 template <Context C>
 value_of<C> mixture(C& context, const value_of<C>& weights, std::span<const value_of<C>> values) {
   using arch = typename C::arch;
-  if (values.empty() || weights.cols() != values.size()) {
-    detail::fail("funnel::mixture: weights have ", weights.cols(), " columns for ", values.size(),
-                 " values");
-  }
-  for (const auto& v : values) {
-    if (v.rows() != weights.rows() || v.cols() != values[0].cols()) {
-      detail::fail("funnel::mixture: a value is [", v.rows(), ", ", v.cols(), "], expected [",
-                   weights.rows(), ", ", values[0].cols(), "]");
-    }
-  }
+  detail::check_not_empty("mixture", "values", values.size());
+  detail::check_cols("mixture", "weights", weights.cols(), values.size(), "values");
+  for (const auto& v : values)
+    detail::check_shape("mixture", "a value", v, weights.rows(), values[0].cols());
   const auto y = context.make(weights.rows(), values[0].cols());
   if constexpr (!C::is_training) {
     mixture_kernel(arch{}, weights, values, writable(y));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/core/arena.hpp>
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/matrix.hpp>
 #include <funnel/core/random.hpp>
 #include <funnel/nn/context.hpp>
@@ -97,13 +98,10 @@ class training_context {
   ///             last call, or if a parameter was replaced by one of another shape or kind since it
   ///             was used. Gradients may then be incomplete: call `clear` before the next step.
   void backward(const value& loss, T scale = T(1)) {
-    if (loss.rows() != 1 || loss.cols() != 1) {
-      detail::fail("funnel::training_context::backward: loss is [", loss.rows(), ", ", loss.cols(),
-                   "], expected [1, 1]");
-    }
+    detail::check_shape("training_context::backward", "loss", loss, 1, 1);
     if (spent_ && tape_.empty()) {
-      detail::fail(
-          "funnel::training_context::backward: nothing was recorded since the last backward");
+      detail::fail("funnel::training_context::backward: the record is empty, expected a forward "
+                   "step since the last backward step");
     }
     spent_ = true;
     if (loss.learns()) loss.gradient(0, 0) += scale;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/nn/parameter.hpp>
 #include <funnel/nn/training_context.hpp>
 #include <funnel/optim/detail/update_parameters.hpp>
@@ -43,7 +44,7 @@ class adagrad {
 
   explicit adagrad(const adagrad_options& given = {}) : options(given) {
     check();
-    detail::check_positive<T>("funnel::adagrad: learning_rate", options.learning_rate);
+    detail::check_positive<T>("adagrad", "learning_rate", options.learning_rate);
   }
   adagrad(const adagrad&) = default;
   adagrad(adagrad&&) noexcept = default;
@@ -96,12 +97,11 @@ class adagrad {
 
  private:
   void check() const {
-    detail::check_not_negative<T>("funnel::adagrad: learning_rate", options.learning_rate);
-    detail::check_not_negative<T>("funnel::adagrad: initial_accumulator",
-                                  options.initial_accumulator);
-    detail::check_positive<T>("funnel::adagrad: epsilon", options.epsilon);
-    detail::check_not_negative<T>("funnel::adagrad: weight_decay", options.weight_decay);
-    detail::check_not_negative<T>("funnel::adagrad: learning_rate * weight_decay",
+    detail::check_not_negative<T>("adagrad", "learning_rate", options.learning_rate);
+    detail::check_not_negative<T>("adagrad", "initial_accumulator", options.initial_accumulator);
+    detail::check_positive<T>("adagrad", "epsilon", options.epsilon);
+    detail::check_not_negative<T>("adagrad", "weight_decay", options.weight_decay);
+    detail::check_not_negative<T>("adagrad", "learning_rate * weight_decay",
                                   options.learning_rate * options.weight_decay);
   }
 

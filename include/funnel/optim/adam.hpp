@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/nn/parameter.hpp>
 #include <funnel/nn/training_context.hpp>
 #include <funnel/optim/detail/update_parameters.hpp>
@@ -51,7 +52,7 @@ class adam {
 
   explicit adam(const adam_options& given = {}) : options(given) {
     check();
-    detail::check_positive<T>("funnel::adam: learning_rate", options.learning_rate);
+    detail::check_positive<T>("adam", "learning_rate", options.learning_rate);
   }
   adam(const adam&) = default;
   adam(adam&&) noexcept = default;
@@ -125,15 +126,15 @@ class adam {
   }
 
   void check() const {
-    detail::check_not_negative<T>("funnel::adam: learning_rate", options.learning_rate);
-    detail::check_fraction<double>("funnel::adam: first_decay", options.first_decay);
-    detail::check_fraction<double>("funnel::adam: second_decay", options.second_decay);
-    detail::check_positive<T>("funnel::adam: epsilon", options.epsilon);
-    detail::check_not_negative<T>("funnel::adam: weight_decay", options.weight_decay);
+    detail::check_not_negative<T>("adam", "learning_rate", options.learning_rate);
+    detail::check_fraction<double>("adam", "first_decay", options.first_decay);
+    detail::check_fraction<double>("adam", "second_decay", options.second_decay);
+    detail::check_positive<T>("adam", "epsilon", options.epsilon);
+    detail::check_not_negative<T>("adam", "weight_decay", options.weight_decay);
     // The numbers that `numbers_of_step` computes; the rate of the first step is the largest.
-    detail::check_not_negative<T>("funnel::adam: learning_rate / (1 - first_decay)",
+    detail::check_not_negative<T>("adam", "learning_rate / (1 - first_decay)",
                                   options.learning_rate / (1 - options.first_decay));
-    detail::check_not_negative<T>("funnel::adam: learning_rate * weight_decay",
+    detail::check_not_negative<T>("adam", "learning_rate * weight_decay",
                                   options.learning_rate * options.weight_decay);
   }
 

@@ -7,6 +7,7 @@
 #include <funnel/optim/detail/check_fits.hpp>
 
 #include <cstddef>
+#include <string_view>
 #include <utility>
 
 namespace funnel {
@@ -30,7 +31,7 @@ void add_gradients(Model& model, training_context<T, Arch>& to,
     });
   };
   for_each([&](std::size_t position, const parameter<T>& p, const parameter_gradient<T>& gradient) {
-    constexpr const char* name = "funnel::add_gradients";
+    constexpr std::string_view name = "add_gradients";
     detail::check_fits(name, model, position, p, gradient);
     if (const parameter_gradient<T>* own = std::as_const(to).find_gradient(p))
       detail::check_fits(name, model, position, p, *own);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/matrix.hpp>
 #include <funnel/nn/parameter.hpp>
 #include <funnel/nn/parameter_gradient.hpp>
@@ -24,7 +25,7 @@ namespace detail {
 /// Errors      std::invalid_argument if the shape or kind of a parameter changed since the backward
 ///             step.
 template <class T, class Arch, HasParameters Model, class Visit>
-void for_each_gradient(const char* function, Model& model, training_context<T, Arch>& context,
+void for_each_gradient(std::string_view function, Model& model, training_context<T, Arch>& context,
                        const Visit& visit) {
   std::size_t index = 0;
   visit_parameters_below(model, [&](const parameter<T>& p) {
@@ -51,9 +52,8 @@ void for_each_gradient(const char* function, Model& model, training_context<T, A
 ///             docs/formulas.md#gradient-clipping.
 template <class T, class Arch, HasParameters Model>
 double clip_gradients(Model& model, training_context<T, Arch>& context, double largest_norm) {
-  constexpr const char* name = "funnel::clip_gradients";
-  if (!(largest_norm > 0) || !std::isfinite(largest_norm))
-    detail::fail(name, ": largest_norm is ", largest_norm, ", expected above 0");
+  constexpr std::string_view name = "clip_gradients";
+  detail::check_positive(name, "largest_norm", largest_norm);
   const auto for_each_gradient = [&](const auto& visit) {
     detail::for_each_gradient(name, model, context,
                               [&](matrix_view<T> g) { visit(g.data(), g.size()); });

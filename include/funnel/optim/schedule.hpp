@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/core/error.hpp>
+#include <funnel/core/detail/checks.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -65,7 +65,7 @@ struct step_schedule {
   double factor = 0.5;
 
   double operator()(std::size_t step) const {
-    if (interval == 0) detail::fail("funnel::step_schedule: interval is 0, expected 1 or more");
+    detail::check_at_least_one("step_schedule", "interval", interval);
     const std::size_t times = step / interval;
     return peak * std::pow(factor, static_cast<double>(times));
   }

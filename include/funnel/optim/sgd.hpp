@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/nn/parameter.hpp>
 #include <funnel/nn/training_context.hpp>
 #include <funnel/optim/detail/update_parameters.hpp>
@@ -38,7 +39,7 @@ class sgd {
 
   explicit sgd(const sgd_options& given = {}) : options(given) {
     check();
-    detail::check_positive<T>("funnel::sgd: learning_rate", options.learning_rate);
+    detail::check_positive<T>("sgd", "learning_rate", options.learning_rate);
   }
   sgd(const sgd&) = default;
   sgd(sgd&&) noexcept = default;
@@ -90,10 +91,10 @@ class sgd {
 
  private:
   void check() const {
-    detail::check_not_negative<T>("funnel::sgd: learning_rate", options.learning_rate);
-    detail::check_fraction<T>("funnel::sgd: momentum", options.momentum);
-    detail::check_not_negative<T>("funnel::sgd: weight_decay", options.weight_decay);
-    detail::check_not_negative<T>("funnel::sgd: learning_rate * weight_decay",
+    detail::check_not_negative<T>("sgd", "learning_rate", options.learning_rate);
+    detail::check_fraction<T>("sgd", "momentum", options.momentum);
+    detail::check_not_negative<T>("sgd", "weight_decay", options.weight_decay);
+    detail::check_not_negative<T>("sgd", "learning_rate * weight_decay",
                                   options.learning_rate * options.weight_decay);
   }
 

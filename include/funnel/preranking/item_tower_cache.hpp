@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/detail/sizes.hpp>
 #include <funnel/core/ids.hpp>
 #include <funnel/core/matrix.hpp>
@@ -35,8 +36,8 @@ class item_tower_cache {
   /// Errors      std::invalid_argument if `capacity` or `dim` is 0, or `capacity` x `dim` values do
   ///             not fit into an array.
   item_tower_cache(std::size_t capacity, std::size_t dim) {
-    if (capacity == 0) detail::fail("funnel::item_tower_cache: capacity is 0, expected 1 or more");
-    if (dim == 0) detail::fail("funnel::item_tower_cache: dim is 0, expected 1 or more");
+    detail::check_at_least_one("item_tower_cache", "capacity", capacity);
+    detail::check_at_least_one("item_tower_cache", "dim", dim);
     detail::array_size<slot>("funnel::item_tower_cache: capacity", capacity);
     const std::size_t slots = detail::blocks_of(capacity, ways) * ways;
     detail::array_size<T>("funnel::item_tower_cache: capacity x dim", slots, dim);
@@ -75,10 +76,7 @@ class item_tower_cache {
   /// Stores a vector. It replaces an older version of the same item.
   /// Errors      std::invalid_argument if the vector does not have `dim()` values.
   void insert(item_id item, item_version version, std::span<const T> vector) {
-    if (vector.size() != dim()) {
-      detail::fail("funnel::item_tower_cache::insert: vector has ", vector.size(),
-                   " values, expected ", dim());
-    }
+    detail::check_size("item_tower_cache::insert", "vector", vector.size(), dim());
     const std::span<slot> set = set_of(item);
     auto place =
         std::ranges::find_if(set, [&](const slot& s) { return s.used != 0 && s.item == item; });
@@ -144,10 +142,7 @@ matrix_view<const T> cached_item_vectors(inference_context<T, Arch>& context,
   if (count == 0) return vectors;
   const matrix_view<const T> made =
       tower(context, inputs_of(std::span<const item_id>(missing, count)));
-  if (made.rows() != count || made.cols() != cache.dim()) {
-    detail::fail("funnel::cached_item_vectors: the tower gave [", made.rows(), ", ", made.cols(),
-                 "], expected [", count, ", ", cache.dim(), "]");
-  }
+  detail::check_shape("cached_item_vectors", "the output of tower", made, count, cache.dim());
   for (std::size_t i = 0; i < count; ++i) {
     std::ranges::copy(made.row(i), vectors.row(places[i]).begin());
     cache.insert(missing[i], version, made.row(i));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/matrix.hpp>
 
 #include <algorithm>
@@ -34,7 +35,7 @@ class gate_diagnostics {
  public:
   /// Errors      std::invalid_argument if experts is 0.
   explicit gate_diagnostics(std::size_t experts) {
-    if (experts == 0) detail::fail("funnel::gate_diagnostics: experts is 0, expected 1 or more");
+    detail::check_at_least_one("gate_diagnostics", "experts", experts);
     for (auto& task : sums_) task.assign(experts, 0);
   }
 
@@ -52,12 +53,8 @@ class gate_diagnostics {
   ///             or the tasks differ in the number of rows.
   template <class T>
   void add(const std::array<matrix_view<const T>, Tasks>& weights) {
-    for (const auto& w : weights) {
-      if (w.cols() != sums_[0].size() || w.rows() != weights[0].rows()) {
-        detail::fail("funnel::gate_diagnostics: weights are [", w.rows(), ", ", w.cols(),
-                     "], expected [", weights[0].rows(), ", ", sums_[0].size(), "]");
-      }
-    }
+    for (const auto& w : weights)
+      detail::check_shape("gate_diagnostics", "weights", w, weights[0].rows(), sums_[0].size());
     for (std::size_t t = 0; t < Tasks; ++t) {
       for (std::size_t i = 0; i < weights[t].rows(); ++i) {
         for (std::size_t k = 0; k < weights[t].cols(); ++k) {
@@ -76,9 +73,7 @@ class gate_diagnostics {
   /// Statistics of one task.
   /// Errors      std::invalid_argument if `task` is not below `Tasks`.
   gate_report report(std::size_t task) const {
-    if (task >= Tasks) {
-      detail::fail("funnel::gate_diagnostics::report: task is ", task, ", expected below ", Tasks);
-    }
+    detail::check_below("gate_diagnostics::report", "task", task, Tasks);
     const double n = rows_ > 0 ? static_cast<double>(rows_) : 1;
     gate_report result{.entropy = entropies_[task] / n, .utilization = sums_[task]};
     for (double& u : result.utilization) {

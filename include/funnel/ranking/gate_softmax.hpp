@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/matrix.hpp>
 #include <funnel/core/random.hpp>
 #include <funnel/nn/context.hpp>
@@ -31,8 +32,7 @@ namespace funnel {
 /// Source      Zhao et al., RecSys 2019; docs/formulas.md#gate-dropout.
 template <Context C>
 value_of<C> gate_softmax(C& context, const value_of<C>& logits, double rate) {
-  if (!(rate >= 0 && rate < 1))
-    detail::fail("funnel::gate_softmax: rate is ", rate, ", expected in [0, 1)");
+  detail::check_fraction("gate_softmax", "rate", rate);
   if constexpr (!C::is_training) {
     return softmax(context, logits);
   } else {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/core/arena.hpp>
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/matrix.hpp>
 #include <funnel/nn/concat.hpp>
 #include <funnel/nn/context.hpp>
@@ -60,12 +61,9 @@ class mmoe {
   mmoe() = default;
   explicit mmoe(std::size_t in, const mmoe_options& options = {})
       : gate_dropout(options.gate_dropout) {
-    if (options.experts == 0) detail::fail("funnel::mmoe: experts is 0, expected 1 or more");
-    for (const double rate : {options.gate_dropout, options.dropout}) {
-      if (!(rate >= 0 && rate < 1)) {
-        detail::fail("funnel::mmoe: a dropout rate is ", rate, ", expected in [0, 1)");
-      }
-    }
+    detail::check_at_least_one("mmoe", "experts", options.experts);
+    detail::check_fraction("mmoe", "gate_dropout", options.gate_dropout);
+    detail::check_fraction("mmoe", "dropout", options.dropout);
     const mlp_options relu{.output = activation::relu, .dropout = options.dropout};
     for (std::size_t k = 0; k < options.experts; ++k)
       experts.emplace_back(in, options.expert_sizes, relu);
@@ -132,10 +130,10 @@ class mmoe {
 
  private:
   void check_experts() const {
-    if (experts.empty()) detail::fail("funnel::mmoe: experts is empty, expected one or more");
+    detail::check_not_empty("mmoe", "experts", experts.size());
     for (const mlp<T>& expert : experts) expert.in();  // throws if the expert has no layers
     if (gates.out() != Tasks * experts.size()) {
-      detail::fail("funnel::mmoe: gates have ", gates.out(), " outputs, expected ",
+      detail::fail("funnel::mmoe: gates has ", gates.out(), " outputs, expected ",
                    Tasks * experts.size(), " for ", experts.size(), " experts");
     }
   }
@@ -233,8 +231,8 @@ class mmoe {
     dense<T> joined(like.in(), width * experts.size(), {.function = like.function});
     for (std::size_t k = 0; k < experts.size(); ++k) {
       const dense<T>& layer = experts[k].layers.front();
-      detail::check_shape("funnel::mmoe: the weight of an expert's first layer", layer.weight,
-                          layer.in(), layer.out());
+      detail::check_parameter("mmoe", "the weight of an expert's first layer", layer.weight,
+                              layer.in(), layer.out());
       detail::copy_rows<T>(layer.weight.value,
                            joined.weight.value.view().middle_cols(k * width, width), 0);
       detail::copy_rows<T>(layer.bias.value, joined.bias.value.view().middle_cols(k * width, width),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/loss/watch_time.hpp>
 #include <funnel/nn/context.hpp>
 #include <funnel/nn/dense.hpp>
@@ -37,10 +38,8 @@ struct watch_time_head {
   /// Errors      std::invalid_argument if unit or longest is not above 0.
   explicit watch_time_head(std::size_t in, const watch_time_head_options<T>& options = {})
       : logit(in, 1), unit(options.unit), longest(options.longest) {
-    if (!(unit > 0 && longest > 0)) {
-      detail::fail("funnel::watch_time_head: unit is ", static_cast<double>(unit), " and longest ",
-                   static_cast<double>(longest), ", expected above 0");
-    }
+    detail::check_that("watch_time_head", "unit", unit, unit > 0, "a number above 0");
+    detail::check_that("watch_time_head", "longest", longest, longest > 0, "a number above 0");
   }
 
   /// The logits, [n, 1].

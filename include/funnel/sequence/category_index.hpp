@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/core/error.hpp>
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/ids.hpp>
 
 #include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <span>
 #include <utility>
 #include <vector>
@@ -47,8 +46,7 @@ class category_index {
   /// Replaces the history by a new one.
   void assign(std::span<const category_id> categories, category_id missing = 0) {
     const std::size_t n = categories.size();
-    if (n > std::numeric_limits<std::uint32_t>::max())
-      detail::fail("funnel::category_index: categories has ", n, " items, expected below 2^32");
+    detail::check_size_of_32_bits("category_index", "categories", n);
     // Allocate everything before anything changes.
     positions_.reserve(n);
     ends_.reserve(n);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/core/arena.hpp>
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/matrix.hpp>
 #include <funnel/nn/context.hpp>
 #include <funnel/nn/freeze.hpp>
@@ -16,6 +17,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <vector>
 
 namespace funnel {
@@ -145,10 +147,9 @@ class din_attention {
   template <Context C>
   value_of<C> operator()(C& context, const value_of<C>& candidates, const value_of<C>& events,
                          std::span<const std::uint32_t> offsets) const {
-    constexpr const char* name = "funnel::din_attention";
+    constexpr std::string_view name = "din_attention";
     const std::size_t n = candidates.rows();
-    if (candidates.cols() != dim())
-      detail::fail(name, ": candidates have ", candidates.cols(), " columns, expected ", dim());
+    detail::check_cols(name, "candidates", candidates.cols(), dim());
     detail::check_event_lists(name, n, dim(), events.rows(), events.cols(), offsets);
     const detail::event_lists lists{offsets, n};
     if constexpr (C::is_training) {
@@ -169,7 +170,7 @@ class din_attention {
   /// Errors      std::invalid_argument if the layer is already frozen.
   template <class Arch>
   void freeze() {
-    packed_.check_empty("funnel::din_attention::freeze");
+    packed_.check_empty("din_attention::freeze");
     const std::size_t d = dim();  // throws if the unit has no layers
     const std::size_t h = unit.layers.front().out();
     const std::size_t size = packed_size<Arch, T>(d, h);
@@ -189,8 +190,8 @@ class din_attention {
   void split(T* panels, std::size_t size, T* room) const {
     const std::size_t d = dim();
     const std::size_t h = unit.layers.front().out();
-    detail::check_shape("funnel::din_attention: the unit's first weight",
-                        unit.layers.front().weight, 4 * d, h);
+    detail::check_parameter("din_attention", "the unit's first weight", unit.layers.front().weight,
+                            4 * d, h);
     const matrix_view<const T> w = unit.layers.front().weight.value.view();
     for (std::size_t part = 0; part < 3; ++part, panels += size) {
       for (std::size_t k = 0; k < d; ++k) {
@@ -213,7 +214,7 @@ class din_attention {
     const std::size_t d = dim();
     const std::size_t h = first.out();
     const std::size_t size = packed_size<arch, T>(d, h);
-    detail::check_shape("funnel::din_attention: the unit's first bias", first.bias, 1, h);
+    detail::check_parameter("din_attention", "the unit's first bias", first.bias, 1, h);
     const auto y = context.make(n, d);
     arena& scratch = context.scratch();
     const arena::scope temporary(scratch);
@@ -223,7 +224,7 @@ class din_attention {
       split<arch>(packed, size, scratch.template allocate<T>(d * h));
       panels = packed;
     } else {
-      panels = packed_.template data<arch>("funnel::din_attention", 3 * size);
+      panels = packed_.template data<arch>("din_attention", 3 * size);
     }
     T* zeros = scratch.template allocate<T>(d);
     std::fill_n(zeros, d, T(0));

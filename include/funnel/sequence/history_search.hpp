@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/core/arena.hpp>
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/error.hpp>
 #include <funnel/core/ids.hpp>
 #include <funnel/core/matrix.hpp>
@@ -13,7 +14,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <limits>
 #include <span>
 #include <type_traits>
 
@@ -60,14 +60,13 @@ template <std::size_t Conditions, class Arch = default_arch>
 std::size_t filter_union(const field_equals (&conditions)[Conditions],
                          std::span<std::uint32_t> positions) {
   const std::size_t n = conditions[0].ids.size();
-  if (n > std::numeric_limits<std::uint32_t>::max())
-    detail::fail("funnel::filter_union: the history has ", n, " items, expected below 2^32");
+  detail::check_size_of_32_bits("filter_union", "conditions[0].ids", n);
   const field_equals* known = nullptr;
   for (std::size_t c = 0; c < Conditions; ++c) {
     const field_equals& condition = conditions[c];
     if (condition.ids.size() != n) {
-      detail::fail("funnel::filter_union: condition ", c, " has ", condition.ids.size(),
-                   " ids, expected ", n);
+      detail::fail("funnel::filter_union: conditions[", c, "].ids has ", condition.ids.size(),
+                   " values, expected ", n, " as in conditions[0].ids");
     }
     if (condition.id != condition.missing) known = &condition;
   }
@@ -109,9 +108,8 @@ std::size_t soft_search(matrix_view<const std::type_identity_t<T>> history,
                         std::span<const std::type_identity_t<T>> candidate,
                         std::span<std::uint32_t> positions, arena& scratch) {
   const std::size_t n = history.rows();
-  if (candidate.size() != history.cols())
-    detail::fail("funnel::soft_search: candidate has ", candidate.size(), " values, history ",
-                 history.cols(), " columns");
+  detail::check_size("soft_search", "candidate", candidate.size(), history.cols(),
+                     "a row of history");
   T* scores = scratch.allocate<T>(n);
   for (std::size_t i = 0; i < n; ++i) {
     const std::span<const T> row = history.row(i);
@@ -145,7 +143,8 @@ std::size_t filter_union(const std::span<const std::uint32_t> (&lists)[Lists],
   for (std::size_t l = 0; l < Lists; ++l) {
     left[l] = lists[l].first(std::min(lists[l].size(), positions.size()));
     if (std::ranges::adjacent_find(left[l], std::less_equal<>()) != left[l].end())
-      detail::fail("funnel::filter_union: list ", l, " is not newest first");
+      detail::fail("funnel::filter_union: lists[", l,
+                   "] is out of order, expected the newest first, each once");
   }
   std::size_t count = 0;
   while (count < positions.size()) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/core/error.hpp>
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/nn/context.hpp>
 #include <funnel/nn/embedding.hpp>
 
@@ -47,8 +47,8 @@ inline id_lists last_of_lists(arena& memory, const id_lists& lists, std::size_t 
 template <Context C, class T>
 value_of<C> last_n_mean(C& context, const embedding<T>& items, const id_lists& histories,
                         std::size_t n) {
-  if (n == 0) detail::fail("funnel::last_n_mean: n is 0, expected 1 or more");
-  detail::check_lists("funnel::last_n_mean", histories);
+  detail::check_at_least_one("last_n_mean", "n", n);
+  detail::check_lists("last_n_mean", histories);
   return embedding_bag<T>::pooled(
       context, items.table, detail::last_of_lists(context.scratch(), histories, n), pooling::mean);
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/core/arena.hpp>
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/error.hpp>
 #include <funnel/core/ids.hpp>
 #include <funnel/core/random.hpp>
@@ -10,7 +11,6 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <numeric>
 #include <span>
 #include <string_view>
@@ -40,12 +40,12 @@ struct sequence_split {
 
 inline sequence_split split_sequence(std::string_view function, std::size_t n,
                                      const sequence_sampling_options& options, std::size_t slots) {
-  if (n > std::numeric_limits<std::uint32_t>::max())
-    fail(function, ": the history has ", n, " items, expected below 2^32");
+  check_size_of_32_bits(function, "the history", n);
   const std::size_t recent = std::min(n, options.recent);
   const std::size_t drawn = std::min(n - recent, options.sampled);
   if (slots < recent + drawn)
-    fail(function, ": positions has ", slots, " slots for ", recent + drawn, " items");
+    fail("funnel::", function, ": positions has ", slots, " values, expected ", recent + drawn,
+         " or more");
   return {n - recent, drawn, recent + drawn};
 }
 
@@ -66,7 +66,7 @@ template <RandomBits Bits>
 std::size_t sample_sequence(Bits& bits, std::size_t n, std::span<std::uint32_t> positions,
                             const sequence_sampling_options& options = {}) {
   const auto [older, drawn, count] =
-      detail::split_sequence("funnel::sample_sequence", n, options, positions.size());
+      detail::split_sequence("sample_sequence", n, options, positions.size());
   std::uint32_t* const begin = positions.data();
   std::uint32_t* end = begin;
   for (std::size_t last = older - drawn; last < older; ++last) {
@@ -104,9 +104,8 @@ template <RandomBits Bits>
 std::size_t sample_sequence_balanced(Bits& bits, std::span<const category_id> categories,
                                      std::span<std::uint32_t> positions,
                                      const sequence_sampling_options& options, arena& scratch) {
-  constexpr std::string_view name = "funnel::sample_sequence_balanced";
-  if (!(options.balance >= 0 && options.balance <= 1))
-    detail::fail(name, ": balance is ", options.balance, ", expected 0 to 1");
+  constexpr std::string_view name = "sample_sequence_balanced";
+  detail::check_unit_interval(name, "balance", options.balance);
   const auto [older, drawn, count] =
       detail::split_sequence(name, categories.size(), options, positions.size());
 

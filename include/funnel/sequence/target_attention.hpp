@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/core/arena.hpp>
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/matrix.hpp>
 #include <funnel/nn/context.hpp>
 #include <funnel/nn/embedding.hpp>
@@ -81,10 +82,7 @@ value_of<C> target_attention(C& context, const value_of<C>& candidates,
   using arch = typename C::arch;
   const auto& events = history.packed();
   const std::size_t n = candidates.rows();
-  if (candidates.cols() != events.dim) {
-    detail::fail("funnel::target_attention: events have ", events.dim, " columns, expected ",
-                 candidates.cols());
-  }
+  detail::check_cols("target_attention", "events", events.dim, candidates.cols(), "candidates");
   const auto y = context.make(n, events.dim);
   const std::size_t block = std::min(events.block(), n);
   const auto attend = [&](t* weights, bool kept) {
@@ -128,8 +126,7 @@ value_of<C> target_attention(C& context, const value_of<C>& candidates, const va
   using arch = typename C::arch;
   const std::size_t n = candidates.rows();
   const std::size_t d = candidates.cols();
-  detail::check_event_lists("funnel::target_attention", n, d, events.rows(), events.cols(),
-                            offsets);
+  detail::check_event_lists("target_attention", n, d, events.rows(), events.cols(), offsets);
   if (offsets.size() == 2)
     return target_attention(context, candidates, attention_history<C>(context, events));
   const auto y = context.make(n, d);

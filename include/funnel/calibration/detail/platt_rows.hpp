@@ -43,12 +43,11 @@ struct platt_rows {
 template <class T>
 platt_rows scan_platt_rows(std::string_view function, std::span<const T> logits,
                            std::span<const T> labels, const platt_options& options) {
-  require_size(function, "labels", labels.size(), "logits", logits.size());
-  require_finite(function, "logits", logits);
-  require_unit_interval(function, "labels", labels);
-  if (logits.empty()) fail("funnel::", function, ": logits is empty");
-  if (!(options.tolerance > 0))
-    fail("funnel::", function, ": tolerance is ", options.tolerance, ", expected above 0");
+  check_size(function, "labels", labels.size(), logits.size(), "logits");
+  check_finite(function, "logits", logits);
+  check_unit_interval(function, "labels", labels);
+  check_not_empty(function, "logits", logits.size());
+  check_that(function, "tolerance", options.tolerance, options.tolerance > 0, "a number above 0");
   platt_rows rows;
   rows.n = static_cast<double>(logits.size());
   for (const T y : labels) rows.label_sum += static_cast<double>(y);

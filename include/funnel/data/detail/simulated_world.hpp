@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/random.hpp>
 #include <funnel/data/date.hpp>
 #include <funnel/data/interaction_log.hpp>
@@ -14,6 +15,7 @@
 #include <numbers>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace funnel::detail {
@@ -95,29 +97,29 @@ struct simulated_world {
  private:
   void check() const {
     const simulator_options& o = options;
-    const auto require = [](bool holds, const char* what, auto... got) {
-      if (!holds) fail("funnel::simulator: expected ", what, ", got ", got...);
-    };
+    constexpr const char* name = "simulator";
     constexpr std::size_t most = 100'000'000;  // far below the largest id
-    require(o.users >= 1 && o.authors >= 1 && o.categories >= 1,
-            "users, authors and categories >= 1", o.users, ", ", o.authors, ", ", o.categories);
-    require(o.users <= most && o.videos <= most && o.authors <= most && o.categories <= most,
-            "users, videos, authors and categories <= 100000000", o.users, ", ", o.videos, ", ",
-            o.authors, ", ", o.categories);
-    require(o.slots >= 1 && o.slots <= 100, "slots in [1, 100]", o.slots);
-    require(o.videos >= o.slots, "videos >= slots", o.videos, " and ", o.slots);
-    require(o.days >= 1 && o.days <= 3650 && o.history_days <= 3650,
-            "days in [1, 3650], history_days <= 3650", o.days, " and ", o.history_days);
-    require(is_date(o.first_date) && o.first_date > 100'00'00 && o.first_date < 9900'00'00,
-            "first_date as yyyymmdd, of the years 100 to 9899", o.first_date);
-    require(o.impressions_per_user_day > 0 && o.impressions_per_user_day <= 1e6,
-            "impressions_per_user_day in (0, 1e6]", o.impressions_per_user_day);
-    require(o.exploration >= 0 && o.exploration <= 1, "exploration in [0, 1]", o.exploration);
-    require(o.position_bias >= 0 && o.position_bias <= 100, "position_bias in [0, 100]",
-            o.position_bias);
-    require(o.new_videos >= 0 && o.new_videos <= 1, "new_videos in [0, 1]", o.new_videos);
-    require(o.content_size >= 1 && o.content_size <= 1'000'000, "content_size >= 1 and <= 1000000",
-            o.content_size);
+    const auto check_range = [](std::string_view argument, auto value, auto least, auto largest) {
+      check_that(name, argument, value, value >= least && value <= largest, "a number in [", least,
+                 ", ", largest, "]");
+    };
+    check_range("users", o.users, 1u, most);
+    check_range("authors", o.authors, 1u, most);
+    check_range("categories", o.categories, 1u, most);
+    check_range("slots", o.slots, 1u, 100u);
+    check_range("videos", o.videos, o.slots, most);
+    check_range("days", o.days, 1u, 3650u);
+    check_range("history_days", o.history_days, 0u, 3650u);
+    check_that(name, "first_date", o.first_date,
+               is_date(o.first_date) && o.first_date > 100'00'00 && o.first_date < 9900'00'00,
+               "a date yyyymmdd of the years 100 to 9899");
+    check_that(name, "impressions_per_user_day", o.impressions_per_user_day,
+               o.impressions_per_user_day > 0 && o.impressions_per_user_day <= 1e6,
+               "a number in (0, 1e6]");
+    check_unit_interval(name, "exploration", o.exploration);
+    check_range("position_bias", o.position_bias, 0, 100);
+    check_unit_interval(name, "new_videos", o.new_videos);
+    check_range("content_size", o.content_size, 1u, 1'000'000u);
   }
 
   /// Sets the row to direction + noise, normalized to length 1.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/core/arena.hpp>
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/error.hpp>
 #include <funnel/core/top_k.hpp>
 #include <funnel/diversity/detail/slate.hpp>
@@ -22,21 +23,23 @@ template <class Options>
 bool* mark_given(std::string_view function, std::size_t n, std::span<const std::size_t> picked,
                  const Options& options, arena& scratch) {
   const std::size_t given = options.given;
-  if constexpr (sizeof(std::size_t) > 4)
-    if (n > std::numeric_limits<std::uint32_t>::max())
-      fail(function, ": relevance has ", n, " values, expected fewer than 2^32");
-  if (picked.size() > n) fail(function, ": picked has ", picked.size(), " slots for ", n, " items");
-  if (!(options.relevance_weight >= 0 && options.relevance_weight <= 1))
-    fail(function, ": relevance_weight should be in [0, 1], got ", options.relevance_weight);
+  if constexpr (sizeof(std::size_t) > 4) check_size_of_32_bits(function, "relevance", n);
+  if (picked.size() > n)
+    fail("funnel::", function, ": picked has ", picked.size(), " values, expected at most ", n,
+         ", the number of items");
+  check_unit_interval(function, "relevance_weight", options.relevance_weight);
   check_rules(function, n, options.rules);
-  if (given > picked.size())
-    fail(function, ": given is ", given, ", more than the ", picked.size(), " slots of picked");
+  check_that(function, "given", given, given <= picked.size(), "at most ", picked.size(),
+             ", the size of picked");
   bool* taken = scratch.allocate<bool>(n);
   std::fill_n(taken, n, false);
   for (std::size_t t = 0; t < given; ++t) {
     if (picked[t] >= n)
-      fail(function, ": picked[", t, "] is given as ", picked[t], ", there are ", n, " items");
-    if (taken[picked[t]]) fail(function, ": picked[", t, "] = ", picked[t], " is given twice");
+      fail("funnel::", function, ": picked[", t, "] is ", picked[t], ", expected below ", n,
+           ", the number of items");
+    if (taken[picked[t]])
+      fail("funnel::", function, ": picked[", t, "] is ", picked[t],
+           ", expected an item that is not given before");
     taken[picked[t]] = true;
   }
   return taken;

@@ -17,11 +17,12 @@ inline void check_rules(std::string_view function, std::size_t n,
                         std::span<const slate_rule> rules) {
   for (std::size_t r = 0; r < rules.size(); ++r) {
     if (rules[r].labels.size() != n)
-      fail(function, ": rules[", r, "].labels has ", rules[r].labels.size(), " values for ", n,
-           " items");
-    if (rules[r].window == 0) fail(function, ": rules[", r, "].window should be 1 or more, got 0");
+      fail("funnel::", function, ": rules[", r, "].labels has ", rules[r].labels.size(),
+           " values, expected ", n, ", the number of items");
+    if (rules[r].window == 0)
+      fail("funnel::", function, ": rules[", r, "].window is 0, expected 1 or more");
     if (r > 0 && rules[r].hard && !rules[r - 1].hard)
-      fail(function, ": rules[", r, "] is hard and stands behind one that is not");
+      fail("funnel::", function, ": rules[", r, "] is hard, expected hard rules before the others");
   }
 }
 

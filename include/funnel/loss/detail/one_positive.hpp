@@ -4,7 +4,7 @@
 #include <funnel/core/detail/mean.hpp>
 #include <funnel/core/math.hpp>
 #include <funnel/core/matrix.hpp>
-#include <funnel/loss/detail/inputs.hpp>
+#include <funnel/loss/detail/row_weights.hpp>
 #include <funnel/loss/detail/scalar_loss.hpp>
 #include <funnel/nn/context.hpp>
 #include <funnel/simd/reduce.hpp>

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 
 namespace funnel::detail {
 
@@ -15,12 +16,12 @@ namespace funnel::detail {
 /// the caller passed.
 /// Errors      std::invalid_argument if an id is not a row of the table.
 template <class Arch>
-void check_ids(Arch arch, const char* function, std::span<const std::uint32_t> ids,
+void check_ids(Arch arch, std::string_view function, std::span<const std::uint32_t> ids,
                std::size_t rows, std::size_t first = 0) {
   if (ids.empty() || largest_id_kernel(arch, ids.data(), ids.size()) < rows) return;
   const std::size_t i = static_cast<std::size_t>(
       std::ranges::find_if(ids, [rows](std::uint32_t id) { return id >= rows; }) - ids.begin());
-  fail(function, ": ids[", first + i, "] is ", ids[i], ", expected below ", rows);
+  fail("funnel::", function, ": ids[", first + i, "] is ", ids[i], ", expected below ", rows);
 }
 
 }  // namespace funnel::detail

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <string_view>
 
 // Rows and columns of values, with broadcasting of one-row values.
 namespace funnel::detail {
@@ -27,12 +28,13 @@ void add_to_row(matrix_view<T> gradient, std::size_t i, const T* values) {
 
 /// Number of rows of an operation's result: two values have equal numbers of rows, or one of them
 /// has one row and is broadcast.
-/// Errors      std::invalid_argument otherwise; the message starts with `function`.
+/// Errors      std::invalid_argument otherwise; the message names `argument`, which is `a`, and `other`, which is `b`.
 template <class A, class B>
-std::size_t common_rows(const char* function, const A& a, const B& b) {
+std::size_t common_rows(std::string_view function, std::string_view argument, const A& a,
+                        const B& b, std::string_view other) {
   if (a.rows() != b.rows() && a.rows() != 1 && b.rows() != 1) {
-    fail(function, ": values have ", a.rows(), " and ", b.rows(),
-         " rows, expected equal numbers or one row");
+    fail("funnel::", function, ": ", argument, " has ", a.rows(), " rows, expected 1, or ",
+         b.rows(), " as in ", other);
   }
   return a.rows() == 1 ? b.rows() : a.rows();
 }

@@ -23,11 +23,11 @@ std::string path_of_parameter(const Model& model, std::size_t position) {
 /// Errors      std::invalid_argument if the shape or kind of a parameter is not that of its
 ///             gradient.
 template <HasParameters Model, class T>
-void check_fits(const char* function, const Model& model, std::size_t position,
+void check_fits(std::string_view function, const Model& model, std::size_t position,
                 const parameter<T>& p, const parameter_gradient<T>& gradient) {
   if (gradient.fits(p)) return;
-  fail(function, ": parameter ", path_of_parameter(model, position), " is [", p.rows(), ", ",
-       p.cols(), "], expected the shape and kind it had in the backward step");
+  fail("funnel::", function, ": parameter ", path_of_parameter(model, position), " is [", p.rows(),
+       ", ", p.cols(), "], expected the shape and kind it had in the backward step");
 }
 
 }  // namespace funnel::detail

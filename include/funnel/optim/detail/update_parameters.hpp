@@ -12,8 +12,8 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <span>
+#include <string_view>
 #include <vector>
 
 namespace funnel::detail {
@@ -42,7 +42,7 @@ template <class T, class Arch, HasParameters Model, class Reserve, class Update>
 void update_parameters(Model& model, const training_context<T, Arch>& context,
                        std::vector<optimizer_state<T>>& states, const Reserve& reserve,
                        const Update& update) {
-  constexpr const char* name = "funnel::optimizer";
+  constexpr std::string_view name = "optimizer";
   std::vector<optimizer_state<T>> fresh;  // states of a first step
   const bool is_first = states.empty();
   std::vector<optimizer_state<T>>& checked = is_first ? fresh : states;
@@ -53,9 +53,9 @@ void update_parameters(Model& model, const training_context<T, Arch>& context,
     if (index >= checked.size()) return;  // refused below
     optimizer_state<T>& state = checked[index];
     if (state.rows != p.rows() || state.cols != p.cols() || state.kind != p.kind) {
-      fail(name, ": parameter ", path_of_parameter(model, index), " is [", p.rows(), ", ", p.cols(),
-           "] of kind ", static_cast<int>(p.kind), ", expected [", state.rows, ", ", state.cols,
-           "] of kind ", static_cast<int>(state.kind), " as in the last step");
+      fail("funnel::", name, ": parameter ", path_of_parameter(model, index), " is [", p.rows(),
+           ", ", p.cols(), "] of kind ", static_cast<int>(p.kind), ", expected [", state.rows, ", ",
+           state.cols, "] of kind ", static_cast<int>(state.kind), " as in the last step");
     }
     const parameter_gradient<T>* gradient = context.find_gradient(p);
     if (gradient == nullptr) return;
@@ -63,7 +63,7 @@ void update_parameters(Model& model, const training_context<T, Arch>& context,
     if (p.kind != parameter_kind::statistic) reserve(state, p);
   });
   if (count != checked.size()) {
-    fail(name, ": the model has ", count, " parameters, expected ", checked.size(),
+    fail("funnel::", name, ": the model has ", count, " parameters, expected ", checked.size(),
          " as in the last step");
   }
   if (is_first) states.swap(fresh);
@@ -114,25 +114,6 @@ void for_each_touched(std::span<const std::uint32_t> touched,
   }
 }
 
-/// Range checks of options. An option is a double, but a step computes with it as a T: it must be
-/// in its range as both.
-/// Errors      std::invalid_argument if it is not.
-template <class T>
-void check_not_negative(const char* name, double value) {
-  constexpr double largest = static_cast<double>(std::numeric_limits<T>::max());
-  if (!(value >= 0 && value <= largest))
-    fail(name, " is ", value, ", expected 0 or more, up to ", largest);
-}
-template <class T>
-void check_positive(const char* name, double value) {
-  check_not_negative<T>(name, value);
-  if (!(value > 0)) fail(name, " is ", value, ", expected above 0");
-}
-template <class T>
-void check_fraction(const char* name, double value) {
-  if (!(value >= 0 && static_cast<T>(value) < T(1)))
-    fail(name, " is ", value, ", expected in [0, 1)");
-}
 /// Epsilon as a step uses it.
 template <class T>
 T step_epsilon(double value) {

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/error.hpp>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 
 namespace funnel::detail {
 
@@ -39,15 +41,15 @@ struct event_lists {
 ///
 /// Errors      std::invalid_argument if the columns differ or the offsets are not those of n lists,
 ///             or of one list, that cover all events.
-inline void check_event_lists(const char* name, std::size_t n, std::size_t d, std::size_t events,
-                              std::size_t event_cols, std::span<const std::uint32_t> offsets) {
-  if (event_cols != d) fail(name, ": events have ", event_cols, " columns, expected ", d);
+inline void check_event_lists(std::string_view function, std::size_t n, std::size_t d,
+                              std::size_t events, std::size_t event_cols,
+                              std::span<const std::uint32_t> offsets) {
+  check_cols(function, "events", event_cols, d);
   if (offsets.size() != 2 && offsets.size() != n + 1) {
-    fail(name, ": offsets has ", offsets.size(), " values for ", n, " candidates, expected ", n + 1,
-         " or 2");
+    fail("funnel::", function, ": offsets has ", offsets.size(), " values, expected 2, or ", n + 1,
+         " for ", n, " candidates");
   }
-  if (offsets.front() != 0 || offsets.back() != events || !std::ranges::is_sorted(offsets))
-    fail(name, ": offsets must rise from 0 to the number of events, ", events);
+  check_offsets(function, "offsets", offsets, events, "events");
 }
 
 /// The number of events in the longest list.

@@ -6,6 +6,7 @@
 #include <funnel/simd/dense.hpp>
 
 #include <cstddef>
+#include <string_view>
 
 namespace funnel::detail {
 
@@ -28,22 +29,22 @@ class packed_weights {
   ///             or if there are not `size` values: the layer was moved from, or memory ran out
   ///             when it was assigned to.
   template <class Arch>
-  const T* data(const char* layer, std::size_t size) const {
+  const T* data(std::string_view layer, std::size_t size) const {
     constexpr std::size_t tile = dense_tile<Arch, T>::cols;
     if (tile_ != tile) {
-      fail(layer,
-           ": the layer was frozen for another instruction set: its weights are in panels of ",
-           tile_, " columns, expected ", tile);
+      fail("funnel::", layer, ": weight is packed in panels of ", tile_, " columns, expected ",
+           tile, ": the layer was frozen for another instruction set");
     }
     if (values_.size() != size)
-      fail(layer, ": the frozen layer has ", values_.size(), " packed weights, expected ", size);
+      fail("funnel::", layer, ": weight has ", values_.size(), " packed values, expected ", size);
     return values_.data();
   }
 
   /// Checks that the layer is not frozen.
   /// Errors      std::invalid_argument if it is: a frozen layer cannot be trained, or frozen again.
-  void check_empty(const char* layer) const {
-    if (!empty()) fail(layer, ": the layer is frozen, expected the one that it was frozen from");
+  void check_empty(std::string_view layer) const {
+    if (!empty())
+      fail("funnel::", layer, ": the layer is frozen, expected the one that it was frozen from");
   }
 
  private:
