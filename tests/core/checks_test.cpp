@@ -119,6 +119,8 @@ TEST_CASE("checks of sizes: what came, what is expected, and where that comes fr
   CHECK(text_of([] { checks::check_size("f", "x", 3, 3); }) == "");
   CHECK(text_of([] { checks::check_size("f", "x", 3, 4); }) ==
         "funnel::f: x has 3 values, expected 4");
+  CHECK(text_of([] { checks::check_size("f", "x", 1, 4); }) ==
+        "funnel::f: x has 1 value, expected 4");
   CHECK(text_of([] { checks::check_size("f", "x", 5, 4, "y"); }) ==
         "funnel::f: x has 5 values, expected 4 as in y");
   CHECK(text_of([] { checks::check_size_of_32_bits("f", "x", 0xffffffff); }) == "");

@@ -184,7 +184,7 @@ TEST_CASE("tag_similarity: refuses weights that are none") {
     return refuses([&] { tag_similarity(tags.view(), weights); },
                    "funnel::tag_similarity: ", words);
   };
-  CHECK(refused({1}, "weights has 1 values, expected 2 as in a row of tags"));
+  CHECK(refused({1}, "weights has 1 value, expected 2 as in a row of tags"));
   CHECK(refused({1, -1}, "weights[1]"));
   CHECK(refused({std::numeric_limits<float>::quiet_NaN(), 1}, "weights[0]"));
   CHECK(refused({std::numeric_limits<float>::infinity(), 1}, "weights[0]"));

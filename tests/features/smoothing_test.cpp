@@ -283,7 +283,7 @@ TEST_CASE("smoothing refuses what is no count") {
   check([] { funnel::beta_prior_of(.5, 0); }, "funnel::beta_prior_of");
   const std::vector<double> one = {1}, two = {1, 2}, negative = {-1}, zero = {0};
   CHECK(refuses([&] { funnel::fit_beta_moments(one, two); }, "funnel::fit_beta_moments",
-                "counts has 1 values, expected 2 as in impressions"));
+                "counts has 1 value, expected 2 as in impressions"));
   CHECK(refuses([&] { funnel::fit_beta_likelihood(negative, one); }, "funnel::fit_beta_",
                 "counts[0] is -1, expected a finite number of 0 or more"));
   CHECK(refuses([&] { funnel::fit_beta_moments(zero, zero); }, "funnel::fit_beta_moments",

@@ -101,7 +101,7 @@ TEST_CASE("window_counters refuses what does not fit") {
   refused([&] { sums(counters, 1, 0, 0); }, "window is 0, expected 1 to 3");
   refused([&] { sums(counters, 1, 0, 4); }, "window is 4, expected 1 to 3");
   double slots[1];
-  refused([&] { counters.sums(1, 0, 1, slots); }, "out has 1 values, expected 2");
+  refused([&] { counters.sums(1, 0, 1, slots); }, "out has 1 value, expected 2");
 }
 
 TEST_CASE("window_counters: one event far ahead takes nothing from the days that follow") {

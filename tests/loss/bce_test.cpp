@@ -109,11 +109,11 @@ TEST_CASE("bce_with_logits: errors", "[loss]") {
   const auto two = column({0.0, 1.0});
   CHECK(contains(error_of(funnel::matrix<double>(2, 2), bce({1, 0})),
                  "funnel::bce_with_logits: logits has 2 columns, expected 1"));
-  CHECK(contains(error_of(two, bce({1})), "labels has 1 values, expected 2"));
+  CHECK(contains(error_of(two, bce({1})), "labels has 1 value, expected 2"));
   CHECK(contains(error_of(two, bce({1, 1.5})), "labels[1] is 1.5"));
   CHECK(contains(error_of(two, bce({-0.1, 1})), "labels[0] is -0.1"));
   CHECK(contains(error_of(two, bce({1, not_a_number})), "labels[1] is nan"));
-  CHECK(contains(error_of(two, bce({1, 0}, {1})), "weights has 1 values, expected 2"));
+  CHECK(contains(error_of(two, bce({1, 0}, {1})), "weights has 1 value, expected 2"));
   CHECK(contains(error_of(two, bce({1, 0}, {1, -1})), "weights[1] is -1"));
   CHECK(contains(error_of(two, bce({1, 0}, {not_a_number, 1})), "weights[0] is nan"));
 }

@@ -139,7 +139,7 @@ TEST_CASE("completion_loss: errors", "[loss]") {
   CHECK(contains(error({1, -1}, {2, 2}), "funnel::completion_loss: played[1] is -1"));
   CHECK(contains(error({nan, 1}, {2, 2}), "played[0] is nan"));
   CHECK(contains(error({1, 1}, {2, nan}), "lengths[1] is nan"));
-  CHECK(contains(error({1}, {2, 2}), "played has 1 values, expected 2"));
-  CHECK(contains(error({1, 1}, {2}), "lengths has 1 values, expected 2"));
+  CHECK(contains(error({1}, {2, 2}), "played has 1 value, expected 2"));
+  CHECK(contains(error({1, 1}, {2}), "lengths has 1 value, expected 2"));
   CHECK(contains(error({1, 1}, {2, 2}, {.finished_at = 0}), "finished_at is 0"));
 }

@@ -74,12 +74,12 @@ TEST_CASE("distillation_targets: in place, and always a probability", "[loss]") 
 
 TEST_CASE("distillation_targets: errors", "[loss]") {
   const std::vector<std::uint8_t> shown = {1};
-  CHECK(contains(error({1, 0}, {.5}), "funnel::distillation_targets: teacher has 1 values"));
+  CHECK(contains(error({1, 0}, {.5}), "funnel::distillation_targets: teacher has 1 value"));
   CHECK(contains(error({1, 0}, {.5, 1.01}), "teacher[1] is 1.01"));
   CHECK(contains(error({1, 0}, {std::nan(""), .1}), "teacher[0] is nan"));
   CHECK(contains(error({1, 2}, {.5, .1}), "labels[1] is 2"));
   CHECK(contains(error({1, 0}, {.5, .1}, {.teacher_weight = 1.5}), "teacher_weight is 1.5"));
-  CHECK(contains(error({1, 0}, {.5, .1}, {.shown = shown}), "shown has 1 values, expected 2"));
+  CHECK(contains(error({1, 0}, {.5, .1}, {.shown = shown}), "shown has 1 value, expected 2"));
 }
 
 TEST_CASE("check_teacher: usual, drifted and broken teachers", "[loss]") {

@@ -95,7 +95,7 @@ TEST_CASE("listwise_distillation: errors", "[loss]") {
     return error_of(column({0.0, 1.0}), listwise(teacher, lists, options));
   };
   CHECK(contains(error({.5}, {0, 2}),
-                 "funnel::listwise_distillation: teacher has 1 values, expected 2"));
+                 "funnel::listwise_distillation: teacher has 1 value, expected 2"));
   CHECK(contains(error({.5, 1.5}, {0, 2}), "teacher[1] is 1.5, expected a number in [0, 1]"));
   CHECK(contains(error({.5, INFINITY}, {0, 2}, {.scale = teacher_scale::logit}),
                  "teacher[1] is inf, expected a finite number"));

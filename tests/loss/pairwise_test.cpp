@@ -123,7 +123,7 @@ TEST_CASE("pairwise_distillation: errors", "[loss]") {
     return error_of(column({0.0, 1.0}), pairwise(teacher, lists, options));
   };
   CHECK(contains(error({.5}, {0, 2}),
-                 "funnel::pairwise_distillation: teacher has 1 values, expected 2"));
+                 "funnel::pairwise_distillation: teacher has 1 value, expected 2"));
   CHECK(contains(error({.5, std::nan("")}, {0, 2}), "teacher[1] is nan"));
   CHECK(contains(error({.5, .1}, {}), "offsets is empty"));
   CHECK(contains(error({.5, .1}, {1, 2}), "offsets[0] is 1, expected 0"));

@@ -75,5 +75,5 @@ TEST_CASE("sampled_softmax: errors", "[loss]") {
   CHECK(contains(error_of(x, sampled({.temperature = -1})), "temperature is -1"));
   CHECK(contains(error_of(x, sampled({.log_q = q})), "log_q is [2, 2], expected [2, 3]"));
   CHECK(contains(error_of(x, sampled({.log_q = infinite})), "log_q[0] is inf"));
-  CHECK(contains(error_of(x, sampled({.weights = weights})), "weights has 1 values, expected 2"));
+  CHECK(contains(error_of(x, sampled({.weights = weights})), "weights has 1 value, expected 2"));
 }

@@ -150,7 +150,7 @@ TEST_CASE("watch_time_loss: errors", "[loss]") {
   CHECK(contains(error({1, -1}), "funnel::watch_time_loss: times[1] is -1"));
   CHECK(contains(error({std::nan(""), 1}), "times[0] is nan"));
   CHECK(contains(error({1, inf}), "times[1] is inf"));
-  CHECK(contains(error({1}), "times has 1 values, expected 2"));
+  CHECK(contains(error({1}), "times has 1 value, expected 2"));
   CHECK(contains(error({1, 1}, {.unit = 0}), "unit is 0"));
   CHECK(contains(error({1, 1}, {.longest = -5}), "longest is -5"));
   const std::vector<double> weights = {1, inf};

@@ -81,7 +81,7 @@ TEST_CASE("auc: refuses what it cannot read") {
       [] {
         funnel::auc<float>(floats{1, 2}, floats{1});
       },
-      "funnel::auc", "labels has 1 values, expected 2 as in scores"));
+      "funnel::auc", "labels has 1 value, expected 2 as in scores"));
   CHECK(refuses(
       [] {
         funnel::auc<float>(floats{1, 2}, floats{1, .5f});

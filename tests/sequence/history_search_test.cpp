@@ -174,9 +174,9 @@ TEST_CASE("soft_search: the closest, in the order of the history") {
   CHECK(soft(funnel::matrix<float>(0, 2), {1, 0}, 3).empty());
   funnel::arena scratch;
   positions kept(2, 77);
-  CHECK(refuses(
-      [&] { funnel::soft_search(history, std::vector<float>{1}, kept, scratch); },
-      "funnel::soft_search: ", "candidate has 1 values, expected 2 as in a row of history"));
+  CHECK(
+      refuses([&] { funnel::soft_search(history, std::vector<float>{1}, kept, scratch); },
+              "funnel::soft_search: ", "candidate has 1 value, expected 2 as in a row of history"));
   CHECK(kept == positions{77, 77});
 }
 

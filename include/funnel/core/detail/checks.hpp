@@ -34,8 +34,8 @@ template <class... Parts>
 [[noreturn]] inline void fail_count(std::string_view function, std::string_view argument,
                                     std::size_t count, std::string_view noun, std::size_t expected,
                                     std::string_view other) {
-  fail_check(function, argument, " has ", count, noun, ", expected ", expected,
-             other.empty() ? "" : " as in ", other);
+  fail_check(function, argument, " has ", count, noun, count == 1 ? "" : "s", ", expected ",
+             expected, other.empty() ? "" : " as in ", other);
 }
 
 // One number.
@@ -105,7 +105,7 @@ inline void check_not_empty(std::string_view function, std::string_view argument
 
 inline void check_size(std::string_view function, std::string_view argument, std::size_t size,
                        std::size_t expected, std::string_view other = {}) {
-  if (size != expected) fail_count(function, argument, size, " values", expected, other);
+  if (size != expected) fail_count(function, argument, size, " value", expected, other);
 }
 
 /// Throws unless all positions of the values fit in 32 bits.
@@ -117,12 +117,12 @@ inline void check_size_of_32_bits(std::string_view function, std::string_view ar
 
 inline void check_rows(std::string_view function, std::string_view argument, std::size_t rows,
                        std::size_t expected, std::string_view other = {}) {
-  if (rows != expected) fail_count(function, argument, rows, " rows", expected, other);
+  if (rows != expected) fail_count(function, argument, rows, " row", expected, other);
 }
 
 inline void check_cols(std::string_view function, std::string_view argument, std::size_t cols,
                        std::size_t expected, std::string_view other = {}) {
-  if (cols != expected) fail_count(function, argument, cols, " columns", expected, other);
+  if (cols != expected) fail_count(function, argument, cols, " column", expected, other);
 }
 
 /// Throws unless `values` is [rows, cols]: a matrix, or anything with `rows()` and `cols()`.
