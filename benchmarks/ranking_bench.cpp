@@ -130,7 +130,7 @@ const bool added = [] {
   for (const std::size_t n : bench::mmoe_rows) add_mmoe(n);
   for (const std::size_t n : bench::mmoe_rows) add_request(n);
   for (const std::size_t n : bench::size_list{256, 1024}) {
-    add_training<funnel::serial>(n, 1);
+    add_training<funnel::serial_executor>(n, 1);
 #ifdef FUNNEL_HAS_TBB
     add_training<funnel::tbb_executor>(n, 2);
 #endif

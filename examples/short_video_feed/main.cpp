@@ -93,7 +93,7 @@ report run(const arguments& given, Executor& executor) {
     log = funnel::read_kuairand(given.data, {.until = given.test_until});
   }
   forget_days_of_the_history(log);
-  const std::size_t repeats = funnel::remove_repeats(log.impressions);
+  const std::size_t repeats = funnel::remove_duplicates(log.impressions);
   std::ranges::stable_sort(log.impressions, {}, &funnel::impression::date);
 
   const auto start = std::chrono::steady_clock::now();
@@ -193,7 +193,7 @@ int main(int argc, char** argv) try {
   if (!given) return 0;
   report numbers;
   if (given->threads == 1) {
-    funnel::serial executor;
+    funnel::serial_executor executor;
     numbers = run(*given, executor);
   } else {
 #ifdef FUNNEL_HAS_TBB

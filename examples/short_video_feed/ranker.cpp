@@ -96,7 +96,7 @@ void start_at_base_rates(feed_ranker<float>& model, const rows& training,
     model.towers[t].layers.back().bias.value(0, 0) = static_cast<float>(std::log(odds));
   }
   model.watch_head.logit.bias.value(0, 0) = static_cast<float>(
-      std::log(std::max(seconds, 1e-3) / static_cast<double>(model.watch_head.unit)));
+      std::log(std::max(seconds, 1e-3) / static_cast<double>(model.watch_head.time_scale)));
 }
 
 }  // namespace

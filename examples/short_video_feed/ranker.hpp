@@ -57,7 +57,7 @@ struct feed_ranker {
                     features::cross_width,
                 {.experts = 4, .expert_sizes = {64}, .gate_dropout = .1, .dropout = 0}),
         watch_tower(64, {32}, {.output = funnel::activation::relu}),
-        watch_head(32, {.unit = T(10), .longest = T(longest_watch)}) {
+        watch_head(32, {.time_scale = T(10), .max_time = T(longest_watch)}) {
     for (std::size_t t = 0; t < watch; ++t)
       towers.emplace_back(64, std::vector<std::size_t>{32, 1});
   }

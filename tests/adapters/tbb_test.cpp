@@ -36,7 +36,7 @@ TEST_CASE("tbb_executor: for_blocks gives the result that serial gives") {
     };
   };
   funnel::tbb_executor threads(3);
-  funnel::serial serial;
+  funnel::serial_executor serial;
   funnel::for_blocks(threads, 1000, 100, sum_into(parallel));
   funnel::for_blocks(serial, 1000, 100, sum_into(one_by_one));
   CHECK(parallel == one_by_one);

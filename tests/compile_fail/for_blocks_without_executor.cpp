@@ -6,7 +6,7 @@ void run() {
 #ifdef MUST_FAIL
   int executor = 2;
 #else
-  funnel::serial executor;
+  funnel::serial_executor executor;
 #endif
   funnel::for_blocks(executor, 10, 3, [](std::size_t, std::size_t) {});
 }

@@ -74,7 +74,7 @@ int main() {
 #ifdef FUNNEL_HAS_TBB
   funnel::tbb_executor(2).for_each(scores.size(), score);
 #else
-  funnel::serial().for_each(scores.size(), score);
+  funnel::serial_executor().for_each(scores.size(), score);
 #endif
 
   std::array<std::uint32_t, 3> picked{};

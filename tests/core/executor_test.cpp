@@ -39,7 +39,7 @@ std::vector<std::pair<std::size_t, std::size_t>> pieces(E&& executor, std::size_
 }  // namespace
 
 TEST_CASE("executor: a task is called once for every index") {
-  check_executor(funnel::serial{});
+  check_executor(funnel::serial_executor{});
   check_executor(thread_executor{1});
   check_executor(thread_executor{3});
 #ifdef FUNNEL_HAS_TBB
@@ -50,18 +50,18 @@ TEST_CASE("executor: a task is called once for every index") {
 
 TEST_CASE("for_blocks: the same pieces for every executor") {
   using list = std::vector<std::pair<std::size_t, std::size_t>>;
-  CHECK(pieces(funnel::serial{}, 10, 4) == list{{0, 4}, {4, 8}, {8, 10}});
-  CHECK(pieces(funnel::serial{}, 8, 4) == list{{0, 4}, {4, 8}});
-  CHECK(pieces(funnel::serial{}, 3, 4) == list{{0, 3}});
-  CHECK(pieces(funnel::serial{}, 0, 4).empty());
-  CHECK(pieces(thread_executor{3}, 1001, 7) == pieces(funnel::serial{}, 1001, 7));
+  CHECK(pieces(funnel::serial_executor{}, 10, 4) == list{{0, 4}, {4, 8}, {8, 10}});
+  CHECK(pieces(funnel::serial_executor{}, 8, 4) == list{{0, 4}, {4, 8}});
+  CHECK(pieces(funnel::serial_executor{}, 3, 4) == list{{0, 3}});
+  CHECK(pieces(funnel::serial_executor{}, 0, 4).empty());
+  CHECK(pieces(thread_executor{3}, 1001, 7) == pieces(funnel::serial_executor{}, 1001, 7));
 #ifdef FUNNEL_HAS_TBB
-  CHECK(pieces(funnel::tbb_executor(3), 1001, 7) == pieces(funnel::serial{}, 1001, 7));
+  CHECK(pieces(funnel::tbb_executor(3), 1001, 7) == pieces(funnel::serial_executor{}, 1001, 7));
 #endif
 }
 
 TEST_CASE("for_blocks: refuses blocks of nothing") {
-  funnel::serial executor;
+  funnel::serial_executor executor;
   CHECK(refuses([&] { funnel::for_blocks(executor, 3, 0, [](std::size_t, std::size_t) {}); },
                 "funnel::for_blocks", "block is 0"));
 }
@@ -71,7 +71,7 @@ TEST_CASE("for_blocks: blocks that are larger than what there is, and as large a
   constexpr std::size_t most = std::numeric_limits<std::size_t>::max();
   const auto run = [](std::size_t n, std::size_t block) {
     list found;
-    funnel::serial executor;
+    funnel::serial_executor executor;
     funnel::for_blocks(executor, n, block,
                        [&](std::size_t begin, std::size_t end) { found.emplace_back(begin, end); });
     return found;
@@ -91,7 +91,7 @@ TEST_CASE("executor: a task's exception ends the loop, and the executor works on
                     std::runtime_error);
     check_executor(executor);
   };
-  check(funnel::serial{});
+  check(funnel::serial_executor{});
 #ifdef FUNNEL_HAS_TBB
   check(funnel::tbb_executor(1));
   check(funnel::tbb_executor(4));
@@ -114,7 +114,7 @@ TEST_CASE("executor: tasks may run tasks of the same executor, and those may thr
     executor.for_each(0, [](std::size_t) { throw std::runtime_error("never"); });
     check_executor(executor);
   };
-  check(funnel::serial{});
+  check(funnel::serial_executor{});
 #ifdef FUNNEL_HAS_TBB
   check(funnel::tbb_executor(1));
   check(funnel::tbb_executor(4));

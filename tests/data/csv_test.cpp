@@ -127,7 +127,7 @@ TEST_CASE("csv_reader reads the same in blocks of every size") {
     for (const std::size_t before : {std::size_t{0}, std::size_t{1500}}) {
       const std::string padded = folder.write("padded.csv", "a\",b\n" + std::string(before, '\n') +
                                                                 content.substr(content.find('\r')));
-      csv_reader csv(padded, {.block = block});
+      csv_reader csv(padded, {.block_size = block});
       rows read;
       std::vector<std::size_t> lines;
       while (csv.next()) {
@@ -137,7 +137,7 @@ TEST_CASE("csv_reader reads the same in blocks of every size") {
       CHECK(read == expected);
       CHECK(lines == expected_lines);
     }
-    csv_reader csv(file, {.block = block});
+    csv_reader csv(file, {.block_size = block});
     CHECK(csv.find_column("a\"") == 0);
     CHECK(csv.find_column("b") == 1);
     for (std::size_t i = 0; i < expected.size(); ++i) {
@@ -148,10 +148,11 @@ TEST_CASE("csv_reader reads the same in blocks of every size") {
     CHECK_FALSE(csv.next());
     CHECK_FALSE(csv.next());
   }
-  CHECK(refuses([&] { csv_reader(file, {.block = 0}); }, "funnel::csv_reader",
-                "block is 0, expected 1 to"));
-  CHECK(refuses([&] { csv_reader(file, {.block = std::numeric_limits<std::size_t>::max()}); },
-                "funnel::csv_reader", "block is 18446744073709551615, expected 1 to 16777216"));
+  CHECK(refuses([&] { csv_reader(file, {.block_size = 0}); }, "funnel::csv_reader",
+                "block_size is 0, expected 1 to"));
+  CHECK(refuses([&] { csv_reader(file, {.block_size = std::numeric_limits<std::size_t>::max()}); },
+                "funnel::csv_reader",
+                "block_size is 18446744073709551615, expected 1 to 16777216"));
 }
 
 TEST_CASE("csv_reader finds the same mistake in blocks of every size") {
@@ -162,7 +163,7 @@ TEST_CASE("csv_reader finds the same mistake in blocks of every size") {
     const std::string file = folder.write("t.csv", "a,b\n" + lead + "5,6\r\n" + content);
     const auto mistake = [&](std::size_t block) {
       return format_error_of([&] {
-        csv_reader csv(file, {.block = block});
+        csv_reader csv(file, {.block_size = block});
         while (csv.next()) {
         }
       });
@@ -325,7 +326,8 @@ TEST_CASE("csv_reader has a record only where next gave one") {
 
 TEST_CASE("csv_reader: at its end when moved from") {
   const temporary_folder folder;
-  csv_reader csv(folder.write("t.csv", "a,b\n1,2\n3,4\n" + std::string(2000, '\n')), {.block = 4});
+  csv_reader csv(folder.write("t.csv", "a,b\n1,2\n3,4\n" + std::string(2000, '\n')),
+                 {.block_size = 4});
   REQUIRE(csv.next());
   csv_reader taken = std::move(csv);
   CHECK(taken.text(1) == "2");

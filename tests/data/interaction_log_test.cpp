@@ -40,21 +40,21 @@ TEST_CASE("impressions_between keeps the days from one to another, both included
                 "until is 20220501, expected 20220503, the date of from, or later"));
 }
 
-TEST_CASE("remove_repeats keeps the first of equal user, item and time") {
+TEST_CASE("remove_duplicates keeps the first of equal user, item and time") {
   std::vector<impression> impressions = {make(1, 2, 30, 0, 1), make(1, 2, 31, 0, 2),
                                          make(1, 2, 30, 0, 3), make(2, 1, 30, 0, 4),
                                          make(1, 2, 30, 0, 5), make(1, 3, 30, 0, 6)};
   const std::vector<impression> expected = {impressions[0], impressions[1], impressions[3],
                                             impressions[5]};
-  CHECK(funnel::remove_repeats(impressions) == 2);
+  CHECK(funnel::remove_duplicates(impressions) == 2);
   CHECK(impressions == expected);
-  CHECK(funnel::remove_repeats(impressions) == 0);
+  CHECK(funnel::remove_duplicates(impressions) == 0);
   CHECK(impressions == expected);
   std::vector<impression> none;
-  CHECK(funnel::remove_repeats(none) == 0);
+  CHECK(funnel::remove_duplicates(none) == 0);
 }
 
-TEST_CASE("remove_repeats does what a set would do") {
+TEST_CASE("remove_duplicates does what a set would do") {
   funnel::random_generator bits(3);
   for (const std::size_t n : {1u, 2u, 50u, 2000u}) {
     std::vector<impression> impressions;
@@ -67,7 +67,7 @@ TEST_CASE("remove_repeats does what a set would do") {
     std::vector<impression> expected;
     for (const impression& e : impressions)
       if (seen.emplace(e.user, e.item, e.time_ms).second) expected.push_back(e);
-    CHECK(funnel::remove_repeats(impressions) == n - expected.size());
+    CHECK(funnel::remove_duplicates(impressions) == n - expected.size());
     CHECK(impressions == expected);
   }
 }

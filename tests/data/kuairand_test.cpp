@@ -310,7 +310,7 @@ TEST_CASE("read_kuairand reads the whole cut of the real data") {
   CHECK(log.videos.size() == 7583);
   CHECK(log.authors.size() == 6510);
   CHECK(log.impressions.size() == 185061);
-  CHECK(funnel::remove_repeats(log.impressions) == 5039);
+  CHECK(funnel::remove_duplicates(log.impressions) == 5039);
   CHECK(funnel::impressions_between(log.impressions, 20220425, 20220430).size() == 91805);
   const auto test = funnel::impressions_between(log.impressions, 20220501, 20220505);
   CHECK(test.size() == 88217);

@@ -162,7 +162,7 @@ TEST_CASE("simulator's log is well formed") {
   const auto n = static_cast<double>(log.impressions.size());
   CHECK(tolerance::within(static_cast<double>(random), .1 * n,
                           tolerance::statistical(std::sqrt(.09 * n), 1)));
-  CHECK(funnel::remove_repeats(log.impressions) == 0);
+  CHECK(funnel::remove_duplicates(log.impressions) == 0);
 
   std::size_t watched = 0, total = 0;
   for (const funnel::user_history& history : log.histories) {

@@ -97,7 +97,7 @@ problem<T> random_problem(funnel::random_generator& bits, std::size_t n, std::si
       column.push_back(static_cast<funnel::category_id>(below(5)));
     x.rules.push_back({.labels = column,
                        .window = 1 + below(5),
-                       .most = below(3),
+                       .max_count = below(3),
                        .hard = x.rules.empty() && below(2) == 0});
   }
   return x;

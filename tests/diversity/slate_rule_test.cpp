@@ -40,7 +40,7 @@ bool breaks(const slate_rule& rule, const pick_list& shown) {
   std::size_t count = 0;
   for (std::size_t t = 0; t < shown.size(); ++t)
     if (t + rule.window >= shown.size() && rule.labels[shown[t]] == label) ++count;
-  return label != 0 && count > rule.most;
+  return label != 0 && count > rule.max_count;
 }
 
 pick_list naive_page(std::size_t n, std::size_t k, const std::vector<slate_rule>& rules) {
@@ -73,7 +73,8 @@ TEST_CASE("slate_rule: a category keeps its distance") {
 
 TEST_CASE("slate_rule: no more than so many in a row") {
   const labels types{1, 1, 1, 1, 1, 2, 2};
-  CHECK(page(7, 7, {{.labels = types, .window = 3, .most = 2}}) == pick_list{0, 1, 5, 2, 3, 6, 4});
+  CHECK(page(7, 7, {{.labels = types, .window = 3, .max_count = 2}}) ==
+        pick_list{0, 1, 5, 2, 3, 6, 4});
 }
 
 TEST_CASE("slate_rule: caps on promoted items and on the top of the page") {
@@ -81,8 +82,8 @@ TEST_CASE("slate_rule: caps on promoted items and on the top of the page") {
   CHECK(page(7, 7, {{.labels = promoted, .window = 3, .hard = true}}) ==
         pick_list{0, 3, 4, 1, 5, 6, 2});
   const std::vector<slate_rule> cards{
-      {.labels = promoted, .window = 1, .most = 0, .first_slots = 1, .hard = true},
-      {.labels = promoted, .window = 4, .most = 1, .first_slots = 4, .hard = true}};
+      {.labels = promoted, .window = 1, .max_count = 0, .first_slots = 1, .hard = true},
+      {.labels = promoted, .window = 4, .max_count = 1, .first_slots = 4, .hard = true}};
   CHECK(page(7, 7, cards) == pick_list{3, 0, 4, 5, 1, 2, 6});
 }
 
@@ -129,7 +130,7 @@ TEST_CASE("slate_rule: agree with a check of every window; without hard ones no 
         label = static_cast<category_id>(funnel::uniform_below(bits, 4));
       rules.push_back({.labels = column,
                        .window = 1 + funnel::uniform_below(bits, 6),
-                       .most = funnel::uniform_below(bits, 3),
+                       .max_count = funnel::uniform_below(bits, 3),
                        .first_slots = funnel::uniform_below(bits, 2) * 5,
                        .hard = round % 3 == 0 && rules.empty()});
     }

@@ -89,7 +89,7 @@ TEST_CASE("rate_counters: worked by hand") {
   float out[3];
   counters.write(1, out);
   CHECK(std::ranges::equal(out, std::vector<float>{2, .5f, 5}));
-  counters.fade(.5);
+  counters.decay(.5);
   CHECK(counters.impressions(1) == 1);
   CHECK(counters.mean_rate(1) == 7.5);
   CHECK(counters.rate(1, 0) == (.5 + 4 * .5) / (1 + 4));
@@ -98,7 +98,7 @@ TEST_CASE("rate_counters: worked by hand") {
 }
 
 TEST_CASE("rate_counters without a prior answers with the mean where a key is new") {
-  rate_counters counters(1, {.prior_strength = 0, .empty_rate = .25});
+  rate_counters counters(1, {.prior_strength = 0, .default_rate = .25});
   CHECK(counters.rate(1, 0) == .25);
   CHECK(counters.mean_rate(0) == .25);
   const float yes[] = {1}, no[] = {0};
@@ -169,7 +169,7 @@ TEST_CASE("rate_features reads views with gaps, no rows, and fades") {
     if (r.keys(i, 2) == 3) ++count, clicks += double{r.amounts(i, 1)};
   CHECK(narrow.family(1).impressions(3) == count);
   CHECK(narrow.family(1).amount(3, 0) == clicks);
-  narrow.fade(.25);
+  narrow.decay(.25);
   CHECK(narrow.family(1).impressions(3) == count / 4);
   funnel::matrix<float> nothing(0, 4);
   empty.write_by_day(funnel::matrix<std::uint64_t>(0, 2), {}, funnel::matrix<float>(0, 1), nothing);
@@ -192,14 +192,15 @@ TEST_CASE("rate_counters refuses what does not fit, and counts nothing then") {
   counters.add(1, one);
   CHECK(refuses([&] { static_cast<void>(counters.rate(1, 1)); }, "funnel::rate_counters",
                 "action is 1, expected below 1"));
-  CHECK(refuses([&] { counters.fade(1.5); }, "funnel::rate_counters", "keep is 1.5"));
+  CHECK(refuses([&] { counters.decay(1.5); }, "funnel::rate_counters", "keep is 1.5"));
   float slots[3];
   CHECK(refuses([&] { counters.write(1, slots); }, "funnel::rate_counters",
                 "out has 3 values, expected 2"));
   CHECK(refuses([] { rate_counters(1, {.prior_strength = -1}); }, "funnel::rate_counters",
                 "prior_strength is -1"));
-  CHECK(refuses([] { rate_counters(1, {.empty_rate = std::numeric_limits<double>::quiet_NaN()}); },
-                "funnel::rate_counters", "empty_rate is"));
+  CHECK(
+      refuses([] { rate_counters(1, {.default_rate = std::numeric_limits<double>::quiet_NaN()}); },
+              "funnel::rate_counters", "default_rate is"));
 
   rows r = draw(10, 2, 1, 5);
   rate_features features(2, 1);

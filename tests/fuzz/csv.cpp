@@ -156,7 +156,7 @@ content by_reader(std::string_view text, std::size_t block) {
   content found;
   std::optional<funnel::csv_reader> csv;
   try {
-    csv.emplace(fuzz::file_name(), funnel::csv_options{.block = block});
+    csv.emplace(fuzz::file_name(), funnel::csv_options{.block_size = block});
   } catch (const funnel::format_error& error) {
     check_message(error.what(), text);
     found.mistake = true;

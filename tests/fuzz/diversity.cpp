@@ -52,7 +52,7 @@ problem<T> read(fuzz::input& in) {
       column.push_back(static_cast<funnel::category_id>(in.below(4)));
     x.rules.push_back({.labels = column,
                        .window = 1 + in.below(5),
-                       .most = in.below(3),
+                       .max_count = in.below(3),
                        .first_slots = in.below(4) == 0 ? in.below(6) : 0,
                        .hard = (x.rules.empty() || x.rules.back().hard) && in.flag()});
   }
@@ -111,7 +111,7 @@ std::vector<bool> admitted(const problem<T>& x, std::span<const std::size_t> sho
       std::size_t same = 1;
       for (std::size_t back = 1; back < rule.window && back <= shown.size(); ++back)
         same += rule.labels[shown[shown.size() - back]] == rule.labels[item];
-      if (same > rule.most) return false;
+      if (same > rule.max_count) return false;
     }
     return true;
   };

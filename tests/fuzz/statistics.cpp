@@ -405,8 +405,9 @@ void losses(input& in) {
   for (const auto target :
        {funnel::completion_target::fraction, funnel::completion_target::finished})
     check_loss<T>(in, n, 1, [&](auto& context, const auto& z) {
-      return funnel::completion_loss(context, z, played, lengths,
-                                     {.target = target, .finished_at = at, .weights = weights});
+      return funnel::completion_loss(
+          context, z, played, lengths,
+          {.target = target, .finished_fraction = at, .weights = weights});
     });
   const T unit = option(), longest = option();
   for (const auto target :
@@ -415,7 +416,7 @@ void losses(input& in) {
     check_loss<T>(in, n, 1, [&](auto& context, const auto& z) {
       return funnel::watch_time_loss(
           context, z, played,
-          {.target = target, .unit = unit, .longest = longest, .weights = weights});
+          {.target = target, .time_scale = unit, .max_time = longest, .weights = weights});
     });
   const std::size_t m = n + in.below(3);
   const T temperature = option();

@@ -272,7 +272,7 @@ TEST_CASE("flat_index: what a predicate throws on a thread reaches the caller, a
     index.search(queries, found, admit, executor, scratch);
     return std::vector<scored_item>(found.flat().begin(), found.flat().end());
   };
-  funnel::serial one;
+  funnel::serial_executor one;
   const auto expected = search_all(one, funnel::all_items{});
   const auto check = [&](auto executor) {
     const auto throws = [](item_id i) -> bool {
@@ -283,7 +283,7 @@ TEST_CASE("flat_index: what a predicate throws on a thread reaches the caller, a
     const auto found = search_all(executor, funnel::all_items{});
     CHECK(same_bits(found.data(), expected.data(), expected.size()));
   };
-  check(funnel::serial{});
+  check(funnel::serial_executor{});
 #ifdef FUNNEL_HAS_TBB
   check(funnel::tbb_executor(2));
 #endif

@@ -141,5 +141,5 @@ TEST_CASE("completion_loss: errors", "[loss]") {
   CHECK(contains(error({1, 1}, {2, nan}), "lengths[1] is nan"));
   CHECK(contains(error({1}, {2, 2}), "played has 1 value, expected 2"));
   CHECK(contains(error({1, 1}, {2}), "lengths has 1 value, expected 2"));
-  CHECK(contains(error({1, 1}, {2, 2}, {.finished_at = 0}), "finished_at is 0"));
+  CHECK(contains(error({1, 1}, {2, 2}, {.finished_fraction = 0}), "finished_fraction is 0"));
 }

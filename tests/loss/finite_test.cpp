@@ -77,8 +77,8 @@ TEMPLATE_TEST_CASE("losses: finite for all finite inputs", "[loss]", float, doub
           for (const t unit : {least<t>, t(60), far}) {
             const std::vector<t> times = {size, t(1000)};
             CHECK(is_finite(evaluate(x, [&](auto& context, const auto& z) {
-              return funnel::watch_time_loss(context, z, times,
-                                             {.target = target, .unit = unit, .weights = weights});
+              return funnel::watch_time_loss(
+                  context, z, times, {.target = target, .time_scale = unit, .weights = weights});
             })));
           }
         const std::vector<t> labels = {0, t(.5)};
@@ -227,7 +227,7 @@ TEMPLATE_TEST_CASE("losses: the mean is a number where the sum is not", "[loss]"
   funnel::matrix<t> z(1000, 1);
   z(3, 0) = -most<t> / 4;
   const auto watched = evaluate(z, [&](auto& context, const auto& logits) {
-    return funnel::watch_time_loss(context, logits, times, {.unit = t(1)});
+    return funnel::watch_time_loss(context, logits, times, {.time_scale = t(1)});
   });
   const double expected = std::is_same_v<t, float> ? static_cast<double>(most<t>) / 4
                                                    : static_cast<double>(most<t>) / 1000;
@@ -277,17 +277,17 @@ TEST_CASE("pairwise_distillation: a gap equal to the margin is no pair", "[loss]
 
 TEST_CASE("predicted_watch_time: a small unit of a large exponential", "[loss]") {
   const double exact = 1e-30 * std::exp(100.);
-  CHECK(
-      tolerance::within(static_cast<double>(funnel::predicted_watch_time(100.f, {.unit = 1e-30f})),
-                        exact, tolerance::elementwise<float>(exact)));
-  CHECK(funnel::predicted_watch_time(-110.f, {.unit = 1e30f}) > 0);
+  CHECK(tolerance::within(
+      static_cast<double>(funnel::predicted_watch_time(100.f, {.time_scale = 1e-30f})), exact,
+      tolerance::elementwise<float>(exact)));
+  CHECK(funnel::predicted_watch_time(-110.f, {.time_scale = 1e30f}) > 0);
 }
 
 TEST_CASE("predicted_watch_time: a large unit of a subnormal exponential", "[loss]") {
   const double exact = 1e38 * std::exp(-100.);
-  CHECK(
-      tolerance::within(static_cast<double>(funnel::predicted_watch_time(-100.f, {.unit = 1e38f})),
-                        exact, tolerance::elementwise<float>(exact)));
+  CHECK(tolerance::within(
+      static_cast<double>(funnel::predicted_watch_time(-100.f, {.time_scale = 1e38f})), exact,
+      tolerance::elementwise<float>(exact)));
 }
 
 TEMPLATE_TEST_CASE("in_batch_softmax: scores that are close and far from 0", "[loss]", float,

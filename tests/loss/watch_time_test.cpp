@@ -28,7 +28,7 @@ double learned(const std::vector<double>& times, const watch_time_options<double
 
 TEST_CASE("watch_time_loss: worked examples of the odds of the fraction", "[loss]") {
   const watch_time_options<double> odds = {.target = watch_time_target::odds_of_fraction,
-                                           .unit = 1};
+                                           .time_scale = 1};
   const double cases[][4] = {
       {0, 0, .693147, .5}, {3, 0, .693147, -.25}, {30, 2, .191444, -.086945}};
   for (const auto& [t, z, loss, slope] : cases) {
@@ -53,14 +53,14 @@ TEST_CASE("watch_time_loss: only the default learns the mean watch time", "[loss
                             {{2, 120}, 61, 4.855, 3, grows}};
   for (const auto& [times, mean, odds, digits, clicked] : cases) {
     for (const double unit : {1.0, 60.0}) {  // the unit does not matter here
-      CHECK(tolerance::within(learned(times, {.unit = unit}), mean,
+      CHECK(tolerance::within(learned(times, {.time_scale = unit}), mean,
                               tolerance::iterative<double>(100, mean)));
     }
     CHECK(tolerance::within(
-        learned(times, {.target = watch_time_target::odds_of_fraction, .unit = 1}), odds,
+        learned(times, {.target = watch_time_target::odds_of_fraction, .time_scale = 1}), odds,
         tolerance::printed(digits)));
     const double by_clicks =
-        learned(times, {.target = watch_time_target::weighted_clicks, .unit = 1});
+        learned(times, {.target = watch_time_target::weighted_clicks, .time_scale = 1});
     if (clicked == grows) {
       CHECK(by_clicks > 1e12);  // as far as the search goes
     } else {
@@ -69,8 +69,8 @@ TEST_CASE("watch_time_loss: only the default learns the mean watch time", "[loss
   }
   // Of the odds the unit decides what is learned.
   CHECK(tolerance::within(
-      learned(cases[0].times, {.target = watch_time_target::odds_of_fraction, .unit = 60}), 3.158,
-      tolerance::printed(3)));
+      learned(cases[0].times, {.target = watch_time_target::odds_of_fraction, .time_scale = 60}),
+      3.158, tolerance::printed(3)));
 }
 
 TEST_CASE("watch_time_loss: the default learns the mean of any times", "[loss]") {
@@ -84,7 +84,7 @@ TEST_CASE("watch_time_loss: the default learns the mean of any times", "[loss]")
       sum += weights[i] * times[i];
       total += weights[i];
     }
-    CHECK(tolerance::within(learned(times, {.unit = 30, .weights = weights}), sum / total,
+    CHECK(tolerance::within(learned(times, {.time_scale = 30, .weights = weights}), sum / total,
                             tolerance::iterative<double>(100, sum / total)));
   }
 }
@@ -95,15 +95,15 @@ TEST_CASE("watch_time_loss: gradients", "[loss]") {
   const std::vector<double> times = {0, 3, 45, 1, 200, 0}, weights = {1, 2, 0, .5, 1, 1};
   for (const auto target : {watch_time_target::expected_time, watch_time_target::odds_of_fraction,
                             watch_time_target::weighted_clicks}) {
-    check_gradient(x, watch_time(times, {.target = target, .unit = 30, .weights = weights}));
-    check_gradient(x, watch_time(times, {.target = target, .unit = 30, .longest = 40}));
+    check_gradient(x, watch_time(times, {.target = target, .time_scale = 30, .weights = weights}));
+    check_gradient(x, watch_time(times, {.target = target, .time_scale = 30, .max_time = 40}));
   }
 }
 
 TEST_CASE("watch_time_loss: longer times count as the longest", "[loss]") {
   const std::vector<double> replayed = {10, 500}, clipped = {10, 60};
   const auto x = column({0.3, 0.4});
-  CHECK(evaluate(x, watch_time(replayed, {.longest = 60})).loss ==
+  CHECK(evaluate(x, watch_time(replayed, {.max_time = 60})).loss ==
         evaluate(x, watch_time(clipped, {})).loss);
 }
 
@@ -112,7 +112,7 @@ TEST_CASE("watch_time_loss: extreme logits and nothing to learn from", "[loss]")
   for (const auto target : {watch_time_target::expected_time, watch_time_target::odds_of_fraction,
                             watch_time_target::weighted_clicks}) {
     const auto found = evaluate(column({1e4f, -1e4f, -1e4f, 1e4f}), [&](auto& context, auto& z) {
-      return funnel::watch_time_loss(context, z, times, {.target = target, .unit = 1});
+      return funnel::watch_time_loss(context, z, times, {.target = target, .time_scale = 1});
     });
     CHECK(std::isfinite(found.loss));
     for (const float slope : found.gradient.flat()) CHECK(std::isfinite(slope));
@@ -120,7 +120,7 @@ TEST_CASE("watch_time_loss: extreme logits and nothing to learn from", "[loss]")
   // At the optimum of a long watch the loss is small terms, not a difference of large ones.
   const std::vector<float> longest = {1e6f};
   const auto best = evaluate(column({std::log(1e6f)}), [&](auto& context, auto& z) {
-    return funnel::watch_time_loss(context, z, longest, {.unit = 1});
+    return funnel::watch_time_loss(context, z, longest, {.time_scale = 1});
   });
   const double exact = std::log1p(1e6) + 1e6 * std::log1p(1e-6);
   CHECK(tolerance::within(best.loss, exact, tolerance::iterative<float>(4, exact)));
@@ -132,7 +132,7 @@ TEST_CASE("watch_time_loss: extreme logits and nothing to learn from", "[loss]")
 }
 
 TEST_CASE("predicted_watch_time: scale, clip, NaN", "[loss]") {
-  const watch_time_options<float> options = {.unit = 60, .longest = 3600};
+  const watch_time_options<float> options = {.time_scale = 60, .max_time = 3600};
   CHECK(funnel::predicted_watch_time(0.0f, options) == 60);
   CHECK(funnel::predicted_watch_time(1e4f, options) == 3600);
   CHECK(funnel::predicted_watch_time(-1e4f, options) == 0);
@@ -151,8 +151,8 @@ TEST_CASE("watch_time_loss: errors", "[loss]") {
   CHECK(contains(error({std::nan(""), 1}), "times[0] is nan"));
   CHECK(contains(error({1, inf}), "times[1] is inf"));
   CHECK(contains(error({1}), "times has 1 value, expected 2"));
-  CHECK(contains(error({1, 1}, {.unit = 0}), "unit is 0"));
-  CHECK(contains(error({1, 1}, {.longest = -5}), "longest is -5"));
+  CHECK(contains(error({1, 1}, {.time_scale = 0}), "unit is 0"));
+  CHECK(contains(error({1, 1}, {.max_time = -5}), "longest is -5"));
   const std::vector<double> weights = {1, inf};
   CHECK(contains(error({1, 1}, {.weights = weights}), "weights[1] is inf"));
 }

@@ -159,7 +159,7 @@ TEST_CASE("out of memory: flat_index") {
   check_every_failure(
       "search", [] { return std::make_unique<searcher>(); },
       [&](auto& s) {
-        funnel::serial executor;
+        funnel::serial_executor executor;
         s->count = other.search(queries, s->found, funnel::all_items{}, executor, s->scratch);
       },
       [](const auto& s) {

@@ -57,11 +57,11 @@ TEST_CASE("csv_reader survives every failed allocation") {
   const std::ptrdiff_t open = open_files();
   check_every_failure(
       "opening", [] { return std::optional<funnel::csv_reader>(); },
-      [&](auto& csv) { csv.emplace(file, funnel::csv_options{.block = 16}); },
+      [&](auto& csv) { csv.emplace(file, funnel::csv_options{.block_size = 16}); },
       [](const auto& csv) { return csv ? csv->column("b") : 7; });
   CHECK(open_files() == open);
   check_every_failure(
-      "next", [&] { return funnel::csv_reader(file, {.block = 16}); },
+      "next", [&] { return funnel::csv_reader(file, {.block_size = 16}); },
       [](funnel::csv_reader& csv) { csv.next(); },
       [](const funnel::csv_reader& csv) {
         std::string field;
@@ -137,8 +137,8 @@ TEST_CASE("a simulated feed and what is done to a log survive every failed alloc
   for (std::size_t i = 0; i < 5; ++i) shown.push_back(funnel::impression(shown[i]));
   const auto all = [](const std::vector<funnel::impression>& impressions) { return impressions; };
   check_every_failure(
-      "remove_repeats", [&] { return shown; },
-      [](std::vector<funnel::impression>& impressions) { funnel::remove_repeats(impressions); },
+      "remove_duplicates", [&] { return shown; },
+      [](std::vector<funnel::impression>& impressions) { funnel::remove_duplicates(impressions); },
       all);
   check_every_failure(
       "sort_by_time", [&] { return std::vector<funnel::impression>(shown.rbegin(), shown.rend()); },

@@ -194,9 +194,9 @@ TEST_CASE(
 TEST_CASE("training_context: the caller's data is an input without a gradient") {
   double_training context;
   const auto input = context.input(batch_numbers);
-  CHECK_FALSE(input.learns());
+  CHECK_FALSE(input.has_gradient());
   CHECK(view(input).data() == batch_numbers.data());
-  CHECK(context.make(2, 3).learns());
+  CHECK(context.make(2, 3).has_gradient());
   // A loss that nothing learned reaches: nothing happens.
   const matrix<double> one(1, 1, 3);
   context.backward(context.input(one));

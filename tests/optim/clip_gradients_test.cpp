@@ -38,7 +38,7 @@ TEST_CASE("clip_gradients: shortens all together, and says how long they were") 
 
   tape empty;
   CHECK(clip_gradients(m, empty, 1) == 0);
-  CHECK(refuses([&] { clip_gradients(m, empty, 0); }, "funnel::clip_gradients", "largest_norm"));
+  CHECK(refuses([&] { clip_gradients(m, empty, 0); }, "funnel::clip_gradients", "max_norm"));
 }
 
 TEMPLATE_TEST_CASE("clip_gradients: lengths at the ends of the numbers", "", float, double) {

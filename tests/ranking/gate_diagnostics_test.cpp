@@ -120,7 +120,7 @@ TEST_CASE("gate_diagnostics: what is refused leaves it as it was") {
   CHECK(refuses([&] { gates.add(both(three, two)); }, "funnel::gate_diagnostics", "[4, 2]"));
   CHECK(refuses([&] { gates.add(both(three, longer)); }, "funnel::gate_diagnostics", "[5, 3]"));
   CHECK(gates.rows() == 0);
-  CHECK(gates.report(0).largest == 0);
+  CHECK(gates.report(0).largest_utilization == 0);
   CHECK(refuses([&] { gates.report(2); }, "funnel::gate_diagnostics::report", "task is 2"));
 }
 
@@ -130,6 +130,6 @@ TEST_CASE("gate_diagnostics: without experts when moved from") {
   CHECK(taken.report(0).utilization.size() == 2);
   // NOLINTNEXTLINE(bugprone-use-after-move): what this is about
   CHECK(gates.report(0).utilization.empty());
-  CHECK(gates.report(0).largest == 0);
+  CHECK(gates.report(0).largest_utilization == 0);
   CHECK(gates.dead_experts().empty());
 }

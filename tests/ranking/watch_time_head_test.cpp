@@ -23,14 +23,15 @@ namespace {
 /// What a head learns of times that its features tell nothing of.
 template <class T>
 double learned_seconds(const std::vector<T>& times, T unit) {
-  watch_time_head<T> head(1, {.unit = unit, .longest = T(600)});
+  watch_time_head<T> head(1, {.time_scale = unit, .max_time = T(600)});
   const matrix<T> ones(times.size(), 1, T(1));
   funnel::sgd<T> optimizer({.learning_rate = 1});
   funnel::training_context<T> tape;
   for (int step = 0; step < 400; ++step) {
     const auto z = head(tape, tape.input(ones));
-    tape.backward(funnel::watch_time_loss(tape, z, std::span<const T>(times),
-                                          {.unit = head.unit, .longest = head.longest}));
+    tape.backward(
+        funnel::watch_time_loss(tape, z, std::span<const T>(times),
+                                {.time_scale = head.time_scale, .max_time = head.max_time}));
     optimizer.step(head, tape);
     tape.clear();
   }
@@ -41,14 +42,14 @@ double learned_seconds(const std::vector<T>& times, T unit) {
 }  // namespace
 
 TEST_CASE("watch_time_head: seconds are the odds in units, clipped") {
-  const watch_time_head<double> head(1, {.unit = 10, .longest = 600});
+  const watch_time_head<double> head(1, {.time_scale = 10, .max_time = 600});
   CHECK(head.seconds(0) == 10);
   CHECK(tolerance::within(head.seconds(std::log(6.)), 60, tolerance::elementwise<double>(60)));
   CHECK(head.seconds(5) == 600);
   CHECK(head.seconds(1e300) == 600);
   CHECK(head.seconds(-1e300) == 0);
   CHECK(std::isnan(head.seconds(std::numeric_limits<double>::quiet_NaN())));
-  CHECK(watch_time_head<float>(1, {.unit = 10, .longest = 600}).seconds(1e30f) == 600);
+  CHECK(watch_time_head<float>(1, {.time_scale = 10, .max_time = 600}).seconds(1e30f) == 600);
 }
 
 TEST_CASE("watch_time_head: learns the mean, not the odds of the fraction") {
@@ -64,7 +65,7 @@ TEST_CASE("watch_time_head: learns the mean, not the odds of the fraction") {
 }
 
 TEST_CASE("watch_time_head: shapes, names, and frozen the same bits") {
-  watch_time_head<float> head(5, {.unit = 10, .longest = 600});
+  watch_time_head<float> head(5, {.time_scale = 10, .max_time = 600});
   head.logit.weight.value = random_matrix<float>(5, 1, 1);
   CHECK(funnel::count_parameters(head) == 6);
   const auto frozen = funnel::freeze(head);
@@ -83,13 +84,13 @@ TEST_CASE("watch_time_head: shapes, names, and frozen the same bits") {
 }
 
 TEST_CASE("watch_time_head: gradients through the loss") {
-  watch_time_head<double> head(3, {.unit = 20, .longest = 100});
+  watch_time_head<double> head(3, {.time_scale = 20, .max_time = 100});
   head.logit.weight.value = random_matrix<double>(3, 1, 3);
   const matrix<double> x = random_matrix<double>(4, 3, 4);
   const std::vector<double> times{0, 5, 80, 500};
   const auto result = funnel::check_gradients<double>(head, [&](double_training& context) {
     return funnel::watch_time_loss(context, head(context, context.input(x)), times,
-                                   {.unit = head.unit, .longest = head.longest});
+                                   {.time_scale = head.time_scale, .max_time = head.max_time});
   });
   CHECK(result.largest_error <= tolerance::finite_difference(0));
   CHECK(result.nonzero == 4);
@@ -97,7 +98,7 @@ TEST_CASE("watch_time_head: gradients through the loss") {
 
 TEST_CASE("watch_time_head: what is refused") {
   const auto refused = [](double unit, double longest) {
-    return refuses([&] { watch_time_head<double>(2, {.unit = unit, .longest = longest}); },
+    return refuses([&] { watch_time_head<double>(2, {.time_scale = unit, .max_time = longest}); },
                    "funnel::watch_time_head", "expected a number above 0");
   };
   CHECK(refused(0, 600));

@@ -32,7 +32,7 @@ double_value loss_of(double_training& context, const feed_ranker<double>& model,
        funnel::bce_with_logits(context, z[like], y.likes, {.weights = y.clicks}),
        funnel::watch_time_loss(
            context, z[watch], y.times,
-           {.unit = model.watch_head.unit, .longest = model.watch_head.longest})},
+           {.time_scale = model.watch_head.time_scale, .max_time = model.watch_head.max_time})},
       {1, .5, 2, .2});
 }
 

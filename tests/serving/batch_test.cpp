@@ -46,7 +46,7 @@ matrix<float> scores_of(const Model& served, std::size_t size, Executor& executo
 
 TEST_CASE("serving: a candidate's scores don't depend on the batch it came in") {
   const auto frozen = funnel::freeze(model);
-  funnel::serial executor;
+  funnel::serial_executor executor;
   const matrix<float> scores = scores_of(frozen, candidates, executor);
   for (const std::size_t size : size_list{1, 7, 64}) {
     CHECK(same_bits(scores_of(frozen, size, executor), scores));
@@ -67,7 +67,7 @@ TEST_CASE("serving: a candidate's scores don't depend on the batch it came in") 
 
 TEST_CASE("serving: nor on the number of threads") {
   const auto frozen = funnel::freeze(model);
-  funnel::serial serial;
+  funnel::serial_executor serial;
   const matrix<float> scores = scores_of(frozen, candidates, serial);
   for (const std::size_t threads : size_list{1, 2}) {
     thread_executor executor{threads};
@@ -85,7 +85,7 @@ TEST_CASE("serving: nor on the number of threads") {
 
 TEST_CASE("serving: nor on the other candidates, of which one may be NaN") {
   const auto frozen = funnel::freeze(model);
-  funnel::serial executor;
+  funnel::serial_executor executor;
   const matrix<float> scores = scores_of(frozen, candidates, executor);
   ranker_rows<float> other = request;
   for (std::size_t i = 1; i < candidates; i += 2) {
@@ -100,7 +100,7 @@ TEST_CASE("serving: nor on the other candidates, of which one may be NaN") {
 
 TEST_CASE("serving: nor on what the context served before") {
   const auto frozen = funnel::freeze(model);
-  funnel::serial executor;
+  funnel::serial_executor executor;
   const matrix<float> scores = scores_of(frozen, candidates, executor);
   const ranker_rows<float> other(1, 333, 2000, 90, 6);
   funnel::inference_context<float> context;

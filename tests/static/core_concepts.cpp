@@ -25,21 +25,21 @@ struct executor_of_other_tasks {
   void for_each(std::size_t, void (*)(std::vector<int>)) {}
 };
 static_assert(funnel::Executor<smallest_executor>);
-static_assert(funnel::Executor<funnel::serial>);
+static_assert(funnel::Executor<funnel::serial_executor>);
 static_assert(!funnel::Executor<executor_without_concurrency>);
 static_assert(!funnel::Executor<executor_of_other_tasks>);
 
-// RandomBits: 64 bits a call, exactly.
+// RandomGenerator: 64 bits a call, exactly.
 struct smallest_bits {
   std::uint64_t operator()() { return 4; }
 };
 struct bits_of_32 {
   std::uint32_t operator()() { return 4; }
 };
-static_assert(funnel::RandomBits<smallest_bits>);
-static_assert(funnel::RandomBits<funnel::random_generator>);
-static_assert(!funnel::RandomBits<bits_of_32>);
-static_assert(!funnel::RandomBits<std::uint64_t>);
+static_assert(funnel::RandomGenerator<smallest_bits>);
+static_assert(funnel::RandomGenerator<funnel::random_generator>);
+static_assert(!funnel::RandomGenerator<bits_of_32>);
+static_assert(!funnel::RandomGenerator<std::uint64_t>);
 
 // A view of changeable values is one of constant values, and never the other way.
 static_assert(std::is_convertible_v<funnel::matrix_view<float>, funnel::matrix_view<const float>>);

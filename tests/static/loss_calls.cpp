@@ -30,7 +30,7 @@ void call_all(C& context, const funnel::value_of<C>& x) {
   funnel::distillation_targets(labels, teacher, targets, {.teacher_weight = t(.3)});
   static_cast<void>(funnel::check_teacher(teacher, .5));
   const auto click = funnel::bce_with_logits(context, x, labels, {.weights = weights});
-  const auto time = funnel::watch_time_loss(context, x, labels, {.unit = 2});
+  const auto time = funnel::watch_time_loss(context, x, labels, {.time_scale = 2});
   const std::vector losses{
       click,
       time,

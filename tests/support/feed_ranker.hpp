@@ -57,7 +57,7 @@ struct feed_ranker {
                  .expert_sizes = sizes.expert_sizes,
                  .gate_dropout = sizes.gate_dropout}),
         watch_tower(experts.out(), {3}, {.output = funnel::activation::silu}),
-        watch_head(3, {.unit = T(20), .longest = T(300)}) {
+        watch_head(3, {.time_scale = T(20), .max_time = T(300)}) {
     for (std::size_t t = 0; t < watch; ++t)
       towers.emplace_back(experts.out(), std::vector<std::size_t>{3, 1});
     std::uint64_t seed = 0;

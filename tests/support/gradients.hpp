@@ -46,7 +46,7 @@ inline double_value weighted_sum(double_training& context, const double_value& y
     for (std::size_t j = 0; j < y.cols(); ++j) loss.values(0, 0) += weight(i, j) * y.values(i, j);
   }
   context.record([y, loss, weight] {
-    if (!y.learns()) return;
+    if (!y.has_gradient()) return;
     for (std::size_t i = 0; i < y.rows(); ++i) {
       for (std::size_t j = 0; j < y.cols(); ++j)
         y.gradient(i, j) += weight(i, j) * loss.gradient(0, 0);

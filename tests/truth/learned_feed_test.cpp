@@ -174,8 +174,8 @@ struct feed_model {
   funnel::mmoe<T, 3> experts{3, {.experts = 2, .expert_sizes = {width}, .gate_dropout = 0}};
   funnel::dense<T> clicks{width + 3, 1};
   std::array<funnel::watch_time_head<T>, 2> times{
-      {funnel::watch_time_head<T>(width + 3, {.unit = 20, .longest = 600}),
-       funnel::watch_time_head<T>(width + 3, {.unit = 20, .longest = 600})}};
+      {funnel::watch_time_head<T>(width + 3, {.time_scale = 20, .max_time = 600}),
+       funnel::watch_time_head<T>(width + 3, {.time_scale = 20, .max_time = 600})}};
 
   template <funnel::Context C>
   std::array<funnel::value_of<C>, 3> operator()(C& context, const batch& x) const {
@@ -335,7 +335,7 @@ TEST_CASE("clicks of a mixture of experts, and watch times beside them, are thos
         };
         const auto time = [&](head h, funnel::watch_time_target target) {
           return watch_time_loss(context, logits[h], part(data.seconds),
-                                 {.target = target, .unit = 20});
+                                 {.target = target, .time_scale = 20});
         };
         return total_loss(
             context,

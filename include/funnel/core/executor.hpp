@@ -23,7 +23,7 @@ concept Executor = requires(E& executor, std::size_t count, void (*task)(std::si
 };
 
 /// Executor that runs the tasks one after another on the caller's thread.
-struct serial {
+struct serial_executor {
   static constexpr std::size_t concurrency() { return 1; }
 
   template <class Task>

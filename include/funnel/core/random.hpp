@@ -17,7 +17,7 @@ namespace funnel {
 
 /// Concept of a random generator: each call returns 64 independent random bits.
 template <class G>
-concept RandomBits = requires(G& bits) {
+concept RandomGenerator = requires(G& bits) {
   { bits() } -> std::same_as<std::uint64_t>;
 };
 
@@ -60,12 +60,12 @@ class random_generator {
 };
 
 /// Uniform random number in [0, 1), a multiple of 2^-53.
-double uniform01(RandomBits auto& bits) {
+double uniform01(RandomGenerator auto& bits) {
   return static_cast<double>(bits() >> 11) * 0x1p-53;
 }
 
 /// Uniform random integer in [0, n), without bias; n > 0.
-std::size_t uniform_below(RandomBits auto& bits, std::size_t n) {
+std::size_t uniform_below(RandomGenerator auto& bits, std::size_t n) {
   FUNNEL_ASSERT(n > 0);
   const std::uint64_t limit = n;
   // 2^64 mod n draws are rejected: with them, some results would be more likely than others.
@@ -79,18 +79,18 @@ std::size_t uniform_below(RandomBits auto& bits, std::size_t n) {
 }
 
 /// Bernoulli trial: true with the given probability.
-bool bernoulli(RandomBits auto& bits, double probability) {
+bool bernoulli(RandomGenerator auto& bits, double probability) {
   return uniform01(bits) < probability;
 }
 
 /// Standard normal random number (mean 0, variance 1), by the Box-Muller transform.
-double standard_normal(RandomBits auto& bits) {
+double standard_normal(RandomGenerator auto& bits) {
   const double radius = std::sqrt(-2.0 * std::log1p(-uniform01(bits)));
   return radius * std::cos(2.0 * std::numbers::pi * uniform01(bits));
 }
 
 /// Exponential random number with mean 1.
-double standard_exponential(RandomBits auto& bits) {
+double standard_exponential(RandomGenerator auto& bits) {
   return -std::log1p(-uniform01(bits));
 }
 
@@ -98,7 +98,7 @@ double standard_exponential(RandomBits auto& bits) {
 ///
 /// Source      Marsaglia and Tsang, "A simple method for generating gamma variables", ACM TOMS
 ///             2000.
-double standard_gamma(RandomBits auto& bits, double shape) {
+double standard_gamma(RandomGenerator auto& bits, double shape) {
   FUNNEL_ASSERT(shape > 0);
   if (shape < 1)
     return standard_gamma(bits, shape + 1) * std::pow(1.0 - uniform01(bits), 1 / shape);
@@ -115,7 +115,7 @@ double standard_gamma(RandomBits auto& bits, double shape) {
 
 /// Random permutation (shuffle) of the values; every order is equally likely.
 template <class T>
-void shuffle(RandomBits auto& bits, std::span<T> values) {
+void shuffle(RandomGenerator auto& bits, std::span<T> values) {
   for (std::size_t i = values.size(); i > 1; --i)
     std::swap(values[i - 1], values[uniform_below(bits, i)]);
 }

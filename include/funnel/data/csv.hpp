@@ -29,7 +29,7 @@ namespace funnel {
 /// Options of `csv_reader`.
 struct csv_options {
   /// Number of bytes to read from the file at a time, 1 to 16 MiB.
-  std::size_t block = std::size_t{1} << 18;
+  std::size_t block_size = std::size_t{1} << 18;
 };
 
 /// Reads a CSV file (comma-separated values) record by record. The first record names the columns.
@@ -55,8 +55,8 @@ class csv_reader {
 
   /// Opens the file and reads the column names.
   explicit csv_reader(std::string file, const csv_options& options = {})
-      : name_(std::move(file)), block_(options.block) {
-    detail::check_that("csv_reader", "block", block_, block_ > 0 && block_ <= longest_record,
+      : name_(std::move(file)), block_(options.block_size) {
+    detail::check_that("csv_reader", "block_size", block_, block_ > 0 && block_ <= longest_record,
                        "1 to ", longest_record);
     file_.reset(std::fopen(name_.c_str(), "rb"));
     if (!file_) throw format_error(detail::join_text(name_, ": the file can't be opened"));

@@ -155,7 +155,7 @@ inline std::vector<impression> impressions_between(std::span<const impression> i
 ///
 /// Order       the first of the duplicates is kept; the remaining impressions keep their order.
 /// Cost        O(n log n), 8 bytes of temporary memory per impression.
-inline std::size_t remove_repeats(std::vector<impression>& impressions) {
+inline std::size_t remove_duplicates(std::vector<impression>& impressions) {
   std::vector<std::size_t> order(impressions.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   const auto key = [&](std::size_t i) {

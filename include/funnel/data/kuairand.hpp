@@ -337,7 +337,7 @@ class kuairand_reader {
 /// Reads user_features_pure.csv, video_features_basic_pure.csv, log_standard_4_22_to_5_08_pure.csv
 /// and, if they exist, log_standard_4_08_to_4_21_pure.csv (unless `from` is later) and
 /// user_history_until_4_24_pure.csv (what users watched until 2022-04-24; for earlier impressions
-/// this is the future). Duplicate rows are kept: see `remove_repeats`.
+/// this is the future). Duplicate rows are kept: see `remove_duplicates`.
 ///
 /// Shapes      users and videos are in the order of their files, impressions in the order of the
 ///             logs. For rows before `from` or after `until` only the date is checked.

@@ -132,7 +132,7 @@ class simulator {
   /// Simulates the user's reaction: draws click, the other actions and play_s of `shown` from its
   /// user, item, position, hour and tab, and sets duration_s. Simulated users never open the
   /// comment section, open a profile or use `hate`.
-  void react(RandomBits auto& bits, impression& shown) const {
+  void react(RandomGenerator auto& bits, impression& shown) const {
     const feed_truth t = truth(shown);
     const double duration = world_.videos[shown.item].duration_s;
     shown.duration_s = static_cast<float>(duration);

@@ -23,7 +23,7 @@ struct rate_options {
   /// Weight of the mean over all keys, in impressions; 0 or more. s.
   double prior_strength = 20;
   /// The rate to return if nothing has been counted yet.
-  double empty_rate = 0;
+  double default_rate = 0;
 };
 
 /// Rate counters: count impressions and actions per key (a user, an item or a pair), and return the
@@ -47,8 +47,8 @@ class rate_counters {
         actions_(detail::array_size<double>("funnel::rate_counters: actions", actions)),
         totals_(width()), sums_(width()) {
     detail::check_not_negative("rate_counters", "prior_strength", options.prior_strength);
-    detail::check_that("rate_counters", "empty_rate", options.empty_rate,
-                       std::isfinite(options.empty_rate), "a finite number");
+    detail::check_that("rate_counters", "default_rate", options.default_rate,
+                       std::isfinite(options.default_rate), "a finite number");
   }
   rate_counters(const rate_counters&) = default;
   rate_counters(rate_counters&&) noexcept = default;
@@ -83,10 +83,10 @@ class rate_counters {
     return rate_of(sums(key), action);
   }
 
-  /// Rate of an action over all keys; `empty_rate` if nothing was counted.
+  /// Rate of an action over all keys; `default_rate` if nothing was counted.
   double mean_rate(std::size_t action) const {
     check_action(action);
-    return totals_[0] > 0 ? totals_[1 + action] / totals_[0] : options_.empty_rate;
+    return totals_[0] > 0 ? totals_[1 + action] / totals_[0] : options_.default_rate;
   }
 
   /// Writes the key's number of impressions followed by its rates: 1 + actions numbers.
@@ -97,7 +97,7 @@ class rate_counters {
 
   /// Multiplies all counts by `keep` in [0, 1] (exponential decay): called once a day, it lets old
   /// days lose weight.
-  void fade(double keep) {
+  void decay(double keep) {
     detail::check_unit_interval("rate_counters", "keep", keep);
     for (double& sum : sums_) sum *= keep;
     for (double& total : totals_) total *= keep;
@@ -233,9 +233,9 @@ class rate_features {
     }
   }
 
-  /// Multiplies all counts by `keep` in [0, 1], as `rate_counters::fade`.
-  void fade(double keep) {
-    for (rate_counters& family : families_) family.fade(keep);
+  /// Multiplies all counts by `keep` in [0, 1], as `rate_counters::decay`.
+  void decay(double keep) {
+    for (rate_counters& family : families_) family.decay(keep);
   }
 
  private:

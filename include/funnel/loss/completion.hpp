@@ -33,7 +33,7 @@ bool reaches(T played, T fraction, T length) {
 enum class completion_target {
   /// The fraction played, played / length, at most 1: 0.73 means that 73 % was played.
   fraction,
-  /// The probability that played >= finished_at * length.
+  /// The probability that played >= finished_fraction * length.
   finished,
 };
 
@@ -42,7 +42,7 @@ template <class T>
 struct completion_options {
   completion_target target = completion_target::fraction;
   /// The fraction at and above which a video counts as finished; finite, above 0.
-  T finished_at = T(0.8);
+  T finished_fraction = T(0.8);
   /// Weight of each row, 0 or more; empty means weight 1 for every row. A row of weight 0 is left
   /// out.
   std::span<const T> weights = {};
@@ -51,7 +51,7 @@ struct completion_options {
 /// Loss of a completion-rate head: binary cross-entropy of logits and labels, where the labels are
 /// computed from the time played and the length of the video.
 ///
-///     y = min(played / length, 1),   or   y = 1[played >= finished_at * length]
+///     y = min(played / length, 1),   or   y = 1[played >= finished_fraction * length]
 ///
 /// Shapes      logits [n, 1]; played, lengths [n]; weights [n] or empty; returns the loss [1, 1].
 /// Units       played and lengths in the same unit. A row whose length is not above 0 has no label
@@ -59,12 +59,12 @@ struct completion_options {
 ///             the end.
 /// Errors      std::invalid_argument if logits does not have exactly one column, a size differs, a
 ///             played time or weight is negative or not finite, a length is not finite, or
-///             finished_at is not above 0; nothing is recorded then.
+///             finished_fraction is not above 0; nothing is recorded then.
 /// Numerics    as `bce_with_logits`. With fractions as labels the smallest possible loss is
-///             above 0. A video played to exactly finished_at counts as finished, however the three
-///             numbers were rounded: played only has to reach (1 - 1.5 epsilon) * finished_at *
-///             length, where epsilon is that of the scalar. With float and seconds, a difference of
-///             one millisecond is still detected up to 30 minutes played.
+///             above 0. A video played to exactly finished_fraction counts as finished, however the
+///             three numbers were rounded: played only has to reach (1 - 1.5 epsilon) *
+///             finished_fraction * length, where epsilon is that of the scalar. With float and
+///             seconds, a difference of one millisecond is still detected up to 30 minutes played.
 /// Source      docs/formulas.md#completion-rate.
 template <Context C>
 value_of<C> completion_loss(C& context, const value_of<C>& logits,
@@ -76,14 +76,15 @@ value_of<C> completion_loss(C& context, const value_of<C>& logits,
   detail::check_size("completion_loss", "played", played.size(), n, "logits");
   detail::check_size("completion_loss", "lengths", lengths.size(), n, "logits");
   detail::check_weights("completion_loss", options.weights, n);
-  detail::check_positive("completion_loss", "finished_at", options.finished_at);
+  detail::check_positive("completion_loss", "finished_fraction", options.finished_fraction);
   detail::check_not_negative("completion_loss", "played", played);
   detail::check_finite("completion_loss", "lengths", lengths);
   return detail::logistic_mean(context, logits, [&](std::size_t i) {
     if (!(lengths[i] > 0)) return detail::logistic_row<t>{0, 0, 0};
-    const t label = options.target == completion_target::fraction
-                        ? std::min(played[i] / lengths[i], t(1))
-                        : t(detail::reaches(played[i], options.finished_at, lengths[i]) ? 1 : 0);
+    const t label =
+        options.target == completion_target::fraction
+            ? std::min(played[i] / lengths[i], t(1))
+            : t(detail::reaches(played[i], options.finished_fraction, lengths[i]) ? 1 : 0);
     return detail::logistic_row<t>{label, 1 - label, detail::weight_of(options.weights, i)};
   });
 }

@@ -43,7 +43,8 @@ struct pairwise_options {
 ///     L = sum w_ij softplus(-gamma (z_i - z_j)) / sum w_ij
 ///     dL/dz_i = -gamma w_ij sigmoid(-gamma (z_i - z_j)) / sum w_ij = -dL/dz_j
 ///
-/// The sums run over the pairs of one list with p_i - p_j > delta, where p are the teacher's scores.
+/// The sums run over the pairs of one list with p_i - p_j > delta, where p are the teacher's
+/// scores.
 ///
 /// Shapes      logits [n, 1]; teacher [n]; offsets [lists + 1]: list g, the candidates of one
 ///             request, consists of rows offsets[g] to offsets[g + 1] - 1; returns the loss [1, 1],

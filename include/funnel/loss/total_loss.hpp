@@ -51,7 +51,7 @@ value_of<C> total_loss(C& context, std::span<const value_of<C>> losses,
   if constexpr (C::is_training) {
     for (std::size_t k = 0; k < losses.size(); ++k) {
       const t weight = detail::weight_of(weights, k);
-      if (weight == 0 || !losses[k].learns()) continue;
+      if (weight == 0 || !losses[k].has_gradient()) continue;
       context.record(
           [loss = losses[k], sum, weight] { loss.gradient(0, 0) += weight * sum.gradient(0, 0); });
     }

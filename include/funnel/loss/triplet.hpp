@@ -102,8 +102,8 @@ value_of<C> triplet_loss(C& context, const value_of<C>& positives, const value_o
       for (std::size_t i = 0; i < slopes.rows(); ++i) {
         for (std::size_t j = 0; j < slopes.cols(); ++j) {
           const t g = loss.gradient(0, 0) * slopes(i, j);
-          if (positives.learns()) positives.gradient(i, 0) -= g;
-          if (negatives.learns()) negatives.gradient(i, j) += g;
+          if (positives.has_gradient()) positives.gradient(i, 0) -= g;
+          if (negatives.has_gradient()) negatives.gradient(i, j) += g;
         }
       }
     });

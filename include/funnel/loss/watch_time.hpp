@@ -35,9 +35,9 @@ struct watch_time_options {
   watch_time_target target = watch_time_target::expected_time;
   /// The time that corresponds to logit 0, in the unit of `times`; above 0. A typical watch time
   /// keeps the logits near 0: 60 for times in seconds. tau.
-  T unit = 60;
+  T time_scale = 60;
   /// Upper bound for times, both in labels (replays) and in predictions; above 0. T_max.
-  T longest = std::numeric_limits<T>::max();
+  T max_time = std::numeric_limits<T>::max();
   /// Weight of each row, 0 or more; empty means weight 1 for every row. A row of weight 0 is left
   /// out.
   std::span<const T> weights = {};
@@ -57,14 +57,14 @@ struct watch_time_options {
 ///
 /// Shapes      logits [n, 1]; times [n], 0 where nothing was watched; weights [n] or empty; returns
 ///             the loss [1, 1].
-/// Units       times, tau and longest in the same unit.
+/// Units       times, tau and max_time in the same unit.
 /// Errors      std::invalid_argument if logits does not have exactly one column, a size differs, a
-///             time or weight is negative or not finite, or unit or longest is not above 0; nothing
-///             is recorded then.
+///             time or weight is negative or not finite, or time_scale or max_time is not above 0;
+///             nothing is recorded then.
 /// Numerics    a sum of terms that are not negative, finite for every finite logit: a loss or a t
 ///             beyond the largest number is set to the largest number (an example is the loss of
 ///             z = -1e38 and t = 1000 in float). Long times act as large weights: limit them with
-///             `longest`. If the weights sum to 0 or n = 0, loss and gradient are 0.
+///             `max_time`. If the weights sum to 0 or n = 0, loss and gradient are 0.
 /// Source      docs/formulas.md#watch-time; weighted_clicks is Covington, Adams and Sargin, RecSys
 ///             2016, section 4.2.
 template <Context C>
@@ -75,12 +75,12 @@ value_of<C> watch_time_loss(C& context, const value_of<C>& logits,
   const std::size_t n = detail::check_logits("watch_time_loss", logits);
   detail::check_size("watch_time_loss", "times", times.size(), n, "logits");
   detail::check_weights("watch_time_loss", options.weights, n);
-  detail::check_positive("watch_time_loss", "unit", options.unit);
-  detail::check_positive("watch_time_loss", "longest", options.longest);
+  detail::check_positive("watch_time_loss", "time_scale", options.time_scale);
+  detail::check_positive("watch_time_loss", "max_time", options.max_time);
   detail::check_not_negative("watch_time_loss", "times", times);
   return detail::logistic_mean(context, logits, [&](std::size_t i) {
-    const t time =
-        std::min(std::min(times[i], options.longest) / options.unit, std::numeric_limits<t>::max());
+    const t time = std::min(std::min(times[i], options.max_time) / options.time_scale,
+                            std::numeric_limits<t>::max());
     detail::logistic_row<t> row{time, 1, detail::weight_of(options.weights, i)};
     if (options.target == watch_time_target::odds_of_fraction) {
       row.positive = time / (1 + time);
@@ -92,17 +92,18 @@ value_of<C> watch_time_loss(C& context, const value_of<C>& logits,
   });
 }
 
-/// The watch time that a logit predicts: min(tau e^z, longest), in the unit of tau.
+/// The watch time that a logit predicts: min(tau e^z, max_time), in the unit of tau.
 ///
-/// Numerics    does not overflow: at most `longest`. A NaN logit returns NaN.
+/// Numerics    does not overflow: at most `max_time`. A NaN logit returns NaN.
 template <std::floating_point T>
 T predicted_watch_time(T logit, const watch_time_options<T>& options = {}) {
   const T factor = std::exp(logit);
-  // In two halves if e^z alone overflows or underflows: a small or large unit may make the product
+  // In two halves if e^z alone overflows or underflows: a small or large scale may make the product
   // a normal number again.
   const T half = std::exp(logit / 2);
-  const T time = std::isnormal(factor) ? options.unit * factor : options.unit * half * half;
-  return std::min(time, options.longest);
+  const T time =
+      std::isnormal(factor) ? options.time_scale * factor : options.time_scale * half * half;
+  return std::min(time, options.max_time);
 }
 
 }  // namespace funnel

@@ -21,7 +21,7 @@ value_of<C> activate(C& context, const value_of<C>& x, activation function) {
   }
   if constexpr (C::is_training) {
     context.record([x, y, function] {
-      if (!x.learns()) return;
+      if (!x.has_gradient()) return;
       for (std::size_t i = 0; i < x.rows(); ++i) {
         activation_backward_kernel(typename C::arch{}, x.values.row(i).data(),
                                    y.values.row(i).data(), y.gradient.row(i).data(),

@@ -108,7 +108,7 @@ void linear_backward(Arch arch, arena& scratch, const variable<T>& x, matrix_vie
   const std::size_t out = weight.cols();
   weight_gradient_kernel(arch, view(x), g, weight_gradient,
                          scratch.allocate<T>(weight_gradient_scratch<Arch, T>(g.rows(), out)));
-  if (!x.learns()) return;
+  if (!x.has_gradient()) return;
   input_gradient_kernel(arch, g, weight, x.gradient,
                         scratch.allocate<T>(packed_size<Arch, T>(out, in)));
 }

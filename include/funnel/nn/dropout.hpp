@@ -37,7 +37,7 @@ value_of<C> dropout(C& context, const value_of<C>& x, double rate) {
       }
     }
     context.record([x, y, factor] {
-      if (!x.learns()) return;
+      if (!x.has_gradient()) return;
       for (std::size_t i = 0; i < x.rows(); ++i) {
         for (std::size_t j = 0; j < x.cols(); ++j)
           x.gradient(i, j) += factor(i, j) * y.gradient(i, j);

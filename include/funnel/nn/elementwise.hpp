@@ -35,11 +35,11 @@ value_of<C> combine(C& context, std::string_view function, const value_of<C>& a,
         const auto* g = y.gradient.row(i).data();
         const auto* x0 = row_of(a.values, i);
         const auto* x1 = row_of(b.values, i);
-        if (a.learns()) {
+        if (a.has_gradient()) {
           auto* to = row_of(a.gradient, i);
           map(arch{}, y.cols(), to, add_slope(slope_a), g, x0, x1, to);
         }
-        if (b.learns()) {
+        if (b.has_gradient()) {
           auto* to = row_of(b.gradient, i);
           map(arch{}, y.cols(), to, add_slope(slope_b), g, x0, x1, to);
         }
@@ -83,7 +83,7 @@ value_of<C> affine(C& context, const value_of<C>& x, scalar_of<C> factor, scalar
     detail::map(arch{}, x.cols(), writable(y).row(i).data(), f, view(x).row(i).data());
   if constexpr (C::is_training) {
     context.record([x, y, factor] {
-      if (!x.learns()) return;
+      if (!x.has_gradient()) return;
       for (std::size_t i = 0; i < x.rows(); ++i) {
         axpy_kernel(arch{}, factor, y.gradient.row(i).data(), x.gradient.row(i).data(), x.cols());
       }

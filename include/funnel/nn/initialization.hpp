@@ -12,7 +12,7 @@ namespace funnel {
 ///
 /// Source      docs/formulas.md#initialization.
 template <class T>
-void initialize(parameter<T>& p, RandomBits auto& bits) {
+void initialize(parameter<T>& p, RandomGenerator auto& bits) {
   const double fan_in = static_cast<double>(p.rows());
   const double fan_out = static_cast<double>(p.cols());
   const auto fill = [&](auto draw) {
@@ -39,7 +39,7 @@ void initialize(parameter<T>& p, RandomBits auto& bits) {
 /// Initializes every parameter of a model, each as its layer chose. The same seed makes the same
 /// model.
 template <HasParameters Model>
-void initialize(Model& model, RandomBits auto& bits) {
+void initialize(Model& model, RandomGenerator auto& bits) {
   for_each_parameter(model, [&](std::string_view, auto& p) { initialize(p, bits); });
 }
 

@@ -129,7 +129,7 @@ struct layer_norm {
             mean += g[j] * scale.value(0, j);
             along += g[j] * scale.value(0, j) * unit(i, j);
           }
-          if (!x.learns()) continue;
+          if (!x.has_gradient()) continue;
           mean /= static_cast<T>(cols);
           along /= static_cast<T>(cols);
           for (std::size_t j = 0; j < cols; ++j) {
@@ -271,7 +271,7 @@ struct batch_norm {
       }
       scale_gradient(0, j) += along;
       shift_gradient(0, j) += sum;
-      if (!x.learns()) continue;
+      if (!x.has_gradient()) continue;
       for (std::size_t i = 0; i < x.rows(); ++i) {
         x.gradient(i, j) +=
             scale.value(0, j) * inverse[j] * (y.gradient(i, j) - sum / n - unit(i, j) * along / n);

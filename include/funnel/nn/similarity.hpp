@@ -60,7 +60,7 @@ value_of<C> l2_normalize(C& context, const value_of<C>& x) {
   }
   if constexpr (C::is_training) {
     context.record([x, y, inverse] {
-      if (!x.learns()) return;
+      if (!x.has_gradient()) return;
       using arch = typename C::arch;
       using pack = detail::pack<arch, t>;
       for (std::size_t i = 0; i < x.rows(); ++i) {
@@ -97,11 +97,11 @@ value_of<C> row_dot(C& context, const value_of<C>& a, const value_of<C>& b) {
     context.record([a, b, y] {
       for (std::size_t i = 0; i < y.rows(); ++i) {
         const auto g = y.gradient(i, 0);
-        if (a.learns()) {
+        if (a.has_gradient()) {
           axpy_kernel(arch{}, g, detail::row_of(b.values, i), detail::row_of(a.gradient, i),
                       a.cols());
         }
-        if (b.learns()) {
+        if (b.has_gradient()) {
           axpy_kernel(arch{}, g, detail::row_of(a.values, i), detail::row_of(b.gradient, i),
                       a.cols());
         }
@@ -145,7 +145,7 @@ value_of<C> pairwise_dot(C& context, const value_of<C>& a, const value_of<C>& b)
   if constexpr (C::is_training) {
     context.record([&scratch, a, b, y] {
       const arena::scope temporary(scratch);
-      if (a.learns()) {
+      if (a.has_gradient()) {
         const std::size_t m = b.rows();
         t* panels = scratch.allocate<t>(packed_size<arch, t>(m, a.cols()));
         pack_weights_kernel(arch{}, b.values.data(), b.values.stride(), m, a.cols(), panels);
@@ -153,7 +153,7 @@ value_of<C> pairwise_dot(C& context, const value_of<C>& a, const value_of<C>& b)
                      dense_arguments<t>{y.gradient, panels, m, a.gradient.data(),
                                         a.gradient.stride(), a.gradient, activation::identity});
       }
-      if (b.learns()) {
+      if (b.has_gradient()) {
         weight_gradient_kernel(
             arch{}, matrix_view<const t>(y.gradient), matrix_view<const t>(a.values), b.gradient,
             scratch.allocate<t>(weight_gradient_scratch<arch, t>(y.rows(), a.cols())));

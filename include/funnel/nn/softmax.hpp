@@ -26,7 +26,7 @@ value_of<C> softmax(C& context, const value_of<C>& x) {
   softmax_kernel(typename C::arch{}, matrix_view<const scalar_of<C>>(view(x)), writable(y));
   if constexpr (C::is_training) {
     context.record([x, y] {
-      if (!x.learns()) return;
+      if (!x.has_gradient()) return;
       for (std::size_t i = 0; i < x.rows(); ++i) {
         softmax_backward_kernel(typename C::arch{}, y.values.row(i).data(),
                                 y.gradient.row(i).data(), x.gradient.row(i).data(), x.cols());
@@ -68,8 +68,9 @@ value_of<C> mixture(C& context, const value_of<C>& weights, std::span<const valu
         for (std::size_t k = 0; k < weights.cols(); ++k) {
           const auto& v = kept[k];
           const auto* x = v.values.row(i).data();
-          if (weights.learns()) weights.gradient(i, k) += dot_kernel(arch{}, g, x, d);
-          if (v.learns()) axpy_kernel(arch{}, weights.values(i, k), g, v.gradient.row(i).data(), d);
+          if (weights.has_gradient()) weights.gradient(i, k) += dot_kernel(arch{}, g, x, d);
+          if (v.has_gradient())
+            axpy_kernel(arch{}, weights.values(i, k), g, v.gradient.row(i).data(), d);
         }
       }
     });

@@ -31,7 +31,7 @@ struct variable {
   std::size_t rows() const { return values.rows(); }
   std::size_t cols() const { return values.cols(); }
   /// True if the value has a gradient, to which backward steps add.
-  bool learns() const { return gradient.data() != nullptr; }
+  bool has_gradient() const { return gradient.data() != nullptr; }
 };
 
 template <class T>
@@ -104,7 +104,7 @@ class training_context {
                    "step since the last backward step");
     }
     spent_ = true;
-    if (loss.learns()) loss.gradient(0, 0) += scale;
+    if (loss.has_gradient()) loss.gradient(0, 0) += scale;
     while (!tape_.empty()) {  // a step that throws does not run twice
       const operation step = tape_.back();
       tape_.pop_back();

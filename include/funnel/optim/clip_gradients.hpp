@@ -40,20 +40,20 @@ void for_each_gradient(std::string_view function, Model& model, training_context
 }  // namespace detail
 
 /// Gradient clipping by global norm: scales all gradients of a model down so that their joint
-/// Euclidean norm is at most `largest_norm`. Returns the norm before scaling.
+/// Euclidean norm is at most `max_norm`. Returns the norm before scaling.
 ///
 /// If that norm is not finite, nothing is scaled: check the result before the optimizer's step.
 ///
-/// Errors      std::invalid_argument if largest_norm is not a finite number above 0, or the shape
+/// Errors      std::invalid_argument if max_norm is not a finite number above 0, or the shape
 ///             or kind of a parameter changed since the backward step; nothing is scaled then.
 /// Numerics    The norm is summed in double. It is right for all gradients whose norm is within the
 ///             range of double.
 /// Source      Pascanu, Mikolov and Bengio, ICML 2013, algorithm 1;
 ///             docs/formulas.md#gradient-clipping.
 template <class T, class Arch, HasParameters Model>
-double clip_gradients(Model& model, training_context<T, Arch>& context, double largest_norm) {
+double clip_gradients(Model& model, training_context<T, Arch>& context, double max_norm) {
   constexpr std::string_view name = "clip_gradients";
-  detail::check_positive(name, "largest_norm", largest_norm);
+  detail::check_positive(name, "max_norm", max_norm);
   const auto for_each_gradient = [&](const auto& visit) {
     detail::for_each_gradient(name, model, context,
                               [&](matrix_view<T> g) { visit(g.data(), g.size()); });
@@ -82,14 +82,14 @@ double clip_gradients(Model& model, training_context<T, Arch>& context, double l
       norm = largest * std::sqrt(sum);
     }
   }
-  if (norm > largest_norm && std::isfinite(norm)) {
+  if (norm > max_norm && std::isfinite(norm)) {
     // In several steps if one factor would be too small to be a normal number.
     constexpr double least = static_cast<double>(std::numeric_limits<T>::min());
     constexpr double step = 0x1p-60;
     double length = norm;
-    for (; largest_norm / length < least; length *= step)
+    for (; max_norm / length < least; length *= step)
       for_each_gradient([&](T* g, std::size_t n) { scale_kernel(Arch{}, T(step), g, g, n); });
-    const T factor = static_cast<T>(largest_norm / length);
+    const T factor = static_cast<T>(max_norm / length);
     for_each_gradient([&](T* g, std::size_t n) { scale_kernel(Arch{}, factor, g, g, n); });
   }
   return norm;

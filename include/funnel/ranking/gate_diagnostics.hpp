@@ -20,7 +20,7 @@ struct gate_report {
   /// Mean weight of each expert.
   std::vector<double> utilization;
   /// The largest value of `utilization`.
-  double largest = 0;
+  double largest_utilization = 0;
 };
 
 /// Statistics of the gate weights of a mixture of experts, over any number of batches: do all
@@ -78,7 +78,7 @@ class gate_diagnostics {
     gate_report result{.entropy = entropies_[task] / n, .utilization = sums_[task]};
     for (double& u : result.utilization) {
       u /= n;
-      result.largest = std::max(result.largest, u);
+      result.largest_utilization = std::max(result.largest_utilization, u);
     }
     return result;
   }
@@ -86,7 +86,7 @@ class gate_diagnostics {
   /// True if, for at least one task, the mean weight of one expert is above `dominant`.
   bool polarized(double dominant = 0.95) const {
     for (std::size_t t = 0; t < Tasks; ++t) {
-      if (report(t).largest > dominant) return true;
+      if (report(t).largest_utilization > dominant) return true;
     }
     return false;
   }

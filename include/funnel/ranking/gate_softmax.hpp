@@ -52,7 +52,7 @@ value_of<C> gate_softmax(C& context, const value_of<C>& logits, double rate) {
     }
     softmax_kernel(arch{}, matrix_view<const t>(y.values), y.values);
     context.record([logits, y] {
-      if (!logits.learns()) return;
+      if (!logits.has_gradient()) return;
       for (std::size_t i = 0; i < y.rows(); ++i) {  // a dropped gate has weight 0, hence gradient 0
         softmax_backward_kernel(arch{}, y.values.row(i).data(), y.gradient.row(i).data(),
                                 logits.gradient.row(i).data(), y.cols());

@@ -14,32 +14,33 @@ namespace funnel {
 template <class T>
 struct watch_time_head_options {
   /// The watch time at a logit of 0, above 0; in seconds, or in whatever unit the times have.
-  T unit = T(1);
+  T time_scale = T(1);
   /// Upper limit of the estimates, above 0.
-  T longest = T(600);
+  T max_time = T(600);
 };
 
-/// Watch-time head: estimates the watch time as the odds of a logistic regression, t = unit * e^z
-/// for the logit z.
+/// Watch-time head: estimates the watch time as the odds of a logistic regression,
+/// t = time_scale * e^z for the logit z.
 ///
 /// To train, pass the logits of `operator()` and `loss_options()` to `watch_time_loss`, with times
 /// in the same unit. To serve, convert a logit to a time with `seconds`.
 ///
 /// Shapes      x [n, in] -> [n, 1].
-/// Units       `unit` and `longest` in seconds, or in the unit of the watch times.
+/// Units       `time_scale` and `max_time` in seconds, or in the unit of the watch times.
 /// Source      Covington, Adams and Sargin, RecSys 2016, section 4.2; docs/formulas.md#watch-time.
 template <class T>
 struct watch_time_head {
   dense<T> logit;
-  T unit = T(1);
-  T longest = T(600);
+  T time_scale = T(1);
+  T max_time = T(600);
 
   watch_time_head() = default;
-  /// Errors      std::invalid_argument if unit or longest is not above 0.
+  /// Errors      std::invalid_argument if time_scale or max_time is not above 0.
   explicit watch_time_head(std::size_t in, const watch_time_head_options<T>& options = {})
-      : logit(in, 1), unit(options.unit), longest(options.longest) {
-    detail::check_that("watch_time_head", "unit", unit, unit > 0, "a number above 0");
-    detail::check_that("watch_time_head", "longest", longest, longest > 0, "a number above 0");
+      : logit(in, 1), time_scale(options.time_scale), max_time(options.max_time) {
+    detail::check_that("watch_time_head", "time_scale", time_scale, time_scale > 0,
+                       "a number above 0");
+    detail::check_that("watch_time_head", "max_time", max_time, max_time > 0, "a number above 0");
   }
 
   /// The logits, [n, 1].
@@ -47,11 +48,13 @@ struct watch_time_head {
   value_of<C> operator()(C& context, const auto& x) const {
     return logit(context, x);
   }
-  /// The estimated watch time of a logit, in [0, longest]; NaN stays NaN.
+  /// The estimated watch time of a logit, in [0, max_time]; NaN stays NaN.
   T seconds(T z) const { return predicted_watch_time(z, loss_options()); }
 
-  /// Options for `watch_time_loss` with the unit and the limit of this head.
-  watch_time_options<T> loss_options() const { return {.unit = unit, .longest = longest}; }
+  /// Options for `watch_time_loss` with the time scale and the limit of this head.
+  watch_time_options<T> loss_options() const {
+    return {.time_scale = time_scale, .max_time = max_time};
+  }
 
   void visit_parameters(auto&& visit) { visit("logit", logit); }
 };

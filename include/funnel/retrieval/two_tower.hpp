@@ -7,7 +7,7 @@
 namespace funnel {
 
 /// The default for `Shared` of `two_tower`: no tables in common.
-struct nothing_shared {
+struct no_shared_tables {
   void visit_parameters(auto&&) {}
 };
 
@@ -23,7 +23,7 @@ struct nothing_shared {
 ///             items, put them into a `flat_index`, and search it with `user_vectors` of the one
 ///             user.
 /// Source      Yi et al., RecSys 2019, section 3; docs/formulas.md#two-towers.
-template <class UserTower, class ItemTower, class Shared = nothing_shared>
+template <class UserTower, class ItemTower, class Shared = no_shared_tables>
 struct two_tower {
   UserTower user;
   ItemTower item;

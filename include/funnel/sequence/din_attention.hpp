@@ -44,8 +44,9 @@ value_of<C> event_pairs(C& context, const value_of<C>& q, const value_of<C>& x, 
       lists.for_each_pair([&](std::size_t pair, std::size_t i, std::size_t j) {
         const auto* g = y.gradient.row(pair).data();
         for (std::size_t k = 0; k < d; ++k) {
-          if (q.learns()) q.gradient(i, k) += g[k] + g[2 * d + k] + g[3 * d + k] * x.values(j, k);
-          if (x.learns())
+          if (q.has_gradient())
+            q.gradient(i, k) += g[k] + g[2 * d + k] + g[3 * d + k] * x.values(j, k);
+          if (x.has_gradient())
             x.gradient(j, k) += g[d + k] - g[2 * d + k] + g[3 * d + k] * q.values(i, k);
         }
       });
@@ -63,7 +64,8 @@ value_of<C> softmax_of_lists(C& context, const value_of<C>& x, event_lists lists
     softmax_row_kernel(arch{}, view(x).data() + at, writable(y).data() + at, lists.size(i));
   if constexpr (C::is_training) {
     context.record([x, y, lists] {
-      for (std::size_t i = 0, at = 0; i < lists.candidates && x.learns(); at += lists.size(i++)) {
+      for (std::size_t i = 0, at = 0; i < lists.candidates && x.has_gradient();
+           at += lists.size(i++)) {
         softmax_backward_kernel(arch{}, y.values.data() + at, y.gradient.data() + at,
                                 x.gradient.data() + at, lists.size(i));
       }
@@ -88,10 +90,10 @@ value_of<C> weighted_events(C& context, const value_of<C>& weights, const value_
     context.record([weights, x, y, lists] {
       lists.for_each_pair([&](std::size_t pair, std::size_t i, std::size_t j) {
         const t* g = y.gradient.row(i).data();
-        if (weights.learns()) {
+        if (weights.has_gradient()) {
           weights.gradient(pair, 0) += dot_kernel(arch{}, g, x.values.row(j).data(), x.cols());
         }
-        if (x.learns()) {
+        if (x.has_gradient()) {
           axpy_kernel(arch{}, weights.values(pair, 0), g, x.gradient.row(j).data(), x.cols());
         }
       });

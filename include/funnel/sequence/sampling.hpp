@@ -62,7 +62,7 @@ inline sequence_split split_sequence(std::string_view function, std::size_t n,
 /// Cost        t random numbers; O(r + t log t), and up to t^2 / 2 moves of 4 bytes if t is much
 ///             smaller than n; no scratch memory.
 /// Source      Floyd's sampling (Bentley and Floyd, CACM 1987); docs/formulas.md#history-sampling.
-template <RandomBits Bits>
+template <RandomGenerator Bits>
 std::size_t sample_sequence(Bits& bits, std::size_t n, std::span<std::uint32_t> positions,
                             const sequence_sampling_options& options = {}) {
   const auto [older, drawn, count] =
@@ -100,7 +100,7 @@ std::size_t sample_sequence(Bits& bits, std::size_t n, std::span<std::uint32_t> 
 ///             until it is reset.
 /// Source      Efraimidis and Spirakis, Information Processing Letters 2006;
 ///             docs/formulas.md#history-sampling.
-template <RandomBits Bits>
+template <RandomGenerator Bits>
 std::size_t sample_sequence_balanced(Bits& bits, std::span<const category_id> categories,
                                      std::span<std::uint32_t> positions,
                                      const sequence_sampling_options& options, arena& scratch) {
@@ -139,7 +139,7 @@ std::size_t sample_sequence_balanced(Bits& bits, std::span<const category_id> ca
 }
 
 /// The same with its own scratch memory.
-template <RandomBits Bits>
+template <RandomGenerator Bits>
 std::size_t sample_sequence_balanced(Bits& bits, std::span<const category_id> categories,
                                      std::span<std::uint32_t> positions,
                                      const sequence_sampling_options& options = {}) {

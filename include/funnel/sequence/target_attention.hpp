@@ -50,12 +50,12 @@ void attention_backward(Arch arch, arena& scratch, const variable<T>& q, const v
           [&](const auto& weight, const auto& product) { return weight * (product - along); },
           a.row(i).data(), slope.row(i).data());
     }
-    if (q.learns()) {
+    if (q.has_gradient()) {
       const matrix_view<T> to = q.gradient.middle_rows(begin, n);
       dense_kernel(arch, dense_arguments<T>{slope, events.values, events.count, to.data(),
                                             to.stride(), to, activation::identity});
     }
-    if (x.learns()) {
+    if (x.has_gradient()) {
       weight_gradient_kernel(arch, a, g, x.gradient, packed);
       weight_gradient_kernel(arch, matrix_view<const T>(slope), view(q).middle_rows(begin, n),
                              x.gradient, packed);
@@ -173,11 +173,11 @@ value_of<C> target_attention(C& context, const value_of<C>& candidates, const va
           const t product = dot_kernel(arch{}, g, events.values.row(begin + j).data(), dim);
           slopes[j] = scale * alpha[j] * (product - along);
         }
-        if (candidates.learns()) {
+        if (candidates.has_gradient()) {
           t* to = candidates.gradient.row(i).data();
           weighted_rows_kernel(arch{}, slopes, view(events).middle_rows(begin, length), to, to);
         }
-        for (std::size_t j = 0; events.learns() && j < length; ++j) {
+        for (std::size_t j = 0; events.has_gradient() && j < length; ++j) {
           using p = detail::pack<arch, t>;
           t* to = events.gradient.row(begin + j).data();
           detail::map(

@@ -135,7 +135,8 @@ void check_shape(std::string_view function, std::string_view argument, const Val
 
 // All values of a span.
 
-/// Throws unless `accepts(value)` is true for every value; `expected` describes the accepted values.
+/// Throws unless `accepts(value)` is true for every value; `expected` describes the accepted
+/// values.
 template <class T, class Accepts>
 void check_each(std::string_view function, std::string_view argument, std::span<const T> values,
                 std::string_view expected, Accepts accepts) {

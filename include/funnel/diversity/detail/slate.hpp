@@ -62,7 +62,7 @@ class slate {
   void mark_broken(std::size_t r, std::span<const std::size_t> shown) {
     const slate_rule& rule = rules_[r];
     if (rule.first_slots != 0 && shown.size() >= rule.first_slots) return;
-    if (rule.most == 0) {
+    if (rule.max_count == 0) {
       for (std::size_t i = 0; i < n_; ++i)
         if (rule.labels[i] != 0) first_broken_[i] = r;
       return;
@@ -74,7 +74,8 @@ class slate {
       const category_id label = rule.labels[a];
       std::size_t count = 0;
       for (const std::size_t b : before) count += rule.labels[b] == label;
-      if (label != 0 && count >= rule.most && std::find(full_, full_ + full, label) == full_ + full)
+      if (label != 0 && count >= rule.max_count &&
+          std::find(full_, full_ + full, label) == full_ + full)
         full_[full++] = label;
     }
     if (full == 0) return;

@@ -21,14 +21,14 @@ value_of<C> scalar_loss(C& context, const value_of<C>& x, Compute compute) {
   using t = scalar_of<C>;
   matrix_view<t> slopes;
   if constexpr (C::is_training) {
-    if (x.learns()) {
+    if (x.has_gradient()) {
       slopes = {context.scratch().template allocate<t>(x.rows() * x.cols()), x.rows(), x.cols()};
     }
   }
   const auto loss = context.make(1, 1);
   writable(loss)(0, 0) = saturated<t>(compute(matrix_view<const t>(view(x)), slopes));
   if constexpr (C::is_training) {
-    if (x.learns()) {
+    if (x.has_gradient()) {
       context.record([x, loss, slopes] {
         const t scale = loss.gradient(0, 0);
         if (scale == 0) return;  // switched off, even if its slopes are NaN

@@ -28,7 +28,7 @@ void add_to_row(matrix_view<T> gradient, std::size_t i, const T* values) {
 
 /// Number of rows of an operation's result: two values have equal numbers of rows, or one of them
 /// has one row and is broadcast.
-/// Errors      std::invalid_argument otherwise; the message names `argument`, which is `a`, and `other`, which is `b`.
+/// Errors      std::invalid_argument otherwise; the message calls a `argument` and b `other`.
 template <class A, class B>
 std::size_t common_rows(std::string_view function, std::string_view argument, const A& a,
                         const B& b, std::string_view other) {
