@@ -42,13 +42,13 @@ TEST_CASE("gate_diagnostics: worked by hand") {
   const gate_report one = gates.report(0);
   CHECK(one.entropy == 0);  // 0 ln 0 is 0
   CHECK(one.utilization == std::vector<double>{1, 0});
-  CHECK(one.largest == 1);
+  CHECK(one.largest_utilization == 1);
   const gate_report two = gates.report(1);
   const double second = -.25 * std::log(.25) - .75 * std::log(.75);
   CHECK(tolerance::within(two.entropy, (std::log(2.) + second) / 2,
                           tolerance::reduction<double>(4, 1)));
   CHECK(two.utilization == std::vector<double>{.375, .625});
-  CHECK(two.largest == .625);
+  CHECK(two.largest_utilization == .625);
   CHECK(gates.polarized());             // task 0 is
   CHECK(gates.dead_experts().empty());  // expert 1 is dead for task 0 only
 }
