@@ -151,8 +151,8 @@ TEST_CASE("watch_time_loss: errors", "[loss]") {
   CHECK(contains(error({std::nan(""), 1}), "times[0] is nan"));
   CHECK(contains(error({1, inf}), "times[1] is inf"));
   CHECK(contains(error({1}), "times has 1 value, expected 2"));
-  CHECK(contains(error({1, 1}, {.time_scale = 0}), "unit is 0"));
-  CHECK(contains(error({1, 1}, {.max_time = -5}), "longest is -5"));
+  CHECK(contains(error({1, 1}, {.time_scale = 0}), "time_scale is 0"));
+  CHECK(contains(error({1, 1}, {.max_time = -5}), "max_time is -5"));
   const std::vector<double> weights = {1, inf};
   CHECK(contains(error({1, 1}, {.weights = weights}), "weights[1] is inf"));
 }

@@ -17,8 +17,6 @@
 #include <array>
 #include <vector>
 
-namespace {
-
 template <class C>
 void call_all(C& context, const funnel::value_of<C>& x) {
   using t = funnel::scalar_of<C>;
@@ -48,6 +46,8 @@ void call_all(C& context, const funnel::value_of<C>& x) {
 template void call_all(funnel::inference_context<float>&, const funnel::matrix_view<const float>&);
 template void call_all(funnel::training_context<float>&, const funnel::variable<float>&);
 template void call_all(funnel::training_context<double>&, const funnel::variable<double>&);
+
+namespace {
 
 [[maybe_unused]] void call_top_k() {
   const std::vector<float> scores{3, 1, 2};
