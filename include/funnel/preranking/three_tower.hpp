@@ -10,6 +10,7 @@ namespace funnel {
 /// network on top of their concatenated outputs.
 ///
 ///     z = top([user(u) | item(v) | cross(c)])
+///
 /// The user tower may be large: it runs once per request, and so does its share of the first layer
 /// of `top`. The item tower reads only static features, so its vectors can be cached (see
 /// `item_tower_cache`). The cross tower reads features that change with every request, such as
