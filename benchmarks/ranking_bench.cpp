@@ -12,8 +12,8 @@
 
 #ifdef FUNNEL_HAS_TBB
 #include <funnel/adapters/tbb.hpp>
-#include <funnel/optim/add_gradients.hpp>
 #endif
+#include <funnel/optim/add_gradients.hpp>
 
 #include <algorithm>
 #include <deque>

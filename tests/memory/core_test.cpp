@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include <funnel/core/arena.hpp>
+#include <funnel/core/executor.hpp>
 #include <funnel/core/matrix.hpp>
 #include <funnel/core/top_k.hpp>
 #ifdef FUNNEL_HAS_TBB
 #include <funnel/adapters/tbb.hpp>
-#include <funnel/core/executor.hpp>
 #endif
 #include <funnel/index/flat_index.hpp>
 #include <funnel/nn/inference_context.hpp>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include <funnel/core/executor.hpp>
 #include <funnel/nn/freeze.hpp>
+#include <funnel/nn/inference_context.hpp>
 #ifdef FUNNEL_HAS_TBB
 #include <funnel/adapters/tbb.hpp>
-#include <funnel/nn/inference_context.hpp>
 #endif
 
 #include "support/catch.hpp"
