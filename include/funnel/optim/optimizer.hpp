@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/build.hpp>
+
 namespace funnel {
 
 /// Concept of an optimizer: `step(model, context)` updates the parameters of a model by the
