@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -42,4 +43,25 @@ inline std::pair<double, double> gradient(const sample& rows, double a, double b
   }
   const double n = static_cast<double>(rows.logits.size());
   return {level / n, slope / n};
+}
+
+/// Calls same(fit(logits, labels), fit(z, y)) where z and y are the 1000 drawn rows, with logits
+/// scale z + shift, and three rows that a model has masked: far logits of several sizes, at
+/// several places.
+template <class T, class Fit, class Same>
+void with_masked_rows(double scale, double shift, Fit fit, Same same) {
+  const auto rows = draw(1000, .65, -.3, 4);
+  std::vector<T> logits;
+  const std::vector<T> labels(rows.labels.begin(), rows.labels.end());
+  for (const double z : rows.logits) logits.push_back(static_cast<T>(scale * z + shift));
+  const auto plain = fit(logits, labels);
+  const T most = std::numeric_limits<T>::max();
+  for (const T far : {most, most / 2, static_cast<T>(1e30), static_cast<T>(1e18)})
+    for (const std::size_t place : {0u, 500u, 1000u}) {
+      std::vector<T> z = logits, y = labels;
+      const auto at = static_cast<std::ptrdiff_t>(place);
+      z.insert(z.begin() + at, {-far, far, -far});  // never, surely, never
+      y.insert(y.begin() + at, {0, 1, 0});
+      same(plain, fit(z, y));
+    }
 }
