@@ -5,8 +5,8 @@
 # of a header cites something a reader can find: a paper, a standard, an address, or a heading of
 # docs/formulas.md. Some phrases that say nothing to a reader are in no text.
 cmake_minimum_required(VERSION 3.25)
+include(${CMAKE_CURRENT_LIST_DIR}/../support/mistakes.cmake)
 
-set(broken "")
 set(paper "(1[89]|20)[0-9][0-9]|arXiv|RFC [0-9]|https://")
 
 # The lines of a file as a list. Brackets, semicolons and backslashes would join or split its elements,
@@ -81,14 +81,13 @@ function(follow page folder target place)
     cmake_path(ABSOLUTE_PATH path BASE_DIRECTORY ${folder} NORMALIZE OUTPUT_VARIABLE page)
   endif()
   if(NOT EXISTS ${page})
-    list(APPEND broken "${place}: there is no ${path}")
+    mistake("${place}: there is no ${path}")
   elseif(NOT anchor STREQUAL "" AND page MATCHES "[.]md$")
     read_anchors(${page} anchors)
     if(NOT anchor IN_LIST anchors)
-      list(APPEND broken "${place}: there is no heading for #${anchor} in ${page}")
+      mistake("${place}: there is no heading for #${anchor} in ${page}")
     endif()
   endif()
-  set(broken "${broken}" PARENT_SCOPE)
 endfunction()
 
 # Pages.
@@ -114,9 +113,8 @@ endforeach()
 # Headers: a Source runs to the end of its paragraph or to the next label, such as "Cost   ".
 function(check_source source place)
   if(source AND NOT source MATCHES "${paper}|docs/formulas[.]md#")
-    list(APPEND broken "${place}: this Source cites no paper and no heading of docs/formulas.md:${source}")
+    mistake("${place}: this Source cites no paper and no heading of docs/formulas.md:${source}")
   endif()
-  set(broken "${broken}" PARENT_SCOPE)
 endfunction()
 
 file(GLOB_RECURSE headers ${root}/include/funnel/*.hpp)
@@ -154,11 +152,8 @@ foreach(file IN LISTS files ITEMS ${root}/README.md ${root}/CONTRIBUTING.md)
   string(REGEX REPLACE "[ \n]+(//[/!]?|[*>] )?[ \n]*" " " text "${text}")
   string(REGEX MATCH "[^ ]+ (${unclear})" found "${text}")
   if(found)
-    list(APPEND broken "${file}: \"${found}\" says nothing to a reader")
+    mistake("${file}: \"${found}\" says nothing to a reader")
   endif()
 endforeach()
 
-if(broken)
-  list(JOIN broken "\n" text)
-  message(FATAL_ERROR "\n${text}\n")
-endif()
+fail_on_mistakes()

@@ -3,9 +3,9 @@
 #
 # What links.cmake says about small repositories made here.
 cmake_minimum_required(VERSION 3.25)
+include(${CMAKE_CURRENT_LIST_DIR}/../support/mistakes.cmake)
 
 set(made ${folder}/links)
-set(mistakes "")
 
 # Checks the small repository, which should be refused with `said`, or pass where that is empty.
 function(expect case said)
@@ -13,9 +13,8 @@ function(expect case said)
                   RESULT_VARIABLE result ERROR_VARIABLE text)
   string(REGEX REPLACE "[ \n]+" " " text "${text}")
   if((said AND (result EQUAL 0 OR NOT text MATCHES "${said}")) OR (NOT said AND NOT result EQUAL 0))
-    list(APPEND mistakes "${case}: should say \"${said}\"; it said: ${text}")
+    mistake("${case}: should say \"${said}\"; it said: ${text}")
   endif()
-  set(mistakes "${mistakes}" PARENT_SCOPE)
 endfunction()
 
 # A page with one line more than the headings that others link to.
@@ -78,7 +77,4 @@ file(WRITE ${made}/CONTRIBUTING.md "As in the notes.\n")
 expect("an unclear phrase of a page" "CONTRIBUTING.md: \"As in the notes\" says nothing")
 
 file(REMOVE_RECURSE ${made})
-if(mistakes)
-  list(JOIN mistakes "\n" text)
-  message(FATAL_ERROR "\n${text}\n")
-endif()
+fail_on_mistakes()

@@ -3,10 +3,10 @@
 #
 # What performance.cmake says about small repositories made here.
 cmake_minimum_required(VERSION 3.25)
+include(${CMAKE_CURRENT_LIST_DIR}/../support/mistakes.cmake)
 include(${root}/benchmarks/digest.cmake)
 
 set(made ${folder}/performance)
-set(mistakes "")
 
 # The page of what stands there now, with a commit.
 function(write_page text)
@@ -22,11 +22,10 @@ function(expect case status said)
                   RESULT_VARIABLE result ERROR_VARIABLE text)
   string(REGEX REPLACE "[ \n]+" " " text "${text}")
   if((status STREQUAL "fails" AND result EQUAL 0) OR (status STREQUAL "passes" AND NOT result EQUAL 0))
-    list(APPEND mistakes "${case}: should be one that ${status}; it said: ${text}")
+    mistake("${case}: should be one that ${status}; it said: ${text}")
   elseif((said AND NOT text MATCHES "${said}") OR (NOT said AND text))
-    list(APPEND mistakes "${case}: should say \"${said}\"; it said: ${text}")
+    mistake("${case}: should say \"${said}\"; it said: ${text}")
   endif()
-  set(mistakes "${mistakes}" PARENT_SCOPE)
 endfunction()
 
 file(REMOVE_RECURSE ${made})
@@ -74,7 +73,4 @@ expect("a page without a digest" fails "no digest")
 file(WRITE ${made}/docs/performance.md "# Performance\n\n| commit | unknown |\n\nmeasured benchmarks 0123\n")
 expect("a page of an unknown commit" fails "which commit")
 
-if(mistakes)
-  list(JOIN mistakes "\n" text)
-  message(FATAL_ERROR "\n${text}\n")
-endif()
+fail_on_mistakes()

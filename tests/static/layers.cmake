@@ -5,6 +5,7 @@
 # of another folder, names a package that is not its own, or is missing from funnel.hpp; where an example
 # uses what is in detail/; and where docs/design.md lists other layers than this file.
 cmake_minimum_required(VERSION 3.25)
+include(${CMAKE_CURRENT_LIST_DIR}/../support/mistakes.cmake)
 
 # The layers, bottom to top. A folder may include itself and what stands in the rows above its own. The
 # one place to add a folder.
@@ -37,11 +38,6 @@ foreach(layer IN LISTS layers)
   endforeach()
   list(APPEND below ${folders})
 endforeach()
-
-set(mistakes "")
-macro(mistake text)
-  list(APPEND mistakes "${text}")
-endmacro()
 
 foreach(folder IN LISTS below)
   if(NOT IS_DIRECTORY ${headers_of}/${folder})
@@ -113,6 +109,7 @@ if(NOT listed STREQUAL public)
       mistake("funnel.hpp includes ${header}, which is no public header (or needs an optional package)")
     endif()
   endforeach()
+  get_property(mistakes GLOBAL PROPERTY mistakes)
   if(NOT mistakes)
     mistake("funnel.hpp is not sorted, or names a header twice")
   endif()
@@ -146,7 +143,4 @@ foreach(source IN LISTS sources)
   endif()
 endforeach()
 
-if(mistakes)
-  list(JOIN mistakes "\n" text)
-  message(FATAL_ERROR "\n${text}\n")
-endif()
+fail_on_mistakes()

@@ -5,6 +5,7 @@
 # expected <what is right>". A call of `fail` whose text is written out says what is expected, and
 # the checks are those of core/detail/checks.hpp: no other header defines them again.
 cmake_minimum_required(VERSION 3.25)
+include(${CMAKE_CURRENT_LIST_DIR}/../support/mistakes.cmake)
 
 # Calls that throw something else, or pass on what they are given. Path: reason.
 set(exceptions
@@ -13,13 +14,12 @@ set(exceptions
     "data/csv: its own fail throws format_error, whose texts begin with file, line and column"
     "data/kuairand: calls the fail of csv_reader")
 
-set(mistakes "")
 set(excepted "")
 foreach(exception IN LISTS exceptions)
   string(REGEX REPLACE ":.*" "" path "${exception}")
   list(APPEND excepted ${path})
   if(NOT EXISTS ${root}/${path}.hpp)
-    list(APPEND mistakes "there is no ${path}.hpp, of the exceptions in ${CMAKE_CURRENT_LIST_FILE}")
+    mistake("there is no ${path}.hpp, of the exceptions in ${CMAKE_CURRENT_LIST_FILE}")
   endif()
 endforeach()
 
@@ -34,7 +34,7 @@ foreach(header IN LISTS headers)
   string(REPLACE ";" "@" text "${text}")
   if(NOT path STREQUAL "core/detail/checks" AND text MATCHES
      "\n *(inline |constexpr )?[a-z_:]+ (check_(that|size|rows|cols|shape|each|offsets)|require_[a-z_]+)\\(")
-    list(APPEND mistakes "${header} defines ${CMAKE_MATCH_2}, which is for core/detail/checks.hpp")
+    mistake("${header} defines ${CMAKE_MATCH_2}, which is for core/detail/checks.hpp")
   endif()
   # Of a header with an exception, the calls of detail::fail alone.
   set(name "[^A-Za-z0-9_.](detail::)?fail\\(")
@@ -47,12 +47,9 @@ foreach(header IN LISTS headers)
   foreach(call IN LISTS calls)
     if(NOT call MATCHES "expected")
       string(REGEX REPLACE "[ \n]+" " " call "${call}")
-      list(APPEND mistakes "${header} does not say what is expected:${call}")
+      mistake("${header} does not say what is expected:${call}")
     endif()
   endforeach()
 endforeach()
 
-if(mistakes)
-  list(JOIN mistakes "\n" text)
-  message(FATAL_ERROR "\n${text}\n")
-endif()
+fail_on_mistakes()

@@ -5,6 +5,7 @@
 # a folder of that name its header, public or in detail/. Exceptions are listed here. What the pages
 # name below tests/ exists.
 cmake_minimum_required(VERSION 3.25)
+include(${CMAKE_CURRENT_LIST_DIR}/../support/mistakes.cmake)
 
 # Headers without a test of their own: path without .hpp, then the tests of what is in them.
 set(tested_elsewhere
@@ -22,11 +23,6 @@ set(of_several_headers
     "loss/finite" # every loss, at the ends of the numbers
     "ranking/whole_ranker" # layers of ranking/, sequence/ and loss/ in one model
     "retrieval/two_tower_serving") # a two_tower, its training and an index
-
-set(mistakes "")
-macro(mistake text)
-  list(APPEND mistakes "${text}")
-endmacro()
 
 set(excused "")
 foreach(entry IN LISTS tested_elsewhere)
@@ -101,7 +97,4 @@ foreach(page IN LISTS pages ITEMS README.md CONTRIBUTING.md)
   endforeach()
 endforeach()
 
-if(mistakes)
-  list(JOIN mistakes "\n" text)
-  message(FATAL_ERROR "\n${text}\n")
-endif()
+fail_on_mistakes()
