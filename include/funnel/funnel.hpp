@@ -16,6 +16,7 @@
 #include <funnel/core/math.hpp>
 #include <funnel/core/matrix.hpp>
 #include <funnel/core/random.hpp>
+#include <funnel/core/state.hpp>
 #include <funnel/core/top_k.hpp>
 #include <funnel/core/version.hpp>
 #include <funnel/data/csv.hpp>
