@@ -3,7 +3,7 @@
 
 #include <funnel/core/matrix.hpp>
 #include <funnel/nn/context.hpp>
-#include <funnel/nn/detail/rows.hpp>
+#include <funnel/nn/detail/request_rows.hpp>
 
 #include <algorithm>
 #include <array>
@@ -11,15 +11,18 @@
 
 namespace funnel {
 
-/// Concatenation of values along their columns, [n, d_1 + d_2 + ...], without copying them. A
-/// one-row part stays one row, and a dense layer multiplies it only once.
+/// Concatenation of values along their columns, [n, d_1 + d_2 + ...], without copying them. A part
+/// with one row, or with one row per request, is not repeated: a dense layer multiplies each of its
+/// rows only once.
 template <class Value, std::size_t N>
 struct concatenated {
   std::array<Value, N> parts;
 
   std::size_t rows() const {
     std::size_t n = 1;
-    for (const Value& part : parts) n = part.rows() == 1 ? n : part.rows();
+    for (const Value& part : parts) {
+      if (part.rows() != 1) n = n == 1 ? part.rows() : std::max(n, part.rows());
+    }
     return n;
   }
   std::size_t cols() const {
@@ -76,37 +79,38 @@ requires(sizeof...(Rest) > 0) auto join(const A& a, const B& b, const Rest&... r
 /// Concatenates values along their columns; copies nothing. The arguments are values, other
 /// concatenations, or matrices of the caller.
 ///
-/// Shapes      each [n, d_i] or [1, d_i]; result [n, sum d_i].
-/// Errors      std::invalid_argument if two values have different numbers of rows and neither has
-///             one row.
+/// Shapes      each [n, d_i], [1, d_i], or [R, d_i] with one row per request; result [n, sum d_i].
+/// Errors      std::invalid_argument if two values have other numbers of rows.
 template <Context C, class... Values>
 auto concat(C& context, const Values&... values) {
   const auto joined = detail::join(detail::as_concatenated(detail::as_value(context, values))...);
   for (const auto& part : joined.parts)
-    detail::common_rows("concat", "a value", part, joined, "the others");
+    detail::common_rows(detail::requests_of(context), "concat", "a value", part, joined,
+                        "the others");
   return joined;
 }
 
-/// Copies a concatenation into one value [n, d]; a one-row part is repeated in every row. For
+/// Copies a concatenation into one value [n, d]; a part with fewer rows is broadcast. For
 /// operations that do not take concatenations; `dense` and `mlp` do.
 template <Context C, std::size_t N>
 value_of<C> materialize(C& context, const concatenated<value_of<C>, N>& x) {
   if constexpr (N == 1) return x.parts[0];
   const auto y = context.make(x.rows(), x.cols());
+  const detail::row_map row_of(detail::requests_of(context), y.rows());
   std::size_t column = 0;
   for (const auto& part : x.parts) {
     const auto to = writable(y).middle_cols(column, part.cols());
     for (std::size_t i = 0; i < to.rows(); ++i)
-      std::copy_n(detail::row_of(view(part), i), part.cols(), to.row(i).data());
+      std::copy_n(row_of(view(part), i), part.cols(), to.row(i).data());
     column += part.cols();
   }
   if constexpr (C::is_training) {
-    context.record([x, y] {
+    context.record([x, y, row_of] {
       std::size_t begin = 0;
       for (const auto& part : x.parts) {
         const auto from = y.gradient.middle_cols(begin, part.cols());
         for (std::size_t i = 0; i < from.rows(); ++i)
-          detail::add_to_row(part.gradient, i, from.row(i).data());
+          row_of.add(part.gradient, i, from.row(i).data());
         begin += part.cols();
       }
     });

@@ -7,7 +7,7 @@
 #include <funnel/nn/activation.hpp>
 #include <funnel/nn/concat.hpp>
 #include <funnel/nn/context.hpp>
-#include <funnel/nn/detail/rows.hpp>
+#include <funnel/nn/detail/request_rows.hpp>
 #include <funnel/nn/parameter.hpp>
 #include <funnel/nn/training_context.hpp>
 #include <funnel/simd/dense.hpp>
@@ -17,43 +17,61 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
+#include <span>
 
 namespace funnel {
 namespace detail {
 
-/// The part of a layer's product that all rows of x share: the packed weights, and the products of
-/// the one-row parts. It is computed once, even if the rows are processed in blocks.
+/// The part of a layer's product that rows of x share: the packed weights, and the products of the
+/// parts with fewer rows than x, one row or one per request. It is computed once, even if the rows
+/// are processed in blocks.
 template <class T, std::size_t N>
 struct shared_products {
   const T* panels;
   const T* bias;
-  /// Per part: null unless the part has one row and x has more. The one-row parts at the beginning
-  /// hold the sum so far, bias + x_1 W_1 + ... + x_i W_i; later ones hold x_i W_i alone.
-  std::array<const T*, N> rows{};
+  /// Per part: no rows unless the part has fewer rows than x. The shared parts at the beginning hold
+  /// the sum so far, bias + x_1 W_1 + ... + x_i W_i; later ones hold x_i W_i alone.
+  std::array<matrix_view<const T>, N> products{};
+  /// The request of each row of x; null if no part has one row per request.
+  const std::uint32_t* of_row = nullptr;
 };
 
 template <class Arch, class T, std::size_t N>
-shared_products<T, N> multiply_shared(Arch arch, arena& scratch,
-                                      const concatenated<matrix_view<const T>, N>& x,
-                                      const T* panels, const T* bias, std::size_t out) {
+shared_products<T, N>
+multiply_shared(Arch arch, arena& scratch, const concatenated<matrix_view<const T>, N>& x,
+                const request_rows& requests, const T* panels, const T* bias, std::size_t out) {
   shared_products<T, N> shared{panels, bias};
   const std::size_t n = x.rows();
   const std::size_t in = x.cols();
-  const T* start = bias;
-  const T* zeros = nullptr;  // start of the parts after a part of n rows
-  std::size_t first = 0;     // the first input of the part
+  matrix_view<const T> sum(bias, 1, out);  // of the shared parts at the beginning
+  bool leading = true;
+  T* zeros = scratch.allocate<T>(out);
+  std::fill_n(zeros, out, T(0));
+  std::size_t first = 0;  // the first input of the part
   for (std::size_t part = 0; part < N; ++part) {
     const matrix_view<const T>& xs = x.parts[part];
-    if (xs.rows() == 1 && n != 1) {
-      const matrix_view<T> row(scratch.allocate<T>(out), 1, out);
+    const std::size_t rows = xs.rows();
+    if (rows != n) {
+      if (rows != 1) shared.of_row = requests.of_row();
+      // A product starts from the sum of the parts before it, if that has a row for each of its own.
+      const bool continues = leading && (sum.rows() == 1 || sum.rows() == rows);
+      const matrix_view<T> product(scratch.allocate<T>(rows, out), rows, out);
       dense_kernel(arch, dense_arguments<T>{xs, panels + first * dense_tile<Arch, T>::cols, in,
-                                            start, 0, row, activation::identity});
-      shared.rows[part] = row.data();
-      if (zeros == nullptr) start = row.data();
-    } else if (zeros == nullptr) {
-      T* values = scratch.allocate<T>(out);
-      std::fill_n(values, out, T(0));
-      start = zeros = values;
+                                            continues ? sum.data() : zeros,
+                                            continues && sum.rows() != 1 ? sum.stride() : 0,
+                                            product, activation::identity});
+      if (leading && !continues) {  // one row after one row per request
+        const matrix_view<T> both(scratch.allocate<T>(sum.rows(), out), sum.rows(), out);
+        for (std::size_t r = 0; r < sum.rows(); ++r)
+          for (std::size_t j = 0; j < out; ++j) both(r, j) = sum(r, j) + product(0, j);
+        sum = both;
+      } else if (leading) {
+        sum = product;
+      }
+      shared.products[part] = leading ? sum : matrix_view<const T>(product);
+    } else {
+      leading = false;
     }
     first += xs.cols();
   }
@@ -61,45 +79,54 @@ shared_products<T, N> multiply_shared(Arch arch, arena& scratch,
 }
 
 /// y = function(bias + x W) with packed weights, one part of x after another: ((bias + x_1 W_1) +
-/// x_2 W_2) + ...
+/// x_2 W_2) + ...; row i of y is row begin + i of the x that `shared` was computed from.
 ///
 /// The order of the sums does not depend on the number of rows. The sums of the other parts start
-/// from the result of the one-row parts at the beginning.
+/// from the result of the shared parts at the beginning.
 template <class Arch, class T, std::size_t N>
 void linear_forward(Arch arch, const concatenated<matrix_view<const T>, N>& x,
-                    const shared_products<T, N>& shared, matrix_view<T> y, activation function) {
+                    const shared_products<T, N>& shared, std::size_t begin, matrix_view<T> y,
+                    activation function) {
   const std::size_t out = y.cols();
   const std::size_t in = x.cols();
-  const T* start = shared.bias;
-  std::size_t start_stride = 0;
+  const auto shared_row = [&](const matrix_view<const T>& product, std::size_t i) {
+    return product.row(product.rows() == 1 ? 0 : shared.of_row[begin + i]).data();
+  };
+  matrix_view<const T> start(shared.bias, 1, out);
   bool started = false;   // y holds a sum
   std::size_t first = 0;  // the first input of the part
   for (std::size_t part = 0; part < N; ++part) {
     const matrix_view<const T>& xs = x.parts[part];
     const bool last = part + 1 == N;
-    const T* row = shared.rows[part];
-    if (row != nullptr && !started) {
+    const matrix_view<const T>& product = shared.products[part];
+    if (product.rows() != 0 && !started) {
       FUNNEL_ASSERT(!last);  // a part with y.rows() rows is still to come
-      start = row;
-    } else if (row != nullptr) {
+      start = product;
+    } else if (product.rows() != 0) {
       for (std::size_t i = 0; i < y.rows(); ++i) {
+        const T* row = shared_row(product, i);
         for (std::size_t j = 0; j < out; ++j) y(i, j) += row[j];
         if (last) activation_kernel(arch, y.row(i).data(), y.row(i).data(), out, function);
       }
     } else {
+      if (start.rows() != 1 && !started) {  // each row starts from that of its request
+        for (std::size_t i = 0; i < y.rows(); ++i)
+          std::copy_n(shared_row(start, i), out, y.row(i).data());
+        start = y;
+      }
       const T* part_panels = shared.panels + first * dense_tile<Arch, T>::cols;
-      dense_kernel(arch, dense_arguments<T>{xs, part_panels, in, start, start_stride, y,
+      dense_kernel(arch, dense_arguments<T>{xs, part_panels, in, start.data(),
+                                            start.rows() == 1 ? 0 : start.stride(), y,
                                             last ? function : activation::identity});
       started = true;
-      start = y.data();
-      start_stride = y.rows() == 1 ? 0 : y.stride();
+      start = y;
     }
     first += xs.cols();
   }
 }
 
 /// Adds the gradients of W and x of y = x W + b, for one part of the inputs. `g` is [n, out]; for a
-/// one-row part it is the column sums, [1, out].
+/// part with fewer rows it is the sums over the rows that share one, [1, out] or [R, out].
 template <class Arch, class T>
 void linear_backward(Arch arch, arena& scratch, const variable<T>& x, matrix_view<const T> weight,
                      matrix_view<const T> g, matrix_view<T> weight_gradient) {
@@ -133,8 +160,8 @@ struct dense_options {
 
 /// Fully connected layer, y = f(x W + b).
 ///
-/// If x is a concatenation `[user | items]` in which the user is one row, the user's product is
-/// computed once, and the sum of every item starts from it.
+/// If x is a concatenation `[user | items]` in which the user is one row, or one row per request, the
+/// user's product is computed once per row, and the sum of every item starts from it.
 ///
 /// Shapes      x [n, in] as a value or a concatenation; y [n, out]; weight [in, out]; bias [1,
 ///             out].
@@ -142,7 +169,7 @@ struct dense_options {
 ///             numbers of rows, or the weights were replaced by ones of another shape; also if the
 ///             layer is frozen and the context is a training context or has another instruction
 ///             set.
-/// Cost        2 n in out operations; 2 in out for a one-row part.
+/// Cost        2 n in out operations; 2 in out per row of a part with fewer rows.
 /// Numerics    A row has the same bits in every batch. A NaN input makes the outputs of its row
 ///             NaN.
 /// Source      docs/formulas.md#dense-layer.
@@ -172,11 +199,11 @@ class dense {
 
   template <Context C, std::size_t N>
   value_of<C> operator()(C& context, const concatenated<value_of<C>, N>& x) const {
-    check(x);
+    check(context, x);
     const auto y = context.make(x.rows(), out_);
     if constexpr (!C::is_training) {
       const arena::scope temporary(context.scratch());
-      detail::linear_forward(typename C::arch{}, x, shared(context, x), y, function);
+      detail::linear_forward(typename C::arch{}, x, shared(context, x), 0, y, function);
       return y;
     } else {
       packed_.check_empty("dense");
@@ -188,12 +215,12 @@ class dense {
   }
 
   /// Computes the part of the product that all rows of x share, for callers that process x in
-  /// blocks. `on_block(context, block, shared)` then computes the layer for one block. The result
-  /// lives in the context's scratch memory.
+  /// blocks. `on_block(context, block, shared, begin)` then computes the layer for the block that
+  /// begins with row `begin` of x. The result lives in the context's scratch memory.
   template <Context C, std::size_t N>
   detail::shared_products<T, N> shared(C& context,
                                        const concatenated<matrix_view<const T>, N>& x) const {
-    check(x);
+    check(context, x);
     using arch = typename C::arch;
     arena& scratch = context.scratch();
     const std::size_t size = packed_size<arch, T>(in_, out_);
@@ -211,13 +238,14 @@ class dense {
       std::fill_n(zeros, out_, T(0));
       start = zeros;
     }
-    return detail::multiply_shared(arch{}, scratch, x, panels, start, out_);
+    return detail::multiply_shared(arch{}, scratch, x, detail::requests_of(context), panels, start,
+                                   out_);
   }
   template <Context C, std::size_t N>
   value_of<C> on_block(C& context, const concatenated<value_of<C>, N>& block,
-                       const detail::shared_products<T, N>& shared) const {
+                       const detail::shared_products<T, N>& shared, std::size_t begin) const {
     const auto y = context.make(block.rows(), out_);
-    detail::linear_forward(typename C::arch{}, block, shared, y, function);
+    detail::linear_forward(typename C::arch{}, block, shared, begin, y, function);
     return y;
   }
 
@@ -242,10 +270,12 @@ class dense {
     if (packed_.empty()) detail::check_parameter("dense", "weight", weight, in_, out_);
     if (!bias.value.empty()) detail::check_parameter("dense", "bias", bias, 1, out_);
   }
-  void check(const auto& x) const {
+  template <class C>
+  void check(const C& context, const auto& x) const {
     detail::check_cols("dense", "x", x.cols(), in_);
     for (const auto& part : x.parts)
-      detail::common_rows("dense", "a part of x", part, x, "the others");
+      detail::common_rows(detail::requests_of(context), "dense", "a part of x", part, x,
+                          "the others");
     check_parameters();
   }
 
@@ -256,14 +286,15 @@ class dense {
     concatenated<matrix_view<const T>, N> values;
     std::ranges::transform(x.parts, values.parts.begin(),
                            [](const auto& part) { return view(part); });
-    detail::linear_forward(typename C::arch{}, values, shared(context, values), y.values, applied);
+    detail::linear_forward(typename C::arch{}, values, shared(context, values), 0, y.values,
+                           applied);
   }
 
   template <class C, std::size_t N>
   void backward(C& context, const concatenated<variable<T>, N>& x, const variable<T>& y,
                 bool fused) const {
     using arch = typename C::arch;
-    check(x);  // the weights may have been replaced since the forward step
+    check(context, x);  // the weights may have been replaced since the forward step
     detail::check_that("dense", "out", out_, y.cols() == out_, y.cols(), " as in the forward step");
     arena& scratch = context.scratch();
     const arena::scope temporary(scratch);
@@ -278,14 +309,32 @@ class dense {
     T* sums = scratch.template allocate<T>(out_);
     std::fill_n(sums, out_, T(0));
     column_sums_kernel(arch{}, g, sums);
-    if (!bias.value.empty()) detail::add_to_row(context.gradient(bias).values(), 0, sums);
+    if (!bias.value.empty()) {
+      const std::span<T> to = context.gradient(bias).values().row(0);
+      for (std::size_t j = 0; j < out_; ++j) to[j] += sums[j];
+    }
+    const detail::request_rows& requests = detail::requests_of(context);
+    matrix_view<T> of_requests;  // the sums of each request's rows
+    const auto gradient_of = [&](const variable<T>& part) -> matrix_view<const T> {
+      if (part.rows() == g.rows()) return g;
+      if (part.rows() == 1) return {sums, 1, out_};
+      if (of_requests.data() == nullptr) {
+        const std::size_t count = requests.requests();
+        of_requests = {scratch.template allocate<T>(count, out_), count, out_};
+        std::fill_n(of_requests.data(), of_requests.size(), T(0));
+        for (std::size_t r = 0; r < count; ++r)
+          column_sums_kernel(
+              arch{}, g.middle_rows(requests.begin(r), requests.begin(r + 1) - requests.begin(r)),
+              of_requests.row(r).data());
+      }
+      return of_requests;
+    };
     const matrix_view<T> weight_gradient = context.gradient(weight).values();
     std::size_t first = 0;
     for (const variable<T>& part : x.parts) {
       detail::linear_backward(arch{}, scratch, part,
                               weight.value.view().middle_rows(first, part.cols()),
-                              part.rows() == g.rows() ? g : matrix_view<const T>(sums, 1, out_),
-                              weight_gradient.middle_rows(first, part.cols()));
+                              gradient_of(part), weight_gradient.middle_rows(first, part.cols()));
       first += part.cols();
     }
   }

@@ -3,7 +3,7 @@
 
 #include <funnel/core/detail/checks.hpp>
 #include <funnel/nn/context.hpp>
-#include <funnel/nn/detail/rows.hpp>
+#include <funnel/nn/detail/request_rows.hpp>
 #include <funnel/simd/elementwise.hpp>
 #include <funnel/simd/reduce.hpp>
 
@@ -21,11 +21,13 @@ value_of<C> combine(C& context, std::string_view function, const value_of<C>& a,
                     const SlopeB& slope_b) {
   using arch = typename C::arch;
   check_cols(function, "b", b.cols(), a.cols(), "a");
-  const auto y = context.make(common_rows(function, "b", b, a, "a"), a.cols());
+  const request_rows requests = requests_of(context);
+  const auto y = context.make(common_rows(requests, function, "b", b, a, "a"), a.cols());
+  const row_map row_of(requests, y.rows());
   for (std::size_t i = 0; i < y.rows(); ++i)
     map(arch{}, y.cols(), writable(y).row(i).data(), f, row_of(view(a), i), row_of(view(b), i));
   if constexpr (C::is_training) {
-    context.record([a, b, y, slope_a, slope_b] {
+    context.record([a, b, y, slope_a, slope_b, row_of] {
       const auto add_slope = [](const auto& slope) {
         return [slope](const auto& g, const auto& x0, const auto& x1, const auto& sum) {
           return fma(g, slope(x0, x1), sum);
@@ -53,7 +55,8 @@ value_of<C> combine(C& context, std::string_view function, const value_of<C>& a,
 
 /// Elementwise sum, a + b.
 ///
-/// Shapes      [n, d] and [n, d], or one of them [1, d], which is broadcast.
+/// Shapes      [n, d] and [n, d]; one of them may be [1, d], or [R, d] with one row per request, which
+///             is broadcast.
 /// Errors      std::invalid_argument on other shapes.
 template <Context C>
 value_of<C> add(C& context, const value_of<C>& a, const value_of<C>& b) {

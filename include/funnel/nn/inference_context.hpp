@@ -4,9 +4,12 @@
 #include <funnel/core/arena.hpp>
 #include <funnel/core/matrix.hpp>
 #include <funnel/nn/context.hpp>
+#include <funnel/nn/detail/request_rows.hpp>
 #include <funnel/simd/arch.hpp>
 
 #include <cstddef>
+#include <cstdint>
+#include <span>
 
 namespace funnel {
 
@@ -31,11 +34,25 @@ class inference_context {
   value input(matrix_view<const T> data) { return data; }
   /// Temporary memory for operations, valid until `reset`.
   arena& scratch() { return arena_; }
+  /// Divides the rows of the batch into requests: request r has rows offsets[r] to
+  /// offsets[r + 1] - 1. From now on a value may also have one row per request; operations broadcast
+  /// it to the rows of its request. Valid until `reset`.
+  ///
+  /// Errors      std::invalid_argument if offsets does not start at 0 or does not rise.
+  void group_rows(std::span<const std::uint32_t> offsets) {
+    requests_ = detail::request_rows(arena_, "inference_context::group_rows", offsets);
+  }
+  /// The requests that `group_rows` set.
+  const detail::request_rows& requests() const { return requests_; }
   /// Ends the request: all its values become invalid. The memory is kept for the next request.
-  void reset() { arena_.reset(); }
+  void reset() {
+    requests_ = {};
+    arena_.reset();
+  }
 
  private:
   arena arena_;
+  detail::request_rows requests_;
 };
 
 }  // namespace funnel

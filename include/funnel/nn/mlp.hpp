@@ -68,7 +68,7 @@ struct mlp {
         const arena::scope temporary(context.scratch());
         const auto shared = layers.front().shared(context, whole);
         detail::in_row_blocks(context, whole, [&](const auto& rows, std::size_t begin) {
-          const value_of<C> hidden = layers.front().on_block(context, rows, shared);
+          const value_of<C> hidden = layers.front().on_block(context, rows, shared, begin);
           detail::copy_rows(rest(context, hidden), y, begin);
         });
         return y;

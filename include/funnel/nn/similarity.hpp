@@ -5,7 +5,7 @@
 #include <funnel/core/detail/checks.hpp>
 #include <funnel/core/matrix.hpp>
 #include <funnel/nn/context.hpp>
-#include <funnel/nn/detail/rows.hpp>
+#include <funnel/nn/detail/request_rows.hpp>
 #include <funnel/nn/training_context.hpp>
 #include <funnel/simd/dense.hpp>
 #include <funnel/simd/dense_gradient.hpp>
@@ -82,28 +82,28 @@ value_of<C> l2_normalize(C& context, const value_of<C>& x) {
 /// Row-wise inner product: row i of a with row i of b. After `l2_normalize` it is the cosine
 /// similarity.
 ///
-/// Shapes      [n, d] and [n, d], or one of them [1, d], which is broadcast -> [n, 1].
+/// Shapes      [n, d] and [n, d]; one of them may be [1, d], or [R, d] with one row per request, which
+///             is broadcast -> [n, 1].
 /// Errors      std::invalid_argument on other shapes.
 template <Context C>
 value_of<C> row_dot(C& context, const value_of<C>& a, const value_of<C>& b) {
   using arch = typename C::arch;
   detail::check_cols("row_dot", "b", b.cols(), a.cols(), "a");
-  const auto y = context.make(detail::common_rows("row_dot", "b", b, a, "a"), 1);
+  const detail::request_rows requests = detail::requests_of(context);
+  const auto y = context.make(detail::common_rows(requests, "row_dot", "b", b, a, "a"), 1);
+  const detail::row_map row_of(requests, y.rows());
   for (std::size_t i = 0; i < y.rows(); ++i) {
-    writable(y)(i, 0) =
-        dot_kernel(arch{}, detail::row_of(view(a), i), detail::row_of(view(b), i), a.cols());
+    writable(y)(i, 0) = dot_kernel(arch{}, row_of(view(a), i), row_of(view(b), i), a.cols());
   }
   if constexpr (C::is_training) {
-    context.record([a, b, y] {
+    context.record([a, b, y, row_of] {
       for (std::size_t i = 0; i < y.rows(); ++i) {
         const auto g = y.gradient(i, 0);
         if (a.has_gradient()) {
-          axpy_kernel(arch{}, g, detail::row_of(b.values, i), detail::row_of(a.gradient, i),
-                      a.cols());
+          axpy_kernel(arch{}, g, row_of(b.values, i), row_of(a.gradient, i), a.cols());
         }
         if (b.has_gradient()) {
-          axpy_kernel(arch{}, g, detail::row_of(a.values, i), detail::row_of(b.gradient, i),
-                      a.cols());
+          axpy_kernel(arch{}, g, row_of(a.values, i), row_of(b.gradient, i), a.cols());
         }
       }
     });

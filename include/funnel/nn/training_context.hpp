@@ -6,6 +6,7 @@
 #include <funnel/core/matrix.hpp>
 #include <funnel/core/random.hpp>
 #include <funnel/nn/context.hpp>
+#include <funnel/nn/detail/request_rows.hpp>
 #include <funnel/nn/parameter.hpp>
 #include <funnel/nn/parameter_gradient.hpp>
 #include <funnel/simd/arch.hpp>
@@ -14,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <type_traits>
 #include <unordered_map>
 #include <utility>
@@ -132,12 +134,23 @@ class training_context {
     return const_cast<parameter_gradient<T>*>(std::as_const(*this).find_gradient(p));
   }
 
+  /// Divides the rows of the batch into requests: request r has rows offsets[r] to
+  /// offsets[r + 1] - 1. From now on a value may also have one row per request; operations broadcast
+  /// it to the rows of its request. Valid until `next_micro_batch` or `clear`.
+  ///
+  /// Errors      std::invalid_argument if offsets does not start at 0 or does not rise.
+  void group_rows(std::span<const std::uint32_t> offsets) {
+    requests_ = detail::request_rows(arena_, "training_context::group_rows", offsets);
+  }
+  /// The requests that `group_rows` set.
+  const detail::request_rows& requests() const { return requests_; }
   /// Ends a micro-batch, one part of a batch: discards its values and its tape, and keeps the
   /// gradients of parameters, to which the next part adds. With some hundred rows per part, the
   /// data of a step stays in the cache.
   void next_micro_batch() {
     spent_ = false;
     tape_.clear();
+    requests_ = {};
     arena_.reset();
   }
 
@@ -168,6 +181,7 @@ class training_context {
   }
 
   arena arena_;
+  detail::request_rows requests_;
   std::vector<operation> tape_;
   bool spent_ = false;  // backward ran since the last `next_micro_batch` or `clear`
   std::unordered_map<const parameter<T>*, slot> gradients_;

@@ -196,14 +196,17 @@ class mmoe {
         std::construct_at(&of_first[k], experts[k].layers.front().shared(context, x));
     }
     detail::in_row_blocks(context, x, [&](const auto& rows, std::size_t begin) {
-      const auto weights = weights_of_tasks<C>(context, gates.on_block(context, rows, of_gates));
+      const auto weights =
+          weights_of_tasks<C>(context, gates.on_block(context, rows, of_gates, begin));
       std::array<value_of<C>, Tasks> part;
       if (joined()) {
-        part = mix_rest<C>(context, first_layers_.on_block(context, rows, of_first[0]), weights);
+        part = mix_rest<C>(context, first_layers_.on_block(context, rows, of_first[0], begin),
+                           weights);
       } else {
         const auto outputs = room_for_outputs<C>(context);
         for (std::size_t k = 0; k < experts.size(); ++k) {
-          const value_of<C> hidden = experts[k].layers.front().on_block(context, rows, of_first[k]);
+          const value_of<C> hidden =
+              experts[k].layers.front().on_block(context, rows, of_first[k], begin);
           std::construct_at(&outputs[k], experts[k].rest(context, hidden));
         }
         part = mix_outputs<C>(context, outputs, weights);

@@ -23,7 +23,9 @@ void in_row_blocks(C& context, const concatenated<value_of<C>, N>& x, const Run&
     const arena::scope temporary(context.scratch());
     auto block = x;
     for (auto& part : block.parts) {
-      if (part.rows() != 1) part = part.middle_rows(begin, std::min(rows_in_cache, n - begin));
+      // Of a part with one row per request only the shared product is read.
+      part = part.rows() == n ? part.middle_rows(begin, std::min(rows_in_cache, n - begin))
+                              : part.middle_rows(0, 1);
     }
     run(block, begin);
   }
