@@ -338,3 +338,29 @@ TEST_CASE("mmoe: what grew or was frozen is refused") {
   CHECK(refuses([&] { experts.mix(tape, tape.input(x), weights); }, "funnel::dense", "weight is"));
   CHECK(gates[0].rows() == 4);
 }
+
+TEST_CASE("mmoe: one row per request gives the bits of repeated rows, served and trained") {
+  const std::vector<std::uint32_t> requests{0, 300, 301, 700};
+  funnel::mmoe<float, 2> model(9, {.experts = 3, .expert_sizes = {16, 8}, .gate_dropout = 0});
+  funnel::random_generator bits(4);
+  funnel::initialize(model, bits);
+  const matrix<float> user = random_matrix<float>(3, 5, 1), items = random_matrix<float>(700, 4, 2);
+  matrix<float> users(700, 5);
+  for (std::size_t r = 0; r < 3; ++r)
+    for (std::size_t i = requests[r]; i < requests[r + 1]; ++i)
+      std::ranges::copy(user.row(r), users.row(i).begin());
+  funnel::inference_context<float> plain, context;
+  context.group_rows(requests);
+  funnel::training_context<float> tape;
+  tape.group_rows(requests);
+  const auto frozen = funnel::freeze(model);
+  const auto expected = model(plain, concat(plain, users.view(), items.view()));
+  const auto grouped = model(context, concat(context, user.view(), items.view()));
+  const auto served = frozen(context, concat(context, user.view(), items.view()));
+  const auto trained = model(tape, concat(tape, user.view(), items.view()));
+  for (std::size_t t = 0; t < 2; ++t) {
+    CHECK(same_bits(grouped[t], expected[t]));
+    CHECK(same_bits(served[t], expected[t]));
+    CHECK(same_bits(view(trained[t]), expected[t]));
+  }
+}
