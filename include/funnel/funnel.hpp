@@ -30,6 +30,8 @@
 #include <funnel/diversity/similarity.hpp>
 #include <funnel/diversity/slate_rule.hpp>
 #include <funnel/features/bucketize.hpp>
+#include <funnel/features/column_table.hpp>
+#include <funnel/features/columns.hpp>
 #include <funnel/features/geohash.hpp>
 #include <funnel/features/hashing.hpp>
 #include <funnel/features/log1p.hpp>

@@ -22,7 +22,7 @@ set(families
     "core/version: FUNNEL_VERSION"
     "data/detail/file_format: foreign_format printable"
     "diversity/detail/greedy: pick_greedily pick_by_relevance"
-    "features/hashing: pair_key mix_key hash_row"
+    "features/hashing: pair_key mix_key hash_row category_key"
     "features/missing_values: feature_coverage missing_indicators"
     "features/smoothing: beta_prior smoothed_rate wilson_lower_bound fit_beta_moments"
     "features/standardize: standardizer"

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+#include <funnel/features/column_table.hpp>
+
+#include "support/catch.hpp"
+#include "support/errors.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+using funnel::column_table;
+using funnel::columns;
+
+namespace {
+
+struct sale {
+  std::uint32_t user;
+  std::optional<double> price;
+  bool paid;
+  std::string device;
+  std::vector<std::string> tags;
+};
+
+const std::vector<sale> sales{
+    {3, 1.5, true, "ios", {"new", "red"}}, {4, {}, false, "web", {}}, {3, 2, true, "ios", {"red"}}};
+
+}  // namespace
+
+TEST_CASE("rows of one's own become columns by a callback per column") {
+  column_table table;
+  table.add("user", sales.size(), [](std::size_t i) { return sales[i].user; });
+  table.add("price", sales.size(), [](std::size_t i) { return sales[i].price; });
+  table.add("paid", sales.size(), [](std::size_t i) { return sales[i].paid; });
+  table.add("device", sales.size(),
+            [](std::size_t i) -> const std::string& { return sales[i].device; });
+  table.add(
+      "tags", sales.size(), [](std::size_t i) -> const auto& { return sales[i].tags; });
+  CHECK(table.rows() == 3);
+  const columns view = table;
+  CHECK(view.size() == 5);
+  CHECK(view["user"].kind() == funnel::value_kind::integer);
+  CHECK(view["user"].number(1) == 4);
+  CHECK(view["price"].number(0) == 1.5);
+  CHECK(!view["price"].has_value(1));
+  CHECK(view["paid"].number(2) == 1);
+  CHECK(view["device"].text(2) == "ios");
+  CHECK(view["device"].dictionary().size() == 2);
+  const funnel::column& tags = view["tags"];
+  CHECK(tags.is_list());
+  CHECK(tags.rows() == 3);
+  CHECK(tags.begin(1) == tags.end(1));
+  CHECK(tags.text(tags.begin(2)) == "red");
+}
+
+TEST_CASE("a copy of a table has values of its own") {
+  column_table copy;
+  {
+    column_table table;
+    table.add("x", std::vector<float>{1, 2});
+    table.add("name", std::vector<std::string>{"a", "b"});
+    copy = table;
+  }
+  CHECK(copy.view()["x"].number(1) == 2);
+  CHECK(copy.view()["name"].text(1) == "b");
+}
+
+TEST_CASE("a column that does not fit leaves the table as it was") {
+  column_table table;
+  table.add("x", std::vector<int>{1, 2});
+  CHECK(refuses([&] { table.add("x", std::vector<int>{1, 2}); }, "funnel::column", "two columns"));
+  CHECK(refuses([&] { table.add("y", std::vector<int>{1}); }, "funnel::column",
+                "has 1 rows, expected 2"));
+  CHECK(table.view().size() == 1);
+}
+
+TEST_CASE("lists of lists of nothing are still lists") {
+  column_table table;
+  table.add("tags", 2, [](std::size_t) { return std::vector<std::string>(); });
+  CHECK(table.rows() == 2);
+  CHECK(table.view()["tags"].is_list());
+}
