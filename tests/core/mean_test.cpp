@@ -47,6 +47,13 @@ TEST_CASE("scaled and scaled_difference: the largest number where they are beyon
   CHECK(std::isnan(scaled_difference(1, std::nan(""), 0)));
 }
 
+TEST_CASE("share_of: a part of the total, at most the largest number") {
+  using funnel::detail::share_of, funnel::detail::weight_total;
+  CHECK(share_of<float>(weight_total{1, 4}, 1) == .25f);
+  CHECK(share_of<float>(weight_total{1, least}, 1) == std::numeric_limits<float>::max());
+  CHECK(share_of<double>(weight_total{1, least}, most) == most);
+}
+
 TEST_CASE("weighted_sum_of: of any numbers and weights") {
   CHECK(mean({1, 3}, {1, 1}) == 2);
   CHECK(mean({1, 3}, {3, 1}) == 1.5);

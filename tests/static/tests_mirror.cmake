@@ -21,6 +21,7 @@ set(tested_elsewhere
 # Tests of more than one header: path without _test.cpp.
 set(of_several_headers
     "loss/finite" # every loss, at the ends of the numbers
+    "loss/step_rows" # every loss, on parts of a batch
     "ranking/whole_ranker" # layers of ranking/, sequence/ and loss/ in one model
     "retrieval/two_tower_serving") # a two_tower, its training and an index
 

@@ -18,6 +18,10 @@ struct bce_options {
   /// out: a head that is defined only for clicked items (a "like" needs a click) passes weight 0
   /// where there was no click.
   std::span<const T> weights = {};
+  /// What the weighted sum of the rows' losses is divided by; 0 or more. 0 means the rows of the
+  /// step if the context knows them (`training_context::set_step_rows`), otherwise the sum of the
+  /// weights. A batch that is cut into parts passes the sum of the weights of the whole batch.
+  double total_weight = 0;
 };
 
 /// Binary cross-entropy (log loss) of logits and labels: the training loss of a head that estimates
@@ -45,8 +49,9 @@ value_of<C> bce_with_logits(C& context, const value_of<C>& logits,
   const std::size_t n = detail::check_logits("bce_with_logits", logits);
   detail::check_size("bce_with_logits", "labels", labels.size(), n, "logits");
   detail::check_weights("bce_with_logits", options.weights, n);
+  detail::check_not_negative("bce_with_logits", "total_weight", options.total_weight);
   detail::check_unit_interval("bce_with_logits", "labels", labels);
-  return detail::logistic_mean(context, logits, [&](std::size_t i) {
+  return detail::logistic_mean(context, logits, options.total_weight, [&](std::size_t i) {
     return detail::logistic_row<t>{labels[i], 1 - labels[i], detail::weight_of(options.weights, i)};
   });
 }

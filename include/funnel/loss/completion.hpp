@@ -46,6 +46,10 @@ struct completion_options {
   /// Weight of each row, 0 or more; empty means weight 1 for every row. A row of weight 0 is left
   /// out.
   std::span<const T> weights = {};
+  /// What the weighted sum of the rows' losses is divided by; 0 or more. 0 means the rows of the
+  /// step if the context knows them (`training_context::set_step_rows`), otherwise the sum of the
+  /// weights. A batch that is cut into parts passes the sum of the weights of the whole batch.
+  double total_weight = 0;
 };
 
 /// Loss of a completion-rate head: binary cross-entropy of logits and labels, where the labels are
@@ -76,10 +80,11 @@ value_of<C> completion_loss(C& context, const value_of<C>& logits,
   detail::check_size("completion_loss", "played", played.size(), n, "logits");
   detail::check_size("completion_loss", "lengths", lengths.size(), n, "logits");
   detail::check_weights("completion_loss", options.weights, n);
+  detail::check_not_negative("completion_loss", "total_weight", options.total_weight);
   detail::check_positive("completion_loss", "finished_fraction", options.finished_fraction);
   detail::check_not_negative("completion_loss", "played", played);
   detail::check_finite("completion_loss", "lengths", lengths);
-  return detail::logistic_mean(context, logits, [&](std::size_t i) {
+  return detail::logistic_mean(context, logits, options.total_weight, [&](std::size_t i) {
     if (!(lengths[i] > 0)) return detail::logistic_row<t>{0, 0, 0};
     const t label =
         options.target == completion_target::fraction

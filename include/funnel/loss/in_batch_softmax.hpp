@@ -32,6 +32,10 @@ struct in_batch_softmax_options {
   /// Weight (reward) of each row, 0 or more; empty means weight 1 for every row. A row of weight 0
   /// is left out.
   std::span<const T> weights = {};
+  /// What the weighted sum of the rows' losses is divided by; 0 or more. 0 means the rows of the
+  /// step if the context knows them (`training_context::set_step_rows`), otherwise the sum of the
+  /// weights. A batch that is cut into parts passes the sum of the weights of the whole batch.
+  double total_weight = 0;
 };
 
 /// Softmax loss with in-batch negatives: the training loss of a two-tower model, in which the items
@@ -78,10 +82,11 @@ value_of<C> in_batch_softmax(C& context, const value_of<C>& scores,
   if (!items.empty()) detail::check_size(name, "items", items.size(), m);
   if (!excluded.empty()) detail::check_shape(name, "excluded", excluded, n, m, "scores");
   detail::check_weights(name, weights, n);
+  detail::check_not_negative(name, "total_weight", options.total_weight);
 
   return detail::one_positive_mean(
-      context, scores, options.temperature, weights, [](std::size_t i) { return i; },
-      [&](std::size_t) { return log_q; },
+      context, scores, options.temperature, weights, options.total_weight,
+      [](std::size_t i) { return i; }, [&](std::size_t) { return log_q; },
       [&](std::size_t i, std::size_t j) {
         const bool same = !items.empty() && items[j] == items[i];
         return same || (!excluded.empty() && excluded(i, j) != 0);

@@ -53,6 +53,10 @@ struct listwise_options {
   teacher_scale scale = teacher_scale::probability;
   /// Lower bound for p and 1 - p in that conversion; in (0, 0.5).
   T smallest_probability = T(1e-6);
+  /// What the sum of the lists' losses is divided by; 0 or more. 0 means the rows of the step if
+  /// the context knows them (`training_context::set_step_rows`), otherwise the number of lists that
+  /// have two or more candidates.
+  double total_weight = 0;
 };
 
 /// Listwise distillation (ListNet loss): trains a model so that its softmax over the candidates of
@@ -61,7 +65,9 @@ struct listwise_options {
 ///     P = softmax(teacher's logits / T),   Q = softmax(z / T),   L = -sum_i P_i ln Q_i
 ///     dL/dz_i = (Q_i - P_i) / T
 ///
-/// The result is the mean of L over the lists that have two or more candidates.
+/// The result is the mean of L over the lists that have two or more candidates. In a step whose
+/// number of rows is known it is their sum divided by those rows: lists that are not cut then give
+/// the same loss however a batch is cut into parts.
 ///
 /// Shapes      logits [n, 1]; teacher [n]; offsets [lists + 1]: list g, the candidates of one
 ///             request, consists of rows offsets[g] to offsets[g + 1] - 1; returns the loss [1, 1].
@@ -90,6 +96,7 @@ value_of<C> listwise_distillation(C& context, const value_of<C>& logits,
   detail::check_that(name, "smallest_probability", options.smallest_probability,
                      options.smallest_probability > 0 && options.smallest_probability < t(0.5),
                      "a number in (0, 0.5)");
+  detail::check_not_negative(name, "total_weight", options.total_weight);
   const bool probabilities = options.scale == teacher_scale::probability;
   if (probabilities) {
     detail::check_unit_interval(name, "teacher", teacher);
@@ -114,6 +121,7 @@ value_of<C> listwise_distillation(C& context, const value_of<C>& logits,
     const auto counts = [&](std::size_t g) { return offsets[g + 1] - offsets[g] > 1; };
     double lists = 0;
     for (std::size_t g = 0; g + 1 < offsets.size(); ++g) lists += counts(g) ? 1 : 0;
+    const double total = detail::divided_by(context, options.total_weight, {1, lists}).total;
     detail::weighted_sum_of sum;
     for (std::size_t g = 0; g + 1 < offsets.size(); ++g) {
       if (!counts(g)) continue;
@@ -125,13 +133,13 @@ value_of<C> listwise_distillation(C& context, const value_of<C>& logits,
         const double p = std::exp(target[i]);
         loss -= p * own[i];
         if (slopes.data() != nullptr) {
-          const double slope = (std::exp(own[i]) - p) / (temperature * lists);
+          const double slope = (std::exp(own[i]) - p) / (temperature * total);
           slopes(i, 0) = detail::saturated<t>(std::clamp(slope, -most, most));
         }
       }
       sum.add(1, std::min(loss, most));
     }
-    return sum.mean(lists);
+    return sum.mean(total);
   });
 }
 

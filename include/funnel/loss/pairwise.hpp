@@ -34,6 +34,10 @@ struct pairwise_options {
   T margin = 0;
   /// Factor of the difference of the two logits, above 0. gamma.
   T sharpness = 1;
+  /// What the weighted sum of the pairs' losses is divided by; 0 or more. 0 means the rows of the
+  /// step if the context knows them (`training_context::set_step_rows`), otherwise the sum of the
+  /// pairs' weights.
+  double total_weight = 0;
 };
 
 /// Pairwise distillation (RankNet loss): trains a model to order the candidates of each request as
@@ -44,7 +48,8 @@ struct pairwise_options {
 ///     dL/dz_i = -gamma w_ij sigmoid(-gamma (z_i - z_j)) / sum w_ij = -dL/dz_j
 ///
 /// The sums run over the pairs of one list with p_i - p_j > delta, where p are the teacher's
-/// scores.
+/// scores. In a step whose number of rows is known the divisor is those rows instead of sum w_ij:
+/// lists that are not cut then give the same loss however a batch is cut into parts.
 ///
 /// Shapes      logits [n, 1]; teacher [n]; offsets [lists + 1]: list g, the candidates of one
 ///             request, consists of rows offsets[g] to offsets[g + 1] - 1; returns the loss [1, 1],
@@ -74,6 +79,7 @@ value_of<C> pairwise_distillation(C& context, const value_of<C>& logits,
                      "a number of 0 or more");
   detail::check_positive("pairwise_distillation", "sharpness", options.sharpness);
   detail::check_finite("pairwise_distillation", "teacher", teacher);
+  detail::check_not_negative("pairwise_distillation", "total_weight", options.total_weight);
 
   const auto for_pairs = [&](auto&& visit) {
     for (std::size_t g = 0; g + 1 < offsets.size(); ++g) {
@@ -91,9 +97,10 @@ value_of<C> pairwise_distillation(C& context, const value_of<C>& logits,
       }
     }
   };
-  const auto total = detail::weight_total::of([&](auto&& add) {
-    for_pairs([&](std::size_t, std::size_t, double weight) { add(weight); });
-  });
+  const auto total =
+      detail::divided_by(context, options.total_weight, detail::weight_total::of([&](auto&& add) {
+                           for_pairs([&](std::size_t, std::size_t, double weight) { add(weight); });
+                         }));
   return detail::scalar_loss(context, logits, [&](matrix_view<const t> z, matrix_view<t> slopes) {
     if (slopes.data() != nullptr) std::fill_n(slopes.data(), n, t(0));
     detail::weighted_sum_of sum;
@@ -101,7 +108,8 @@ value_of<C> pairwise_distillation(C& context, const value_of<C>& logits,
       const auto soft = detail::softplus_of_difference(options.sharpness, z(j, 0), z(i, 0));
       sum.add(total(weight), soft.value);
       if (slopes.data() != nullptr) {
-        const t pull = static_cast<t>(total(weight) / total.total) * options.sharpness * soft.slope;
+        const t share = detail::share_of<t>(total, weight);
+        const t pull = std::clamp(share * options.sharpness, -most, most) * soft.slope;
         slopes(i, 0) -= pull;
         slopes(j, 0) += pull;
       }

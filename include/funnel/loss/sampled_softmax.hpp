@@ -23,6 +23,10 @@ struct sampled_softmax_options {
   /// Weight of each row, 0 or more; empty means weight 1 for every row. A row of weight 0 is left
   /// out.
   std::span<const T> weights = {};
+  /// What the weighted sum of the rows' losses is divided by; 0 or more. 0 means the rows of the
+  /// step if the context knows them (`training_context::set_step_rows`), otherwise the sum of the
+  /// weights. A batch that is cut into parts passes the sum of the weights of the whole batch.
+  double total_weight = 0;
 };
 
 /// Sampled softmax loss for retrieval models: each row holds the score of one positive and the
@@ -50,9 +54,10 @@ value_of<C> sampled_softmax(C& context, const value_of<C>& scores,
   if (!log_q.empty()) detail::check_shape(name, "log_q", log_q, n, m, "scores");
   for (std::size_t i = 0; i < log_q.rows(); ++i) detail::check_finite(name, "log_q", log_q.row(i));
   detail::check_weights(name, options.weights, n);
+  detail::check_not_negative(name, "total_weight", options.total_weight);
 
   return detail::one_positive_mean(
-      context, scores, options.temperature, options.weights,
+      context, scores, options.temperature, options.weights, options.total_weight,
       [](std::size_t) { return std::size_t{0}; },
       [&](std::size_t i) { return log_q.empty() ? std::span<const t>() : log_q.row(i); },
       [](std::size_t, std::size_t) { return false; });

@@ -35,6 +35,10 @@ struct triplet_options {
   /// Weight of each row, 0 or more; empty means weight 1 for every row. A row of weight 0 is left
   /// out.
   std::span<const T> weights = {};
+  /// What the weighted sum of the rows' losses is divided by; 0 or more. 0 means the rows of the
+  /// step if the context knows them (`training_context::set_step_rows`), otherwise the sum of the
+  /// weights. A batch that is cut into parts passes the sum of the weights of the whole batch.
+  double total_weight = 0;
 };
 
 /// Triplet loss for retrieval models: a user's positive item should score above the user's negative
@@ -56,21 +60,24 @@ template <Context C>
 value_of<C> triplet_loss(C& context, const value_of<C>& positives, const value_of<C>& negatives,
                          const triplet_options<scalar_of<C>>& options = {}) {
   using t = scalar_of<C>;
+  constexpr t most = std::numeric_limits<t>::max();
   const std::size_t n = positives.rows(), k = negatives.cols();
   detail::check_cols("triplet_loss", "positives", positives.cols(), 1);
   detail::check_rows("triplet_loss", "negatives", negatives.rows(), n, "positives");
   detail::check_not_negative("triplet_loss", "margin", options.margin);
   detail::check_positive("triplet_loss", "sharpness", options.sharpness);
   detail::check_weights("triplet_loss", options.weights, n);
+  detail::check_not_negative("triplet_loss", "total_weight", options.total_weight);
 
-  const detail::weight_total weights = detail::total_of(options.weights, n);
-  const double total = weights.total * static_cast<double>(k);
+  detail::weight_total weights =
+      detail::divided_by(context, options.total_weight, detail::total_of(options.weights, n));
+  weights.total *= static_cast<double>(k);
   const auto loss = context.make(1, 1);
   matrix_view<t> slopes;  // derivatives with respect to `excess`
   if constexpr (C::is_training) slopes = {context.scratch().template allocate<t>(n * k), n, k};
   detail::weighted_sum_of sum;
   for (std::size_t i = 0; i < n; ++i) {
-    const double weight = weights(detail::weight_of(options.weights, i));
+    const t weight = detail::weight_of(options.weights, i);
     for (std::size_t j = 0; j < k; ++j) {
       const t negative = view(negatives)(i, j), positive = view(positives)(i, 0);
       const t excess = negative - positive;
@@ -90,12 +97,14 @@ value_of<C> triplet_loss(C& context, const value_of<C>& positives, const value_o
                     : static_cast<double>(missing);
         slope = 1;
       }
-      if (weight > 0) sum.add(weight, value);
+      if (weight > 0) sum.add(weights(weight), value);
       if constexpr (C::is_training)
-        slopes(i, j) = weight > 0 ? slope * static_cast<t>(weight / total) : t(0);
+        slopes(i, j) = weight > 0
+                           ? std::clamp(slope * detail::share_of<t>(weights, weight), -most, most)
+                           : t(0);
     }
   }
-  writable(loss)(0, 0) = detail::saturated<t>(sum.mean(total));
+  writable(loss)(0, 0) = detail::saturated<t>(sum.mean(weights.total));
   if constexpr (C::is_training) {
     context.record([positives, negatives, loss, slopes] {
       if (loss.gradient(0, 0) == 0) return;  // switched off, even if its slopes are NaN

@@ -41,6 +41,10 @@ struct watch_time_options {
   /// Weight of each row, 0 or more; empty means weight 1 for every row. A row of weight 0 is left
   /// out.
   std::span<const T> weights = {};
+  /// What the weighted sum of the rows' losses is divided by; 0 or more. 0 means the rows of the
+  /// step if the context knows them (`training_context::set_step_rows`), otherwise the sum of the
+  /// weights. A batch that is cut into parts passes the sum of the weights of the whole batch.
+  double total_weight = 0;
 };
 
 /// Watch-time loss: trains a head whose logit z predicts the watch time tau e^z. With t = time /
@@ -75,10 +79,11 @@ value_of<C> watch_time_loss(C& context, const value_of<C>& logits,
   const std::size_t n = detail::check_logits("watch_time_loss", logits);
   detail::check_size("watch_time_loss", "times", times.size(), n, "logits");
   detail::check_weights("watch_time_loss", options.weights, n);
+  detail::check_not_negative("watch_time_loss", "total_weight", options.total_weight);
   detail::check_positive("watch_time_loss", "time_scale", options.time_scale);
   detail::check_positive("watch_time_loss", "max_time", options.max_time);
   detail::check_not_negative("watch_time_loss", "times", times);
-  return detail::logistic_mean(context, logits, [&](std::size_t i) {
+  return detail::logistic_mean(context, logits, options.total_weight, [&](std::size_t i) {
     const t time = std::min(std::min(times[i], options.max_time) / options.time_scale,
                             std::numeric_limits<t>::max());
     detail::logistic_row<t> row{time, 1, detail::weight_of(options.weights, i)};

@@ -82,6 +82,12 @@ class training_context {
   arena& scratch() { return arena_; }
   random_generator& random() { return random_; }
 
+  /// Says how many rows the whole step has, of which this context may see only a part. Losses then
+  /// divide by it, not by the sum of the weights they see, so that the losses and gradients of the
+  /// parts add up to those of the step. 0 means unknown. Stays until it is set again.
+  void set_step_rows(std::size_t rows) { step_rows_ = rows; }
+  std::size_t step_rows() const { return step_rows_; }
+
   /// Records the backward step of an operation, which adds to the gradients of the operation's
   /// inputs. It is copied into the arena and never destroyed.
   template <class Backward>
@@ -184,6 +190,7 @@ class training_context {
   detail::request_rows requests_;
   std::vector<operation> tape_;
   bool spent_ = false;  // backward ran since the last `next_micro_batch` or `clear`
+  std::size_t step_rows_ = 0;
   std::unordered_map<const parameter<T>*, slot> gradients_;
   random_generator random_;
 };

@@ -72,6 +72,13 @@ struct weight_total {
   }
 };
 
+/// A weight divided by the total; at most the largest T.
+template <class T, class Weight>
+T share_of(const weight_total& total, Weight weight) {
+  constexpr double most = static_cast<double>(std::numeric_limits<T>::max());
+  return static_cast<T>(std::min(total(weight) / total.total, most));
+}
+
 /// Weighted sum and weighted mean. The mean is finite if all values are, even if their sum
 /// overflows.
 class weighted_sum_of {

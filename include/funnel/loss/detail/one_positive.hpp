@@ -89,21 +89,21 @@ struct far_row {
 };
 
 /// Returns the weighted mean of the losses of rows that have one positive each, in column
-/// `positive_of(i)`.
+/// `positive_of(i)`. For what it is divided by see `divided_by`.
 ///
 /// Scores are divided by the temperature; then `log_q_of(i)`, one value per column or empty, is
 /// subtracted. `absent(i, j)` says that column j is not a negative of row i.
 template <Context C, class PositiveOf, class LogQOf, class Absent>
 value_of<C> one_positive_mean(C& context, const value_of<C>& scores, scalar_of<C> temperature,
-                              std::span<const scalar_of<C>> weights, PositiveOf positive_of,
-                              LogQOf log_q_of, Absent absent) {
+                              std::span<const scalar_of<C>> weights, double total_weight,
+                              PositiveOf positive_of, LogQOf log_q_of, Absent absent) {
   using t = scalar_of<C>;
   const std::size_t m = scores.cols();
   t* room = context.scratch().template allocate<t>(m);
   return scalar_loss(context, scores, [&](matrix_view<const t> s, matrix_view<t> slopes) {
     constexpr t none = -std::numeric_limits<t>::infinity();
     const typename C::arch arch{};
-    const weight_total total = total_of(weights, s.rows());
+    const weight_total total = divided_by(context, total_weight, total_of(weights, s.rows()));
     const double divisor = static_cast<double>(temperature);
     weighted_sum_of sum;
     for (std::size_t i = 0; i < s.rows(); ++i) {
@@ -132,14 +132,15 @@ value_of<C> one_positive_mean(C& context, const value_of<C>& scores, scalar_of<C
       sum.add(weight, loss);
       constexpr double most = std::numeric_limits<double>::max();
       const double scale = weight / (total.total * divisor);
+      const double total_share = std::min(weight / total.total, most);
       row[own] = static_cast<t>(slope);
       if (scale <= static_cast<double>(std::numeric_limits<t>::max())) {
         for (t& value : row) value *= static_cast<t>(scale);
         row[own] = static_cast<t>(slope * scale);
       } else {
         for (t& value : row)
-          value = saturated<t>(std::clamp(
-              static_cast<double>(value) * (weight / total.total) / divisor, -most, most));
+          value = saturated<t>(
+              std::clamp(static_cast<double>(value) * total_share / divisor, -most, most));
       }
     }
     return sum.mean(total.total);

@@ -4,7 +4,9 @@
 #include <funnel/core/detail/checks.hpp>
 #include <funnel/core/detail/mean.hpp>
 
+#include <algorithm>
 #include <cstddef>
+#include <limits>
 #include <span>
 #include <string_view>
 
@@ -37,6 +39,21 @@ T weight_of(std::span<const T> weights, std::size_t i) {
 template <class T>
 weight_total total_of(std::span<const T> weights, std::size_t n) {
   return weight_total::of(n, [&](std::size_t i) { return weight_of(weights, i); });
+}
+
+/// The weights of a loss with, as their total, the number by which the loss divides: the option
+/// `total_weight` if it is above 0, otherwise `context.step_rows()` if that is above 0, otherwise
+/// the sum of the weights.
+///
+/// If all weights are 0 the total stays 0, and with it the loss.
+template <class C>
+weight_total divided_by(const C& context, double total_weight, weight_total weights) {
+  double divisor = total_weight;
+  if constexpr (requires { context.step_rows(); })
+    if (divisor == 0) divisor = static_cast<double>(context.step_rows());
+  if (divisor > 0 && weights.total > 0)
+    weights.total = std::max(weights(divisor), std::numeric_limits<double>::min());
+  return weights;
 }
 
 }  // namespace funnel::detail
