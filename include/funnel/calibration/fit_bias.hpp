@@ -3,12 +3,11 @@
 
 #include <funnel/calibration/detail/platt_rows.hpp>
 #include <funnel/calibration/platt_scaling.hpp>
+#include <funnel/core/detail/order_key.hpp>
 #include <funnel/core/math.hpp>
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
-#include <cstdint>
 #include <limits>
 #include <span>
 #include <type_traits>
@@ -19,15 +18,8 @@ namespace detail {
 /// The number halfway between `low` and `high`, low < high, in the sorted sequence of all values of
 /// `double`. Repeated halving finds any number in at most 64 steps.
 inline double halfway(double low, double high) {
-  constexpr std::uint64_t sign = std::uint64_t{1} << 63;
-  // Maps a number to an integer in the same order: flips all bits of negative numbers, and the sign
-  // bit of the others.
-  const auto place = [](double x) {
-    const auto bits = std::bit_cast<std::uint64_t>(x);
-    return bits & sign ? ~bits : bits | sign;
-  };
-  const std::uint64_t from = place(low), middle = from + (place(high) - from) / 2;
-  return std::bit_cast<double>(middle & sign ? middle & ~sign : ~middle);
+  const auto from = order_key(low);
+  return from_order_key<double>(from + (order_key(high) - from) / 2);
 }
 
 /// Fits the bias only, for rows that `scan_platt_rows` has checked.

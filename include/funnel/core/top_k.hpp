@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/core/detail/element_of.hpp>
+#include <funnel/core/detail/order_key.hpp>
 #include <funnel/core/error.hpp>
 
 #include <algorithm>
@@ -12,7 +13,6 @@
 #include <functional>
 #include <limits>
 #include <span>
-#include <type_traits>
 
 namespace funnel {
 
@@ -29,31 +29,6 @@ constexpr bool ranks_before(T score_a, std::size_t position_a, T score_b, std::s
 }
 
 namespace detail {
-
-/// Maps a score to an unsigned integer of the same size that orders the same way; -0 is below 0.
-template <class T>
-constexpr auto order_key(T value) {
-  if constexpr (std::integral<T>) {
-    using key = std::make_unsigned_t<T>;
-    return static_cast<key>(static_cast<key>(value) ^
-                            static_cast<key>(std::numeric_limits<T>::min()));
-  } else {
-    using key = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
-    static_assert(sizeof(T) == sizeof(key), "scores are integers, float or double");
-    constexpr key sign = key{1} << (8 * sizeof(T) - 1);
-    const key bits = std::bit_cast<key>(value);
-    return bits & sign ? ~bits : bits | sign;
-  }
-}
-template <class T, class Key>
-constexpr T from_order_key(Key key) {
-  if constexpr (std::integral<T>) {
-    return static_cast<T>(key ^ static_cast<Key>(std::numeric_limits<T>::min()));
-  } else {
-    constexpr Key sign = Key{1} << (8 * sizeof(T) - 1);
-    return std::bit_cast<T>(key & sign ? key ^ sign : ~key);
-  }
-}
 
 /// Number of scores above a bound. Compilers turn blocks of constant size into SIMD instructions.
 template <class T>

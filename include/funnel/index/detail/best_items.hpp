@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/order_key.hpp>
 #include <funnel/core/ids.hpp>
 #include <funnel/index/scored_item.hpp>
 
@@ -15,9 +16,7 @@ namespace funnel::detail {
 /// A key that is larger for items that rank higher: by score, then by lower item id. NaN ranks last
 /// if the item was made by `comparable`.
 inline std::uint64_t rank_key(const scored_item& a) {
-  const auto bits = std::bit_cast<std::uint32_t>(a.score);
-  const std::uint32_t order = bits >> 31 ? ~bits : bits | 0x80000000u;
-  return std::uint64_t{order} << 32 | std::uint32_t{~a.item};
+  return std::uint64_t{order_key(a.score)} << 32 | std::uint32_t{~a.item};
 }
 
 /// Makes an item whose score `rank_key` can compare: -0 becomes 0, and every NaN the same NaN,
