@@ -52,7 +52,7 @@ void measure_ranking(report& numbers, const features& known, const rows& test,
     const std::span<const float> ps(p), ys(labels);
     const std::string name = std::string("rank.") + task_names[t] + '.';
     numbers.set(name + "auc", funnel::auc(ps, ys));
-    numbers.set(name + "gauc", funnel::gauc<float>(users, ps, ys).value);
+    numbers.set(name + "gauc", funnel::gauc(users, ps, ys).value);
     numbers.set(name + "logloss", funnel::logloss(ps, ys));
     numbers.set(name + "pcoc", funnel::pcoc(ps, ys));
     numbers.set(name + "ece", funnel::expected_calibration_error(ps, ys));

@@ -133,7 +133,7 @@ std::vector<step> make_steps(const retrieval_data& data, std::size_t first_perio
                         order.begin() + static_cast<std::ptrdiff_t>(end)}});
     }
   }
-  funnel::shuffle(bits, std::span(steps));
+  funnel::shuffle(bits, steps);
   return steps;
 }
 

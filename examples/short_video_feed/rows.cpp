@@ -78,7 +78,7 @@ history_lists newest(const funnel::interaction_log& log,
 std::vector<std::uint32_t> random_order(std::size_t n, funnel::random_generator& bits) {
   std::vector<std::uint32_t> order(n);
   std::iota(order.begin(), order.end(), 0u);
-  funnel::shuffle(bits, std::span(order));
+  funnel::shuffle(bits, order);
   return order;
 }
 

@@ -123,7 +123,7 @@ TEST_CASE("fit_isotonic: equals the min-max formula, monotone, of the labels' me
 
       std::vector<std::size_t> order(n);
       std::iota(order.begin(), order.end(), 0u);
-      funnel::shuffle<std::size_t>(bits, order);
+      funnel::shuffle(bits, order);
       doubles s(n), y(n), w(n);
       for (std::size_t i = 0; i < n; ++i) {
         s[i] = scores[order[i]];

@@ -20,7 +20,7 @@ constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
 
 template <class T>
 T sum_exp(const std::vector<T>& x) {
-  return log_sum_exp(std::span<const T>(x));
+  return log_sum_exp(x);
 }
 
 /// A relative error of a few units in the last place of T.

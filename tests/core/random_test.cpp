@@ -109,7 +109,7 @@ TEST_CASE("shuffle: a permutation, every one equally often") {
   std::vector<std::size_t> counts(6);
   for (std::size_t i = 0; i < draws; ++i) {
     std::vector<int> order{0, 1, 2};
-    funnel::shuffle<int>(bits, order);
+    funnel::shuffle(bits, order);
     std::size_t which = 0;
     std::vector<int> reference{0, 1, 2};
     while (reference != order && which < 6) {
@@ -122,11 +122,12 @@ TEST_CASE("shuffle: a permutation, every one equally often") {
   for (std::size_t count : counts)
     CHECK(tolerance::within(static_cast<double>(count) / draws, 1. / 6,
                             tolerance::statistical(std::sqrt(5. / 36), draws)));
-  funnel::shuffle<int>(bits, {});
+  std::vector<int> none;
+  funnel::shuffle(bits, none);
   std::vector<int> many(1000);
   std::iota(many.begin(), many.end(), 0);
   const std::vector<int> sorted = many;
-  funnel::shuffle<int>(bits, many);
+  funnel::shuffle(bits, many);
   CHECK(many != sorted);
   CHECK(std::is_permutation(many.begin(), many.end(), sorted.begin()));
 }

@@ -475,7 +475,7 @@ TEST_CASE("dpp: the order of the input does not matter") {
     const auto vectors = random_vectors<float>(bits, n, 24, n, 0);
     pick_list from(n);
     std::iota(from.begin(), from.end(), std::size_t{0});
-    funnel::shuffle(bits, std::span(from));
+    funnel::shuffle(bits, from);
     std::vector<float> moved_relevance(n);
     funnel::matrix<float> moved(n, 24);
     for (std::size_t i = 0; i < n; ++i) {

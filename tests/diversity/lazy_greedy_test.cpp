@@ -89,7 +89,7 @@ problem<T> random_problem(funnel::random_generator& bits, std::size_t n, std::si
   x.given = below(3) == 0 ? below(x.picked.size() + 1) : 0;
   pick_list all(n);
   for (std::size_t i = 0; i < n; ++i) all[i] = i;
-  funnel::shuffle(bits, std::span(all));
+  funnel::shuffle(bits, all);
   std::copy_n(all.begin(), x.given, x.picked.begin());
   x.labels.resize(below(3) == 0 ? 1 + below(2) : 0);
   for (auto& column : x.labels) {

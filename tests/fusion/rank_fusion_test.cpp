@@ -90,7 +90,7 @@ TEST_CASE("rank_fusion: equals a count of better candidates, of any scale and or
 
     std::vector<std::size_t> order(n);
     std::iota(order.begin(), order.end(), 0u);
-    funnel::shuffle<std::size_t>(bits, order);
+    funnel::shuffle(bits, order);
     funnel::matrix<double> shuffled(n, 3);
     for (std::size_t i = 0; i < n; ++i)
       for (std::size_t k = 0; k < 3; ++k) shuffled(i, k) = objectives(order[i], k);

@@ -236,7 +236,7 @@ void tables(input& in) {
   const std::size_t n = in.below(24), bins = 1 + in.below(40);
   const auto p = numbers<T>(in, n, share<T>), y = numbers<T>(in, n, share<T>);
   for (const auto kind : {funnel::binning::equal_width, funnel::binning::equal_mass}) {
-    const auto table = funnel::reliability_table<T>(p, y, {.bins = bins, .binning = kind});
+    const auto table = funnel::reliability_table(p, y, {.bins = bins, .binning = kind});
     std::size_t count = 0;
     double before = -1;
     FUZZ_EXPECT(table.size() == bins);
@@ -257,7 +257,7 @@ void tables(input& in) {
     FUZZ_EXPECT(count == n);
   }
   if (n > 0) {
-    const double loss = funnel::logloss<T>(p, y);
+    const double loss = funnel::logloss(p, y);
     FUZZ_EXPECT(loss >= 0 && std::isfinite(loss));
   }
 }
@@ -288,11 +288,11 @@ void orders(input& in) {
   const std::size_t n = in.below(24);
   const auto scores = numbers<T>(in, n, number<T>), labels = numbers<T>(in, n, flag<T>);
   const auto above = [](T a, T b) { return a > b; };
-  FUZZ_EXPECT(same(funnel::auc<T>(scores, labels), by_pairs(scores, labels, above)));
+  FUZZ_EXPECT(same(funnel::auc(scores, labels), by_pairs(scores, labels, above)));
   auto targets = numbers<T>(in, n, number<T>);
   for (T& target : targets)
     if (std::isnan(target)) target = 0;
-  FUZZ_EXPECT(same(funnel::xauc<T>(scores, targets), by_pairs(scores, targets, above)));
+  FUZZ_EXPECT(same(funnel::xauc(scores, targets), by_pairs(scores, targets, above)));
 
   std::vector<funnel::user_id> users(n);
   for (auto& user : users) user = static_cast<funnel::user_id>(in.below(3));
@@ -310,7 +310,7 @@ void orders(input& in) {
     weight += static_cast<double>(s.size());
   }
   FUZZ_EXPECT(
-      same(funnel::gauc<T>(users, scores, labels).value, weight > 0 ? sum / weight : std::nan("")));
+      same(funnel::gauc(users, scores, labels).value, weight > 0 ? sum / weight : std::nan("")));
 
   // NDCG: the mean gain of the places that equal scores share, place by place.
   const funnel::ndcg_options options{.k = 1 + in.below(8), .gain = funnel::ndcg_gain::linear};
@@ -341,15 +341,15 @@ void orders(input& in) {
     found += gain[i] / std::log2(static_cast<double>(i) + 2);
     best += ideal[i] / std::log2(static_cast<double>(i) + 2);
   }
-  FUZZ_EXPECT(same(funnel::ndcg_of_scores<T>(scores, relevance, options),
+  FUZZ_EXPECT(same(funnel::ndcg_of_scores(scores, relevance, options),
                    best > 0 ? found / best : std::nan("")));
 
   auto other = numbers<T>(in, n, finite<T>), more = numbers<T>(in, n, finite<T>);
   if (n > 0) {
-    const double mae = funnel::mean_absolute_error<T>(other, more);
+    const double mae = funnel::mean_absolute_error(other, more);
     FUZZ_EXPECT(mae >= 0 && std::isfinite(mae));
     const auto soft = numbers<T>(in, n, share<T>);
-    const double loss = funnel::logloss_from_logits<T>(other, soft);
+    const double loss = funnel::logloss_from_logits(other, soft);
     FUZZ_EXPECT(loss >= 0 && std::isfinite(loss));
   }
 }

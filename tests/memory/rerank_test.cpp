@@ -89,5 +89,5 @@ TEST_CASE("out of memory: fusion and metrics write all or nothing") {
   for (std::size_t i = 0; i < 60; ++i) labels[i] = i % 3 == 0 ? 1.f : 0.f;
   const auto value = [](const auto& p) { return p->value; };
   check_every_failure(
-      "auc", new_page, [&](auto& p) { p->value = funnel::auc<float>(predictions, labels); }, value);
+      "auc", new_page, [&](auto& p) { p->value = funnel::auc(predictions, labels); }, value);
 }

@@ -12,6 +12,8 @@
 
 namespace {
 
+using floats = std::vector<float>;
+
 constexpr double nan_score = std::numeric_limits<double>::quiet_NaN();
 
 /// Every pair, with NaN below every number.
@@ -33,24 +35,24 @@ TEST_CASE("auc: worked by hand") {
   // Positives .35 and .8, negatives .1 and .4: three of four pairs in order.
   CHECK(funnel::auc(std::vector{.1f, .4f, .35f, .8f}, std::vector{0.f, 0.f, 1.f, 1.f}) == .75);
   // A tie of a positive and a negative is half a pair.
-  CHECK(funnel::auc<double>(std::vector{1., 1.}, std::vector{0., 1.}) == .5);
-  CHECK(funnel::auc<double>(std::vector{2., 2., 2., 1.}, std::vector{1., 0., 1., 0.}) == .75);
-  CHECK(funnel::auc<double>(std::vector{2., 1.}, std::vector{1., 0.}) == 1);
-  CHECK(funnel::auc<double>(std::vector{2., 1.}, std::vector{0., 1.}) == 0);
+  CHECK(funnel::auc(std::vector{1., 1.}, std::vector{0., 1.}) == .5);
+  CHECK(funnel::auc(std::vector{2., 2., 2., 1.}, std::vector{1., 0., 1., 0.}) == .75);
+  CHECK(funnel::auc(std::vector{2., 1.}, std::vector{1., 0.}) == 1);
+  CHECK(funnel::auc(std::vector{2., 1.}, std::vector{0., 1.}) == 0);
 }
 
 TEST_CASE("auc: one class has no value") {
-  CHECK(std::isnan(funnel::auc<float>({}, {})));
-  CHECK(std::isnan(funnel::auc<float>(std::vector{.5f}, std::vector{1.f})));
-  CHECK(std::isnan(funnel::auc<float>(std::vector{.5f, .6f}, std::vector{0.f, 0.f})));
+  CHECK(std::isnan(funnel::auc(floats{}, floats{})));
+  CHECK(std::isnan(funnel::auc(std::vector{.5f}, std::vector{1.f})));
+  CHECK(std::isnan(funnel::auc(std::vector{.5f, .6f}, std::vector{0.f, 0.f})));
 }
 
 TEST_CASE("auc: NaN ranks below minus infinity and ties with NaN") {
   const double infinity = std::numeric_limits<double>::infinity();
-  CHECK(funnel::auc<double>(std::vector{nan_score, -infinity}, std::vector{0., 1.}) == 1);
-  CHECK(funnel::auc<double>(std::vector{nan_score, -infinity}, std::vector{1., 0.}) == 0);
-  CHECK(funnel::auc<double>(std::vector{nan_score, nan_score}, std::vector{1., 0.}) == .5);
-  CHECK(funnel::auc<double>(std::vector{infinity, infinity}, std::vector{1., 0.}) == .5);
+  CHECK(funnel::auc(std::vector{nan_score, -infinity}, std::vector{0., 1.}) == 1);
+  CHECK(funnel::auc(std::vector{nan_score, -infinity}, std::vector{1., 0.}) == 0);
+  CHECK(funnel::auc(std::vector{nan_score, nan_score}, std::vector{1., 0.}) == .5);
+  CHECK(funnel::auc(std::vector{infinity, infinity}, std::vector{1., 0.}) == .5);
 }
 
 TEST_CASE("auc: equals a count of all pairs") {
@@ -65,26 +67,25 @@ TEST_CASE("auc: equals a count of all pairs") {
     labels[0] = 0;
     labels[1] = 1;
     const double expected = all_pairs_auc(scores, labels);
-    CHECK(funnel::auc<double>(scores, labels) == expected);
+    CHECK(funnel::auc(scores, labels) == expected);
 
     std::vector<float> float_scores(scores.begin(), scores.end());
     std::vector<float> float_labels(labels.begin(), labels.end());
-    CHECK(funnel::auc<float>(float_scores, float_labels) == expected);
+    CHECK(funnel::auc(float_scores, float_labels) == expected);
     for (double& score : scores) score = std::exp(score) - 3;  // any rising function
-    CHECK(funnel::auc<double>(scores, labels) == expected);
+    CHECK(funnel::auc(scores, labels) == expected);
   }
 }
 
 TEST_CASE("auc: refuses what it cannot read") {
-  using floats = std::vector<float>;
   CHECK(refuses(
       [] {
-        funnel::auc<float>(floats{1, 2}, floats{1});
+        funnel::auc(floats{1, 2}, floats{1});
       },
       "funnel::auc", "labels has 1 value, expected 2 as in scores"));
   CHECK(refuses(
       [] {
-        funnel::auc<float>(floats{1, 2}, floats{1, .5f});
+        funnel::auc(floats{1, 2}, floats{1, .5f});
       },
       "funnel::auc", "labels[1] is 0.5, expected 0 or 1"));
 }

@@ -41,14 +41,13 @@ TEST_CASE("intra_list_diversity: worked by hand") {
   CHECK(funnel::intra_list_diversity(positions{0, 2}, same) == 1);
   // Window 1: pairs (0, 1), (1, 2), (2, 3).
   CHECK(funnel::intra_list_diversity(positions{0, 1, 2, 3}, same, {.window = 1}) == 2. / 3);
-  CHECK(funnel::intra_list_diversity<std::uint32_t>(std::vector<std::uint32_t>{0, 1, 2, 3}, same) ==
-        .5);
+  CHECK(funnel::intra_list_diversity(std::vector<std::uint32_t>{0, 1, 2, 3}, same) == .5);
 
   funnel::matrix<float> vectors(3, 2);
   vectors(0, 0) = 2;   // of any length
   vectors(1, 1) = .5;  // at right angles: distance 1
   vectors(2, 0) = -3;  // opposite to the first: distance 2
-  CHECK(funnel::intra_list_diversity<float>(vectors) == (1. + 2 + 1) / 3);
+  CHECK(funnel::intra_list_diversity(vectors) == (1. + 2 + 1) / 3);
 }
 
 TEST_CASE("intra_list_diversity: equals the mean over all pairs, with and without a window") {
@@ -64,12 +63,12 @@ TEST_CASE("intra_list_diversity: equals the mean over all pairs, with and withou
             sum += 1 - cosine(vectors.row(i), vectors.row(j));
             ++pairs;
           }
-      CHECK(tolerance::within(funnel::intra_list_diversity<double>(vectors, {.window = window}),
+      CHECK(tolerance::within(funnel::intra_list_diversity(vectors, {.window = window}),
                               sum / pairs, tolerance::reduction<double>(k * k, 2)));
     }
-    const double value = funnel::intra_list_diversity<double>(vectors);
+    const double value = funnel::intra_list_diversity(vectors);
     for (double& v : vectors.flat()) v *= 8;
-    CHECK(tolerance::within(funnel::intra_list_diversity<double>(vectors), value,
+    CHECK(tolerance::within(funnel::intra_list_diversity(vectors), value,
                             tolerance::reduction<double>(k, 1)));
   }
 }
@@ -84,7 +83,7 @@ TEST_CASE("intra_list_diversity: a view of rows further apart, zero vectors and 
   CHECK(funnel::intra_list_diversity(funnel::matrix_view<const float>(wide).middle_cols(0, 2)) ==
         1);
   wide(0, 0) = std::numeric_limits<float>::quiet_NaN();
-  CHECK(std::isnan(funnel::intra_list_diversity<float>(wide)));
+  CHECK(std::isnan(funnel::intra_list_diversity(wide)));
 }
 
 TEST_CASE("intra_list_diversity: vectors at the ends of the number line have their direction") {
@@ -92,10 +91,10 @@ TEST_CASE("intra_list_diversity: vectors at the ends of the number line have the
     funnel::matrix<double> vectors(2, 2);
     vectors(0, 0) = size;
     vectors(1, 0) = -1;
-    CHECK(tolerance::within(funnel::intra_list_diversity<double>(vectors), 2,
+    CHECK(tolerance::within(funnel::intra_list_diversity(vectors), 2,
                             tolerance::reduction<double>(2, 1)));
     vectors(1, 0) = size;
-    CHECK(tolerance::within(funnel::intra_list_diversity<double>(vectors), 0,
+    CHECK(tolerance::within(funnel::intra_list_diversity(vectors), 0,
                             tolerance::reduction<double>(2, 1)));
   }
 }
@@ -109,9 +108,9 @@ TEST_CASE("intra_list_diversity: rounding does not carry it past its bounds") {
       page(1, j) = 3 * page(0, j);
       page(2, j) = page(0, j);
     }
-    CHECK(funnel::intra_list_diversity<float>(page) >= 0);
+    CHECK(funnel::intra_list_diversity(page) >= 0);
     for (float& value : page.row(1)) value = -value;
-    CHECK(funnel::intra_list_diversity<float>(page.view().middle_rows(0, 2)) <= 2);
+    CHECK(funnel::intra_list_diversity(page.view().middle_rows(0, 2)) <= 2);
   }
 }
 
@@ -126,22 +125,22 @@ TEST_CASE("intra_list_diversity: refuses a position that the similarity does not
 
 TEST_CASE("intra_list_diversity: fewer than two items have none") {
   const auto never = [](std::size_t, std::size_t) { return 0.; };
-  CHECK(std::isnan(funnel::intra_list_diversity({}, never)));
+  CHECK(std::isnan(funnel::intra_list_diversity(positions{}, never)));
   CHECK(std::isnan(funnel::intra_list_diversity(positions{3}, never)));
-  CHECK(std::isnan(funnel::intra_list_diversity<float>(funnel::matrix<float>(1, 4, 1.f))));
-  CHECK(std::isnan(funnel::intra_list_diversity<float>(funnel::matrix<float>())));
+  CHECK(std::isnan(funnel::intra_list_diversity(funnel::matrix<float>(1, 4, 1.f))));
+  CHECK(std::isnan(funnel::intra_list_diversity(funnel::matrix<float>())));
 }
 
 TEST_CASE("entropy, gini: worked by hand") {
-  CHECK(funnel::entropy<double>(doubles{3, 0, 0}) == 0);
-  CHECK(tolerance::within(funnel::entropy<double>(doubles{2, 2, 2, 2}), std::log(4.),
+  CHECK(funnel::entropy(doubles{3, 0, 0}) == 0);
+  CHECK(tolerance::within(funnel::entropy(doubles{2, 2, 2, 2}), std::log(4.),
                           tolerance::reduction<double>(4, 2)));
-  CHECK(tolerance::within(funnel::entropy<double>(doubles{1, 3}),
+  CHECK(tolerance::within(funnel::entropy(doubles{1, 3}),
                           -.25 * std::log(.25) - .75 * std::log(.75),
                           tolerance::reduction<double>(2, 1)));
-  CHECK(funnel::gini<double>(doubles{5, 5, 5}) == 0);
-  CHECK(funnel::gini<double>(doubles{0, 0, 0, 7}) == .75);
-  CHECK(funnel::gini<float>(std::vector<float>{1, 3}) == .25);
+  CHECK(funnel::gini(doubles{5, 5, 5}) == 0);
+  CHECK(funnel::gini(doubles{0, 0, 0, 7}) == .75);
+  CHECK(funnel::gini(std::vector<float>{1, 3}) == .25);
 }
 
 TEST_CASE("entropy, gini: equal direct sums, bounded, of no scale and no order") {
@@ -155,22 +154,22 @@ TEST_CASE("entropy, gini: equal direct sums, bounded, of no scale and no order")
       for (double b : x) differences += std::abs(a - b);
     }
     const double size = static_cast<double>(n), bound = tolerance::reduction<double>(n * n, 4);
-    const double gini = funnel::gini<double>(x), entropy = funnel::entropy<double>(x);
+    const double gini = funnel::gini(x), entropy = funnel::entropy(x);
     CHECK(tolerance::within(gini, differences / (2 * size * sum), bound));
     CHECK(tolerance::within(entropy, surprise, bound));
     CHECK(gini >= 0);
     CHECK(gini <= (size - 1) / size);
-    funnel::shuffle<double>(bits, x);
+    funnel::shuffle(bits, x);
     for (double& v : x) v *= 4;
-    CHECK(funnel::gini<double>(x) == gini);
-    CHECK(tolerance::within(funnel::entropy<double>(x), entropy, bound));
+    CHECK(funnel::gini(x) == gini);
+    CHECK(tolerance::within(funnel::entropy(x), entropy, bound));
   }
 }
 
 TEST_CASE("category_coverage, category_entropy: of a page") {
   const categories page{7, 2, 7, 7, 0, 2};
   CHECK(funnel::category_coverage(page) == 3);
-  CHECK(tolerance::within(funnel::category_entropy(page), funnel::entropy<double>(doubles{3, 2, 1}),
+  CHECK(tolerance::within(funnel::category_entropy(page), funnel::entropy(doubles{3, 2, 1}),
                           tolerance::reduction<double>(3, 2)));
   CHECK(funnel::category_coverage({}) == 0);
   CHECK(std::isnan(funnel::category_entropy({})));
@@ -179,25 +178,21 @@ TEST_CASE("category_coverage, category_entropy: of a page") {
 
 TEST_CASE("entropy, gini: amounts whose sum is beyond the largest number") {
   for (const double size : {1e308, 5e-324}) {
-    CHECK(tolerance::within(funnel::entropy<double>(doubles{size, size}), std::log(2.),
+    CHECK(tolerance::within(funnel::entropy(doubles{size, size}), std::log(2.),
                             tolerance::reduction<double>(2, 1)));
-    CHECK(tolerance::within(funnel::gini<double>(doubles{size, 0, size}), 1. / 3,
+    CHECK(tolerance::within(funnel::gini(doubles{size, 0, size}), 1. / 3,
                             tolerance::reduction<double>(3, 1)));
   }
 }
 
 TEST_CASE("entropy, gini: what has no value, and what is refused") {
-  CHECK(std::isnan(funnel::entropy<float>({})));
-  CHECK(std::isnan(funnel::gini<float>({})));
-  CHECK(std::isnan(funnel::entropy<double>(doubles{0, 0})));
-  CHECK(std::isnan(funnel::gini<double>(doubles{0, 0})));
-  CHECK(refuses(
-      [] {
-        funnel::entropy<double>(doubles{1, -1});
-      },
-      "funnel::entropy", "amounts[1] is -1"));
-  CHECK(refuses([] { funnel::gini<double>(doubles{std::numeric_limits<double>::quiet_NaN()}); },
+  CHECK(std::isnan(funnel::entropy(doubles{})));
+  CHECK(std::isnan(funnel::gini(doubles{})));
+  CHECK(std::isnan(funnel::entropy(doubles{0, 0})));
+  CHECK(std::isnan(funnel::gini(doubles{0, 0})));
+  CHECK(refuses([] { funnel::entropy(doubles{1, -1}); }, "funnel::entropy", "amounts[1] is -1"));
+  CHECK(refuses([] { funnel::gini(doubles{std::numeric_limits<double>::quiet_NaN()}); },
                 "funnel::gini", "amounts[0] is"));
-  CHECK(refuses([] { funnel::gini<double>(doubles{std::numeric_limits<double>::infinity()}); },
+  CHECK(refuses([] { funnel::gini(doubles{std::numeric_limits<double>::infinity()}); },
                 "funnel::gini", "amounts[0] is inf"));
 }

@@ -24,18 +24,18 @@ TEST_CASE("gauc: worked by hand, users of one class count nowhere") {
   const ids users{7, 3, 3, 7, 5, 3};
   const floats scores{.9f, .5f, .4f, .1f, .8f, .6f};
   const floats labels{1, 1, 0, 0, 1, 0};
-  const auto result = funnel::gauc<float>(users, scores, labels);
+  const auto result = funnel::gauc(users, scores, labels);
   CHECK(result.value == (2 * 1. + 3 * .5) / 5);
   CHECK(result.users_counted == 2);
   CHECK(result.users_skipped == 1);
 }
 
 TEST_CASE("gauc: no user with both classes gives NaN") {
-  const auto none = funnel::gauc<float>({}, {}, {});
+  const auto none = funnel::gauc({}, floats{}, floats{});
   CHECK(std::isnan(none.value));
   CHECK(none.users_counted == 0);
   CHECK(none.users_skipped == 0);
-  const auto skipped = funnel::gauc<float>(ids{1, 2}, floats{.1f, .2f}, floats{0, 1});
+  const auto skipped = funnel::gauc(ids{1, 2}, floats{.1f, .2f}, floats{0, 1});
   CHECK(std::isnan(skipped.value));
   CHECK(skipped.users_skipped == 2);
 }
@@ -63,34 +63,34 @@ TEST_CASE("gauc: equals the weighted mean of auc user by user") {
         }
       if (own_scores.empty()) continue;
       ++present;
-      const double value = funnel::auc<double>(own_scores, own_labels);
+      const double value = funnel::auc(own_scores, own_labels);
       if (std::isnan(value)) continue;
       ++counted;
       sum += value * static_cast<double>(own_scores.size());
       weight += static_cast<double>(own_scores.size());
     }
-    const auto result = funnel::gauc<double>(users, scores, labels);
+    const auto result = funnel::gauc(users, scores, labels);
     CHECK(result.users_counted == counted);
     CHECK(result.users_skipped == present - counted);
     CHECK(tolerance::within(result.value, sum / weight, tolerance::reduction<double>(n, 1)));
 
     // A shift of each user's scores changes auc, but not gauc.
     for (std::size_t i = 0; i < n; ++i) scores[i] += 100. * users[i];
-    CHECK(tolerance::within(funnel::gauc<double>(users, scores, labels).value, result.value, 0));
+    CHECK(tolerance::within(funnel::gauc(users, scores, labels).value, result.value, 0));
   }
 }
 
 TEST_CASE("gauc: refuses what it cannot read") {
   CHECK(refuses(
       [] {
-        funnel::gauc<float>(ids{1}, floats{1, 2}, floats{1, 0});
+        funnel::gauc(ids{1}, floats{1, 2}, floats{1, 0});
       },
       "funnel::gauc", "users has 1"));
   CHECK(refuses(
       [] {
-        funnel::gauc<float>(ids{1, 1}, floats{1, 2}, floats{1});
+        funnel::gauc(ids{1, 1}, floats{1, 2}, floats{1});
       },
       "funnel::gauc", "labels has 1"));
-  CHECK(refuses([] { funnel::gauc<float>(ids{1}, floats{1}, floats{2}); }, "funnel::gauc",
+  CHECK(refuses([] { funnel::gauc(ids{1}, floats{1}, floats{2}); }, "funnel::gauc",
                 "labels[0] is 2"));
 }

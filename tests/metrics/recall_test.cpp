@@ -43,7 +43,7 @@ TEST_CASE("recall: equals a count in sets") {
   for (int round = 0; round < 100; ++round) {
     ids corpus(20);
     for (funnel::item_id i = 0; i < 20; ++i) corpus[i] = i;
-    funnel::shuffle<funnel::item_id>(bits, corpus);
+    funnel::shuffle(bits, corpus);
     const ids ranked(corpus.begin(),
                      corpus.begin() + static_cast<int>(funnel::uniform_below(bits, 20)));
     ids relevant(1 + funnel::uniform_below(bits, 8));

@@ -33,10 +33,10 @@ double all_pairs_xauc(const doubles& p, const doubles& t) {
 
 TEST_CASE("xauc: worked by hand") {
   // Targets 1 < 2 < 3, predictions order (1, 3) and (2, 3) right and (1, 2) wrong.
-  CHECK(funnel::xauc<double>(doubles{.5, .2, .9}, doubles{1, 2, 3}) == 2. / 3);
-  CHECK(funnel::xauc<double>(doubles{.5, .5, .9}, doubles{1, 2, 3}) == 2.5 / 3);
+  CHECK(funnel::xauc(doubles{.5, .2, .9}, doubles{1, 2, 3}) == 2. / 3);
+  CHECK(funnel::xauc(doubles{.5, .5, .9}, doubles{1, 2, 3}) == 2.5 / 3);
   // Equal targets are no pair.
-  CHECK(funnel::xauc<double>(doubles{.1, .2, .9}, doubles{5, 5, 7}) == 1);
+  CHECK(funnel::xauc(doubles{.1, .2, .9}, doubles{5, 5, 7}) == 1);
 }
 
 TEST_CASE("xauc: equals a count of all pairs") {
@@ -51,35 +51,31 @@ TEST_CASE("xauc: equals a count of all pairs") {
     }
     t[0] = -1;
     const double expected = all_pairs_xauc(p, t);
-    CHECK(funnel::xauc<double>(p, t) == expected);
+    CHECK(funnel::xauc(p, t) == expected);
     const std::vector<float> fp(p.begin(), p.end()), ft(t.begin(), t.end());
-    CHECK(funnel::xauc<float>(fp, ft) == expected);
+    CHECK(funnel::xauc(fp, ft) == expected);
 
     binary[0] = 0;
     binary[1] = 1;
-    CHECK(funnel::xauc<double>(p, binary) == funnel::auc<double>(p, binary));
+    CHECK(funnel::xauc(p, binary) == funnel::auc(p, binary));
   }
 }
 
 TEST_CASE("xauc: a constant has one half, the target itself 1, its negative 0") {
   const doubles t{3, 1, 2, 2, 8};
-  CHECK(funnel::xauc<double>(doubles(5, .3), t) == .5);
-  CHECK(funnel::xauc<double>(t, t) == 1);
-  CHECK(funnel::xauc<double>(doubles{-3, -1, -2, -2, -8}, t) == 0);
+  CHECK(funnel::xauc(doubles(5, .3), t) == .5);
+  CHECK(funnel::xauc(t, t) == 1);
+  CHECK(funnel::xauc(doubles{-3, -1, -2, -2, -8}, t) == 0);
 }
 
 TEST_CASE("xauc: what has no value, and what is refused") {
-  CHECK(std::isnan(funnel::xauc<float>({}, {})));
-  CHECK(std::isnan(funnel::xauc<double>(doubles{1}, doubles{1})));
-  CHECK(std::isnan(funnel::xauc<double>(doubles{1, 2}, doubles{4, 4})));
+  CHECK(std::isnan(funnel::xauc(doubles{}, doubles{})));
+  CHECK(std::isnan(funnel::xauc(doubles{1}, doubles{1})));
+  CHECK(std::isnan(funnel::xauc(doubles{1, 2}, doubles{4, 4})));
+  CHECK(refuses([] { funnel::xauc(doubles{1, 2}, doubles{1}); }, "funnel::xauc", "targets has 1"));
   CHECK(refuses(
       [] {
-        funnel::xauc<double>(doubles{1, 2}, doubles{1});
-      },
-      "funnel::xauc", "targets has 1"));
-  CHECK(refuses(
-      [] {
-        funnel::xauc<double>(doubles{1, 2}, doubles{1, nan_score});
+        funnel::xauc(doubles{1, 2}, doubles{1, nan_score});
       },
       "funnel::xauc", "targets[1] is"));
 }

@@ -314,7 +314,7 @@ click_model<float> trained_on_clicks(std::vector<impression> source) {
 /// The training rows in random order.
 std::vector<impression> shuffled_training(funnel::random_generator& bits) {
   std::vector<impression> source = the_feed().training;
-  funnel::shuffle(bits, std::span(source));
+  funnel::shuffle(bits, source);
   return source;
 }
 
@@ -393,7 +393,7 @@ struct at_first_position {
     const std::vector<double> p = probabilities(logits_of(model, rows(the_feed().log, shown)));
     for (std::size_t i = 0; i < p.size(); ++i)
       error += std::abs(p[i] - truth[i]) / static_cast<double>(p.size());
-    order = funnel::xauc<double>(p, truth);
+    order = funnel::xauc(p, truth);
   }
 };
 

@@ -2,12 +2,12 @@
 #pragma once
 
 #include <funnel/core/detail/build.hpp>
+#include <funnel/core/detail/element_of.hpp>
 
 #include <algorithm>
 #include <cmath>
 #include <concepts>
 #include <limits>
-#include <span>
 
 namespace funnel {
 
@@ -31,15 +31,17 @@ T logit(T p) {
   return std::log(p) - std::log1p(-p);
 }
 
-/// Log-sum-exp, ln(sum_i e^x_i), without overflow; -infinity if x is empty, NaN if one value is
-/// NaN.
-template <std::floating_point T>
-T log_sum_exp(std::span<const T> x) {
-  T largest = -std::numeric_limits<T>::infinity();
-  for (const T value : x) largest = value > largest || value != value ? value : largest;
+/// Log-sum-exp, ln(sum_i e^x_i) of a vector, array or span, without overflow; -infinity if x is
+/// empty, NaN if one value is NaN.
+template <detail::Numbers Values>
+requires std::floating_point<detail::element_of<const Values>>
+auto log_sum_exp(const Values& x) {
+  using t = detail::element_of<const Values>;
+  t largest = -std::numeric_limits<t>::infinity();
+  for (const t value : x) largest = value > largest || value != value ? value : largest;
   if (!std::isfinite(largest)) return largest;
-  T sum = 0;
-  for (const T value : x) sum += std::exp(value - largest);
+  t sum = 0;
+  for (const t value : x) sum += std::exp(value - largest);
   return largest + std::log(sum);
 }
 

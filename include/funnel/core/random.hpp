@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/element_of.hpp>
 #include <funnel/core/error.hpp>
 
 #include <bit>
@@ -113,11 +114,13 @@ double standard_gamma(RandomGenerator auto& bits, double shape) {
   }
 }
 
-/// Random permutation (shuffle) of the values; every order is equally likely.
-template <class T>
-void shuffle(RandomGenerator auto& bits, std::span<T> values) {
-  for (std::size_t i = values.size(); i > 1; --i)
-    std::swap(values[i - 1], values[uniform_below(bits, i)]);
+/// Random permutation (shuffle) of the values of a vector, array or span; every order is equally
+/// likely.
+template <class Values>
+requires std::swappable<detail::element_of<Values>>
+void shuffle(RandomGenerator auto& bits, Values&& values) {
+  const std::span<detail::element_of<Values>> of(values);
+  for (std::size_t i = of.size(); i > 1; --i) std::swap(of[i - 1], of[uniform_below(bits, i)]);
 }
 
 }  // namespace funnel

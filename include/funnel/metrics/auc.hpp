@@ -2,11 +2,11 @@
 #pragma once
 
 #include <funnel/core/detail/checks.hpp>
+#include <funnel/core/detail/element_of.hpp>
 #include <funnel/metrics/detail/ranked_rows.hpp>
 
 #include <algorithm>
 #include <span>
-#include <type_traits>
 #include <vector>
 
 namespace funnel {
@@ -26,17 +26,18 @@ namespace funnel {
 /// Cost        O(n log n), a copy of the input.
 /// Numerics    exact up to the last division. NaN if there are no positives or no negatives.
 /// Source      Hanley and McNeil, Radiology 1982; docs/formulas.md#auc.
-template <class T = float>
-double auc(std::span<const std::type_identity_t<T>> scores,
-           std::span<const std::type_identity_t<T>> labels) {
-  detail::check_size("auc", "labels", labels.size(), scores.size(), "scores");
-  detail::check_binary("auc", "labels", labels);
+template <detail::Numbers Scores, detail::Numbers Labels>
+double auc(const Scores& scores, const Labels& labels) {
+  const auto score = detail::as_span(scores);
+  const auto label = detail::as_span(labels);
+  detail::check_size("auc", "labels", label.size(), score.size(), "scores");
+  detail::check_binary("auc", "labels", label);
   struct row {
-    T score;
+    detail::element_of<const Scores> score;
     bool positive;
   };
-  std::vector<row> rows(scores.size());
-  for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = {scores[i], labels[i] == 1};
+  std::vector<row> rows(score.size());
+  for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = {score[i], label[i] == 1};
   std::sort(rows.begin(), rows.end(),
             [](const row& a, const row& b) { return detail::scores_below(a.score, b.score); });
   return detail::auc_of_sorted(std::span<const row>(rows));

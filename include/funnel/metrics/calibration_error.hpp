@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/core/detail/checks.hpp>
+#include <funnel/core/detail/element_of.hpp>
 #include <funnel/core/detail/mean.hpp>
 #include <funnel/core/detail/quantile.hpp>
 #include <funnel/core/detail/sizes.hpp>
@@ -9,8 +10,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <span>
-#include <type_traits>
 #include <vector>
 
 namespace funnel {
@@ -27,17 +26,18 @@ namespace funnel {
 /// Cost        O(n).
 /// Numerics    NaN if the targets sum to 0 or an input is NaN.
 /// Source      He et al., ADKDD 2014; docs/formulas.md#pcoc.
-template <class T = float>
-double pcoc(std::span<const std::type_identity_t<T>> predictions,
-            std::span<const std::type_identity_t<T>> targets) {
-  detail::check_size("pcoc", "targets", targets.size(), predictions.size(), "predictions");
+template <detail::Numbers Predictions, detail::Numbers Targets>
+double pcoc(const Predictions& predictions, const Targets& targets) {
+  const auto prediction = detail::as_span(predictions);
+  const auto target = detail::as_span(targets);
+  detail::check_size("pcoc", "targets", target.size(), prediction.size(), "predictions");
   // If a sum overflows, the means still have a value. Both are divided by the same total, which
   // cancels.
-  const double total = static_cast<double>(targets.size());
+  const double total = static_cast<double>(target.size());
   detail::weighted_sum_of predicted, observed;
-  for (std::size_t i = 0; i < targets.size(); ++i) {
-    predicted.add(1, static_cast<double>(predictions[i]));
-    observed.add(1, static_cast<double>(targets[i]));
+  for (std::size_t i = 0; i < target.size(); ++i) {
+    predicted.add(1, static_cast<double>(prediction[i]));
+    observed.add(1, static_cast<double>(target[i]));
   }
   const double sum = observed.sum();
   if (sum == 0) return std::numeric_limits<double>::quiet_NaN();
@@ -86,26 +86,27 @@ struct reliability_bin {
 ///             in the table, except that 1 is in the last bin. Equal predictions are never split,
 ///             so with equal mass some bins may be empty.
 /// Source      docs/formulas.md#calibration-error.
-template <class T = float>
-std::vector<reliability_bin>
-reliability_table(std::span<const std::type_identity_t<T>> probabilities,
-                  std::span<const std::type_identity_t<T>> labels,
-                  const calibration_error_options& options = {}) {
-  const std::size_t n = probabilities.size();
+template <detail::Numbers Probabilities, detail::Numbers Labels>
+std::vector<reliability_bin> reliability_table(const Probabilities& probabilities,
+                                               const Labels& labels,
+                                               const calibration_error_options& options = {}) {
+  const auto probability = detail::as_span(probabilities);
+  const auto label = detail::as_span(labels);
+  const std::size_t n = probability.size();
   const std::size_t bins =
       detail::array_size<reliability_bin>("funnel::reliability_table: bins", options.bins);
-  detail::check_size("reliability_table", "labels", labels.size(), n, "probabilities");
-  detail::check_unit_interval("reliability_table", "probabilities", probabilities);
-  detail::check_unit_interval("reliability_table", "labels", labels);
+  detail::check_size("reliability_table", "labels", label.size(), n, "probabilities");
+  detail::check_unit_interval("reliability_table", "probabilities", probability);
+  detail::check_unit_interval("reliability_table", "labels", label);
   detail::check_at_least_one("reliability_table", "bins", bins);
 
   struct sums {
     std::size_t count = 0;
     double predictions = 0, labels = 0;
-    void add(T prediction, T label) {
+    void add(double p, double y) {
       ++count;
-      predictions += static_cast<double>(prediction);
-      labels += static_cast<double>(label);
+      predictions += p;
+      labels += y;
     }
   };
   std::vector<sums> totals(bins);
@@ -116,11 +117,11 @@ reliability_table(std::span<const std::type_identity_t<T>> probabilities,
       return static_cast<double>(b) / static_cast<double>(bins);
     };
     for (std::size_t i = 0; i < n; ++i) {
-      const double p = static_cast<double>(probabilities[i]);
+      const double p = static_cast<double>(probability[i]);
       std::size_t b = std::min(bins - 1, static_cast<std::size_t>(p * static_cast<double>(bins)));
       if (p < bound(b)) --b;
       if (b + 1 < bins && p >= bound(b + 1)) ++b;
-      totals[b].add(probabilities[i], labels[i]);
+      totals[b].add(p, static_cast<double>(label[i]));
     }
     for (std::size_t b = 0; b < bins; ++b) {
       table[b].lower = bound(b);
@@ -128,18 +129,19 @@ reliability_table(std::span<const std::type_identity_t<T>> probabilities,
     }
   } else {
     struct row {
-      T prediction, label;
+      double prediction, label;
     };
     std::vector<row> rows(n);
-    for (std::size_t i = 0; i < n; ++i) rows[i] = {probabilities[i], labels[i]};
+    for (std::size_t i = 0; i < n; ++i)
+      rows[i] = {static_cast<double>(probability[i]), static_cast<double>(label[i])};
     std::sort(rows.begin(), rows.end(),
               [](const row& a, const row& b) { return a.prediction < b.prediction; });
     std::size_t bin = 0, from = 0;  // the bin that is being filled, and its first row
     const auto close_bin = [&](std::size_t end) {
       for (std::size_t i = from; i < end; ++i) totals[bin].add(rows[i].prediction, rows[i].label);
       if (end > from) {
-        table[bin].lower = static_cast<double>(rows[from].prediction);
-        table[bin].upper = static_cast<double>(rows[end - 1].prediction);
+        table[bin].lower = rows[from].prediction;
+        table[bin].upper = rows[end - 1].prediction;
       }
       from = end;
       ++bin;
@@ -170,15 +172,14 @@ reliability_table(std::span<const std::type_identity_t<T>> probabilities,
 /// Shapes, units, order, errors and cost as in `reliability_table`. NaN if n is 0.
 ///
 /// Source      Naeini, Cooper and Hauskrecht, AAAI 2015; docs/formulas.md#calibration-error.
-template <class T = float>
-double expected_calibration_error(std::span<const std::type_identity_t<T>> probabilities,
-                                  std::span<const std::type_identity_t<T>> labels,
+template <detail::Numbers Probabilities, detail::Numbers Labels>
+double expected_calibration_error(const Probabilities& probabilities, const Labels& labels,
                                   const calibration_error_options& options = {}) {
   double sum = 0;
-  for (const reliability_bin& bin : reliability_table<T>(probabilities, labels, options))
+  for (const reliability_bin& bin : reliability_table(probabilities, labels, options))
     if (bin.count > 0)
       sum += static_cast<double>(bin.count) * std::abs(bin.mean_label - bin.mean_prediction);
-  return sum / static_cast<double>(probabilities.size());
+  return sum / static_cast<double>(detail::as_span(probabilities).size());
 }
 
 }  // namespace funnel

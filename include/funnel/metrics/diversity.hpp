@@ -3,6 +3,7 @@
 
 #include <funnel/core/detail/checks.hpp>
 #include <funnel/core/detail/cosine.hpp>
+#include <funnel/core/detail/element_of.hpp>
 #include <funnel/core/detail/mean.hpp>
 #include <funnel/core/error.hpp>
 #include <funnel/core/ids.hpp>
@@ -14,7 +15,6 @@
 #include <limits>
 #include <numeric>
 #include <span>
-#include <type_traits>
 #include <vector>
 
 namespace funnel {
@@ -40,23 +40,25 @@ struct intra_list_diversity_options {
 /// Cost        k (k - 1) / 2 calls of similarity, or about k w with a window.
 /// Numerics    NaN if k < 2.
 /// Source      Ziegler et al., WWW 2005; docs/formulas.md#intra-list-diversity.
-template <std::unsigned_integral Position = std::size_t, class Similarity>
-requires std::invocable<const Similarity&, Position, Position>
-double intra_list_diversity(std::span<const std::type_identity_t<Position>> page,
-                            const Similarity& similarity,
+template <detail::Numbers Page, class Similarity>
+requires std::unsigned_integral<detail::element_of<const Page>> &&
+    std::invocable<const Similarity&, detail::element_of<const Page>,
+                   detail::element_of<const Page>>
+double intra_list_diversity(const Page& page, const Similarity& similarity,
                             const intra_list_diversity_options& options = {}) {
+  const auto shown = detail::as_span(page);
   if constexpr (requires { static_cast<std::size_t>(similarity.size()); })
-    for (std::size_t i = 0; i < page.size(); ++i)
-      if (page[i] >= static_cast<std::size_t>(similarity.size()))
-        detail::fail("funnel::intra_list_diversity: page[", i, "] is ", page[i],
+    for (std::size_t i = 0; i < shown.size(); ++i)
+      if (shown[i] >= static_cast<std::size_t>(similarity.size()))
+        detail::fail("funnel::intra_list_diversity: page[", i, "] is ", shown[i],
                      ", expected below ", static_cast<std::size_t>(similarity.size()),
                      ", the number of items in similarity");
-  const std::size_t window = options.window == 0 ? page.size() : options.window;
+  const std::size_t window = options.window == 0 ? shown.size() : options.window;
   double sum = 0;
   std::size_t pairs = 0;
-  for (std::size_t j = 0; j < page.size(); ++j)
+  for (std::size_t j = 0; j < shown.size(); ++j)
     for (std::size_t i = j > window ? j - window : 0; i < j; ++i, ++pairs)
-      sum += 1 - static_cast<double>(similarity(page[i], page[j]));
+      sum += 1 - static_cast<double>(similarity(shown[i], shown[j]));
   return pairs == 0 ? std::numeric_limits<double>::quiet_NaN() : sum / static_cast<double>(pairs);
 }
 
@@ -66,20 +68,22 @@ double intra_list_diversity(std::span<const std::type_identity_t<Position>> page
 /// Units       in [0, 2]; 1 for vectors at right angles. The cosine with a zero vector is 0.
 /// Cost        O(k^2 d), or O(k w d) with a window; 2 k doubles of memory.
 /// Numerics    in double. NaN if k < 2 or a value is not finite.
-template <class T = float>
-double intra_list_diversity(matrix_view<const std::type_identity_t<T>> vectors,
+template <class Vectors>
+requires std::convertible_to<const Vectors&, matrix_view<const typename Vectors::value_type>>
+double intra_list_diversity(const Vectors& vectors,
                             const intra_list_diversity_options& options = {}) {
-  const std::size_t k = vectors.rows();
+  const matrix_view<const typename Vectors::value_type> rows = vectors;
+  const std::size_t k = rows.rows();
   std::vector<detail::unit_scale> scales(k);
   for (std::size_t i = 0; i < k; ++i) {
-    for (const T v : vectors.row(i))
+    for (const auto v : rows.row(i))
       if (!std::isfinite(v)) return std::numeric_limits<double>::quiet_NaN();
-    scales[i] = detail::unit_scale_of(vectors.row(i));
+    scales[i] = detail::unit_scale_of(rows.row(i));
   }
   std::vector<std::size_t> page(k);
   std::iota(page.begin(), page.end(), std::size_t{0});
   const auto cosine = [&](std::size_t a, std::size_t b) {
-    return std::clamp(detail::cosine_of(vectors.row(a), scales[a], vectors.row(b), scales[b]), -1.,
+    return std::clamp(detail::cosine_of(rows.row(a), scales[a], rows.row(b), scales[b]), -1.,
                       1.);  // rounding may exceed these bounds
   };
   return intra_list_diversity(page, cosine, options);
@@ -96,13 +100,14 @@ double intra_list_diversity(matrix_view<const std::type_identity_t<T>> vectors,
 /// Cost        O(n).
 /// Numerics    NaN if the amounts sum to 0.
 /// Source      Shannon, 1948; docs/formulas.md#entropy-of-shares.
-template <class T = float>
-double entropy(std::span<const std::type_identity_t<T>> amounts) {
-  detail::check_not_negative("entropy", "amounts", amounts);
-  const auto amount = detail::weight_total::of(amounts.size(), [&](auto i) { return amounts[i]; });
+template <detail::Numbers Amounts>
+double entropy(const Amounts& amounts) {
+  const auto values = detail::as_span(amounts);
+  detail::check_not_negative("entropy", "amounts", values);
+  const auto amount = detail::weight_total::of(values.size(), [&](auto i) { return values[i]; });
   if (amount.total == 0) return std::numeric_limits<double>::quiet_NaN();
   double weighted = 0;
-  for (const T v : amounts) {
+  for (const auto v : values) {
     const double share = amount(v) / amount.total;
     if (share > 0) weighted -= share * std::log(share);
   }
@@ -120,10 +125,11 @@ double entropy(std::span<const std::type_identity_t<T>> amounts) {
 /// Cost        O(n log n), a copy.
 /// Numerics    NaN if the amounts sum to 0.
 /// Source      Gini, 1912; docs/formulas.md#gini-coefficient.
-template <class T = float>
-double gini(std::span<const std::type_identity_t<T>> amounts) {
-  detail::check_not_negative("gini", "amounts", amounts);
-  std::vector<T> sorted(amounts.begin(), amounts.end());
+template <detail::Numbers Amounts>
+double gini(const Amounts& amounts) {
+  const auto values = detail::as_span(amounts);
+  detail::check_not_negative("gini", "amounts", values);
+  std::vector<detail::element_of<const Amounts>> sorted(values.begin(), values.end());
   std::sort(sorted.begin(), sorted.end());
   const double n = static_cast<double>(sorted.size());
   const auto amount = detail::weight_total::of(sorted.size(), [&](auto i) { return sorted[i]; });
@@ -166,7 +172,7 @@ inline std::size_t category_coverage(std::span<const category_id> categories) {
 /// Numerics    NaN if the page is empty.
 /// Source      docs/formulas.md#entropy-of-shares.
 inline double category_entropy(std::span<const category_id> categories) {
-  return entropy<double>(detail::category_counts(categories));
+  return entropy(detail::category_counts(categories));
 }
 
 }  // namespace funnel

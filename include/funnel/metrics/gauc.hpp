@@ -2,13 +2,13 @@
 #pragma once
 
 #include <funnel/core/detail/checks.hpp>
+#include <funnel/core/detail/element_of.hpp>
 #include <funnel/core/ids.hpp>
 #include <funnel/metrics/detail/ranked_rows.hpp>
 
 #include <algorithm>
 #include <limits>
 #include <span>
-#include <type_traits>
 #include <vector>
 
 namespace funnel {
@@ -37,19 +37,20 @@ struct gauc_result {
 /// Errors      std::invalid_argument if the sizes differ or a label is neither 0 nor 1.
 /// Cost        O(n log n), a copy of the input.
 /// Source      Zhou et al., KDD 2018, section 5; docs/formulas.md#gauc.
-template <class T = float>
-gauc_result gauc(std::span<const user_id> users, std::span<const std::type_identity_t<T>> scores,
-                 std::span<const std::type_identity_t<T>> labels) {
-  detail::check_size("gauc", "users", users.size(), scores.size(), "scores");
-  detail::check_size("gauc", "labels", labels.size(), scores.size(), "scores");
-  detail::check_binary("gauc", "labels", labels);
+template <detail::Numbers Scores, detail::Numbers Labels>
+gauc_result gauc(std::span<const user_id> users, const Scores& scores, const Labels& labels) {
+  const auto score = detail::as_span(scores);
+  const auto label = detail::as_span(labels);
+  detail::check_size("gauc", "users", users.size(), score.size(), "scores");
+  detail::check_size("gauc", "labels", label.size(), score.size(), "scores");
+  detail::check_binary("gauc", "labels", label);
   struct row {
-    T score;
+    detail::element_of<const Scores> score;
     user_id user;
     bool positive;
   };
-  std::vector<row> rows(scores.size());
-  for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = {scores[i], users[i], labels[i] == 1};
+  std::vector<row> rows(score.size());
+  for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = {score[i], users[i], label[i] == 1};
   std::sort(rows.begin(), rows.end(), [](const row& a, const row& b) {
     return a.user != b.user ? a.user < b.user : detail::scores_below(a.score, b.score);
   });

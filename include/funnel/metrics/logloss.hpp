@@ -2,13 +2,13 @@
 #pragma once
 
 #include <funnel/core/detail/checks.hpp>
+#include <funnel/core/detail/element_of.hpp>
 #include <funnel/core/detail/mean.hpp>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <span>
-#include <type_traits>
 
 namespace funnel {
 namespace detail {
@@ -45,17 +45,18 @@ double over_base_entropy(double loss, std::span<const T> labels, const Entropy& 
 /// Cost        O(n).
 /// Numerics    p and 1 - p are clipped at 1e-15; computed in double. NaN if n is 0.
 /// Source      docs/formulas.md#log-loss.
-template <class T = float>
-double logloss(std::span<const std::type_identity_t<T>> probabilities,
-               std::span<const std::type_identity_t<T>> labels) {
-  detail::check_size("logloss", "labels", labels.size(), probabilities.size(), "probabilities");
-  detail::check_unit_interval("logloss", "probabilities", probabilities);
-  detail::check_unit_interval("logloss", "labels", labels);
+template <detail::Numbers Probabilities, detail::Numbers Labels>
+double logloss(const Probabilities& probabilities, const Labels& labels) {
+  const auto probability = detail::as_span(probabilities);
+  const auto label = detail::as_span(labels);
+  detail::check_size("logloss", "labels", label.size(), probability.size(), "probabilities");
+  detail::check_unit_interval("logloss", "probabilities", probability);
+  detail::check_unit_interval("logloss", "labels", label);
   double sum = 0;
-  for (std::size_t i = 0; i < labels.size(); ++i)
-    sum += detail::cross_entropy(static_cast<double>(probabilities[i]),
-                                 static_cast<double>(labels[i]));
-  return sum / static_cast<double>(labels.size());
+  for (std::size_t i = 0; i < label.size(); ++i)
+    sum +=
+        detail::cross_entropy(static_cast<double>(probability[i]), static_cast<double>(label[i]));
+  return sum / static_cast<double>(label.size());
 }
 
 /// Log loss (binary cross-entropy) of predicted logits; nothing is clipped.
@@ -69,21 +70,22 @@ double logloss(std::span<const std::type_identity_t<T>> probabilities,
 /// Cost        O(n).
 /// Numerics    accurate for every finite logit. NaN if n is 0.
 /// Source      docs/formulas.md#log-loss.
-template <class T = float>
-double logloss_from_logits(std::span<const std::type_identity_t<T>> logits,
-                           std::span<const std::type_identity_t<T>> labels) {
-  detail::check_size("logloss_from_logits", "labels", labels.size(), logits.size(), "logits");
-  detail::check_finite("logloss_from_logits", "logits", logits);
-  detail::check_unit_interval("logloss_from_logits", "labels", labels);
-  if (labels.empty()) return std::numeric_limits<double>::quiet_NaN();
+template <detail::Numbers Logits, detail::Numbers Labels>
+double logloss_from_logits(const Logits& logits, const Labels& labels) {
+  const auto logit = detail::as_span(logits);
+  const auto label = detail::as_span(labels);
+  detail::check_size("logloss_from_logits", "labels", label.size(), logit.size(), "logits");
+  detail::check_finite("logloss_from_logits", "logits", logit);
+  detail::check_unit_interval("logloss_from_logits", "labels", label);
+  if (label.empty()) return std::numeric_limits<double>::quiet_NaN();
   detail::weighted_sum_of sum;
-  for (std::size_t i = 0; i < labels.size(); ++i) {
-    const double z = static_cast<double>(logits[i]);
+  for (std::size_t i = 0; i < label.size(); ++i) {
+    const double z = static_cast<double>(logit[i]);
     // Two forms by the sign of z: with y = 1 and a large z, exp(-z) remains and not a difference.
-    const double y = static_cast<double>(labels[i]);
+    const double y = static_cast<double>(label[i]);
     sum.add(1, (z > 0 ? (1 - y) * z : -y * z) + std::log1p(std::exp(-std::abs(z))));
   }
-  return sum.mean(static_cast<double>(labels.size()));
+  return sum.mean(static_cast<double>(label.size()));
 }
 
 /// Normalized entropy: the log loss divided by the log loss of always predicting the mean label.
@@ -95,20 +97,18 @@ double logloss_from_logits(std::span<const std::type_identity_t<T>> logits,
 ///
 /// Numerics    NaN if n is 0 or the mean label is 0 or 1.
 /// Source      He et al., ADKDD 2014; docs/formulas.md#normalized-entropy.
-template <class T = float>
-double normalized_entropy(std::span<const std::type_identity_t<T>> probabilities,
-                          std::span<const std::type_identity_t<T>> labels) {
-  return detail::over_base_entropy<T>(logloss<T>(probabilities, labels), labels,
-                                      [](double m) { return detail::cross_entropy(m, m); });
+template <detail::Numbers Probabilities, detail::Numbers Labels>
+double normalized_entropy(const Probabilities& probabilities, const Labels& labels) {
+  return detail::over_base_entropy(logloss(probabilities, labels), detail::as_span(labels),
+                                   [](double m) { return detail::cross_entropy(m, m); });
 }
 
 /// `normalized_entropy` of logits, computed with `logloss_from_logits`.
-template <class T = float>
-double normalized_entropy_from_logits(std::span<const std::type_identity_t<T>> logits,
-                                      std::span<const std::type_identity_t<T>> labels) {
-  return detail::over_base_entropy<T>(logloss_from_logits<T>(logits, labels), labels, [](double m) {
-    return -(m * std::log(m) + (1 - m) * std::log1p(-m));
-  });
+template <detail::Numbers Logits, detail::Numbers Labels>
+double normalized_entropy_from_logits(const Logits& logits, const Labels& labels) {
+  return detail::over_base_entropy(
+      logloss_from_logits(logits, labels), detail::as_span(labels),
+      [](double m) { return -(m * std::log(m) + (1 - m) * std::log1p(-m)); });
 }
 
 }  // namespace funnel

@@ -2,12 +2,11 @@
 #pragma once
 
 #include <funnel/core/detail/checks.hpp>
+#include <funnel/core/detail/element_of.hpp>
 #include <funnel/core/detail/mean.hpp>
 
 #include <cmath>
 #include <limits>
-#include <span>
-#include <type_traits>
 
 namespace funnel {
 
@@ -22,17 +21,18 @@ namespace funnel {
 /// Numerics    NaN if n is 0 or an input is NaN. A difference beyond the largest number counts as
 ///             the largest number; for finite inputs the result is finite.
 /// Source      docs/formulas.md#mean-absolute-error.
-template <class T = float>
-double mean_absolute_error(std::span<const std::type_identity_t<T>> predictions,
-                           std::span<const std::type_identity_t<T>> targets) {
-  detail::check_size("mean_absolute_error", "targets", targets.size(), predictions.size(),
+template <detail::Numbers Predictions, detail::Numbers Targets>
+double mean_absolute_error(const Predictions& predictions, const Targets& targets) {
+  const auto prediction = detail::as_span(predictions);
+  const auto target = detail::as_span(targets);
+  detail::check_size("mean_absolute_error", "targets", target.size(), prediction.size(),
                      "predictions");
-  if (targets.empty()) return std::numeric_limits<double>::quiet_NaN();
+  if (target.empty()) return std::numeric_limits<double>::quiet_NaN();
   detail::weighted_sum_of sum;
-  for (std::size_t i = 0; i < targets.size(); ++i)
-    sum.add(1, std::abs(detail::scaled_difference(1, static_cast<double>(predictions[i]),
-                                                  static_cast<double>(targets[i]))));
-  return sum.mean(static_cast<double>(targets.size()));
+  for (std::size_t i = 0; i < target.size(); ++i)
+    sum.add(1, std::abs(detail::scaled_difference(1, static_cast<double>(prediction[i]),
+                                                  static_cast<double>(target[i]))));
+  return sum.mean(static_cast<double>(target.size()));
 }
 
 }  // namespace funnel

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/core/detail/checks.hpp>
+#include <funnel/core/detail/element_of.hpp>
 #include <funnel/core/ids.hpp>
 #include <funnel/metrics/detail/ranked_rows.hpp>
 
@@ -12,7 +13,6 @@
 #include <numbers>
 #include <span>
 #include <string_view>
-#include <type_traits>
 #include <vector>
 
 namespace funnel {
@@ -81,12 +81,12 @@ inline double ideal_dcg(std::vector<double> gains, std::size_t k) {
 /// Numerics    NaN if no relevance is above 0; leave such users out of a mean.
 /// Source      Järvelin and Kekäläinen, TOIS 2002; Burges et al., ICML 2005 (gain);
 ///             docs/formulas.md#ndcg.
-template <class T = float>
+template <detail::Numbers Relevance>
 double ndcg_at_k(std::span<const item_id> ranked, std::span<const item_id> relevant,
-                 std::span<const std::type_identity_t<T>> relevance,
-                 const ndcg_options& options = {}) {
-  detail::check_size("ndcg_at_k", "relevance", relevance.size(), relevant.size(), "relevant");
-  const std::vector<double> gains = detail::ndcg_gains("ndcg_at_k", relevance, options);
+                 const Relevance& relevance, const ndcg_options& options = {}) {
+  const auto values = detail::as_span(relevance);
+  detail::check_size("ndcg_at_k", "relevance", values.size(), relevant.size(), "relevant");
+  const std::vector<double> gains = detail::ndcg_gains("ndcg_at_k", values, options);
   struct row {
     item_id id;
     double gain;
@@ -121,19 +121,20 @@ double ndcg_at_k(std::span<const item_id> ranked, std::span<const item_id> relev
 /// Cost        O(n log n), a copy of the input.
 /// Numerics    NaN if no relevance is above 0.
 /// Source      as `ndcg_at_k`; ties as McSherry and Najork, ECIR 2008.
-template <class T = float>
-double ndcg_of_scores(std::span<const std::type_identity_t<T>> scores,
-                      std::span<const std::type_identity_t<T>> relevance,
+template <detail::Numbers Scores, detail::Numbers Relevance>
+double ndcg_of_scores(const Scores& scores, const Relevance& relevance,
                       const ndcg_options& options = {}) {
-  const std::size_t n = scores.size();
-  detail::check_size("ndcg_of_scores", "relevance", relevance.size(), n, "scores");
-  const std::vector<double> gains = detail::ndcg_gains("ndcg_of_scores", relevance, options);
+  const auto score = detail::as_span(scores);
+  const auto values = detail::as_span(relevance);
+  const std::size_t n = score.size();
+  detail::check_size("ndcg_of_scores", "relevance", values.size(), n, "scores");
+  const std::vector<double> gains = detail::ndcg_gains("ndcg_of_scores", values, options);
   struct row {
-    T score;
+    detail::element_of<const Scores> score;
     double gain;
   };
   std::vector<row> rows(n);
-  for (std::size_t i = 0; i < n; ++i) rows[i] = {scores[i], gains[i]};
+  for (std::size_t i = 0; i < n; ++i) rows[i] = {score[i], gains[i]};
   std::sort(rows.begin(), rows.end(),
             [](const row& a, const row& b) { return detail::scores_below(b.score, a.score); });
 

@@ -2,13 +2,12 @@
 #pragma once
 
 #include <funnel/core/detail/checks.hpp>
+#include <funnel/core/detail/element_of.hpp>
 #include <funnel/metrics/detail/ranked_rows.hpp>
 
 #include <algorithm>
 #include <cstdint>
 #include <limits>
-#include <span>
-#include <type_traits>
 #include <vector>
 
 namespace funnel {
@@ -27,18 +26,20 @@ namespace funnel {
 /// Cost        O(n log n), 4 copies of the input.
 /// Numerics    exact up to the last division for n < 2^32. NaN if no two targets differ.
 /// Source      Zhan et al., KDD 2022; docs/formulas.md#xauc.
-template <class T = float>
-double xauc(std::span<const std::type_identity_t<T>> predictions,
-            std::span<const std::type_identity_t<T>> targets) {
-  const std::size_t n = predictions.size();
-  detail::check_size("xauc", "targets", targets.size(), n, "predictions");
-  detail::check_each("xauc", "targets", targets, "a number", [](T v) { return v == v; });
+template <detail::Numbers Predictions, detail::Numbers Targets>
+double xauc(const Predictions& predictions, const Targets& targets) {
+  const auto prediction = detail::as_span(predictions);
+  const auto target = detail::as_span(targets);
+  const std::size_t n = prediction.size();
+  detail::check_size("xauc", "targets", target.size(), n, "predictions");
+  detail::check_each("xauc", "targets", target, "a number", [](auto v) { return v == v; });
   struct row {
-    T prediction, target;
+    detail::element_of<const Predictions> prediction;
+    detail::element_of<const Targets> target;
     std::size_t place;  // rank of the prediction among the distinct ones, from 1
   };
   std::vector<row> rows(n);
-  for (std::size_t i = 0; i < n; ++i) rows[i] = {predictions[i], targets[i], 0};
+  for (std::size_t i = 0; i < n; ++i) rows[i] = {prediction[i], target[i], 0};
   std::sort(rows.begin(), rows.end(), [](const row& a, const row& b) {
     return detail::scores_below(a.prediction, b.prediction);
   });

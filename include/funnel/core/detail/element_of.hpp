@@ -14,4 +14,14 @@ template <class Values>
 using element_of =
     typename decltype(std::span(std::declval<std::remove_reference_t<Values>&>()))::value_type;
 
+/// Concept of a vector, array or span of numbers.
+template <class Values>
+concept Numbers = std::is_arithmetic_v<element_of<const Values>>;
+
+/// The numbers of a vector, array or span.
+template <Numbers Values>
+auto as_span(const Values& values) {
+  return std::span<const element_of<const Values>>(values);
+}
+
 }  // namespace funnel::detail
