@@ -56,10 +56,11 @@ int main() {
       simulator({.users = 300, .videos = 400, .impressions_per_user_day = 20}).log();
   matrix<std::uint32_t> ids(log.impressions.size(), 3);
   std::vector<float> clicks;
+  const std::size_t click = log.action("click");
   for (const impression& e : log.impressions) {
     const std::array row{e.user, 300 + e.item, 700 + log.videos[e.item].category};
     std::ranges::copy(row, ids.row(clicks.size()).begin());
-    clicks.push_back(e.click ? 1.f : 0.f);
+    clicks.push_back(e.did(click) ? 1.f : 0.f);
   }
   ranker model;
   random_generator bits(1);

@@ -45,7 +45,7 @@ void measure_ranking(report& numbers, const features& known, const rows& test,
     const std::vector<float> p = column(estimates, t);
     for (std::size_t i = 0; i < n; ++i) {
       const funnel::impression& e = test.shown[i];
-      labels[i] = (t == click ? e.click : t == long_view ? e.long_view : e.like) ? 1.f : 0.f;
+      labels[i] = test.labels(i, t);
       rates[i] = static_cast<float>(std::log(known.user_rate(e.user, t)) +
                                     std::log(known.item_rate(e.item, t)));
     }

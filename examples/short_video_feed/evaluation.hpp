@@ -91,8 +91,8 @@ void measure_retrieval(report& numbers, const retrieval_data& retrieval, const f
                        const std::vector<std::vector<funnel::item_id>>& seen, const rows& test,
                        Executor& executor) {
   std::vector<std::vector<funnel::item_id>> clicked(seen.size());
-  for (const funnel::impression& e : test.shown) {
-    if (e.click) clicked[e.user].push_back(e.item);
+  for (std::size_t i = 0; i < test.size(); ++i) {
+    if (test.labels(i, click) != 0) clicked[test.shown[i].user].push_back(test.shown[i].item);
   }
   std::vector<funnel::user_id> users;
   for (funnel::user_id user = 0; user < clicked.size(); ++user) {

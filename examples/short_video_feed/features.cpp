@@ -31,7 +31,9 @@ bool contains(const std::vector<funnel::item_id>& items, funnel::item_id item) {
 }  // namespace
 
 features::features(const funnel::interaction_log& log)
-    : source_(log), seconds_(1), user_width_(3 + 3 * (1 + actions) + 2 + log.user_numbers.size()) {
+    : source_(log), label_actions_{log.action("click"), log.action("long_view"),
+                                   log.action("like")},
+      seconds_(1), user_width_(3 + 3 * (1 + actions) + 2 + log.user_numbers.size()) {
   constexpr std::array<float, 14> lengths{.01f, 5,  7,  10, 12,  15,  20,
                                           30,   45, 60, 90, 120, 180, 300};
   for (const funnel::video& v : log.videos) {
@@ -68,8 +70,9 @@ void features::count_day(std::span<const funnel::impression> day) {
   for (const funnel::impression& e : day) {
     const funnel::video& v = source_.videos[e.item];
     const float seconds = std::min(e.play_s, longest_watch);
-    const std::array<float, actions> done{e.click ? 1.f : 0.f, e.long_view ? 1.f : 0.f,
-                                          e.like ? 1.f : 0.f, std::log1p(seconds)};
+    std::array<float, actions> done;
+    write_labels(e, std::span(done).first(watch));
+    done[watch] = std::log1p(seconds);
     log_[of_user].add(e.user, done);
     log_[of_user_tab].add(pair_key(e.user, e.tab), done);
     log_[of_hour_tab].add(pair_key(e.hour, e.tab), done);
@@ -84,6 +87,10 @@ void features::count_day(std::span<const funnel::impression> day) {
   }
   ++days_;
   tabulate();
+}
+
+void features::write_labels(const funnel::impression& shown, std::span<float> out) const {
+  for (std::size_t i = 0; i < watch; ++i) out[i] = shown.did(label_actions_[i]) ? 1.f : 0.f;
 }
 
 void features::tabulate() {

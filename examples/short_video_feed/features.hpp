@@ -15,6 +15,10 @@ namespace feed {
 /// Upper limit of watch times, in seconds.
 inline constexpr float longest_watch = 600;
 
+/// The tasks, in the order used by all arrays over tasks. Those before `watch` are labels: actions
+/// that an impression has or does not have.
+enum task { click, long_view, like, watch, tasks };
+
 /// Place (tab of the app) and time of a request.
 struct moment {
   std::uint16_t tab = 0;
@@ -35,6 +39,9 @@ class features {
 
   /// Adds a past day to the counters; call it in the order of days.
   void count_day(std::span<const funnel::impression> day);
+
+  /// Writes 1 for each label that an impression has, and 0 for the others.
+  void write_labels(const funnel::impression& shown, std::span<float> out) const;
 
   std::size_t user_width() const { return user_width_; }
   void user_numbers(funnel::user_id user, moment when, std::span<float> out) const;
@@ -85,6 +92,7 @@ class features {
   float* write_past(past_family f, std::uint64_t key, float* out) const;
 
   const funnel::interaction_log& source_;
+  std::array<std::size_t, watch> label_actions_;
   std::vector<std::uint32_t> buckets_;
   std::vector<funnel::rate_counters> log_;
   std::vector<funnel::rate_counters> past_;

@@ -44,7 +44,7 @@ feed_preranker train_preranker(const catalog& source, const rows& training,
       labels.clear();
       teacher.clear();
       for (const std::uint32_t i : picked) {
-        labels.push_back(training.shown[i].click ? 1.f : 0.f);
+        labels.push_back(training.labels(i, click));
         if (lists != nullptr) teacher.push_back(probabilities[i]);
       }
       if (lists != nullptr) funnel::distillation_targets(labels, teacher, labels);

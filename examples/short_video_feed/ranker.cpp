@@ -77,10 +77,6 @@ const candidates& batch::gather(const rows& from, std::span<const std::uint32_t>
 
 namespace {
 
-bool label_of(const impression& e, std::size_t t) {
-  return t == click ? e.click : t == long_view ? e.long_view : e.like;
-}
-
 /// Initializes the biases of the heads from the rates of the training rows, so that the first steps
 /// need not learn them.
 void start_at_base_rates(feed_ranker<float>& model, const rows& training,
@@ -89,9 +85,10 @@ void start_at_base_rates(feed_ranker<float>& model, const rows& training,
   double seconds = 0;
   for (const impression& e : training.shown) seconds += std::min(e.play_s, longest_watch) / n;
   for (std::size_t t = 0; t < watch; ++t) {
-    const auto positives =
-        std::ranges::count_if(training.shown, [&](const impression& e) { return label_of(e, t); });
-    const double rate = std::clamp(static_cast<double>(positives) / n, 1e-4, 1 - 1e-4);
+    double positives = 0;
+    for (std::size_t i = 0; i < training.size(); ++i)
+      positives += static_cast<double>(training.labels(i, t));
+    const double rate = std::clamp(positives / n, 1e-4, 1 - 1e-4);
     const double odds = rate / (1 - rate) / options.kept_negatives[t];
     model.towers[t].layers.back().bias.value(0, 0) = static_cast<float>(std::log(odds));
   }
@@ -130,8 +127,8 @@ feed_ranker<float> train_ranker(const catalog& source, const rows& training,
         float sum = 0;
         for (const std::uint32_t i : picked) {
           // Each head drops its negatives by its own mask; the other heads still use these rows.
-          const bool positive = label_of(training.shown[i], t);
-          labels[t].push_back(positive ? 1.f : 0.f);
+          labels[t].push_back(training.labels(i, t));
+          const bool positive = labels[t].back() != 0;
           kept[t].push_back(positive || funnel::bernoulli(bits, options.kept_negatives[t]) ? 1.f
                                                                                            : 0.f);
           sum += kept[t].back();
@@ -175,7 +172,7 @@ void calibration::fit(fitted what, const rows& day, const funnel::matrix<float>&
   for (std::size_t t = 0; t < watch; ++t) {
     for (std::size_t i = 0; i < day.size(); ++i) {
       shifted[i] = slope_[t] * logits(i, t) + shift_[t];
-      labels[i] = label_of(day.shown[i], t) ? 1.f : 0.f;
+      labels[i] = day.labels(i, t);
     }
     // On a day without positives, the fit leaves the logits unchanged.
     const funnel::platt_scaling fit = what == fitted::slope ? funnel::fit_platt(shifted, labels)

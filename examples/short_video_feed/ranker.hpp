@@ -34,9 +34,6 @@ struct table_sizes {
   std::size_t videos, tags, tabs, slots;
 };
 
-/// The tasks, in the order used by all arrays over tasks.
-enum task { click, long_view, like, watch, tasks };
-
 /// The ranker: a multi-gate mixture of experts on counters, embeddings and the behavior sequence.
 /// Returns logits, one [n, 1] per task.
 template <class T>

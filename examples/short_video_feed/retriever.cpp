@@ -65,8 +65,8 @@ retrieval_data::retrieval_data(const funnel::interaction_log& log, const feature
   for (const rows& day : days) {
     remember();
     auto& of_day = positives.emplace_back();
-    for (const funnel::impression& e : day.shown) {
-      if (e.click) of_day.push_back({e.user, e.item});
+    for (std::size_t i = 0; i < day.size(); ++i) {
+      if (day.labels(i, click) != 0) of_day.push_back({day.shown[i].user, day.shown[i].item});
     }
     for (const auto& [user, item] : of_day) so_far[user].push_back(item);
   }

@@ -17,11 +17,13 @@ rows make_rows(const features& known, std::vector<funnel::impression> shown) {
   made.user.assign(shown.size(), known.user_width());
   made.item.assign(shown.size(), features::item_width);
   made.cross.assign(shown.size(), features::cross_width);
+  made.labels.assign(shown.size(), watch);
   for (std::size_t i = 0; i < shown.size(); ++i) {
     const moment when{shown[i].tab, shown[i].hour};
     known.user_numbers(shown[i].user, when, made.user.row(i));
     known.item_numbers(shown[i].item, made.item.row(i));
     known.cross_numbers(shown[i].user, shown[i].item, when, made.cross.row(i));
+    known.write_labels(shown[i], made.labels.row(i));
   }
   made.shown = std::move(shown);
   return made;
@@ -39,6 +41,7 @@ rows join_rows(std::span<const rows> parts) {
   join(&rows::user);
   join(&rows::item);
   join(&rows::cross);
+  join(&rows::labels);
   return joined;
 }
 

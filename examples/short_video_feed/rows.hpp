@@ -36,6 +36,7 @@ struct rows {
   funnel::matrix<float> user;
   funnel::matrix<float> item;
   funnel::matrix<float> cross;
+  funnel::matrix<float> labels;  ///< [n, watch]: 0 or 1 for each task before `watch`
 
   std::size_t size() const { return shown.size(); }
 };

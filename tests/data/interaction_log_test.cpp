@@ -6,6 +6,7 @@
 #include <funnel/data/interaction_log.hpp>
 
 #include <set>
+#include <stdexcept>
 #include <tuple>
 #include <vector>
 
@@ -25,6 +26,51 @@ impression make(funnel::user_id user, funnel::item_id item, std::int64_t time_ms
 }
 
 }  // namespace
+
+TEST_CASE("interaction_log finds an action by its name") {
+  funnel::interaction_log log;
+  CHECK(refuses([&] { log.action("click"); }, "funnel::interaction_log::action",
+                "name is \"click\", expected nothing: the log has no actions"));
+  log.actions = {"click", "cart", "pay"};
+  CHECK(log.action("click") == 0);
+  CHECK(log.action("pay") == 2);
+  CHECK(refuses([&] { log.action("buy"); }, "funnel::interaction_log::action",
+                "name is \"buy\", expected one of \"click\", \"cart\", \"pay\""));
+  CHECK(refuses([&] { log.action(""); }, "funnel::interaction_log::action", "name is \"\""));
+  impression e;
+  e.done.set(log.action("cart"));
+  CHECK((e.did(log.action("cart")) && !e.did(log.action("click"))));
+}
+
+TEST_CASE("action_set holds every position below 32 on its own") {
+  CHECK(funnel::action_set{}.empty());
+  CHECK(funnel::action_set() == funnel::action_set{});
+  for (std::size_t a = 0; a < funnel::action_set::capacity; ++a) {
+    funnel::action_set done;
+    done.set(a);
+    CHECK_FALSE(done.empty());
+    CHECK(done == funnel::action_set{a});
+    for (std::size_t b = 0; b < funnel::action_set::capacity; ++b)
+      CHECK(done.contains(b) == (a == b));
+    done.set(a);
+    CHECK(done == funnel::action_set{a});
+    done.set((a + 1) % 32);
+    done.set(a, false);
+    CHECK(done == funnel::action_set{(a + 1) % 32});
+    done.set(a, false);
+    CHECK(done == funnel::action_set{(a + 1) % 32});
+  }
+  funnel::action_set all;
+  for (std::size_t a = 0; a < 32; ++a) all.set(a);
+  const funnel::action_set before = all;
+  CHECK(
+      refuses([&] { all.set(32); }, "funnel::action_set::set", "action is 32, expected below 32"));
+  CHECK(refuses([&] { all.set(64, false); }, "funnel::action_set::set", "action is 64"));
+  CHECK(refuses([&] { all.contains(32); }, "funnel::action_set::contains",
+                "action is 32, expected below 32"));
+  CHECK(refuses([&] { impression{}.did(99); }, "funnel::action_set::contains", "action is 99"));
+  CHECK(all == before);
+}
 
 TEST_CASE("impressions_between keeps the days from one to another, both included") {
   const std::vector<impression> all = {make(0, 0, 1, 20220430), make(1, 0, 2, 20220501),

@@ -110,17 +110,24 @@ TEST_CASE("read_kuairand reads the official layout") {
   CHECK(first.date == 20220422);
   CHECK(first.hour == 0);
   CHECK(first.time_ms == 1650600000000);
-  CHECK((first.click && !first.like && first.long_view && !first.random));
+  CHECK(log.actions == std::vector<std::string>{"click", "like", "follow", "comment", "forward",
+                                                "hate", "long_view", "profile_entered",
+                                                "comment_section"});
+  const auto done = [&](std::initializer_list<const char*> names) {
+    funnel::action_set actions;
+    for (const char* name : names) actions.set(log.action(name));
+    return actions;
+  };
+  CHECK(first.done == done({"click", "long_view"}));
+  CHECK(!first.random);
   CHECK(first.play_s == 61.802f);  // replays: more than its 49.866 s
   CHECK(first.duration_s == 49.866f);
   CHECK(first.tab == 1);
   CHECK(first.position == 0);
+  CHECK(first.request == 0);
   const funnel::impression& second = log.impressions[1];
-  CHECK((!second.click && second.like && second.follow && second.comment && second.forward));
-  CHECK((second.hate && !second.comment_section && !second.profile_entered));
-  CHECK((!first.hate && !first.comment_section && !first.profile_entered));
-  CHECK((!log.impressions[2].hate && log.impressions[2].comment_section &&
-         log.impressions[2].profile_entered));
+  CHECK(second.done == done({"like", "follow", "comment", "forward", "hate"}));
+  CHECK(log.impressions[2].done == done({"click", "comment_section", "profile_entered"}));
   CHECK(second.hour == 23);
   CHECK(second.duration_s == 0);
   CHECK(log.impressions[2].random);
@@ -322,15 +329,15 @@ TEST_CASE("read_kuairand reads the whole cut of the real data") {
   };
   using funnel::impression;
   const auto count = [&](auto&& of) { return std::ranges::count_if(all, of); };
-  CHECK(count([](const impression& e) { return e.comment_section; }) == 8062);
-  CHECK(count([](const impression& e) { return e.profile_entered; }) == 3440);
-  CHECK(count([](const impression& e) { return e.hate; }) == 157);
-  CHECK(tolerance::within(mean([](const impression& e) { return e.click; }), .4540,
-                          tolerance::printed(4)));
-  CHECK(tolerance::within(mean([](const impression& e) { return e.long_view; }), .3203,
-                          tolerance::printed(4)));
-  CHECK(tolerance::within(mean([](const impression& e) { return e.like; }), .0175,
-                          tolerance::printed(4)));
+  const auto did = [&](const char* name) {
+    return [action = log.action(name)](const impression& e) { return e.did(action); };
+  };
+  CHECK(count(did("comment_section")) == 8062);
+  CHECK(count(did("profile_entered")) == 3440);
+  CHECK(count(did("hate")) == 157);
+  CHECK(tolerance::within(mean(did("click")), .4540, tolerance::printed(4)));
+  CHECK(tolerance::within(mean(did("long_view")), .3203, tolerance::printed(4)));
+  CHECK(tolerance::within(mean(did("like")), .0175, tolerance::printed(4)));
   CHECK(tolerance::within(mean([](const impression& e) { return std::min(e.play_s, 600.f); }),
                           21.82, tolerance::printed(2)));
 

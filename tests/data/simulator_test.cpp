@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,13 @@ const funnel::simulator_options small = {.users = 200,
                                          .days = 6,
                                          .impressions_per_user_day = 10,
                                          .seed = 7};
+
+/// The same as a shop.
+const funnel::simulator_options small_shop = [] {
+  funnel::simulator_options options = small;
+  options.kind = funnel::feed_kind::shop;
+  return options;
+}();
 
 /// Adds up what was seen and what is true, and the variance of the difference.
 struct comparison {
@@ -45,6 +53,9 @@ struct comparison {
 
 TEST_CASE("simulator does to a user and a video what its truth says") {
   const simulator feed(small);
+  const funnel::interaction_log names = feed.log();
+  CHECK(names.actions == std::vector<std::string>{"click", "like", "follow", "comment", "forward",
+                                                  "long_view", "favorite"});
   funnel::random_generator bits(11);
   for (int pair = 0; pair < 6; ++pair) {
     impression shown;
@@ -54,61 +65,149 @@ TEST_CASE("simulator does to a user and a video what its truth says") {
     shown.hour = static_cast<std::uint8_t>(3 * pair);
     shown.tab = static_cast<std::uint16_t>(pair % 4);
     const funnel::feed_truth t = feed.truth(shown);
-    comparison click, like, follow, comment, forward, long_view, finish, watch, played;
+    comparison click, like, follow, comment, forward, favorite, long_view, finish, watch, played;
+    comparison favorite_without_like;
     for (int i = 0; i < 20000; ++i) {
       feed.react(bits, shown);
+      const auto did = [&](const char* action) { return shown.did(names.action(action)); };
       const double play = shown.play_s, duration = shown.duration_s;
-      click.add(shown.click, t.click);
-      like.add(shown.like, t.like());
-      follow.add(shown.follow, t.follow());
-      comment.add(shown.comment, t.comment());
-      forward.add(shown.forward, t.forward());
-      long_view.add(shown.long_view, t.long_view());
+      click.add(did("click"), t.click);
+      like.add(did("like"), t.like());
+      follow.add(did("follow"), t.follow());
+      comment.add(did("comment"), t.comment());
+      forward.add(did("forward"), t.forward());
+      favorite.add(did("favorite"), t.favorite());
+      // Given a click, favorite and like are independent.
+      favorite_without_like.add(did("favorite") && !did("like"),
+                                t.favorite() * (1 - t.like_given_click));
+      long_view.add(did("long_view"), t.long_view());
       finish.add(play >= .8 * duration, t.finish());
       // A Gamma(2) of mean m has E T^2 = 1.5 m^2.
       watch.add(play, t.watch_s(), 1.5 * t.click * t.watch_s_given_click * t.watch_s_given_click);
       const double share = std::min(play, duration) / duration;
       played.add(share, t.played(), t.played());  // share^2 <= share
-      CHECK((shown.long_view == (shown.click && play >= std::min(18.0, duration))));
-      CHECK((shown.click ||
-             (play == 0 && !shown.like && !shown.follow && !shown.comment && !shown.forward)));
+      CHECK(did("long_view") == (did("click") && play >= std::min(18.0, duration)));
+      CHECK((did("click") || (play == 0 && shown.done.empty())));
     }
-    CHECK(click.agrees());
-    CHECK(like.agrees());
-    CHECK(follow.agrees());
-    CHECK(comment.agrees());
-    CHECK(forward.agrees());
-    CHECK(long_view.agrees());
-    CHECK(finish.agrees());
-    CHECK(watch.agrees());
-    CHECK(played.agrees());
+    for (const comparison& c : {click, like, follow, comment, forward, favorite,
+                                favorite_without_like, long_view, finish, watch, played})
+      CHECK(c.agrees());
+    CHECK(t.share() + t.cart() + t.pay() == 0);
   }
+}
+
+TEST_CASE("simulator's shop does to a user and an item what its truth says") {
+  const simulator shop(small_shop);
+  const funnel::interaction_log names = shop.log();
+  CHECK(names.actions == std::vector<std::string>{"click", "favorite", "share", "cart", "pay"});
+  funnel::random_generator bits(11);
+  for (int pair = 0; pair < 6; ++pair) {
+    impression shown;
+    shown.user = static_cast<funnel::user_id>(funnel::uniform_below(bits, small.users));
+    shown.item = static_cast<funnel::item_id>(funnel::uniform_below(bits, small.videos));
+    shown.position = static_cast<std::uint16_t>(1 + pair);
+    const funnel::feed_truth t = shop.truth(shown);
+    comparison click, favorite, share, cart, pay;
+    for (int i = 0; i < 20000; ++i) {
+      shop.react(bits, shown);
+      const auto did = [&](const char* action) { return shown.did(names.action(action)); };
+      click.add(did("click"), t.click);
+      // Each action among those that had what it is conditional on.
+      if (did("click")) {
+        favorite.add(did("favorite"), t.favorite_given_click);
+        share.add(did("share"), t.share_given_click);
+        cart.add(did("cart"), t.cart_given_click);
+      }
+      if (did("cart")) pay.add(did("pay"), t.pay_given_cart);
+      CHECK((did("click") || shown.done.empty()));
+      CHECK((did("cart") || !did("pay")));
+    }
+    for (const comparison& c : {click, favorite, share, cart, pay}) {
+      CHECK(c.agrees());
+      CHECK((c.variance > 0 && c.expected > 0));
+    }
+    CHECK(t.pay() == t.click * t.cart_given_click * t.pay_given_cart);
+    CHECK((t.like() == 0 && t.watch_s() == 0 && t.long_view() == 0));
+    CHECK((shown.play_s == 0 && shown.duration_s == 0));
+  }
+}
+
+TEST_CASE("simulator's shop sells dear items less often") {
+  const simulator shop(small_shop);
+  const funnel::interaction_log log = shop.log();
+  CHECK(log.video_numbers == std::vector<std::string>{"price"});
+  CHECK(log.video_fields.empty());
+  std::vector<funnel::item_id> by_price(small.videos);
+  double logarithms = 0;
+  for (funnel::item_id i = 0; i < small.videos; ++i) {
+    by_price[i] = i;
+    REQUIRE(log.videos[i].numeric.size() == 1);
+    const double price = double{log.videos[i].numeric[0]};
+    REQUIRE(price > 0);
+    logarithms += std::log(price / 50) / .8 / static_cast<double>(small.videos);
+    CHECK(log.videos[i].duration_s == 0);
+  }
+  CHECK(tolerance::within(logarithms, 0, tolerance::statistical(1, small.videos)));
+  std::ranges::sort(by_price, {}, [&](funnel::item_id i) { return log.videos[i].numeric[0]; });
+  double cheap = 0, dear = 0;
+  for (funnel::user_id user = 0; user < small.users; ++user)
+    for (std::size_t i = 0; i < small.videos / 3; ++i) {
+      cheap += shop.truth(user, by_price[i], 1).pay_given_cart;
+      dear += shop.truth(user, by_price[small.videos - 1 - i], 1).pay_given_cart;
+    }
+  CHECK(dear < .6 * cheap);
 }
 
 TEST_CASE("simulator's log follows its truth") {
   const simulator feed(small);
   const funnel::interaction_log log = feed.log();
-  comparison click, like, long_view, watch;
+  comparison click, like, long_view, favorite, watch;
   std::vector<comparison> at_position(small.slots + 1);
   for (const impression& e : log.impressions) {
     const funnel::feed_truth t = feed.truth(e);
-    click.add(e.click, t.click);
-    at_position[e.position].add(e.click, t.click);
-    like.add(e.like, t.like());
-    long_view.add(e.long_view, t.long_view());
+    click.add(e.did(log.action("click")), t.click);
+    at_position[e.position].add(e.did(log.action("click")), t.click);
+    like.add(e.did(log.action("like")), t.like());
+    long_view.add(e.did(log.action("long_view")), t.long_view());
+    favorite.add(e.did(log.action("favorite")), t.favorite());
     watch.add(double{e.play_s}, t.watch_s(),
               1.5 * t.click * t.watch_s_given_click * t.watch_s_given_click);
   }
-  CHECK(click.agrees());
-  CHECK(like.agrees());
-  CHECK(long_view.agrees());
-  CHECK(watch.agrees());
+  for (const comparison& c : {click, like, long_view, favorite, watch}) CHECK(c.agrees());
   for (const comparison& c : at_position) CHECK(c.agrees());
   // Not a feed where nothing or everything happens.
   const auto n = static_cast<double>(log.impressions.size());
   CHECK((click.seen > .25 * n && click.seen < .65 * n));
   CHECK((like.seen > .005 * n && like.seen < .1 * n));
+  CHECK((favorite.seen > .002 * n && favorite.seen < like.seen));
   CHECK((long_view.seen > .1 * n && long_view.seen < click.seen));
+}
+
+TEST_CASE("simulator's log of a shop follows its truth") {
+  const simulator shop(small_shop);
+  const funnel::interaction_log log = shop.log();
+  const std::size_t click = log.action("click"), favorite = log.action("favorite"),
+                    cart = log.action("cart"), pay = log.action("pay");
+  comparison clicks, favorites, carts, pays, pays_of_carts;
+  for (const impression& e : log.impressions) {
+    const funnel::feed_truth t = shop.truth(e);
+    clicks.add(e.did(click), t.click);
+    favorites.add(e.did(favorite), t.favorite());
+    carts.add(e.did(cart), t.cart());
+    pays.add(e.did(pay), t.pay());
+    if (e.did(cart)) pays_of_carts.add(e.did(pay), t.pay_given_cart);
+  }
+  for (const comparison& c : {clicks, favorites, carts, pays, pays_of_carts}) CHECK(c.agrees());
+  const auto n = static_cast<double>(log.impressions.size());
+  CHECK((clicks.seen > .25 * n && clicks.seen < .65 * n));
+  CHECK((carts.seen > .05 * n && carts.seen < .5 * clicks.seen));
+  CHECK((pays.seen > .02 * n && pays.seen < .7 * carts.seen));
+  std::size_t liked = 0;
+  for (const funnel::user_history& history : log.histories) {
+    liked += history.liked.size();
+    CHECK(history.long_watched.empty());
+  }
+  CHECK(liked > 0);
 }
 
 TEST_CASE("simulator's log is well formed") {
@@ -176,15 +275,23 @@ TEST_CASE("simulator's log is well formed") {
   CHECK(watched > 20 * small.users);
 }
 
-TEST_CASE("simulator's pages show a video once") {
-  const funnel::interaction_log log = simulator(small).log();
-  std::vector<impression> pages = log.impressions;
-  std::ranges::stable_sort(pages, {}, &impression::user);
-  std::vector<funnel::item_id> page;
-  for (const impression& e : pages) {
-    if (e.position == 1) page.clear();
-    CHECK(std::ranges::count(page, e.item) == 0);
-    page.push_back(e.item);
+TEST_CASE("simulator's pages are requests and show a video once") {
+  for (const funnel::simulator_options& options : {small, small_shop}) {
+    const funnel::interaction_log log = simulator(options).log();
+    std::map<std::uint64_t, std::vector<impression>> pages;
+    for (const impression& e : log.impressions) pages[e.request].push_back(e);
+    CHECK(pages.count(0) == 0);
+    for (const auto& [request, page] : pages) {
+      REQUIRE(page.size() == options.slots);
+      std::vector<funnel::item_id> items;
+      for (std::size_t i = 0; i < page.size(); ++i) {
+        CHECK(page[i].position == i + 1);
+        CHECK((page[i].user == page[0].user && page[i].date == page[0].date &&
+               page[i].hour == page[0].hour && page[i].tab == page[0].tab));
+        CHECK(std::ranges::count(items, page[i].item) == 0);
+        items.push_back(page[i].item);
+      }
+    }
   }
 }
 
@@ -277,14 +384,18 @@ TEST_CASE("simulator runs in the first and the last year it may") {
 }
 
 TEST_CASE("simulator's reaction leaves nothing of an earlier one") {
-  const simulator feed(small);
+  const simulator feed(small), shop(small_shop);
   funnel::random_generator bits(1), again(1);
   impression fresh{.user = 1, .item = 2, .position = 1}, used = fresh;
-  used.click = used.like = used.follow = used.comment = used.forward = used.long_view = true;
-  used.comment_section = used.profile_entered = used.hate = true;
+  for (std::size_t action = 0; action < funnel::action_set::capacity; ++action)
+    used.done.set(action);
   used.play_s = 7;
   feed.react(bits, fresh);
   feed.react(again, used);
+  CHECK(fresh == used);
+  fresh = {.user = 1, .item = 2, .position = 1};
+  shop.react(bits, fresh);
+  shop.react(again, used);
   CHECK(fresh == used);
 }
 
@@ -298,6 +409,7 @@ TEST_CASE("simulator refuses options and questions out of range") {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   CHECK(
       refused([](options& o) { o.users = 0; }, "users is 0, expected a number in [1, 100000000]"));
+  CHECK(refused([](options& o) { o.kind = static_cast<funnel::feed_kind>(7); }, "kind is 7"));
   CHECK(refused([](options& o) { o.authors = 0; },
                 "authors is 0, expected a number in [1, 100000000]"));
   CHECK(refused([](options& o) { o.categories = 0; },

@@ -27,25 +27,18 @@ std::ptrdiff_t open_files() {
 }
 
 using whole_log =
-    std::tuple<std::vector<funnel::user_profile>, std::vector<funnel::video>,
-               std::vector<funnel::user_history>, std::vector<funnel::impression>,
-               std::vector<funnel::categorical_field>, std::vector<std::string>,
-               std::vector<funnel::categorical_field>, std::vector<std::string>,
-               std::vector<std::uint64_t>, std::vector<std::uint64_t>, std::vector<float>>;
+    std::tuple<std::vector<std::string>, std::vector<funnel::user_profile>,
+               std::vector<funnel::video>, std::vector<funnel::user_history>,
+               std::vector<funnel::impression>, std::vector<funnel::categorical_field>,
+               std::vector<std::string>, std::vector<funnel::categorical_field>,
+               std::vector<std::string>, std::vector<std::uint64_t>, std::vector<std::uint64_t>,
+               std::vector<float>>;
 
 whole_log everything(const funnel::interaction_log& log) {
   const auto content = log.content.flat();
-  return {log.users,
-          log.videos,
-          log.histories,
-          log.impressions,
-          log.user_fields,
-          log.user_numbers,
-          log.video_fields,
-          log.video_numbers,
-          log.authors,
-          log.categories,
-          {content.begin(), content.end()}};
+  return {log.actions,       log.users,       log.videos,       log.histories,
+          log.impressions,   log.user_fields, log.user_numbers, log.video_fields,
+          log.video_numbers, log.authors,     log.categories,   {content.begin(), content.end()}};
 }
 
 }  // namespace

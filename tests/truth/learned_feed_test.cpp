@@ -90,6 +90,7 @@ struct rows {
   /// Position 0 is "unknown".
   rows(const funnel::interaction_log& log, std::vector<impression> source)
       : shown(std::move(source)), content(shown.size(), small.content_size) {
+    const std::size_t click = log.action("click");
     for (std::size_t i = 0; i < shown.size(); ++i) {
       const impression& e = shown[i];
       const std::size_t category = log.videos[e.item].category - 1u;
@@ -108,7 +109,7 @@ struct rows {
       users.push_back(e.user);
       pairs.push_back(static_cast<std::uint32_t>(e.user * small.categories + category));
       std::ranges::copy(log.content.row(e.item), content.row(i).begin());
-      clicks.push_back(e.click ? 1.f : 0.f);
+      clicks.push_back(e.did(click) ? 1.f : 0.f);
       seconds.push_back(e.play_s);
     }
   }
@@ -364,7 +365,9 @@ TEST_CASE("clicks of a mixture of experts, and watch times beside them, are thos
 TEST_CASE("clicks of a model whose negatives were dropped from the log are those of the feed") {
   funnel::random_generator bits(seed);
   std::vector<impression> source = shuffled_training(bits);
-  std::erase_if(source, [&](const impression& e) { return !e.click && !bernoulli(bits, alpha); });
+  const std::size_t click = the_feed().log.action("click");
+  std::erase_if(source,
+                [&](const impression& e) { return !e.did(click) && !bernoulli(bits, alpha); });
   check_calibration(trained_on_clicks(std::move(source)));
 }
 

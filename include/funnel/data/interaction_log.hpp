@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/error.hpp>
 #include <funnel/core/ids.hpp>
 #include <funnel/core/matrix.hpp>
@@ -8,14 +9,46 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <numeric>
 #include <span>
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <utility>
 #include <vector>
 
 namespace funnel {
+
+/// Set of actions. An action is its position in `interaction_log::actions`, below 32.
+///
+/// Errors      std::invalid_argument for a position of 32 or more.
+class action_set {
+ public:
+  static constexpr std::size_t capacity = 32;
+
+  action_set() = default;
+  action_set(std::initializer_list<std::size_t> actions) {
+    for (const std::size_t action : actions) set(action);
+  }
+
+  bool contains(std::size_t action) const {
+    detail::check_below("action_set::contains", "action", action, capacity);
+    return (bits_ >> action & 1u) != 0;
+  }
+  /// Adds an action, or removes it if `done` is false.
+  void set(std::size_t action, bool done = true) {
+    detail::check_below("action_set::set", "action", action, capacity);
+    const std::uint32_t bit = std::uint32_t{1} << action;
+    bits_ = done ? bits_ | bit : bits_ & ~bit;
+  }
+  bool empty() const { return bits_ == 0; }
+
+  friend bool operator==(const action_set&, const action_set&) = default;
+
+ private:
+  std::uint32_t bits_ = 0;
+};
 
 /// Impression: one video shown to one user, with what the user did.
 struct impression {
@@ -23,6 +56,9 @@ struct impression {
   user_id user = 0;
   /// Index in `interaction_log::videos`.
   item_id item = 0;
+  /// Number of the request: impressions that were shown together, such as those of one page, have
+  /// the same; 0 if it was not recorded.
+  std::uint64_t request = 0;
   /// Milliseconds since 1970-01-01 UTC.
   std::int64_t time_ms = 0;
   /// Local date, yyyymmdd.
@@ -35,23 +71,16 @@ struct impression {
   std::uint16_t position = 0;
   /// Whether the video was chosen at random instead of by the recommender.
   bool random = false;
-  bool click = false;
-  bool like = false;
-  bool follow = false;
-  bool comment = false;
-  bool forward = false;
-  /// Opened the comment section, with or without writing a comment.
-  bool comment_section = false;
-  /// Opened the author's profile.
-  bool profile_entered = false;
-  /// Negative feedback: asked not to see such videos.
-  bool hate = false;
-  /// Long view: watched for long, by the rule of the log.
-  bool long_view = false;
+  /// What the user did; see `did`.
+  action_set done{};
   /// Seconds played, including replays; 0 or more, not clipped.
   float play_s = 0;
   /// Length of the video in seconds as recorded in the log; 0 if it is not.
   float duration_s = 0;
+
+  /// Whether the user did an action, which is a position in `interaction_log::actions`:
+  /// `e.did(log.action("click"))`. Look the position up once, before the loop over impressions.
+  bool did(std::size_t action) const { return done.contains(action); }
 
   friend bool operator==(const impression&, const impression&) = default;
 };
@@ -112,9 +141,13 @@ struct categorical_field {
   friend bool operator==(const categorical_field&, const categorical_field&) = default;
 };
 
-/// Interaction log of a short-video feed: users, videos, histories and impressions. Readers and the
-/// simulator return the same type, so a program works with either.
+/// Interaction log of a short-video feed or another service: users, videos, histories and
+/// impressions. Readers and the simulator return the same type, so a program works with either. In
+/// the log of a shop, the items are in `videos`.
 struct interaction_log {
+  /// Names of the actions that the log records, such as "click", "like" or "cart"; at most 32. What
+  /// is true of an impression is in `impression::done`.
+  std::vector<std::string> actions;
   std::vector<user_profile> users;
   std::vector<video> videos;
   /// One history per user, in the order of `users`.
@@ -133,7 +166,30 @@ struct interaction_log {
   /// Content vectors of the videos, [videos, d], normalized to length 1; similar videos have
   /// similar vectors. Empty if the source has none.
   matrix<float> content;
+
+  /// Returns the position of an action in `actions`.
+  ///
+  /// Errors      std::invalid_argument, which lists the names, if the log has no such action.
+  std::size_t action(std::string_view name) const {
+    const auto found = std::ranges::find(actions, name);
+    if (found == actions.end()) {
+      std::string names;
+      for (const std::string& known : actions)
+        names += detail::join_text(names.empty() ? "" : ", ", '"' + known + '"');
+      detail::fail("funnel::interaction_log::action: name is \"", name, "\", expected ",
+                   names.empty() ? "nothing: the log has no actions" : "one of " + names);
+    }
+    return static_cast<std::size_t>(found - actions.begin());
+  }
 };
+
+namespace detail {
+
+inline void check_days(std::string_view function, std::int32_t from, std::int32_t until) {
+  check_that(function, "until", until, until >= from, from, ", the date of from, or later");
+}
+
+}  // namespace detail
 
 /// Copies the impressions of the days `from` to `until`, both included, in the same order.
 ///
@@ -141,9 +197,7 @@ struct interaction_log {
 /// Errors      std::invalid_argument if until < from.
 inline std::vector<impression> impressions_between(std::span<const impression> impressions,
                                                    std::int32_t from, std::int32_t until) {
-  if (until < from)
-    detail::fail("funnel::impressions_between: until is ", until, ", expected ", from,
-                 ", the date of from, or later");
+  detail::check_days("impressions_between", from, until);
   std::vector<impression> kept;
   for (const impression& e : impressions)
     if (e.date >= from && e.date <= until) kept.push_back(e);

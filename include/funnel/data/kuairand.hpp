@@ -67,6 +67,8 @@ class kuairand_reader {
   }
 
   interaction_log read() && {
+    for (const flag& f : flags) log_.actions.emplace_back(f.action);
+    log_.actions.emplace_back("comment_section");
     read_users();
     read_videos();
     read_histories();
@@ -202,17 +204,11 @@ class kuairand_reader {
     const std::size_t date = csv.column("date");
     const std::size_t hourmin = csv.column("hourmin");
     const std::size_t time = csv.column("time_ms");
-    const std::size_t click = csv.column("is_click");
-    const std::size_t like = csv.column("is_like");
-    const std::size_t follow = csv.column("is_follow");
-    const std::size_t comment = csv.column("is_comment");
-    const std::size_t forward = csv.column("is_forward");
-    const std::size_t hate = csv.column("is_hate");
-    const std::size_t long_view = csv.column("long_view");
+    std::array<std::size_t, flags.size()> done;
+    for (std::size_t i = 0; i < flags.size(); ++i) done[i] = csv.column(flags[i].column);
     const std::size_t play = csv.column("play_time_ms");
     const std::size_t duration = csv.column("duration_ms");
     const std::size_t comment_section = csv.column("comment_stay_time");
-    const std::size_t profile_entered = csv.column("is_profile_enter");
     const std::size_t random = csv.column("is_rand");
     const std::size_t tab = csv.column("tab");
     while (csv.next()) {
@@ -226,15 +222,8 @@ class kuairand_reader {
       if (clock % 100 > 59) csv.fail(hourmin, clock, " is not a time hhmm");
       e.hour = static_cast<std::uint8_t>(clock / 100);
       e.time_ms = csv.number<std::int64_t>(time, 0, latest_time_ms);
-      e.click = csv.flag(click);
-      e.like = csv.flag(like);
-      e.follow = csv.flag(follow);
-      e.comment = csv.flag(comment);
-      e.forward = csv.flag(forward);
-      e.comment_section = csv.number<double>(comment_section, 0, longest_ms) > 0;
-      e.profile_entered = csv.flag(profile_entered);
-      e.hate = csv.flag(hate);
-      e.long_view = csv.flag(long_view);
+      for (std::size_t i = 0; i < done.size(); ++i) e.done.set(i, csv.flag(done[i]));
+      e.done.set(done.size(), csv.number<double>(comment_section, 0, longest_ms) > 0);
       e.play_s = seconds(csv.number<double>(play, 0, longest_ms));
       e.duration_s = seconds(csv.optional_number<double>(duration, 0, longest_ms).value_or(0));
       e.random = csv.flag(random);
@@ -243,6 +232,15 @@ class kuairand_reader {
     }
   }
 
+  struct flag {
+    const char* action;
+    const char* column;
+  };
+  static constexpr std::array flags{
+      flag{"click", "is_click"},      flag{"like", "is_like"},
+      flag{"follow", "is_follow"},    flag{"comment", "is_comment"},
+      flag{"forward", "is_forward"},  flag{"hate", "is_hate"},
+      flag{"long_view", "long_view"}, flag{"profile_entered", "is_profile_enter"}};
   static constexpr std::uint64_t no_tag = std::numeric_limits<std::uint64_t>::max();
   static constexpr std::int64_t latest_time_ms = (day_number(99991231) + 1) * 86'400'000LL - 1;
   static constexpr double longest_ms = 1e12;  // longer than any view, far below the largest float
@@ -344,8 +342,10 @@ class kuairand_reader {
 /// Units       seconds (the files have milliseconds), not clipped: replays may exceed the duration.
 ///             Missing values are 0: durations, dates, numbers and categorical ids; a video without
 ///             tags has category 0. Numbers of users and videos are 0 or more; -1, which the files
-///             use for "unknown", is kept. `comment_section` is true if the user stayed there for
-///             more than 0 ms.
+///             use for "unknown", is kept. The actions are click, like, follow, comment, forward,
+///             hate (asked not to see such videos), long_view, profile_entered (opened the author's
+///             profile) and comment_section (stayed there for more than 0 ms). Requests and
+///             positions are not recorded.
 /// Errors      format_error "<file>:<line>:<column>: ..." for everything that `csv_reader` rejects,
 ///             a missing file or column, a user or video that is not in its table or is there
 ///             twice, fields that are not numbers or are negative, durations above 10^12 ms, times
@@ -364,9 +364,7 @@ inline interaction_log read_kuairand(std::string folder, const kuairand_options&
   };
   check("from", options.from);
   check("until", options.until);
-  if (options.until != 0 && options.until < options.from)
-    detail::fail("funnel::read_kuairand: until is ", options.until, ", expected ", options.from,
-                 ", the date of from, or later");
+  if (options.until != 0) detail::check_days("read_kuairand", options.from, options.until);
   return detail::kuairand_reader(std::move(folder), options).read();
 }
 

@@ -23,10 +23,11 @@
 namespace funnel {
 
 /// The true probabilities and expected times of a user's actions on a shown video. Probabilities,
-/// not logits; times in seconds.
+/// not logits; times in seconds. What the kind of feed does not have is 0.
 struct feed_truth {
   double click = 0;
   /// The following are conditional on a click; without a click none of them happens.
+  double favorite_given_click = 0;
   double like_given_click = 0;
   double follow_given_click = 0;
   double comment_given_click = 0;
@@ -38,7 +39,13 @@ struct feed_truth {
   double watch_s_given_click = 0;
   /// Expected fraction played, min(play time, duration) / duration.
   double played_given_click = 0;
+  /// In a shop.
+  double share_given_click = 0;
+  double cart_given_click = 0;
+  /// Conditional on putting the item into the cart; without that, nothing is paid.
+  double pay_given_cart = 0;
 
+  double favorite() const { return click * favorite_given_click; }
   double like() const { return click * like_given_click; }
   double follow() const { return click * follow_given_click; }
   double comment() const { return click * comment_given_click; }
@@ -47,10 +54,13 @@ struct feed_truth {
   double finish() const { return click * finish_given_click; }
   double watch_s() const { return click * watch_s_given_click; }
   double played() const { return click * played_given_click; }
+  double share() const { return click * share_given_click; }
+  double cart() const { return click * cart_given_click; }
+  double pay() const { return cart() * pay_given_cart; }
 };
 
-/// Simulator of a short-video feed: generates an interaction log for which the true probabilities
-/// of all actions are known.
+/// Simulator of a feed, of short videos or of a shop: generates an interaction log for which the
+/// true probabilities of all actions are known.
 ///
 /// Each user u has interests theta_u (a Dirichlet distribution over categories), a taste vector t_u
 /// and an activity. Each video i has a category c, an author, a quality q_i, a duration d_i
@@ -61,7 +71,14 @@ struct feed_truth {
 ///     play time T | click   ~ Gamma(2) of mean m = .8 d (20/d)^.4 exp(.8 (a - .5)),
 ///                             .05 d <= m <= 3 d; without a click T = 0
 ///     long view             = T >= min(18 s, d)
-///     logit P(like | click) = base + 1.2 a + .5 q_i + g_u; follow, comment, forward likewise
+///     logit P(like | click) = base + 1.2 a + .5 q_i + g_u; follow, comment, forward and favorite
+///                             likewise
+///
+/// In a shop, items have a price p_i (log-normal) instead of a duration. With z = ln(p_i / 50) / .8,
+///
+///     logit P(favorite | click) = -2.4 + 1.2 a + .5 q_i + g_u; share likewise
+///     logit P(cart | click)     = -1.6 + a + .6 q_i - .4 z
+///     logit P(pay | cart)       = -.4 + .5 a + .3 q_i - .7 z + .5 e_u
 ///
 /// So all values of `feed_truth` have a closed form: P(T >= s) = (1 + 2s/m) exp(-2s/m). Users see
 /// pages of videos that are drawn by popularity and by interest and ordered by their click logit
@@ -104,15 +121,22 @@ class simulator {
     const auto& u = world_.users[user];
     const auto& v = world_.videos[item];
     const double a = world_.affinity(user, item);
-    const double d = v.duration_s;
-    const double m =
-        std::clamp(.8 * d * std::pow(20 / d, .4) * std::exp(.8 * (a - .5)), .05 * d, 3 * d);
     const auto action = [&](double base) {
       return sigmoid(base + 1.2 * a + .5 * v.quality + u.giving);
     };
     feed_truth t;
     t.click = sigmoid(world_.relevance(user, item, context) -
                       world_.options.position_bias * std::log(static_cast<double>(position)));
+    t.favorite_given_click = action(is_shop() ? -2.4 : -5.2);
+    if (is_shop()) {
+      t.share_given_click = action(-4.8);
+      t.cart_given_click = sigmoid(-1.6 + a + .6 * v.quality - .4 * v.price);
+      t.pay_given_cart = sigmoid(-.4 + .5 * a + .3 * v.quality - .7 * v.price + .5 * u.click_bias);
+      return t;
+    }
+    const double d = v.duration_s;
+    const double m =
+        std::clamp(.8 * d * std::pow(20 / d, .4) * std::exp(.8 * (a - .5)), .05 * d, 3 * d);
     t.like_given_click = action(-4.2);
     t.follow_given_click = action(-6.6);
     t.comment_given_click = action(-6);
@@ -129,36 +153,57 @@ class simulator {
     return truth(shown.user, shown.item, shown.position, {shown.hour, shown.tab});
   }
 
-  /// Simulates the user's reaction: draws click, the other actions and play_s of `shown` from its
-  /// user, item, position, hour and tab, and sets duration_s. Simulated users never open the
-  /// comment section, open a profile or use `hate`.
+  /// Simulates the user's reaction: draws `done` and play_s of `shown` from its user, item,
+  /// position, hour and tab, and sets duration_s.
   void react(RandomGenerator auto& bits, impression& shown) const {
     const feed_truth t = truth(shown);
+    const bool clicked = bernoulli(bits, t.click);
+    const auto happens = [&](double given_click) {
+      return bernoulli(bits, given_click) && clicked;
+    };
+    shown.done = {};
+    shown.done.set(action_of::click, clicked);
+    if (is_shop()) {
+      shown.play_s = shown.duration_s = 0;
+      shown.done.set(action_of::shop_favorite, happens(t.favorite_given_click));
+      shown.done.set(action_of::share, happens(t.share_given_click));
+      const bool in_cart = happens(t.cart_given_click);
+      shown.done.set(action_of::cart, in_cart);
+      shown.done.set(action_of::pay, bernoulli(bits, t.pay_given_cart) && in_cart);
+      return;
+    }
     const double duration = world_.videos[shown.item].duration_s;
-    shown.duration_s = static_cast<float>(duration);
-    shown.click = bernoulli(bits, t.click);
     const double played =
         t.watch_s_given_click / 2 * (standard_exponential(bits) + standard_exponential(bits));
-    shown.play_s = shown.click ? static_cast<float>(played) : 0.0f;
-    shown.long_view = shown.click && played >= long_view_s(duration);
-    shown.like = bernoulli(bits, t.like_given_click) && shown.click;
-    shown.follow = bernoulli(bits, t.follow_given_click) && shown.click;
-    shown.comment = bernoulli(bits, t.comment_given_click) && shown.click;
-    shown.forward = bernoulli(bits, t.forward_given_click) && shown.click;
-    shown.comment_section = shown.profile_entered = shown.hate = false;
+    shown.duration_s = static_cast<float>(duration);
+    shown.play_s = clicked ? static_cast<float>(played) : 0.0f;
+    shown.done.set(action_of::long_view, clicked && played >= long_view_s(duration));
+    const double u = uniform01(bits);
+    const double p = t.like_given_click;
+    const bool like = u < p;
+    shown.done.set(action_of::like, like && clicked);
+    // The part of u below p or above it, whichever u is in, is uniform again and independent of
+    // `like`. So one number serves for two actions.
+    const double rest = like ? u / p : (u - p) / (1 - p);
+    shown.done.set(action_of::favorite, rest < t.favorite_given_click && clicked);
+    shown.done.set(action_of::follow, happens(t.follow_given_click));
+    shown.done.set(action_of::comment, happens(t.comment_given_click));
+    shown.done.set(action_of::forward, happens(t.forward_given_click));
   }
 
   /// Runs the feed and returns its log: the tables, the histories, and the impressions of `days`
-  /// days, sorted by time.
+  /// days, sorted by time. The impressions of a page are one request. In a shop, `liked` of a
+  /// history holds the favorites.
   interaction_log log() const {
     interaction_log log = world_.tables;
     random_generator bits(world_.options.seed ^ 0x5eedf00d);
     const std::int32_t first = day_number(world_.options.first_date);
     const auto past = static_cast<std::int32_t>(world_.options.history_days);
     std::vector<impression> day;
+    std::uint64_t requests = 0;
     for (std::int32_t d = -past; d < static_cast<std::int32_t>(world_.options.days); ++d) {
       day.clear();
-      for (user_id u = 0; u < world_.users.size(); ++u) show_day(bits, u, first + d, day);
+      for (user_id u = 0; u < world_.users.size(); ++u) show_day(bits, u, first + d, requests, day);
       sort_by_time(day);
       if (d >= 0) {
         log.impressions.insert(log.impressions.end(), day.begin(), day.end());
@@ -170,6 +215,9 @@ class simulator {
   }
 
  private:
+  using action_of = detail::simulated_world::action_of;
+
+  bool is_shop() const { return world_.options.kind == feed_kind::shop; }
   static double long_view_s(double duration) { return std::min(18.0, duration); }
   /// P(T >= s) for T ~ Gamma(2) with mean m.
   static double survival(double s, double m) { return (1 + 2 * s / m) * std::exp(-2 * s / m); }
@@ -193,15 +241,15 @@ class simulator {
   }
 
   /// Appends the pages that a user sees in a day; their number has a Poisson distribution.
-  void show_day(random_generator& bits, user_id user, std::int32_t day,
+  void show_day(random_generator& bits, user_id user, std::int32_t day, std::uint64_t& requests,
                 std::vector<impression>& shown) const {
     const double pages = world_.options.impressions_per_user_day * world_.users[user].activity /
                          static_cast<double>(world_.options.slots);
     for (double t = standard_exponential(bits); t < pages; t += standard_exponential(bits))
-      show_page(bits, user, day, shown);
+      show_page(bits, user, day, ++requests, shown);
   }
 
-  void show_page(random_generator& bits, user_id user, std::int32_t day,
+  void show_page(random_generator& bits, user_id user, std::int32_t day, std::uint64_t request,
                  std::vector<impression>& shown) const {
     constexpr std::size_t slot_ms = 20'000;
     constexpr std::array tab_shares{.7, .85, .95, 1.};
@@ -231,6 +279,7 @@ class simulator {
       impression& e = page[i];
       if (!e.random) e.item = (next++)->second;
       e.user = user;
+      e.request = request;
       e.time_ms = std::int64_t{day} * 86'400'000 + static_cast<std::int64_t>(start + i * slot_ms);
       e.date = date_of_day(day);
       e.hour = static_cast<std::uint8_t>(context.hour);
@@ -241,14 +290,14 @@ class simulator {
     shown.insert(shown.end(), page.begin(), page.end());
   }
 
-  static void remember(const impression& e, user_history& history) {
+  void remember(const impression& e, user_history& history) const {
     const auto push = [&](std::vector<item_id>& items) {
       if (items.size() == 50) items.erase(items.begin());
       items.push_back(e.item);
     };
     push(history.watched);
-    if (e.like) push(history.liked);
-    if (e.long_view) push(history.long_watched);
+    if (e.did(is_shop() ? action_of::shop_favorite : action_of::like)) push(history.liked);
+    if (!is_shop() && e.did(action_of::long_view)) push(history.long_watched);
     ++history.total;
     history.last_time_ms = e.time_ms;
   }

@@ -8,9 +8,20 @@
 
 namespace funnel {
 
+/// Kinds of feeds that `simulator` knows.
+enum class feed_kind {
+  /// A feed of short videos; its actions are click, like, follow, comment, forward, long_view and
+  /// favorite.
+  short_video,
+  /// A shop; its actions are click, favorite, share, cart (put into the cart) and pay.
+  shop,
+};
+
 /// Options of `simulator`.
 struct simulator_options {
-  /// Number of users, videos, authors and categories, each 1 to 10^8; videos >= slots.
+  feed_kind kind = feed_kind::short_video;
+  /// Number of users, videos (in a shop: items), authors (sellers) and categories, each 1 to 10^8;
+  /// videos >= slots.
   std::size_t users = 2000;
   std::size_t videos = 3000;
   std::size_t authors = 400;

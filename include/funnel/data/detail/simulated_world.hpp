@@ -28,6 +28,7 @@ struct simulated_world {
   struct hidden_video {
     std::size_t category;  // from 0; in the tables from 1
     double quality, duration_s;
+    double price;  // ln(price / 50) / .8; 0 in a feed of videos
     std::int32_t upload_day;
   };
 
@@ -48,6 +49,16 @@ struct simulated_world {
 
   static constexpr std::size_t tabs = 4;
 
+  /// Positions of the actions in the names of `name_actions`.
+  struct action_of {
+    static constexpr std::size_t click = 0;
+    // Of a feed of videos.
+    static constexpr std::size_t like = 1, follow = 2, comment = 3, forward = 4, long_view = 5,
+                                 favorite = 6;
+    // Of a shop.
+    static constexpr std::size_t shop_favorite = 1, share = 2, cart = 3, pay = 4;
+  };
+
   simulator_options options;
   interaction_log tables;  // everything except the impressions
   std::vector<hidden_user> users;
@@ -61,8 +72,9 @@ struct simulated_world {
   pool everything;
   std::vector<pool> by_category;
 
-  explicit simulated_world(const simulator_options& told) : options(told) {
+  explicit simulated_world(const simulator_options& settings) : options(settings) {
     check();
+    name_actions();
     random_generator bits(options.seed);
     draw_authors_and_categories(bits);
     draw_videos(bits);
@@ -95,6 +107,13 @@ struct simulated_world {
   }
 
  private:
+  void name_actions() {
+    if (options.kind == feed_kind::short_video)
+      tables.actions = {"click", "like", "follow", "comment", "forward", "long_view", "favorite"};
+    else
+      tables.actions = {"click", "favorite", "share", "cart", "pay"};
+  }
+
   void check() const {
     const simulator_options& o = options;
     constexpr const char* name = "simulator";
@@ -103,6 +122,9 @@ struct simulated_world {
       check_that(name, argument, value, value >= least && value <= largest, "a number in [", least,
                  ", ", largest, "]");
     };
+    check_that(name, "kind", static_cast<int>(o.kind),
+               o.kind == feed_kind::short_video || o.kind == feed_kind::shop,
+               "a kind of feed_kind");
     check_range("users", o.users, 1u, most);
     check_range("authors", o.authors, 1u, most);
     check_range("categories", o.categories, 1u, most);
@@ -154,7 +176,11 @@ struct simulated_world {
   void draw_videos(random_generator& bits) {
     const std::size_t n = options.videos;
     tables.content.assign(n, options.content_size);
-    tables.video_fields = {{"type", 3}};
+    const bool shop = options.kind == feed_kind::shop;
+    if (shop)
+      tables.video_numbers = {"price"};
+    else
+      tables.video_fields = {{"type", 3}};
     by_category.resize(options.categories);
     const std::int32_t first = day_number(options.first_date);
     const std::int32_t before = first - static_cast<std::int32_t>(options.history_days);
@@ -182,9 +208,15 @@ struct simulated_world {
       known.tags = {known.category};
       const auto second = static_cast<category_id>(1 + uniform_below(bits, options.categories));
       if (second != known.category && bernoulli(bits, .3)) known.tags.push_back(second);
-      known.duration_s = static_cast<float>(v.duration_s);
       known.upload_date = date_of_day(v.upload_day);
-      known.categorical = {v.duration_s < 60 ? 1u : 2u};
+      if (shop) {
+        v.price = standard_normal(bits);
+        known.numeric = {static_cast<float>(50 * std::exp(.8 * v.price))};
+      } else {
+        v.price = 0;
+        known.duration_s = static_cast<float>(v.duration_s);
+        known.categorical = {v.duration_s < 60 ? 1u : 2u};
+      }
     }
   }
 
