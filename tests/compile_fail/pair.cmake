@@ -21,3 +21,11 @@ if(NOT failed)
 elseif(NOT said MATCHES "${expected}")
   message(FATAL_ERROR "${source} fails with other words than `${expected}`:\n${said}")
 endif()
+
+# A source with the line `// one error` must fail with nothing else.
+file(STRINGS ${source} alone REGEX "^// one error$")
+string(REGEX MATCHALL "[0-9]: error: " errors "${said}")
+list(LENGTH errors count)
+if(alone AND NOT count EQUAL 1)
+  message(FATAL_ERROR "${source} fails with ${count} errors, expected 1:\n${said}")
+endif()

@@ -2,6 +2,7 @@
 #include <funnel/nn/concat.hpp>
 #include <funnel/nn/elementwise.hpp>
 #include <funnel/nn/embedding.hpp>
+#include <funnel/nn/inference_context.hpp>
 #include <funnel/nn/initialization.hpp>
 #include <funnel/nn/mlp.hpp>
 #include <funnel/nn/training_context.hpp>
@@ -200,6 +201,44 @@ TEST_CASE("training_context: the caller's data is an input without a gradient") 
   // A loss that nothing learned reaches: nothing happens.
   const matrix<double> one(1, 1, 3);
   context.backward(context.input(one));
+}
+
+namespace {
+
+/// What user code reads from a value, on whatever context.
+template <funnel::Context C>
+std::vector<double> numbers_of(C& context, const small_model& model,
+                               std::span<const std::uint32_t> items,
+                               funnel::matrix_view<const double> numbers) {
+  const auto z = model(context, items, numbers);
+  std::vector<double> read{static_cast<double>(z.rows()), static_cast<double>(z.cols()),
+                           static_cast<double>(z.size()), z.empty() ? 1. : 0., z(1, 0)};
+  for (std::size_t i = 0; i < z.rows(); ++i)
+    for (const double logit : z.row(i)) read.push_back(logit);
+  return read;
+}
+
+}  // namespace
+
+TEST_CASE("training_context: values are read as those of an inference context") {
+  small_model model;
+  funnel::random_generator bits(1);
+  funnel::initialize(model, bits);
+  const ids items{3, 1, 5};
+  const auto numbers = random_matrix<double>(3, 2, 4);
+  funnel::training_context<double> training;
+  funnel::inference_context<double> serving;
+  const auto read = numbers_of(training, model, items, numbers);
+  CHECK(read == numbers_of(serving, model, items, numbers));
+  CHECK(read == std::vector<double>{3, 1, 3, 0, read[6], read[5], read[6], read[7]});
+  CHECK(read[5] != read[6]);
+
+  // A view of some columns of a wider value is read by its own stride.
+  const auto wide = training.input(numbers);
+  const auto second = funnel::detail::columns(wide, 1, 1);
+  CHECK(second(2, 0) == numbers(2, 1));
+  CHECK(second.row(1).size() == 1);
+  CHECK(second.row(1)[0] == numbers(1, 1));
 }
 
 TEST_CASE("training_context: a gradient follows its parameter's shape and kind") {

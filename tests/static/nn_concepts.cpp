@@ -28,6 +28,15 @@ struct context_without_arch {
 struct context_of_other_inputs : smallest_context {
   std::vector<float> input(funnel::matrix_view<const float>) { return {}; }
 };
+struct value_without_rows {
+  std::size_t rows() const { return 0; }
+  std::size_t cols() const { return 0; }
+  float operator()(std::size_t, std::size_t) const { return 0; }
+};
+struct context_of_other_values : smallest_context {
+  using value = value_without_rows;
+  value input(funnel::matrix_view<const float>) { return {}; }
+};
 static_assert(funnel::Context<smallest_context>);
 static_assert(funnel::Context<funnel::inference_context<float>>);
 static_assert(funnel::Context<funnel::inference_context<double, funnel::scalar_arch>>);
@@ -35,7 +44,15 @@ static_assert(funnel::Context<funnel::training_context<float>>);
 static_assert(funnel::Context<funnel::training_context<double>>);
 static_assert(!funnel::Context<context_without_arch>);
 static_assert(!funnel::Context<context_of_other_inputs>);
+static_assert(!funnel::Context<context_of_other_values>);
 static_assert(!funnel::Context<float>);
+
+// ContextOf: a context of one number type.
+static_assert(funnel::ContextOf<smallest_context, float>);
+static_assert(funnel::ContextOf<funnel::training_context<double>, double>);
+static_assert(!funnel::ContextOf<smallest_context, double>);
+static_assert(!funnel::ContextOf<funnel::inference_context<double>, float>);
+static_assert(!funnel::ContextOf<context_without_arch, float>);
 
 // HasParameters: one hook, which takes any visitor.
 struct smallest_model {

@@ -174,7 +174,7 @@ struct dense_options {
 ///             NaN.
 /// Source      docs/formulas.md#dense-layer.
 template <class T>
-class dense {
+class dense : public detail::layer_of<T> {
  public:
   parameter<T> weight;
   parameter<T> bias;
@@ -192,12 +192,13 @@ class dense {
   std::size_t in() const { return in_; }
   std::size_t out() const { return out_; }
 
-  template <Context C>
+  using detail::layer_of<T>::operator();
+  template <ContextOf<T> C>
   value_of<C> operator()(C& context, const value_of<C>& x) const {
     return (*this)(context, concatenated<value_of<C>, 1>{{x}});
   }
 
-  template <Context C, std::size_t N>
+  template <ContextOf<T> C, std::size_t N>
   value_of<C> operator()(C& context, const concatenated<value_of<C>, N>& x) const {
     check(context, x);
     const auto y = context.make(x.rows(), out_);

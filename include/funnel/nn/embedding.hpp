@@ -51,7 +51,7 @@ struct embedding_options {
 /// Errors      std::invalid_argument if an id is not below `rows`.
 /// Source      docs/formulas.md#embedding.
 template <class T>
-struct embedding {
+struct embedding : detail::layer_of<T> {
   parameter<T> table;
 
   embedding() = default;
@@ -62,12 +62,13 @@ struct embedding {
 
   std::size_t dim() const { return table.cols(); }
 
-  template <Context C>
+  using detail::layer_of<T>::operator();
+  template <ContextOf<T> C>
   value_of<C> operator()(C& context, std::span<const std::uint32_t> ids) const {
     return (*this)(context, matrix_view<const std::uint32_t>(ids.data(), ids.size(), 1));
   }
 
-  template <Context C>
+  template <ContextOf<T> C>
   value_of<C> operator()(C& context, matrix_view<const std::uint32_t> ids) const {
     using arch = typename C::arch;
     detail::for_each_run(ids, [&](std::span<const std::uint32_t> run, std::size_t first) {
@@ -156,7 +157,7 @@ struct embedding_bag_options {
 /// Source      mean of last-n: Covington, Adams and Sargin, RecSys 2016, section 3;
 ///             docs/formulas.md#embedding.
 template <class T>
-struct embedding_bag {
+struct embedding_bag : detail::layer_of<T> {
   parameter<T> table;
   pooling pool = pooling::mean;
 
@@ -168,7 +169,8 @@ struct embedding_bag {
 
   std::size_t dim() const { return table.cols(); }
 
-  template <Context C>
+  using detail::layer_of<T>::operator();
+  template <ContextOf<T> C>
   value_of<C> operator()(C& context, const id_lists& lists) const {
     return pooled(context, table, lists, pool);
   }

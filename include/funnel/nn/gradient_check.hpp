@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/core/matrix.hpp>
+#include <funnel/nn/context.hpp>
 #include <funnel/nn/parameter.hpp>
 #include <funnel/nn/parameter_gradient.hpp>
 #include <funnel/nn/training_context.hpp>
@@ -12,6 +13,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 namespace funnel {
 
@@ -77,7 +79,7 @@ gradient_check_result check_gradients(Model& model, Loss&& loss,
     return static_cast<double>(view(loss(context))(0, 0));
   };
   gradient_check_result result;
-  for_each_parameter(model, [&](std::string_view path, parameter<T>& p) {
+  const auto check = [&](std::string_view path, parameter<T>& p) {
     if (p.kind == parameter_kind::statistic || p.value.empty()) return;
     const parameter_gradient<T>* gradient = analytic.find_gradient(p);
     matrix<T> all(p.rows(), p.cols());  // the gradient; rows that were not touched are 0
@@ -112,6 +114,13 @@ gradient_check_result check_gradients(Model& model, Loss&& loss,
       }
       ++result.checked;
       result.nonzero += exact != 0 ? 1 : 0;
+    }
+  };
+  for_each_parameter(model, [&]<class P>(std::string_view path, parameter<P>& p) {
+    if constexpr (std::is_same_v<P, T>) {
+      check(path, p);
+    } else {
+      detail::refuse_context<training_context<T>, P>();
     }
   });
   return result;

@@ -35,7 +35,7 @@ struct mlp_options {
 /// Cost        that of its layers. In serving, 256 rows at a time go through all layers, so that
 ///             their values stay in the cache; the products of one-row parts are computed once.
 template <class T>
-struct mlp {
+struct mlp : detail::layer_of<T> {
   std::vector<dense<T>> layers;
   double dropout_rate = 0;
 
@@ -59,7 +59,8 @@ struct mlp {
   std::size_t in() const { return some_layers().front().in(); }
   std::size_t out() const { return some_layers().back().out(); }
 
-  template <Context C>
+  using detail::layer_of<T>::operator();
+  template <ContextOf<T> C>
   value_of<C> operator()(C& context, const auto& x) const {
     if constexpr (!C::is_training) {
       if (layers.size() > 1 && x.rows() > detail::rows_in_cache) {

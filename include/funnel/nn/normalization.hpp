@@ -84,7 +84,7 @@ void check_epsilon(std::string_view function, T epsilon) {
 /// Source      Ba, Kiros and Hinton, "Layer normalization", 2016, equation 3;
 ///             docs/formulas.md#layer-normalization.
 template <class T>
-struct layer_norm {
+struct layer_norm : detail::layer_of<T> {
   parameter<T> scale;
   parameter<T> shift;
   T epsilon = T(1e-5);
@@ -92,7 +92,8 @@ struct layer_norm {
   layer_norm() = default;
   explicit layer_norm(std::size_t dim) : scale(1, dim, initial_values::ones), shift(1, dim) {}
 
-  template <Context C>
+  using detail::layer_of<T>::operator();
+  template <ContextOf<T> C>
   value_of<C> operator()(C& context, const value_of<C>& x) const {
     const std::size_t d = scale.cols();
     detail::check_cols("layer_norm", "x", x.cols(), d);
@@ -170,7 +171,7 @@ struct layer_norm {
 /// Source      Ioffe and Szegedy, ICML 2015, algorithms 1 and 2 (biased variance in both);
 ///             docs/formulas.md#batch-normalization.
 template <class T>
-struct batch_norm {
+struct batch_norm : detail::layer_of<T> {
   parameter<T> scale;
   parameter<T> shift;
   parameter<T> running_mean;
@@ -184,7 +185,8 @@ struct batch_norm {
         running_mean(1, dim, initial_values::zeros, parameter_kind::statistic),
         running_variance(1, dim, initial_values::ones, parameter_kind::statistic) {}
 
-  template <Context C>
+  using detail::layer_of<T>::operator();
+  template <ContextOf<T> C>
   value_of<C> operator()(C& context, const value_of<C>& x) const {
     const std::size_t d = scale.cols();
     detail::check_cols("batch_norm", "x", x.cols(), d);

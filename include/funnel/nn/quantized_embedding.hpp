@@ -153,7 +153,7 @@ constexpr void check_serves() {
 /// Errors      std::invalid_argument if an id is not below `rows`.
 /// Numerics    See `quantized_table`; computed in float.
 template <class Storage>
-struct quantized_embedding {
+struct quantized_embedding : detail::layer_of<float> {
   quantized_table<Storage> table;
 
   quantized_embedding() = default;
@@ -162,12 +162,13 @@ struct quantized_embedding {
 
   std::size_t dim() const { return table.cols(); }
 
-  template <Context C>
+  using detail::layer_of<float>::operator();
+  template <ContextOf<float> C>
   value_of<C> operator()(C& context, std::span<const std::uint32_t> ids) const {
     return (*this)(context, matrix_view<const std::uint32_t>(ids.data(), ids.size(), 1));
   }
 
-  template <Context C>
+  template <ContextOf<float> C>
   value_of<C> operator()(C& context, matrix_view<const std::uint32_t> ids) const {
     detail::check_serves<C>();
     using arch = typename C::arch;
@@ -198,7 +199,7 @@ struct quantized_embedding {
 ///             quarter, of the bytes.
 /// Numerics    See `quantized_table`; summed in float.
 template <class Storage>
-struct quantized_embedding_bag {
+struct quantized_embedding_bag : detail::layer_of<float> {
   quantized_table<Storage> table;
   pooling pool = pooling::mean;
 
@@ -209,7 +210,8 @@ struct quantized_embedding_bag {
 
   std::size_t dim() const { return table.cols(); }
 
-  template <Context C>
+  using detail::layer_of<float>::operator();
+  template <ContextOf<float> C>
   value_of<C> operator()(C& context, const id_lists& lists) const {
     return pooled(context, table, lists, pool);
   }

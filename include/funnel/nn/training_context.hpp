@@ -30,8 +30,14 @@ struct variable {
   matrix_view<T> values;
   matrix_view<T> gradient;  ///< [rows, cols]; its data is null for an `input`
 
+  // Read like the values of every context, which are matrix views of const numbers.
   std::size_t rows() const { return values.rows(); }
   std::size_t cols() const { return values.cols(); }
+  std::size_t size() const { return values.size(); }
+  bool empty() const { return values.empty(); }
+  const T& operator()(std::size_t i, std::size_t j) const { return values(i, j); }
+  std::span<const T> row(std::size_t i) const { return values.row(i); }
+
   /// True if the value has a gradient, to which backward steps add.
   bool has_gradient() const { return gradient.data() != nullptr; }
 };

@@ -75,13 +75,20 @@ class mmoe {
     return experts.front().out();
   }
 
-  template <Context C>
+  template <ContextOf<T> C>
   std::array<value_of<C>, Tasks> operator()(C& context, const auto& x) const {
     if constexpr (!C::is_training) {
       if (x.rows() > detail::rows_in_cache)
         return serve_blocks(context, detail::as_concatenated(detail::as_value(context, x)));
     }
     return mix(context, x, gate_weights(context, x));
+  }
+
+  /// For contexts of another number type: stops the compilation with one sentence.
+  template <Context C>
+  std::array<value_of<C>, Tasks> operator()(C&, const auto&...) const requires(!ContextOf<C, T>) {
+    detail::refuse_context<C, T>();
+    return {};
   }
 
   /// The weight of every expert for every task, [n, K] per task; the input of `gate_diagnostics`.

@@ -29,7 +29,7 @@ struct watch_time_head_options {
 /// Units       `time_scale` and `max_time` in seconds, or in the unit of the watch times.
 /// Source      Covington, Adams and Sargin, RecSys 2016, section 4.2; docs/formulas.md#watch-time.
 template <class T>
-struct watch_time_head {
+struct watch_time_head : detail::layer_of<T> {
   dense<T> logit;
   T time_scale = T(1);
   T max_time = T(600);
@@ -43,8 +43,9 @@ struct watch_time_head {
     detail::check_that("watch_time_head", "max_time", max_time, max_time > 0, "a number above 0");
   }
 
+  using detail::layer_of<T>::operator();
   /// The logits, [n, 1].
-  template <Context C>
+  template <ContextOf<T> C>
   value_of<C> operator()(C& context, const auto& x) const {
     return logit(context, x);
   }

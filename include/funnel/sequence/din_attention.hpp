@@ -134,7 +134,7 @@ struct din_attention_options {
 ///             candidates are; training adds in another order.
 /// Source      Zhou et al., KDD 2018, section 4.3; docs/formulas.md#activation-unit.
 template <class T>
-class din_attention {
+class din_attention : public detail::layer_of<T> {
  public:
   mlp<T> unit;
   bool normalize = false;
@@ -146,7 +146,8 @@ class din_attention {
 
   std::size_t dim() const { return unit.in() / 4; }
 
-  template <Context C>
+  using detail::layer_of<T>::operator();
+  template <ContextOf<T> C>
   value_of<C> operator()(C& context, const value_of<C>& candidates, const value_of<C>& events,
                          std::span<const std::uint32_t> offsets) const {
     constexpr std::string_view name = "din_attention";

@@ -46,11 +46,17 @@ inline id_lists last_of_lists(arena& memory, const id_lists& lists, std::size_t 
 ///             RecSys 2016, section 3; docs/formulas.md#last-n-mean.
 template <Context C, class T>
 value_of<C> last_n_mean(C& context, const embedding<T>& items, const id_lists& histories,
-                        std::size_t n) {
+                        std::size_t n) requires(ContextOf<C, T>) {
   detail::check_at_least_one("last_n_mean", "n", n);
   detail::check_lists("last_n_mean", histories);
   return embedding_bag<T>::pooled(
       context, items.table, detail::last_of_lists(context.scratch(), histories, n), pooling::mean);
+}
+/// For contexts of another number type: stops the compilation with one sentence.
+template <Context C, class T>
+value_of<C> last_n_mean(C&, const embedding<T>&, const id_lists&,
+                        std::size_t) requires(!ContextOf<C, T>) {
+  return detail::refuse_context<C, T>();
 }
 
 }  // namespace funnel

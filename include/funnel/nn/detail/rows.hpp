@@ -19,7 +19,8 @@ requires requires(const Variable& v) {
   v.gradient;
 }
 Variable columns(const Variable& value, std::size_t begin, std::size_t count) {
-  return {value.values.middle_cols(begin, count), value.gradient.middle_cols(begin, count)};
+  return {value.values.middle_cols(begin, count),
+          value.has_gradient() ? value.gradient.middle_cols(begin, count) : value.gradient};
 }
 
 /// Copies the rows of `from` into `to`, starting at row `begin` of `to`.
