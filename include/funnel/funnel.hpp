@@ -85,7 +85,9 @@
 #include <funnel/nn/parameter_gradient.hpp>
 #include <funnel/nn/quantized_embedding.hpp>
 #include <funnel/nn/similarity.hpp>
+#include <funnel/nn/slice.hpp>
 #include <funnel/nn/softmax.hpp>
+#include <funnel/nn/sum.hpp>
 #include <funnel/nn/training_context.hpp>
 #include <funnel/optim/adagrad.hpp>
 #include <funnel/optim/adam.hpp>

@@ -118,6 +118,7 @@ TEST_CASE("request rows: materialize, add, multiply and row_dot give the bits of
     };
     using value = matrix_view<const float>;
     check([](auto& c, value a, value b) { return add(c, a, b); });
+    check([](auto& c, value a, value b) { return subtract(c, a, b); });
     check([](auto& c, value a, value b) { return multiply(c, a, b); });
     check([](auto& c, value a, value b) { return row_dot(c, a, b); });
     check([](auto& c, value a, value b) { return materialize(c, concat(c, a, b)); });
@@ -151,6 +152,7 @@ TEST_CASE("request rows: gradients") {
                 }));
   };
   check([](auto& c, const double_value& a, const double_value& b) { return add(c, a, b); });
+  check([](auto& c, const double_value& a, const double_value& b) { return subtract(c, a, b); });
   check([](auto& c, const double_value& a, const double_value& b) { return multiply(c, b, a); });
   check([](auto& c, const double_value& a, const double_value& b) { return row_dot(c, a, b); });
   check([](auto& c, const double_value& a, const double_value& b) {

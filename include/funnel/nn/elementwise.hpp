@@ -66,6 +66,18 @@ value_of<C> add(C& context, const value_of<C>& a, const value_of<C>& b) {
       context, "add", a, b, [](const pack& x, const pack& y) { return x + y; }, one, one);
 }
 
+/// Elementwise difference, a - b. Shapes and errors as `add`.
+template <Context C>
+value_of<C> subtract(C& context, const value_of<C>& a, const value_of<C>& b) {
+  using pack = detail::pack<typename C::arch, scalar_of<C>>;
+  const auto slope = [](int sign) {
+    return [sign](const pack&, const pack&) { return pack(static_cast<scalar_of<C>>(sign)); };
+  };
+  return detail::combine(
+      context, "subtract", a, b, [](const pack& x, const pack& y) { return x - y; }, slope(1),
+      slope(-1));
+}
+
 /// Elementwise (Hadamard) product, a * b. Shapes and errors as `add`.
 template <Context C>
 value_of<C> multiply(C& context, const value_of<C>& a, const value_of<C>& b) {
