@@ -25,6 +25,7 @@
 #include <funnel/data/kuairand.hpp>
 #include <funnel/data/simulator.hpp>
 #include <funnel/data/simulator_options.hpp>
+#include <funnel/data/splits.hpp>
 #include <funnel/diversity/dpp.hpp>
 #include <funnel/diversity/mmr.hpp>
 #include <funnel/diversity/similarity.hpp>

@@ -21,6 +21,7 @@ set(families
     "core/math: sigmoid softplus logit log_sum_exp"
     "core/version: FUNNEL_VERSION"
     "data/detail/file_format: foreign_format printable"
+    "data/splits: row_split split_by_time split_by_user leave_last_out"
     "diversity/detail/greedy: pick_greedily pick_by_relevance"
     "features/hashing: pair_key mix_key hash_row category_key"
     "features/missing_values: feature_coverage missing_indicators"
