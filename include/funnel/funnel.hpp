@@ -53,8 +53,10 @@
 #include <funnel/loss/bce.hpp>
 #include <funnel/loss/completion.hpp>
 #include <funnel/loss/distillation.hpp>
+#include <funnel/loss/huber.hpp>
 #include <funnel/loss/in_batch_softmax.hpp>
 #include <funnel/loss/listwise.hpp>
+#include <funnel/loss/mse.hpp>
 #include <funnel/loss/pairwise.hpp>
 #include <funnel/loss/sampled_softmax.hpp>
 #include <funnel/loss/total_loss.hpp>

@@ -2,8 +2,10 @@
 #include "loss/loss_support.hpp"
 
 #include <funnel/loss/bce.hpp>
+#include <funnel/loss/huber.hpp>
 #include <funnel/loss/in_batch_softmax.hpp>
 #include <funnel/loss/listwise.hpp>
+#include <funnel/loss/mse.hpp>
 #include <funnel/loss/pairwise.hpp>
 #include <funnel/loss/sampled_softmax.hpp>
 #include <funnel/loss/total_loss.hpp>
@@ -94,6 +96,18 @@ TEMPLATE_TEST_CASE("losses: finite for all finite inputs", "[loss]", float, doub
               context, s,
               {.temperature = size, .log_q = q, .weights = std::span<const t>(weights)});
         })));
+        const std::vector<t> targets = {b, size};
+        for (const double total_weight : {0., 5e-324, 1e308}) {
+          CHECK(is_finite(evaluate(x, [&](auto& context, const auto& p) {
+            return funnel::mse_loss(context, p, targets,
+                                    {.weights = weights, .total_weight = total_weight});
+          })));
+          CHECK(is_finite(evaluate(x, [&](auto& context, const auto& p) {
+            return funnel::huber_loss(
+                context, p, targets,
+                {.delta = size, .weights = heavy, .total_weight = total_weight});
+          })));
+        }
         const std::vector<t> teacher = {a, b};
         for (const auto weight : {funnel::pair_weight::difference, funnel::pair_weight::equal})
           CHECK(is_finite(evaluate(column<t>({b, a}), [&](auto& context, const auto& z) {

@@ -3,8 +3,10 @@
 
 #include <funnel/loss/bce.hpp>
 #include <funnel/loss/completion.hpp>
+#include <funnel/loss/huber.hpp>
 #include <funnel/loss/in_batch_softmax.hpp>
 #include <funnel/loss/listwise.hpp>
+#include <funnel/loss/mse.hpp>
 #include <funnel/loss/pairwise.hpp>
 #include <funnel/loss/sampled_softmax.hpp>
 #include <funnel/loss/triplet.hpp>
@@ -150,6 +152,14 @@ TEST_CASE("losses: the parts of a step add up to the loss of the whole", "[loss]
                     context, x, here.of(data.times),
                     {.weights = here.of(data.weights), .total_weight = total_weight});
               });
+  check_parts("mse", z, total, [](auto& context, const auto& x, part here, double total_weight) {
+    return funnel::mse_loss(context, x, here.of(data.labels),
+                            {.weights = here.of(data.weights), .total_weight = total_weight});
+  });
+  check_parts("huber", z, total, [](auto& context, const auto& x, part here, double total_weight) {
+    return funnel::huber_loss(context, x, here.of(data.labels),
+                              {.weights = here.of(data.weights), .total_weight = total_weight});
+  });
   check_parts("sampled softmax", scores, total,
               [](auto& context, const auto& x, part here, double total_weight) {
                 return funnel::sampled_softmax(
@@ -239,6 +249,13 @@ TEMPLATE_TEST_CASE("losses: finite whatever they are divided by", "[loss]", floa
       check_finite("watch time", x, [&](auto& context, const auto& z) {
         return funnel::watch_time_loss(context, z, times,
                                        {.weights = weights, .total_weight = total});
+      });
+      check_finite("mse", x, [&](auto& context, const auto& z) {
+        return funnel::mse_loss(context, z, labels, {.weights = weights, .total_weight = total});
+      });
+      check_finite("huber", x, [&](auto& context, const auto& z) {
+        return funnel::huber_loss(context, z, labels,
+                                  {.delta = weight, .weights = weights, .total_weight = total});
       });
       check_finite("in batch", square, [&](auto& context, const auto& z) {
         return funnel::in_batch_softmax(context, z, {.weights = weights, .total_weight = total});

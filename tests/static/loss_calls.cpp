@@ -4,8 +4,10 @@
 #include <funnel/loss/bce.hpp>
 #include <funnel/loss/completion.hpp>
 #include <funnel/loss/distillation.hpp>
+#include <funnel/loss/huber.hpp>
 #include <funnel/loss/in_batch_softmax.hpp>
 #include <funnel/loss/listwise.hpp>
+#include <funnel/loss/mse.hpp>
 #include <funnel/loss/pairwise.hpp>
 #include <funnel/loss/sampled_softmax.hpp>
 #include <funnel/loss/total_loss.hpp>
@@ -37,7 +39,9 @@ void call_all(C& context, const funnel::value_of<C>& x) {
       funnel::sampled_softmax(context, x, {.log_q = log_q, .weights = weights}),
       funnel::listwise_distillation(context, x, teacher, offsets),
       funnel::pairwise_distillation(context, x, teacher, offsets, {.margin = t(.1)}),
-      funnel::triplet_loss(context, x, x, {.margin = t(.1)})};
+      funnel::triplet_loss(context, x, x, {.margin = t(.1)}),
+      funnel::mse_loss(context, x, labels, {.weights = weights}),
+      funnel::huber_loss(context, x, labels, {.delta = 2})};
   funnel::total_loss(context, losses);
   funnel::total_loss(context, losses, std::vector<t>(losses.size(), t(.5)));
   funnel::total_loss(context, std::array{click, time}, std::array{t(1), t(.5)});
