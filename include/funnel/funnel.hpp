@@ -83,6 +83,7 @@
 #include <funnel/nn/inference_context.hpp>
 #include <funnel/nn/initialization.hpp>
 #include <funnel/nn/mlp.hpp>
+#include <funnel/nn/model_gradients.hpp>
 #include <funnel/nn/normalization.hpp>
 #include <funnel/nn/parameter.hpp>
 #include <funnel/nn/parameter_gradient.hpp>
@@ -97,6 +98,7 @@
 #include <funnel/optim/add_gradients.hpp>
 #include <funnel/optim/clip_gradients.hpp>
 #include <funnel/optim/optimizer.hpp>
+#include <funnel/optim/parameter_group.hpp>
 #include <funnel/optim/schedule.hpp>
 #include <funnel/optim/sgd.hpp>
 #include <funnel/preranking/item_tower_cache.hpp>

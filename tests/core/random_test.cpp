@@ -2,10 +2,13 @@
 #include <funnel/core/random.hpp>
 
 #include "support/catch.hpp"
+#include "support/errors.hpp"
+#include "support/saved_state.hpp"
 #include "support/tolerance.hpp"
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <numeric>
 #include <vector>
 
@@ -102,6 +105,20 @@ TEST_CASE("random: distributions are finite at the ends of the generator's range
     CHECK(std::isfinite(funnel::standard_exponential(*bits)));
     CHECK(funnel::standard_exponential(*bits) >= 0);
   }
+}
+
+TEST_CASE("random_generator: loaded, it goes on where the saved one was") {
+  funnel::random_generator bits(11);
+  for (int i = 0; i < 100; ++i) bits();
+  const saved_state file(bits);
+  CHECK(file.fields.size() == 4);
+  funnel::random_generator loaded(3);
+  file.load(loaded);
+  for (int i = 0; i < 100; ++i) CHECK(loaded() == bits());
+  saved_state zeros = file;
+  for (auto& [path, bytes] : zeros.fields) std::ranges::fill(bytes, std::byte{0});
+  CHECK(refuses([&] { zeros.load(loaded); }, "funnel::random_generator", "words are all 0"));
+  CHECK(loaded() != loaded());
 }
 
 TEST_CASE("shuffle: a permutation, every one equally often") {

@@ -53,7 +53,7 @@ struct reference {
 
   /// Moves row `row` of parameter `p`, where `values` and `g` are `cols` values.
   void move(std::size_t p, std::size_t row, bool table, std::size_t rows, std::size_t cols,
-            const std::vector<wide>& g, std::vector<wide>& values) {
+            bool decays, const std::vector<wide>& g, std::vector<wide>& values) {
     auto& kept = state[p];
     kept.resize(rows * cols);
     auto& count = steps[p];
@@ -85,7 +85,7 @@ struct reference {
         by = rate * r.first / (1 - std::pow(first, t)) / root;
         reach = std::max(reach, 64 * rate / root);
       }
-      value -= by + rate * decay * value;
+      value -= by + (decays ? rate * decay * value : 0);
     }
   }
   static wide bounded(wide x) {
@@ -250,7 +250,8 @@ void run(fuzz::input& in, const auto& options, reference<T> expected) {
             gradient.push_back(static_cast<wide>(g->values().data()[i * cols + j]));
             moved.push_back(static_cast<wide>(before[first + row * cols + j]));
           }
-          expected.move(p, row, table, table ? of.rows() : 1, cols, gradient, moved);
+          expected.move(p, row, table, table ? of.rows() : 1, cols, table || of.rows() != 1,
+                        gradient, moved);
           for (std::size_t j = 0; j < cols; ++j) {
             const wide found = static_cast<wide>(after[first + row * cols + j]);
             const wide was = static_cast<wide>(before[first + row * cols + j]);

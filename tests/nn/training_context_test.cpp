@@ -306,3 +306,10 @@ TEST_CASE("training_context: a backward step that throws does not run twice") {
   CHECK(refuses([&] { context.backward(loss); }, "funnel::training_context::backward",
                 "the record is empty"));
 }
+
+TEST_CASE("training_context: reseed starts the random numbers anew") {
+  double_training context(3), other(9);
+  context.random()();
+  context.reseed(9);
+  CHECK(context.random()() == other.random()());
+}

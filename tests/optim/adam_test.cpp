@@ -19,7 +19,7 @@ TEST_CASE("adam: two steps by hand") {
   CHECK(m.weight.value(0, 1) == -2);
 
   small_model decayed;
-  adam<double> decay({.learning_rate = 0.1, .weight_decay = 0.5});
+  adam<double> decay({.learning_rate = 0.1}, {{.weight_decay = 0.5}});
   CHECK(near(step_weight(decay, decayed, 0.5), 0.850000002));
   CHECK(near(step_weight(decay, decayed, -0.25), 0.780866299));
 

@@ -12,6 +12,7 @@
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 #include "support/matrices.hpp"
+#include "support/saved_state.hpp"
 #include "support/tolerance.hpp"
 
 #include <cmath>
@@ -305,4 +306,96 @@ TEMPLATE_TEST_CASE("optimizer: a statistic moves once, toward the mean over all 
         a.gradient(m.weight).observe(1, doubles{1, 2}, 0.5);
       },
       "funnel::parameter_gradient::observe", "running statistic"));
+}
+
+namespace {
+
+/// A step whose gradients differ from step to step; every third leaves the table out.
+void train(auto& optimizer, small_model& m, unsigned step) {
+  tape context;
+  const matrix<double> g = random_matrix<double>(3, 2, step);
+  set(context.gradient(m.weight).values().row(0), {g(0, 0), g(0, 1)});
+  if (step % 3 != 0) set(context.gradient(m.table).row(step % 4), {g(1, 0), g(1, 1)});
+  context.gradient(m.mean).observe(2, doubles{g(2, 0)}, 0.5);
+  optimizer.step(m, context);
+}
+
+bool same(const small_model& a, const small_model& b) {
+  return same_bits(a.weight.value, b.weight.value) && same_bits(a.table.value, b.table.value) &&
+         same_bits(a.mean.value, b.mean.value);
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("optimizer: loaded, it goes on as the one that was saved", "", sgd<double>,
+                   adagrad<double>, adam<double>) {
+  static_assert(funnel::HasState<TestType>);
+  auto options = TestType().options;
+  if constexpr (std::is_same_v<TestType, sgd<double>>) options.momentum = 0.5;
+  for (const unsigned saved_after : {0u, 1u, 7u}) {
+    small_model m;
+    TestType optimizer(options);
+    for (unsigned step = 0; step < saved_after; ++step) train(optimizer, m, step);
+    const saved_state file(optimizer);
+    small_model continued = m;
+    TestType loaded(options);
+    // What it was before does not matter.
+    for (unsigned step = 0; step < 3; ++step) {
+      small_model other;
+      train(loaded, other, step);
+    }
+    file.load(loaded);
+    CHECK(saved_state(loaded) == file);
+    for (unsigned step = saved_after; step < 12; ++step) {
+      train(optimizer, m, step);
+      train(loaded, continued, step);
+    }
+    CHECK(same(m, continued));
+    if (saved_after == 0) continue;
+    // The state matters: without it the steps are others.
+    small_model anew = m;
+    TestType fresh(options);
+    train(fresh, anew, 20);
+    train(optimizer, m, 20);
+    CHECK_FALSE(same(m, anew));
+  }
+}
+
+TEMPLATE_TEST_CASE("optimizer: a state that is not of the model is refused by its path", "",
+                   sgd<double>, adagrad<double>, adam<double>) {
+  auto options = TestType().options;
+  if constexpr (std::is_same_v<TestType, sgd<double>>) options.momentum = 0.5;
+  small_model m;
+  TestType optimizer(options);
+  for (unsigned step = 0; step < 3; ++step) train(optimizer, m, step);
+  const saved_state file(optimizer);
+  const small_model kept = m;
+  const auto check_refused = [&](auto change, const std::string& words) {
+    saved_state changed = file;
+    change(changed.fields);
+    TestType loaded(options);
+    changed.load(loaded);
+    CHECK(refuses([&] { train(loaded, m, 4); }, "funnel::optimizer", words));
+    CHECK(same(m, kept));
+  };
+  const std::string table = std::is_same_v<TestType, adagrad<double>> ? "row_sums" : "first";
+  const std::string weight = std::is_same_v<TestType, adagrad<double>> ? "second" : "first";
+  check_refused([&](auto& fields) { fields.at("parameters.1." + table).resize(8); },
+                "the state of parameter table has arrays");
+  check_refused([&](auto& fields) { fields.at("parameters.0." + weight).resize(24); },
+                "the state of parameter weight has arrays");
+  check_refused([&](auto& fields) { fields.at("parameters.1.steps").resize(4 * 5); },
+                "the state of parameter table has arrays");
+  check_refused([&](auto& fields) { fields.at("parameters.2.rows")[0] = std::byte{2}; },
+                "parameter mean is [1, 1]");
+  check_refused([&](auto& fields) { fields.at("parameters.1.kind")[0] = std::byte{77}; },
+                "parameter table is [4, 2] of kind 1, expected [4, 2] of kind 77");
+  const std::string name = std::is_same_v<TestType, adam<double>>      ? "adam"
+                           : std::is_same_v<TestType, adagrad<double>> ? "adagrad"
+                                                                       : "sgd";
+  check_refused([&](auto& fields) { fields.at(name)[0] = std::byte{2}; },
+                "the model has 3 parameters, expected 2");
+  // That of another optimizer has another name.
+  std::conditional_t<std::is_same_v<TestType, sgd<double>>, adam<double>, sgd<double>> other;
+  CHECK_THROWS_AS(file.load(other), std::out_of_range);
 }

@@ -23,7 +23,7 @@ TEST_CASE("sgd: two steps by hand") {
   CHECK(near(step_weight(momentum, with_momentum, 0), 0.7695));   // v = 0.855
 
   small_model decayed;
-  sgd<double> decay({.learning_rate = 0.1, .weight_decay = 0.5});
+  sgd<double> decay({.learning_rate = 0.1}, {{.weight_decay = 0.5}});
   CHECK(near(step_weight(decay, decayed, 0.5), 0.9));  // 1 - 0.1 (0.5 + 0.5)
   CHECK(near(decayed.weight.value(0, 1), -1.9));
 }

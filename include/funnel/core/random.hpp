@@ -3,7 +3,9 @@
 
 #include <funnel/core/detail/element_of.hpp>
 #include <funnel/core/error.hpp>
+#include <funnel/core/state.hpp>
 
+#include <array>
 #include <bit>
 #include <cmath>
 #include <concepts>
@@ -56,8 +58,18 @@ class random_generator {
     return result;
   }
 
+  /// The place in the sequence: a loaded generator goes on where the saved one was.
+  /// Errors      std::invalid_argument if all loaded words are 0, which no generator has.
+  void visit_state(auto&& visit) {
+    visit("words", state_);
+    if (is_loading(visit) && state_ == std::array<std::uint64_t, 4>{}) {
+      *this = random_generator();
+      detail::fail("funnel::random_generator: words are all 0, expected one that is not");
+    }
+  }
+
  private:
-  std::uint64_t state_[4];
+  std::array<std::uint64_t, 4> state_;
 };
 
 /// Uniform random number in [0, 1), a multiple of 2^-53.

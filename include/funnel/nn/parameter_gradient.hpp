@@ -3,9 +3,9 @@
 
 #include <funnel/core/detail/checks.hpp>
 #include <funnel/nn/detail/check_ids.hpp>
+#include <funnel/nn/detail/row_index.hpp>
 #include <funnel/nn/parameter.hpp>
 #include <funnel/simd/arch.hpp>
-#include <funnel/simd/detail/prefetch.hpp>
 #include <funnel/simd/embedding.hpp>
 #include <funnel/simd/reduce.hpp>
 
@@ -88,11 +88,7 @@ class parameter_gradient {
  public:
   explicit parameter_gradient(const parameter<T>& p)
       : kind_(p.kind), table_rows_(p.rows()), cols_(p.cols()) {
-    if (by_rows()) {
-      slot_of_row_.assign(p.rows(), 0);
-    } else {
-      values_.assign(p.rows(), p.cols());
-    }
+    if (!by_rows()) values_.assign(p.rows(), p.cols());
     if (kind_ == parameter_kind::statistic) seen_ = detail::seen_statistic(p.value.size());
   }
 
@@ -181,6 +177,7 @@ class parameter_gradient {
   }
 
   void clear() {
+    if (!touched_.empty()) slot_of_row_.clear();
     touched_.clear();
     std::ranges::fill(values_.flat(), T(0));
     seen_.clear();
@@ -201,7 +198,9 @@ class parameter_gradient {
     const std::size_t most = touched_.size() + other.touched_.size();
     touched_.reserve(most);
     slots_.reserve(other.touched_.size());
-    if (by_rows() && rows_.size() < most * cols_) rows_.resize(most * cols_);
+    if (!by_rows()) return;
+    if (rows_.size() < most * cols_) rows_.resize(most * cols_);
+    slot_of_row_.reserve(most);
   }
 
  private:
@@ -211,32 +210,33 @@ class parameter_gradient {
   /// Position in `rows_` of the gradient of a table row. A row that has no gradient gets the next
   /// free position.
   std::uint32_t slot_of(std::uint32_t index) {
-    // A position left from an earlier step belongs to another row now, or is not in use.
     std::uint32_t& kept = slot_of_row_[index];
-    if (kept >= touched_.size() || touched_[kept] != index) {
-      kept = static_cast<std::uint32_t>(touched_.size());
-      touched_.push_back(index);
-    }
-    return kept;
+    if (kept != detail::row_index::none) return kept;
+    const std::uint32_t fresh = static_cast<std::uint32_t>(touched_.size());
+    touched_.push_back(index);
+    kept = fresh;
+    return fresh;
   }
   /// Fills `slots_` and makes room for the rows that are new, which have no values yet. Returns the
   /// number of rows before the call.
   template <class Arch>
   std::size_t find_slots(Arch arch, std::span<const std::uint32_t> ids) {
-    constexpr std::size_t ahead = 32;
-    detail::check_ids(arch, "parameter_gradient", ids, slot_of_row_.size());
+    detail::check_ids(arch, "parameter_gradient", ids, by_rows() ? table_rows_ : 0);
     const std::size_t before = touched_.size();
     try {
       slots_.resize(ids.size());
       for (std::size_t i = 0; i < ids.size(); ++i) {
-        if (i + ahead < ids.size())
-          detail::prefetch_bytes<false>(&slot_of_row_[ids[i + ahead]], sizeof(std::uint32_t));
+        if (!slot_of_row_.has_room(touched_.size() + 1))
+          slot_of_row_.reserve(2 * (touched_.size() + 1));
         slots_[i] = slot_of(ids[i]);
       }
       const std::size_t needed = touched_.size() * cols_;
       if (rows_.size() < needed) rows_.resize(std::max(needed, 2 * rows_.size()));
     } catch (...) {
       touched_.resize(before);  // no row without a position
+      slot_of_row_.clear();
+      for (std::size_t i = 0; i < before; ++i)
+        slot_of_row_[touched_[i]] = static_cast<std::uint32_t>(i);
       throw;
     }
     return before;
@@ -248,7 +248,7 @@ class parameter_gradient {
   matrix<T> values_;
   detail::aligned_vector<T> rows_;  // gradients of the `touched_` rows, and room for more
   std::vector<std::uint32_t> touched_;
-  detail::aligned_vector<std::uint32_t> slot_of_row_;
+  detail::row_index slot_of_row_;     // where each of the `touched_` rows is
   std::vector<std::uint32_t> slots_;  // positions of the ids that are being added
   detail::seen_statistic seen_;
 };

@@ -7,6 +7,7 @@
 #include <funnel/core/random.hpp>
 #include <funnel/nn/context.hpp>
 #include <funnel/nn/detail/request_rows.hpp>
+#include <funnel/nn/model_gradients.hpp>
 #include <funnel/nn/parameter.hpp>
 #include <funnel/nn/parameter_gradient.hpp>
 #include <funnel/simd/arch.hpp>
@@ -17,8 +18,6 @@
 #include <memory>
 #include <span>
 #include <type_traits>
-#include <unordered_map>
-#include <utility>
 #include <vector>
 
 namespace funnel {
@@ -87,6 +86,8 @@ class training_context {
   /// Temporary memory for operations, valid until `next_micro_batch` or `clear`.
   arena& scratch() { return arena_; }
   random_generator& random() { return random_; }
+  /// Starts the random numbers anew, as those of a new context with this seed.
+  void reseed(std::uint64_t seed) { random_ = random_generator(seed); }
 
   /// Says how many rows the whole step has, of which this context may see only a part. Losses then
   /// divide by it, not by the sum of the weights they see, so that the losses and gradients of the
@@ -128,23 +129,22 @@ class training_context {
 
   /// The gradient of a parameter, for adding to it; zero when first requested after `clear`.
   parameter_gradient<T>& gradient(const parameter<T>& p) {
-    slot& s = slot_of(p);
-    s.touched = true;
-    return *s.gradient;
+    return gradients_.gradient(p);
   }
   /// Allocates memory, so that adding `other` to the gradient of a parameter allocates nothing.
   void reserve(const parameter<T>& p, const parameter_gradient<T>& other) {
-    slot_of(p).gradient->reserve(other);
+    gradients_.reserve(p, other);
   }
   /// The gradient of a parameter, or nullptr if it was not requested since `clear`.
   const parameter_gradient<T>* find_gradient(const parameter<T>& p) const {
-    const auto found = gradients_.find(&p);
-    return found != gradients_.end() && found->second.touched ? found->second.gradient.get()
-                                                              : nullptr;
+    return gradients_.find_gradient(p);
   }
   parameter_gradient<T>* find_gradient(const parameter<T>& p) {
-    return const_cast<parameter_gradient<T>*>(std::as_const(*this).find_gradient(p));
+    return gradients_.find_gradient(p);
   }
+  /// The gradients of all parameters. They may be swapped with those of another part of the batch.
+  model_gradients<T>& gradients() { return gradients_; }
+  const model_gradients<T>& gradients() const { return gradients_; }
 
   /// Divides the rows of the batch into requests: request r has rows offsets[r] to
   /// offsets[r + 1] - 1. From now on a value may also have one row per request; operations broadcast
@@ -169,10 +169,7 @@ class training_context {
   /// Ends the step: discards values, tape and gradients. The memory is kept for the next step.
   void clear() {
     next_micro_batch();
-    for (auto& [p, s] : gradients_) {
-      if (s.touched) s.gradient->clear();
-      s.touched = false;
-    }
+    gradients_.clear();
   }
 
  private:
@@ -180,24 +177,13 @@ class training_context {
     void* backward;
     void (*run)(void*);
   };
-  struct slot {
-    std::unique_ptr<parameter_gradient<T>> gradient;
-    bool touched = false;
-  };
-
-  slot& slot_of(const parameter<T>& p) {
-    slot& s = gradients_[&p];
-    if (!s.gradient || !s.gradient->fits(p))
-      s = {std::make_unique<parameter_gradient<T>>(p), false};
-    return s;
-  }
 
   arena arena_;
   detail::request_rows requests_;
   std::vector<operation> tape_;
   bool spent_ = false;  // backward ran since the last `next_micro_batch` or `clear`
   std::size_t step_rows_ = 0;
-  std::unordered_map<const parameter<T>*, slot> gradients_;
+  model_gradients<T> gradients_;
   random_generator random_;
 };
 

@@ -3,12 +3,15 @@
 
 #include <funnel/core/detail/checks.hpp>
 #include <funnel/nn/parameter.hpp>
-#include <funnel/nn/training_context.hpp>
-#include <funnel/optim/detail/update_parameters.hpp>
+#include <funnel/optim/detail/optimizer_base.hpp>
+#include <funnel/optim/parameter_group.hpp>
 #include <funnel/simd/optimizer.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 namespace funnel {
@@ -34,16 +37,24 @@ struct adagrad_options {
 /// For an embedding table, s is one double per row instead of one number per value: the sum of the
 /// means of the row's squared gradients.
 ///
+/// Weight decay spares the parameters that are not `decays_by_default`; groups of parameters may
+/// have other rates (optim/parameter_group.hpp).
+///
 /// Errors      std::invalid_argument if an option is outside its range.
 /// Source      Duchi, Hazan and Singer, JMLR 2011; row-wise as in Mudigere et al., ISCA 2022,
 ///             section 4.1.3; docs/formulas.md#adagrad.
 template <class T>
-class adagrad {
+class adagrad : public detail::optimizer_base<adagrad<T>, T> {
+  using base = detail::optimizer_base<adagrad<T>, T>;
+  friend base;
+
  public:
   adagrad_options options;
 
-  explicit adagrad(const adagrad_options& given = {}) : options(given) {
-    check();
+  explicit adagrad(const adagrad_options& given = {}, std::vector<parameter_group> groups = {})
+      : options(given) {
+    check({});
+    this->set_groups(std::move(groups));
     detail::check_positive<T>("adagrad", "learning_rate", options.learning_rate);
   }
   adagrad(const adagrad&) = default;
@@ -55,57 +66,56 @@ class adagrad {
   }
   adagrad& operator=(adagrad&&) noexcept = default;
 
-  /// Updates the parameters of a model by the gradients in `context`, and its running statistics by
-  /// their observations.
-  ///
-  /// Errors      std::invalid_argument if an option is outside its range, if the model has other
-  ///             parameters than in the last step, or if the shape or kind of one changed since the
-  ///             backward step. Nothing has changed then, nor if memory runs out.
-  template <HasParameters Model, class Arch>
-  void step(Model& model, const training_context<T, Arch>& context) {
-    check();
-    const adagrad_step<T> numbers{static_cast<T>(options.learning_rate),
-                                  detail::step_epsilon<T>(options.epsilon),
-                                  static_cast<T>(options.weight_decay)};
-    const double start = options.initial_accumulator;
-    const auto reserve = [](auto& state, const auto& p) {
-      if (p.kind == parameter_kind::rows)
-        state.row_sums.reserve(p.rows());
-      else
-        state.second.reserve(p.value.size());
-    };
-    const auto update = [&](auto& state, auto& p, auto& gradient) {
-      const T* g = gradient.values().data();
-      T* values = p.value.data();
-      if (!gradient.by_rows()) {
-        detail::ensure_size(state.second, p.value.size(), static_cast<T>(start));
-        adagrad_kernel(Arch{}, numbers, g, state.second.data(), values, p.value.size());
-        return;
-      }
-      detail::ensure_size(state.row_sums, p.rows(), start);
-      double* sums = state.row_sums.data();
-      const std::size_t cols = p.cols();
-      detail::for_each_touched(
-          gradient.touched(),
-          std::array<detail::row_bytes, 2>{{{values, cols * sizeof(T)}, {sums, sizeof(double)}}},
-          [&](std::size_t row, std::size_t i) {
-            row_adagrad_kernel(Arch{}, numbers, g + i * cols, sums[row], values + row * cols, cols);
-          });
-    };
-    detail::update_parameters(model, context, states_, reserve, update);
-  }
-
  private:
-  void check() const {
+  using state = detail::optimizer_state<T>;
+  static constexpr std::string_view name = "adagrad";
+
+  void check(const detail::parameter_rates& rates) const {
     detail::check_not_negative<T>("adagrad", "learning_rate", options.learning_rate);
     detail::check_not_negative<T>("adagrad", "initial_accumulator", options.initial_accumulator);
     detail::check_positive<T>("adagrad", "epsilon", options.epsilon);
     detail::check_not_negative<T>("adagrad", "weight_decay", options.weight_decay);
+    const double rate = options.learning_rate * rates.factor;
+    detail::check_not_negative<T>("adagrad", "learning_rate * rate_factor", rate);
     detail::check_not_negative<T>("adagrad", "learning_rate * weight_decay",
-                                  options.learning_rate * options.weight_decay);
+                                  rate * std::max(options.weight_decay, rates.decay));
   }
 
-  std::vector<detail::optimizer_state<T>> states_;
+  template <class Arch>
+  struct rule {
+    using numbers = adagrad_step<T>;
+    const adagrad& of;
+
+    void check(const detail::parameter_rates& rates) const { of.check(rates); }
+    void reserve(state& s, const parameter<T>& p) const {
+      if (p.kind == parameter_kind::rows)
+        s.row_sums.reserve(p.rows());
+      else
+        s.second.reserve(p.value.size());
+    }
+    numbers begin(state& s, const parameter<T>& p, const detail::parameter_rates& rates) const {
+      const double start = of.options.initial_accumulator;
+      if (p.kind == parameter_kind::rows)
+        detail::ensure_size(s.row_sums, p.rows(), start);
+      else
+        detail::ensure_size(s.second, p.value.size(), static_cast<T>(start));
+      return {static_cast<T>(of.options.learning_rate * rates.factor),
+              detail::step_epsilon<T>(of.options.epsilon), static_cast<T>(rates.decay)};
+    }
+    void values(state& s, parameter<T>& p, const numbers& step, const T* g, std::size_t i,
+                std::size_t n) const {
+      adagrad_kernel(Arch{}, step, g, s.second.data() + i, p.value.data() + i, n);
+    }
+    std::array<detail::row_bytes, 2> arrays(state& s, const parameter<T>& p) const {
+      return {{{p.value.data(), p.cols() * sizeof(T)}, {s.row_sums.data(), sizeof(double)}}};
+    }
+    auto rows(state& s, parameter<T>& p, const numbers& step) const {
+      return [&s, &p, &step](std::size_t row, const T* g) {
+        row_adagrad_kernel(Arch{}, step, g, s.row_sums[row], p.value.data() + row * p.cols(),
+                           p.cols());
+      };
+    }
+  };
 };
 
 }  // namespace funnel

@@ -3,15 +3,18 @@
 
 #include <funnel/core/detail/checks.hpp>
 #include <funnel/nn/parameter.hpp>
-#include <funnel/nn/training_context.hpp>
-#include <funnel/optim/detail/update_parameters.hpp>
+#include <funnel/optim/detail/optimizer_base.hpp>
+#include <funnel/optim/parameter_group.hpp>
 #include <funnel/simd/optimizer.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 namespace funnel {
@@ -42,16 +45,24 @@ struct adam_options {
 /// On embedding tables it is lazy: a step changes m, v, the step count t and the values of only
 /// those rows that have a gradient.
 ///
+/// Weight decay spares the parameters that are not `decays_by_default`; groups of parameters may
+/// have other rates (optim/parameter_group.hpp).
+///
 /// Errors      std::invalid_argument if an option is outside its range.
 /// Source      Kingma and Ba, ICLR 2015, algorithm 1; decay as in Loshchilov and Hutter, ICLR 2019
 ///             (AdamW); docs/formulas.md#adam.
 template <class T>
-class adam {
+class adam : public detail::optimizer_base<adam<T>, T> {
+  using base = detail::optimizer_base<adam<T>, T>;
+  friend base;
+
  public:
   adam_options options;
 
-  explicit adam(const adam_options& given = {}) : options(given) {
-    check();
+  explicit adam(const adam_options& given = {}, std::vector<parameter_group> groups = {})
+      : options(given) {
+    check({});
+    this->set_groups(std::move(groups));
     detail::check_positive<T>("adam", "learning_rate", options.learning_rate);
   }
   adam(const adam&) = default;
@@ -63,91 +74,93 @@ class adam {
   }
   adam& operator=(adam&&) noexcept = default;
 
-  /// Updates the parameters of a model by the gradients in `context`, and its running statistics by
-  /// their observations.
-  ///
-  /// Errors      std::invalid_argument if an option is outside its range, if the model has other
-  ///             parameters than in the last step, or if the shape or kind of one changed since the
-  ///             backward step. Nothing has changed then, nor if memory runs out.
-  template <HasParameters Model, class Arch>
-  void step(Model& model, const training_context<T, Arch>& context) {
-    check();
-    const auto reserve = [](auto& state, const auto& p) {
-      state.first.reserve(p.value.size());
-      state.second.reserve(p.value.size());
-      state.steps.reserve(p.kind == parameter_kind::rows ? p.rows() : 1);
-    };
-    const auto update = [&](auto& state, auto& p, auto& gradient) {
-      detail::ensure_size(state.first, p.value.size());
-      detail::ensure_size(state.second, p.value.size());
-      detail::ensure_size(state.steps, gradient.by_rows() ? p.rows() : 1);
-      const T* g = gradient.values().data();
-      T* m = state.first.data();
-      T* v = state.second.data();
-      T* values = p.value.data();
-      if (!gradient.by_rows()) {
-        const std::uint32_t step = next(state.steps[0]);
-        adam_kernel(Arch{}, numbers_of_step(step), g, m, v, values, p.value.size());
-        return;
-      }
-      // The numbers of a step take two calls of std::pow, and many rows have the same few step
-      // counts.
-      std::array<numbered, 64> known{};
-      const std::size_t cols = p.cols();
-      const std::size_t bytes = cols * sizeof(T);
-      detail::for_each_touched(
-          gradient.touched(),
-          std::array<detail::row_bytes, 4>{{{values, bytes},
-                                            {m, bytes},
-                                            {v, bytes},
-                                            {state.steps.data(), sizeof(std::uint32_t)}}},
-          [&](std::size_t row, std::size_t i) {
-            const std::uint32_t step = next(state.steps[row]);
-            numbered& kept = known[step % known.size()];
-            if (kept.step != step) kept = {step, numbers_of_step(step)};
-            const std::size_t at = row * cols;
-            adam_kernel(Arch{}, kept.numbers, g + i * cols, m + at, v + at, values + at, cols);
-          });
-    };
-    detail::update_parameters(model, context, states_, reserve, update);
-  }
-
  private:
-  // Not inside `step`: g++ 12 with -g has an internal error on a struct local to a generic lambda.
-  struct numbered {
-    std::uint32_t step = 0;
-    adam_step<T> numbers{};
-  };
-
   /// Counts a step. Stops at 2^32 - 1: both bias corrections are 1 by then.
   static std::uint32_t next(std::uint32_t& steps) {
     if (steps < std::numeric_limits<std::uint32_t>::max()) ++steps;
     return steps;
   }
 
-  void check() const {
+  using state = detail::optimizer_state<T>;
+  static constexpr std::string_view name = "adam";
+
+  void check(const detail::parameter_rates& rates) const {
     detail::check_not_negative<T>("adam", "learning_rate", options.learning_rate);
     detail::check_fraction<double>("adam", "first_decay", options.first_decay);
     detail::check_fraction<double>("adam", "second_decay", options.second_decay);
     detail::check_positive<T>("adam", "epsilon", options.epsilon);
     detail::check_not_negative<T>("adam", "weight_decay", options.weight_decay);
     // The numbers that `numbers_of_step` computes; the rate of the first step is the largest.
+    const double rate = options.learning_rate * rates.factor;
     detail::check_not_negative<T>("adam", "learning_rate / (1 - first_decay)",
-                                  options.learning_rate / (1 - options.first_decay));
+                                  rate / (1 - options.first_decay));
     detail::check_not_negative<T>("adam", "learning_rate * weight_decay",
-                                  options.learning_rate * options.weight_decay);
+                                  rate * std::max(options.weight_decay, rates.decay));
   }
 
-  adam_step<T> numbers_of_step(double t) const {
+  adam_step<T> numbers_of_step(double t, const detail::parameter_rates& rates) const {
+    const double rate = options.learning_rate * rates.factor;
     return {static_cast<T>(1 - options.first_decay),
             static_cast<T>(1 - options.second_decay),
-            static_cast<T>(options.learning_rate / (1 - std::pow(options.first_decay, t))),
+            static_cast<T>(rate / (1 - std::pow(options.first_decay, t))),
             static_cast<T>(1 / (1 - std::pow(options.second_decay, t))),
             detail::step_epsilon<T>(options.epsilon),
-            static_cast<T>(options.learning_rate * options.weight_decay)};
+            static_cast<T>(rate * rates.decay)};
   }
 
-  std::vector<detail::optimizer_state<T>> states_;
+  struct numbered {
+    std::uint32_t step = 0;
+    adam_step<T> numbers{};
+  };
+
+  template <class Arch>
+  struct rule {
+    struct numbers {
+      detail::parameter_rates rates{};
+      adam_step<T> step{};  // of a dense parameter
+    };
+    const adam& of;
+
+    void check(const detail::parameter_rates& rates) const { of.check(rates); }
+    void reserve(state& s, const parameter<T>& p) const {
+      s.first.reserve(p.value.size());
+      s.second.reserve(p.value.size());
+      s.steps.reserve(p.kind == parameter_kind::rows ? p.rows() : 1);
+    }
+    numbers begin(state& s, const parameter<T>& p, const detail::parameter_rates& rates) const {
+      const bool by_rows = p.kind == parameter_kind::rows;
+      detail::ensure_size(s.first, p.value.size());
+      detail::ensure_size(s.second, p.value.size());
+      detail::ensure_size(s.steps, by_rows ? p.rows() : 1);
+      if (by_rows) return {rates, {}};
+      return {rates, of.numbers_of_step(next(s.steps[0]), rates)};
+    }
+    void values(state& s, parameter<T>& p, const numbers& with, const T* g, std::size_t i,
+                std::size_t n) const {
+      adam_kernel(Arch{}, with.step, g, s.first.data() + i, s.second.data() + i, p.value.data() + i,
+                  n);
+    }
+    std::array<detail::row_bytes, 4> arrays(state& s, const parameter<T>& p) const {
+      const std::size_t bytes = p.cols() * sizeof(T);
+      return {{{p.value.data(), bytes},
+               {s.first.data(), bytes},
+               {s.second.data(), bytes},
+               {s.steps.data(), sizeof(std::uint32_t)}}};
+    }
+    auto rows(state& s, parameter<T>& p, const numbers& with) const {
+      // The numbers of a step take two calls of std::pow, and many rows have the same few step
+      // counts.
+      return [this, &s, &p, &with, known = std::array<numbered, 64>{}](std::size_t row,
+                                                                       const T* g) mutable {
+        const std::uint32_t step = next(s.steps[row]);
+        numbered& kept = known[step % known.size()];
+        if (kept.step != step) kept = {step, of.numbers_of_step(step, with.rates)};
+        const std::size_t i = row * p.cols();
+        adam_kernel(Arch{}, kept.numbers, g, s.first.data() + i, s.second.data() + i,
+                    p.value.data() + i, p.cols());
+      };
+    }
+  };
 };
 
 }  // namespace funnel

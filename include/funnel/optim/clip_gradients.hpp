@@ -7,13 +7,12 @@
 #include <funnel/nn/parameter_gradient.hpp>
 #include <funnel/nn/training_context.hpp>
 #include <funnel/optim/detail/check_fits.hpp>
+#include <funnel/optim/detail/gradient_norm.hpp>
 #include <funnel/simd/optimizer.hpp>
 #include <funnel/simd/reduce.hpp>
 
-#include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <limits>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -60,37 +59,11 @@ double clip_gradients(Model& model, training_context<T, Arch>& context, double m
   };
   double squares = 0;
   for_each_gradient([&](const T* g, std::size_t n) { squares += squares_kernel(Arch{}, g, n); });
-  double norm = std::sqrt(squares);
-  if (!(squares > std::numeric_limits<double>::min() / std::numeric_limits<double>::epsilon() &&
-        std::isfinite(squares))) {
-    // The squares left the range of double, as those of 1e160 and 1e-160 do.
-    double largest = 0;
-    for_each_gradient([&](const T* g, std::size_t n) {
-      for (std::size_t i = 0; i < n; ++i) {
-        const double size = std::abs(static_cast<double>(g[i]));
-        largest = size <= largest ? largest : size;  // NaN stays
-      }
-    });
-    if (largest > 0 && std::isfinite(largest)) {
-      double sum = 0;
-      for_each_gradient([&](const T* g, std::size_t n) {
-        for (std::size_t i = 0; i < n; ++i) {
-          const double part = static_cast<double>(g[i]) / largest;
-          sum += part * part;
-        }
-      });
-      norm = largest * std::sqrt(sum);
-    }
-  }
+  const double norm = detail::gradient_norm(squares, for_each_gradient);
   if (norm > max_norm && std::isfinite(norm)) {
-    // In several steps if one factor would be too small to be a normal number.
-    constexpr double least = static_cast<double>(std::numeric_limits<T>::min());
-    constexpr double step = 0x1p-60;
-    double length = norm;
-    for (; max_norm / length < least; length *= step)
-      for_each_gradient([&](T* g, std::size_t n) { scale_kernel(Arch{}, T(step), g, g, n); });
-    const T factor = static_cast<T>(max_norm / length);
-    for_each_gradient([&](T* g, std::size_t n) { scale_kernel(Arch{}, factor, g, g, n); });
+    detail::for_each_clip_factor<T>(norm, max_norm, [&](T factor) {
+      for_each_gradient([&](T* g, std::size_t n) { scale_kernel(Arch{}, factor, g, g, n); });
+    });
   }
   return norm;
 }

@@ -3,12 +3,15 @@
 
 #include <funnel/core/detail/checks.hpp>
 #include <funnel/nn/parameter.hpp>
-#include <funnel/nn/training_context.hpp>
-#include <funnel/optim/detail/update_parameters.hpp>
+#include <funnel/optim/detail/optimizer_base.hpp>
+#include <funnel/optim/parameter_group.hpp>
 #include <funnel/simd/optimizer.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 namespace funnel {
@@ -29,16 +32,24 @@ struct sgd_options {
 ///     v <- momentum v + g
 ///     p <- p - learning_rate (v + weight_decay p)
 ///
+/// Weight decay spares the parameters that are not `decays_by_default`; groups of parameters may
+/// have other rates (optim/parameter_group.hpp).
+///
 /// Errors      std::invalid_argument if an option is outside its range.
 /// Source      Polyak, 1964; decoupled decay as in Loshchilov and Hutter, ICLR 2019;
 ///             docs/formulas.md#momentum.
 template <class T>
-class sgd {
+class sgd : public detail::optimizer_base<sgd<T>, T> {
+  using base = detail::optimizer_base<sgd<T>, T>;
+  friend base;
+
  public:
   sgd_options options;
 
-  explicit sgd(const sgd_options& given = {}) : options(given) {
-    check();
+  explicit sgd(const sgd_options& given = {}, std::vector<parameter_group> groups = {})
+      : options(given) {
+    check({});
+    this->set_groups(std::move(groups));
     detail::check_positive<T>("sgd", "learning_rate", options.learning_rate);
   }
   sgd(const sgd&) = default;
@@ -50,55 +61,51 @@ class sgd {
   }
   sgd& operator=(sgd&&) noexcept = default;
 
-  /// Updates the parameters of a model by the gradients in `context`, and its running statistics by
-  /// their observations.
-  ///
-  /// Errors      std::invalid_argument if an option is outside its range, if the model has other
-  ///             parameters than in the last step, or if the shape or kind of one changed since the
-  ///             backward step. Nothing has changed then, nor if memory runs out.
-  template <HasParameters Model, class Arch>
-  void step(Model& model, const training_context<T, Arch>& context) {
-    check();
-    const sgd_step<T> numbers{static_cast<T>(options.learning_rate),
-                              static_cast<T>(options.momentum),
-                              static_cast<T>(options.weight_decay)};
-    const bool moves_on = numbers.momentum != T(0);
-    const auto reserve = [&](auto& state, const auto& p) {
-      if (moves_on) state.first.reserve(p.value.size());
-    };
-    const auto update = [&](auto& state, auto& p, auto& gradient) {
-      if (moves_on) detail::ensure_size(state.first, p.value.size());
-      const std::size_t cols = p.cols();
-      const auto velocity = [&](std::size_t row) {
-        return moves_on ? state.first.data() + row * cols : nullptr;
-      };
-      const T* g = gradient.values().data();
-      T* values = p.value.data();
-      if (!gradient.by_rows()) {
-        sgd_kernel(Arch{}, numbers, g, velocity(0), values, p.value.size());
-        return;
-      }
-      const std::size_t bytes = cols * sizeof(T);
-      detail::for_each_touched(
-          gradient.touched(),
-          std::array<detail::row_bytes, 2>{{{values, bytes}, {velocity(0), moves_on ? bytes : 0}}},
-          [&](std::size_t row, std::size_t i) {
-            sgd_kernel(Arch{}, numbers, g + i * cols, velocity(row), values + row * cols, cols);
-          });
-    };
-    detail::update_parameters(model, context, states_, reserve, update);
-  }
-
  private:
-  void check() const {
+  using state = detail::optimizer_state<T>;
+  static constexpr std::string_view name = "sgd";
+
+  void check(const detail::parameter_rates& rates) const {
     detail::check_not_negative<T>("sgd", "learning_rate", options.learning_rate);
     detail::check_fraction<T>("sgd", "momentum", options.momentum);
     detail::check_not_negative<T>("sgd", "weight_decay", options.weight_decay);
+    const double rate = options.learning_rate * rates.factor;
+    detail::check_not_negative<T>("sgd", "learning_rate * rate_factor", rate);
     detail::check_not_negative<T>("sgd", "learning_rate * weight_decay",
-                                  options.learning_rate * options.weight_decay);
+                                  rate * std::max(options.weight_decay, rates.decay));
   }
 
-  std::vector<detail::optimizer_state<T>> states_;
+  template <class Arch>
+  struct rule {
+    using numbers = sgd_step<T>;
+    const sgd& of;
+
+    bool moves_on() const { return static_cast<T>(of.options.momentum) != T(0); }
+    void check(const detail::parameter_rates& rates) const { of.check(rates); }
+    void reserve(state& s, const parameter<T>& p) const {
+      if (moves_on()) s.first.reserve(p.value.size());
+    }
+    numbers begin(state& s, const parameter<T>& p, const detail::parameter_rates& rates) const {
+      if (moves_on()) detail::ensure_size(s.first, p.value.size());
+      return {static_cast<T>(of.options.learning_rate * rates.factor),
+              static_cast<T>(of.options.momentum), static_cast<T>(rates.decay)};
+    }
+    T* velocity(state& s, std::size_t i) const { return moves_on() ? s.first.data() + i : nullptr; }
+    void values(state& s, parameter<T>& p, const numbers& step, const T* g, std::size_t i,
+                std::size_t n) const {
+      sgd_kernel(Arch{}, step, g, velocity(s, i), p.value.data() + i, n);
+    }
+    std::array<detail::row_bytes, 2> arrays(state& s, const parameter<T>& p) const {
+      const std::size_t bytes = p.cols() * sizeof(T);
+      return {{{p.value.data(), bytes}, {velocity(s, 0), moves_on() ? bytes : 0}}};
+    }
+    auto rows(state& s, parameter<T>& p, const numbers& step) const {
+      return [this, &s, &p, &step](std::size_t row, const T* g) {
+        const std::size_t i = row * p.cols();
+        sgd_kernel(Arch{}, step, g, velocity(s, i), p.value.data() + i, p.cols());
+      };
+    }
+  };
 };
 
 }  // namespace funnel
