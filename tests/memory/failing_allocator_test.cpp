@@ -2,11 +2,12 @@
 #include "support/failing_allocator.hpp"
 #include "support/replaced_new.hpp"
 
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <vector>
 
-bool replaced_new::serves() noexcept {
+bool replaced_new::serves(std::size_t) noexcept {
   return !failing_allocator::fails();
 }
 

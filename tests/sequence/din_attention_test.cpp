@@ -155,6 +155,24 @@ TEST_CASE("din_attention: gradients") {
   }
 }
 
+TEST_CASE("din_attention: a frozen layer keeps only what serving reads") {
+  const auto frozen = funnel::freeze(din_attention<float>(4, {.hidden = {6, 5}}));
+  funnel::inference_context<float> context;
+  CHECK(frozen.call(context, [](const din_attention<float>& layer, auto&) {
+    return layer.unit.layers[0].weight.value.empty() && layer.unit.layers[1].weight.value.empty() &&
+           layer.unit.layers[0].bias.value.size() == 6;
+  }));
+  // The first layer of the unit is part of the packed form, and cannot be run alone.
+  const matrix<float> pair(1, 16);
+  CHECK(refuses(
+      [&] {
+        frozen.call(context, [&](const din_attention<float>& layer, auto& c) {
+          return layer.unit(c, pair.view());
+        });
+      },
+      "funnel::dense", "weight is [0, 0], expected [16, 6]"));
+}
+
 TEST_CASE("din_attention: what is refused") {
   const matrix<float> candidates(3, 4), events(6, 4), narrow(6, 3);
   const din_attention<float> layer(4);

@@ -19,6 +19,8 @@
 #include <algorithm>
 #include <cstdint>
 #include <span>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 using funnel::item_id;
@@ -177,6 +179,44 @@ TEST_CASE("serving: a whole request asks for no memory after the first") {
   std::ranges::sort(page);
   CHECK(std::ranges::adjacent_find(page) == page.end());
   for (const std::size_t item : page) CHECK(item % 5 != 0);
+}
+
+TEST_CASE("serving: freezing a model that is moved in copies no table") {
+  const auto make = [] {
+    return filled(
+        feed_ranker<float>{ranker_sizes{.items = 200'000, .width = 8, .expert_sizes = {64, 32}}});
+  };
+  constexpr std::size_t table_bytes = sizeof(float) * 200'000 * 8;
+  auto model = make();
+  std::size_t weight_bytes = 0;
+  funnel::for_each_parameter(model, [&](std::string_view path, const auto& p) {
+    if (path.ends_with("weight")) weight_bytes += sizeof(float) * p.value.size();
+  });
+  const float* table = model.item.table.value.data();
+  // A copy asks for the table; a move for packed weights, in panels of up to 64 columns, and for one
+  // copy of those that are joined.
+  CHECK(bytes_of([&] { static_cast<void>(funnel::freeze(model)); }) > table_bytes);
+  CHECK(model.item.table.value.data() == table);
+  funnel::inference_context<float> context;
+  const ranker_rows<float> user(1, 0, 200'000, 20, 3);
+  const auto rows = user.all();
+  std::vector<matrix<float>> expected;
+  for (const auto& z : model(context, rows)) expected.emplace_back(z);
+  const auto frozen_and_checked = [&](auto&& taken) {
+    const auto frozen = funnel::freeze(std::move(taken));
+    const auto z = frozen(context, rows);
+    for (std::size_t t = 0; t < expected.size(); ++t)
+      CHECK(same_bits(z[t], matrix_view<const float>(expected[t])));
+    CHECK(frozen.call(context, [&](const auto& m, auto&) {
+      return m.item.table.value.data() == table && m.watch_head.logit.weight.value.empty();
+    }));
+  };
+  const std::size_t bytes = bytes_of([&] { frozen_and_checked(std::move(model)); });
+  CHECK(bytes < table_bytes / 2);
+  CHECK(bytes > weight_bytes);
+  // A temporary is moved in as well.
+  const std::size_t made = bytes_of([&] { static_cast<void>(make()); });
+  CHECK(bytes_of([&] { static_cast<void>(funnel::freeze(make())); }) < made + table_bytes / 2);
 }
 
 TEST_CASE("serving: pages are the same with a cache that is too small, and warm or cold") {

@@ -9,6 +9,7 @@
 // Counts requests for memory: include it in one source of a program only.
 
 inline std::atomic<std::size_t> allocation_count{0};
+inline std::atomic<std::size_t> allocated_bytes{0};
 
 /// A compiler may leave out an allocation that nobody looks at, but not one whose address is here.
 inline const void* volatile needed = nullptr;
@@ -21,7 +22,16 @@ std::size_t allocations_of(Call&& call) {
   return allocation_count - before;
 }
 
-bool replaced_new::serves() noexcept {
+/// How many bytes `call` asked for in all, whether it gave them back or not.
+template <class Call>
+std::size_t bytes_of(Call&& call) {
+  const std::size_t before = allocated_bytes;
+  call();
+  return allocated_bytes - before;
+}
+
+bool replaced_new::serves(std::size_t bytes) noexcept {
   ++allocation_count;
+  allocated_bytes += bytes;
   return true;
 }

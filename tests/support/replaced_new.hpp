@@ -11,16 +11,16 @@
 
 // Replaces operator new and delete: include it in one source of a program only. That source defines
 //
-//     bool replaced_new::serves() noexcept;
+//     bool replaced_new::serves(std::size_t bytes) noexcept;
 //
 // which is asked at every request for memory; where it says false the request fails.
 
 namespace replaced_new {
 
-bool serves() noexcept;
+bool serves(std::size_t bytes) noexcept;
 
 inline void* memory(std::size_t size, std::align_val_t alignment) noexcept {
-  if (!serves()) return nullptr;
+  if (!serves(size)) return nullptr;
   const auto step = static_cast<std::size_t>(alignment);
 #ifdef _WIN32
   return _aligned_malloc(size + 1, step);

@@ -86,10 +86,16 @@ class frozen {
 /// themselves: `dense` packs its weights, `mmoe` joins the first layers of its experts into one
 /// product. Scores keep their bits.
 ///
-/// Cost        a copy of the model.
+/// Cost        a copy of the model. A model that is moved in is not copied: its tables stay where
+///             they are, and a layer's weights are released as soon as they are packed.
 template <class Arch = default_arch, HasParameters Model>
 frozen<Model, Arch> freeze(const Model& model) {
   return frozen<Model, Arch>(model);
+}
+template <class Arch = default_arch, class Model>
+requires(!std::is_reference_v<Model> && !std::is_const_v<Model> &&
+         HasParameters<Model>) frozen<Model, Arch> freeze(Model&& model) {
+  return frozen<Model, Arch>(std::move(model));
 }
 
 /// A frozen model cannot be frozen again: it no longer has its unpacked weights.

@@ -179,7 +179,8 @@ class din_attention : public detail::layer_of<T> {
     const std::size_t size = packed_size<Arch, T>(d, h);
     std::vector<T> room(d * h);
     split<Arch>(packed_.template make<Arch>(3 * size), size, room.data());
-    detail::freeze_field<Arch>(unit);
+    unit.layers.front().weight = {};
+    for (std::size_t i = 1; i < unit.layers.size(); ++i) unit.layers[i].template freeze<Arch>();
   }
 
  private:
