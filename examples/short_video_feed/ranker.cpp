@@ -8,12 +8,12 @@
 #include <funnel/loss/total_loss.hpp>
 #include <funnel/loss/watch_time.hpp>
 #include <funnel/nn/initialization.hpp>
+#include <funnel/nn/start_at_rate.hpp>
 #include <funnel/nn/training_context.hpp>
 #include <funnel/optim/adam.hpp>
 #include <funnel/optim/schedule.hpp>
 
 #include <algorithm>
-#include <cmath>
 
 namespace feed {
 
@@ -77,8 +77,7 @@ const candidates& batch::gather(const rows& from, std::span<const std::uint32_t>
 
 namespace {
 
-/// Initializes the biases of the heads from the rates of the training rows, so that the first steps
-/// need not learn them.
+/// Starts the heads at the rates of the training rows, so that the first steps need not learn them.
 void start_at_base_rates(feed_ranker<float>& model, const rows& training,
                          const ranker_options& options) {
   const double n = static_cast<double>(training.size());
@@ -89,11 +88,9 @@ void start_at_base_rates(feed_ranker<float>& model, const rows& training,
     for (std::size_t i = 0; i < training.size(); ++i)
       positives += static_cast<double>(training.labels(i, t));
     const double rate = std::clamp(positives / n, 1e-4, 1 - 1e-4);
-    const double odds = rate / (1 - rate) / options.kept_negatives[t];
-    model.towers[t].layers.back().bias.value(0, 0) = static_cast<float>(std::log(odds));
+    funnel::start_at_rate(model.towers[t], rate / (rate + (1 - rate) * options.kept_negatives[t]));
   }
-  model.watch_head.logit.bias.value(0, 0) = static_cast<float>(
-      std::log(std::max(seconds, 1e-3) / static_cast<double>(model.watch_head.time_scale)));
+  funnel::start_at_mean(model.watch_head, std::max(seconds, 1e-3));
 }
 
 }  // namespace

@@ -91,6 +91,7 @@
 #include <funnel/nn/similarity.hpp>
 #include <funnel/nn/slice.hpp>
 #include <funnel/nn/softmax.hpp>
+#include <funnel/nn/start_at_rate.hpp>
 #include <funnel/nn/sum.hpp>
 #include <funnel/nn/training_context.hpp>
 #include <funnel/optim/adagrad.hpp>

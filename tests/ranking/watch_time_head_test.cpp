@@ -52,6 +52,29 @@ TEST_CASE("watch_time_head: seconds are the odds in units, clipped") {
   CHECK(watch_time_head<float>(1, {.time_scale = 10, .max_time = 600}).seconds(1e30f) == 600);
 }
 
+TEST_CASE("start_at_mean: the head predicts the mean before it is trained") {
+  watch_time_head<double> head(2, {.time_scale = 20, .max_time = 600});
+  funnel::start_at_mean(head, 35);
+  funnel::inference_context<double> context;
+  const matrix<double> x = random_matrix<double>(3, 2, 1);
+  for (std::size_t i = 0; i < 3; ++i)
+    CHECK(tolerance::within(head.seconds(head(context, x.view())(i, 0)), 35,
+                            tolerance::elementwise<double>(35)));
+  const std::vector<double> times{0, 90, 15};  // of mean 35: there is nothing to learn
+  funnel::training_context<double> tape;
+  tape.backward(
+      funnel::watch_time_loss(tape, head(tape, tape.input(x)), times, head.loss_options()));
+  CHECK(tolerance::within(tape.find_gradient(head.logit.bias)->values()(0, 0), 0,
+                          tolerance::reduction<double>(3, 2)));
+
+  for (const double mean : {0., -1., std::numeric_limits<double>::infinity(), std::nan("")})
+    CHECK(refuses([&] { funnel::start_at_mean(head, mean); }, "funnel::start_at_mean",
+                  "expected a finite number above 0"));
+  head.logit.freeze<funnel::default_arch>();
+  CHECK(refuses([&] { funnel::start_at_mean(head, 5); }, "funnel::start_at_mean",
+                "the layer is frozen"));
+}
+
 TEST_CASE("watch_time_head: learns the mean, not the odds of the fraction") {
   // 10 % watch 60 s, the others nothing: 6 s. Half 10 s and half 110 s: 60 s.
   const std::vector<double> few{60, 0, 0, 0, 0, 0, 0, 0, 0, 0}, halves{10, 110};

@@ -5,7 +5,9 @@
 #include <funnel/loss/watch_time.hpp>
 #include <funnel/nn/context.hpp>
 #include <funnel/nn/dense.hpp>
+#include <funnel/nn/start_at_rate.hpp>
 
+#include <cmath>
 #include <cstddef>
 
 namespace funnel {
@@ -59,5 +61,22 @@ struct watch_time_head : detail::layer_of<T> {
 
   void visit_parameters(auto&& visit) { visit("logit", logit); }
 };
+
+/// Starts a watch-time head at a mean: sets its bias so that it predicts about this time before the
+/// first step of training. Call it after `initialize`. For heads of probabilities see
+/// `start_at_rate`.
+///
+///     bias = ln(mean / time_scale)
+///
+/// Units       mean in the unit of the watch times.
+/// Errors      std::invalid_argument if mean is not above 0 and finite, or the head is frozen;
+///             nothing is changed then.
+/// Source      docs/formulas.md#start-at-a-base-rate.
+template <class T>
+void start_at_mean(watch_time_head<T>& head, double mean) {
+  detail::check_positive("start_at_mean", "mean", mean);
+  detail::start_at_logit("start_at_mean", head.logit,
+                         std::log(mean) - std::log(static_cast<double>(head.time_scale)), 0);
+}
 
 }  // namespace funnel
