@@ -12,6 +12,7 @@
 #include <funnel/core/eigen.hpp>
 #include <funnel/core/error.hpp>
 #include <funnel/core/executor.hpp>
+#include <funnel/core/float16.hpp>
 #include <funnel/core/ids.hpp>
 #include <funnel/core/math.hpp>
 #include <funnel/core/matrix.hpp>
@@ -50,6 +51,13 @@
 #include <funnel/index/item_filter.hpp>
 #include <funnel/index/scored_item.hpp>
 #include <funnel/index/vector_index.hpp>
+#include <funnel/io/load_parameters.hpp>
+#include <funnel/io/model_file.hpp>
+#include <funnel/io/model_writer.hpp>
+#include <funnel/io/parameter_map.hpp>
+#include <funnel/io/safetensors.hpp>
+#include <funnel/io/safetensors_writer.hpp>
+#include <funnel/io/tensor.hpp>
 #include <funnel/loss/bce.hpp>
 #include <funnel/loss/completion.hpp>
 #include <funnel/loss/distillation.hpp>

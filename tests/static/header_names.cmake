@@ -20,7 +20,7 @@ set(families
     "core/ids: item_id user_id author_id category_id cluster_id"
     "core/math: sigmoid softplus logit log_sum_exp"
     "core/version: FUNNEL_VERSION"
-    "data/detail/file_format: foreign_format printable"
+    "data/detail/file_format: foreign_format format_bytes"
     "data/splits: row_split split_by_time split_by_user leave_last_out"
     "diversity/detail/greedy: pick_greedily pick_by_relevance"
     "features/hashing: pair_key mix_key hash_row category_key"
@@ -46,7 +46,7 @@ set(families
     "simd/embedding: bag_kernel gather_kernel scatter_add_kernel"
     "simd/optimizer: sgd_kernel adagrad_kernel adam_kernel"
     "simd/reduce: dot_kernel squares_kernel max_kernel exp_sum_kernel"
-    "simd/stored_value: float16 bfloat16 load_stored")
+    "simd/stored_value: to_float load_stored")
 
 set(listed "")
 foreach(family IN LISTS families)
