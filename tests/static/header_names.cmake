@@ -29,6 +29,7 @@ set(families
     "features/standardize: standardizer"
     "index/detail/best_items: add_to_best found_before"
     "index/item_filter: all_items item_bitmap"
+    "io/detail/nearest_name: edit_distance did_you_mean"
     "loss/detail/row_weights: check_logits check_weights weight_of total_of divided_by"
     "metrics/detail/ranked_rows: scores_below auc_of_sorted"
     "nn/activation: activate"

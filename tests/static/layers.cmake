@@ -16,7 +16,7 @@ set(layers
     "optim loss sequence index"
     "features"
     "retrieval preranking ranking calibration fusion diversity"
-    "data"
+    "data io"
     "adapters")
 
 # The tools that the folders above them are made of: their detail/ is for the whole library.
@@ -26,6 +26,7 @@ set(shared_detail core simd nn)
 set(packages
     "^core/eigen[.]hpp$=^Eigen/"
     "^core/matrix[.]hpp$=^sys/mman[.]h$"
+    "^io/detail/(mapped|replaced)_file[.]hpp$=^(fcntl|unistd|sys/mman|sys/stat)[.]h$"
     "^simd/=^(xsimd/|immintrin[.]h$)"
     "^adapters/=.")
 

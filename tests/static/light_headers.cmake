@@ -6,7 +6,7 @@
 cmake_minimum_required(VERSION 3.25)
 
 set(without_xsimd
-    "^(calibration|core|data|features|fusion|metrics)/"
+    "^(calibration|core|data|features|fusion|io|metrics)/"
     "^diversity/(slate_rule|similarity)[.]hpp$"
     "^nn/(initialization|parameter)[.]hpp$"
     "^optim/schedule[.]hpp$"

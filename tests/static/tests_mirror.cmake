@@ -15,6 +15,7 @@ set(tested_elsewhere
     "data/simulator_options: data/simulator_test.cpp"
     "index/scored_item: index/flat_index_test.cpp"
     "index/vector_index: static/index_concepts.cpp"
+    "io/parameter_map: io/load_parameters_test.cpp"
     "nn/context: static/nn_concepts.cpp"
     "simd/arch: simd/pack_test.cpp archs/main.cpp")
 
