@@ -64,6 +64,7 @@
 #include <funnel/loss/huber.hpp>
 #include <funnel/loss/in_batch_softmax.hpp>
 #include <funnel/loss/listwise.hpp>
+#include <funnel/loss/mean_loss.hpp>
 #include <funnel/loss/mse.hpp>
 #include <funnel/loss/pairwise.hpp>
 #include <funnel/loss/sampled_softmax.hpp>

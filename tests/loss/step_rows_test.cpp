@@ -6,6 +6,7 @@
 #include <funnel/loss/huber.hpp>
 #include <funnel/loss/in_batch_softmax.hpp>
 #include <funnel/loss/listwise.hpp>
+#include <funnel/loss/mean_loss.hpp>
 #include <funnel/loss/mse.hpp>
 #include <funnel/loss/pairwise.hpp>
 #include <funnel/loss/sampled_softmax.hpp>
@@ -151,6 +152,13 @@ TEST_CASE("losses: the parts of a step add up to the loss of the whole", "[loss]
                 return funnel::watch_time_loss(
                     context, x, here.of(data.times),
                     {.weights = here.of(data.weights), .total_weight = total_weight});
+              });
+  funnel::matrix<double> positive(rows, 1);
+  for (std::size_t i = 0; i < rows; ++i) positive(i, 0) = std::abs(z(i, 0));
+  check_parts("mean", positive, total,
+              [](auto& context, const auto& x, part here, double total_weight) {
+                return funnel::mean_loss(
+                    context, x, {.weights = here.of(data.weights), .total_weight = total_weight});
               });
   check_parts("mse", z, total, [](auto& context, const auto& x, part here, double total_weight) {
     return funnel::mse_loss(context, x, here.of(data.labels),

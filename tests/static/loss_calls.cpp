@@ -7,6 +7,7 @@
 #include <funnel/loss/huber.hpp>
 #include <funnel/loss/in_batch_softmax.hpp>
 #include <funnel/loss/listwise.hpp>
+#include <funnel/loss/mean_loss.hpp>
 #include <funnel/loss/mse.hpp>
 #include <funnel/loss/pairwise.hpp>
 #include <funnel/loss/sampled_softmax.hpp>
@@ -40,6 +41,7 @@ void call_all(C& context, const funnel::value_of<C>& x) {
       funnel::listwise_distillation(context, x, teacher, offsets),
       funnel::pairwise_distillation(context, x, teacher, offsets, {.margin = t(.1)}),
       funnel::triplet_loss(context, x, x, {.margin = t(.1)}),
+      funnel::mean_loss(context, x, {.weights = weights}),
       funnel::mse_loss(context, x, labels, {.weights = weights}),
       funnel::huber_loss(context, x, labels, {.delta = 2})};
   funnel::total_loss(context, losses);
