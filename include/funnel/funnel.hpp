@@ -21,6 +21,7 @@
 #include <funnel/core/top_k.hpp>
 #include <funnel/core/version.hpp>
 #include <funnel/data/csv.hpp>
+#include <funnel/data/csv_columns.hpp>
 #include <funnel/data/date.hpp>
 #include <funnel/data/interaction_log.hpp>
 #include <funnel/data/kuairand.hpp>

@@ -70,6 +70,30 @@ TEST_CASE("csv_reader reads quoted fields") {
   CHECK(records("5\" disk,\"q\"\r") == rows{{"5\" disk", "q"}});
 }
 
+TEST_CASE("csv_reader takes names for a file without a line of names") {
+  const temporary_folder folder;
+  const std::string file = folder.write("t.csv", "\xef\xbb\xbf\n1,2\n3;;;,4\n");
+  csv_reader csv(file, {.block_size = 1, .names = {"x", "y"}});
+  CHECK(csv.names() == std::vector<std::string>{"x", "y"});
+  CHECK(csv.column("y") == 1);
+  CHECK(refuses([&] { csv.text(0); }, "funnel::csv_reader", "column is 0"));
+  REQUIRE(csv.next());
+  CHECK((csv.text(0) == "1" && csv.text(1) == "2" && csv.line() == 2));
+  REQUIRE(csv.next());
+  CHECK((csv.text(0) == "3;;;" && csv.text(1) == "4"));
+  CHECK_FALSE(csv.next());
+  CHECK(csv_reader(folder.write("u.csv", "b,a\n")).names() == std::vector<std::string>{"b", "a"});
+  CHECK(refuses(
+      [&] {
+        csv_reader(file, {.names = {"x", "y", "x"}});
+      },
+      "funnel::csv_reader", "names has \"x\" twice, expected different names"));
+  CHECK(format_error_of([&] {
+          csv_reader one(file, {.names = {"x"}});
+          one.next();
+        }) == file + ":2:3: the row has 2 fields, expected 1");
+}
+
 TEST_CASE("csv_reader counts lines") {
   std::vector<std::size_t> lines;
   records("1,2\n\n\"x\n\ny\",4\r\n5,6\n", &lines);

@@ -4,6 +4,7 @@
 #include "support/failing_allocator.hpp"
 
 #include <funnel/data/csv.hpp>
+#include <funnel/data/csv_columns.hpp>
 #include <funnel/data/kuairand.hpp>
 #include <funnel/data/simulator.hpp>
 
@@ -64,6 +65,28 @@ TEST_CASE("csv_reader survives every failed allocation") {
           field = "no record";
         }
         return std::pair(field, csv.line());
+      });
+  CHECK(open_files() == open);
+}
+
+TEST_CASE("read_csv survives every failed allocation") {
+  const temporary_folder folder;
+  const std::string file =
+      folder.write("t.csv", "a,genres\n1,a genre of more letters than a string holds|b\n2.5,c\n");
+  const std::ptrdiff_t open = open_files();
+  check_every_failure(
+      "reading", [] { return funnel::column_table(); },
+      [&](funnel::column_table& table) {
+        table = funnel::read_csv(file, {.lists = {{"genres", '|'}}});
+      },
+      [](const funnel::column_table& table) {
+        std::vector<std::string> all;
+        const funnel::columns c = table.view();
+        for (std::size_t j = 0; j < c.size(); ++j)
+          for (std::size_t k = 0; k < c[j].values(); ++k)
+            all.push_back(c[j].kind() == funnel::value_kind::text ? std::string(c[j].text(k))
+                                                                  : std::to_string(c[j].number(k)));
+        return all;
       });
   CHECK(open_files() == open);
 }

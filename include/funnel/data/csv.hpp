@@ -4,12 +4,10 @@
 #include <funnel/core/detail/checks.hpp>
 #include <funnel/core/detail/sizes.hpp>
 #include <funnel/core/error.hpp>
-#include <funnel/data/detail/decimal.hpp>
 #include <funnel/data/detail/file_format.hpp>
+#include <funnel/data/detail/parse_number.hpp>
 
 #include <algorithm>
-#include <charconv>
-#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <cstdio>
@@ -20,7 +18,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -30,6 +27,8 @@ namespace funnel {
 struct csv_options {
   /// Number of bytes to read from the file at a time, 1 to 16 MiB.
   std::size_t block_size = std::size_t{1} << 18;
+  /// Names of the columns of a file without a line of names; its first record is data then.
+  std::vector<std::string> names = {};
 };
 
 /// Reads a CSV file (comma-separated values) record by record. The first record names the columns.
@@ -65,7 +64,15 @@ class csv_reader {
     if (const auto format = detail::foreign_format(head); !format.empty())
       fail_at(1, 1, "the file is ", format);
     if (head.starts_with("\xef\xbb\xbf")) begin_ = 3;
-    if (!find_record()) fail_at(1, 1, "the file is empty, expected a line of column names");
+    if (!find_record())
+      fail_at(1, 1, "the file is empty, expected ",
+              options.names.empty() ? "a line of column names" : "rows");
+    if (!options.names.empty()) {
+      columns_ = options.names;
+      sort_columns();
+      present_ = 0;
+      return;
+    }
     const record names = scan_record();
     check_separator(names);
     go_past(names);
@@ -75,6 +82,8 @@ class csv_reader {
   }
 
   const std::string& file() const { return name_; }
+  /// The names of the columns.
+  const std::vector<std::string>& names() const { return columns_; }
   /// The line where the current record starts, from 1.
   std::size_t line() const { return record_line_; }
 
@@ -127,22 +136,7 @@ class csv_reader {
       (!std::same_as<T, bool>)T number(std::size_t column, T low = std::numeric_limits<T>::lowest(),
                                        T high = std::numeric_limits<T>::max()) const {
     const std::string_view digits = text(column);
-    T value{};
-    bool is_number, fits = true;
-    if constexpr (std::integral<T>) {
-      // std::from_chars takes no sign if T is unsigned: accept -0; other negatives are out of
-      // range.
-      const bool minus = std::unsigned_integral<T> && digits.starts_with('-');
-      const char* const end = digits.data() + digits.size();
-      const auto [rest, error] = std::from_chars(digits.data() + minus, end, value);
-      is_number = error != std::errc::invalid_argument && rest == end;
-      fits = error == std::errc() && !(minus && value != 0);
-    } else {  // not std::from_chars: libc++ has it from 20 on, and it fails if 0 is nearest
-      detail::decimal decimal;
-      is_number = detail::parse_decimal(digits, decimal);
-      if (is_number) value = detail::nearest<T>(decimal);
-      fits = std::isfinite(value);
-    }
+    const auto [value, is_number, fits] = detail::parse_number<T>(digits);
     if (!is_number)
       fail(column, "expected a ", std::integral<T> ? "whole " : "", "number, got \"",
            detail::printable(digits), "\"");
@@ -214,6 +208,9 @@ class csv_reader {
       if (columns_[sorted_[i]] == columns_[sorted_[i - 1]])
         repeated = std::min(repeated, sorted_[i]);
     if (repeated == columns_.size()) return;
+    if (fields_.empty())
+      detail::fail("funnel::csv_reader: names has \"", columns_[repeated],
+                   "\" twice, expected different names");
     const field& f = fields_[repeated];
     fail_at(f.line, f.column, "column \"", detail::printable(columns_[repeated]),
             "\" is named twice");
