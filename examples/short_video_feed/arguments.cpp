@@ -3,7 +3,7 @@
 
 #include "error.hpp"
 
-#include <funnel/data/date.hpp>
+#include <funnel/core/date.hpp>
 
 #include <charconv>
 #include <cstdio>

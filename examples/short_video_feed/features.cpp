@@ -2,7 +2,7 @@
 #include "features.hpp"
 
 #include <funnel/core/math.hpp>
-#include <funnel/data/date.hpp>
+#include <funnel/core/date.hpp>
 #include <funnel/features/bucketize.hpp>
 #include <funnel/features/log1p.hpp>
 #include <funnel/features/vocabulary.hpp>

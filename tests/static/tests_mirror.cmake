@@ -10,9 +10,14 @@ include(${CMAKE_CURRENT_LIST_DIR}/../support/mistakes.cmake)
 # Headers without a test of their own: path without .hpp, then the tests of what is in them.
 set(tested_elsewhere
     "calibration/platt_scaling: calibration/platt_test.cpp calibration/fit_bias_test.cpp"
+    "core/id_lists: nn/embedding_test.cpp"
     "core/ids: index/flat_index_test.cpp" # names of types
     "core/version: docs/repository.cmake consumer/two_copies.cmake"
     "data/simulator_options: data/simulator_test.cpp"
+    "features/encoded_log: features/fit_schema_test.cpp features/request_encoder_test.cpp"
+    "features/feature_kinds: features/schema_test.cpp"
+    "features/row_batch: features/fit_schema_test.cpp"
+    "features/schema_options: features/schema_test.cpp"
     "index/scored_item: index/flat_index_test.cpp"
     "index/vector_index: static/index_concepts.cpp"
     "io/parameter_map: io/load_parameters_test.cpp"

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <funnel/data/csv.hpp>
-#include <funnel/data/date.hpp>
+#include <funnel/core/date.hpp>
 #include <funnel/data/interaction_log.hpp>
 #include <funnel/features/vocabulary.hpp>
 

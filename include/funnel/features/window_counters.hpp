@@ -3,6 +3,8 @@
 
 #include <funnel/core/detail/checks.hpp>
 #include <funnel/core/detail/sizes.hpp>
+#include <funnel/core/error.hpp>
+#include <funnel/core/state.hpp>
 #include <funnel/features/vocabulary.hpp>
 
 #include <algorithm>
@@ -128,6 +130,56 @@ class window_counters {
         for (std::size_t i = 0; i < width_; ++i) out[i] += sums_[bucket * width_ + i];
       }
     }
+  }
+
+  /// Number of periods with at least one impression of the key, among the `window` periods before
+  /// `period`.
+  ///
+  /// Errors      as `sums`.
+  std::size_t active_periods(std::uint64_t key, std::int64_t period, std::size_t window) const {
+    detail::check_that("window_counters", "window", window, window > 0 && window <= periods(),
+                       "1 to ", periods());
+    check_period(period);
+    const std::uint32_t row = keys_.find(key);
+    if (row == 0) return 0;
+    const std::size_t first = (row - 1) * (ring_ + 1);
+    std::size_t active = 0;
+    for (std::size_t back = 1; back <= window; ++back) {
+      const std::int64_t wanted = period - static_cast<std::int64_t>(back);
+      for (const std::size_t bucket : {first + slot(wanted), first + ring_}) {
+        if (starts_[bucket] != wanted) continue;
+        ++active;
+        break;
+      }
+    }
+    return active;
+  }
+
+  void visit_state(auto&& visit) {
+    std::uint64_t width = width_, ring = ring_;
+    visit("width", width);
+    visit("ring", ring);
+    std::vector<std::uint64_t> ids(keys_.ids().begin(), keys_.ids().end());
+    std::vector<std::int64_t> newest, last_late;
+    std::vector<std::uint64_t> counted, late;
+    for (const state& s : states_) {
+      newest.push_back(s.newest), last_late.push_back(s.last_late);
+      counted.push_back(s.counted), late.push_back(s.late);
+    }
+    visit("keys", ids), visit("newest", newest), visit("last_late", last_late);
+    visit("counted", counted), visit("late", late), visit("starts", starts_), visit("sums", sums_);
+    if (!is_loading(visit)) return;
+    keys_ = vocabulary(ids);
+    const std::size_t n = newest.size();
+    const bool fits = width == width_ && ring == ring_ && keys_.rows() == ids.size() + 1 &&
+                      (n == ids.size() || n == ids.size() + 1) && last_late.size() == n &&
+                      counted.size() == n && late.size() == n &&
+                      starts_.size() >= ids.size() * (ring_ + 1) &&
+                      sums_.size() == starts_.size() * width_;
+    if (!fits) throw format_error("window counters are damaged: their arrays do not fit together");
+    states_.clear();
+    for (std::size_t i = 0; i < n; ++i)
+      states_.push_back({newest[i], counted[i], late[i], last_late[i]});
   }
 
  private:

@@ -3,6 +3,7 @@
 
 #include <funnel/core/detail/checks.hpp>
 #include <funnel/core/detail/sizes.hpp>
+#include <funnel/core/id_lists.hpp>
 #include <funnel/core/matrix.hpp>
 #include <funnel/nn/context.hpp>
 #include <funnel/nn/detail/check_ids.hpp>
@@ -102,18 +103,6 @@ struct embedding : detail::layer_of<T> {
 
 /// How an embedding bag combines many vectors into one.
 enum class pooling { sum, mean };
-
-/// Lists of ids, one list per row, stored one after another: list i is ids[offsets[i]] ..
-/// ids[offsets[i + 1] - 1].
-struct id_lists {
-  std::span<const std::uint32_t> ids;
-  std::span<const std::uint32_t> offsets;  ///< [n + 1], non-decreasing, from 0 to ids.size()
-
-  std::size_t size() const { return offsets.empty() ? 0 : offsets.size() - 1; }
-  std::span<const std::uint32_t> operator[](std::size_t i) const {
-    return ids.subspan(offsets[i], offsets[i + 1] - offsets[i]);
-  }
-};
 
 namespace detail {
 

@@ -153,15 +153,16 @@ void bag_kernel(Arch arch, const detail::stored_rows<Storage>& table,
   }
 }
 
-/// Embedding lookup (gather): copies row ids[i] of the table into row i of y, [cols].
+/// Embedding lookup (gather): copies row ids[i] of the table into row i of y, [cols]; the rows of y
+/// are `stride` apart, at least `cols`.
 template <class Arch, class T>
 void gather_kernel(Arch, const detail::stored_rows<T>& table, std::span<const std::uint32_t> ids,
-                   T* y) noexcept {
+                   T* y, std::size_t stride) noexcept {
   using p = detail::pack<Arch, T>;
   constexpr std::size_t width = detail::lanes<Arch, T>;
   const std::size_t cols = table.cols;
   const detail::rows_ahead ahead(cols * sizeof(T));
-  for (std::size_t i = 0; i < ids.size(); ++i, y += cols) {
+  for (std::size_t i = 0; i < ids.size(); ++i, y += stride) {
     if (i + ahead.far < ids.size())
       detail::prefetch_bytes<true>(table.row(ids[i + ahead.far]), cols * sizeof(T));
     if (i + ahead.near < ids.size())
@@ -173,6 +174,13 @@ void gather_kernel(Arch, const detail::stored_rows<T>& table, std::span<const st
       detail::store_first<Arch, T>(detail::load_first<Arch, T>(row + j, cols - j), y + j, cols - j);
     }
   }
+}
+
+/// The same with rows of y side by side, without gaps.
+template <class Arch, class T>
+void gather_kernel(Arch arch, const detail::stored_rows<T>& table,
+                   std::span<const std::uint32_t> ids, T* y) noexcept {
+  gather_kernel(arch, table, ids, y, table.cols);
 }
 
 /// Scatter-add: adds factor * values, [cols], to the rows slots[begin .. end) of `sums`.

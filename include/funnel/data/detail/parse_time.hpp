@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/data/date.hpp>
+#include <funnel/core/date.hpp>
 
 #include <cstddef>
 #include <cstdint>

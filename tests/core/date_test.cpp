@@ -2,7 +2,7 @@
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 
-#include <funnel/data/date.hpp>
+#include <funnel/core/date.hpp>
 
 #include <cstdint>
 #include <limits>

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/features/detail/feature_plan.hpp>
+#include <funnel/features/detail/plan_columns.hpp>
+#include <funnel/features/schema_options.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace funnel::detail {
+
+/// Works out the plan of a schema.
+///
+/// Errors      std::invalid_argument naming the feature and what was expected.
+class feature_planner : column_planner {
+ public:
+  explicit feature_planner(const schema_options& options) : column_planner(options) {
+    for (std::size_t side = 0; side < sides; ++side) {
+      plan_.of[side].simple_width = width(side);
+      for (const feature& f : options_.of(side))
+        std::visit([&](const auto& kind) { add_counted(side, kind); }, f);
+      plan_.of[side].scaled_width = width(side);
+      for (vector_plan& v : plan_.of[side].vectors) v.offset = take(side, v.size);
+    }
+    for (std::size_t side = 0; side < sides; ++side)
+      for (const feature& f : options_.of(side))
+        if (const auto* kind = std::get_if<history>(&f)) add_history(side, *kind);
+  }
+
+  feature_plan result() && { return std::move(plan_); }
+
+ private:
+  // Features that are counted
+
+  std::vector<key_part> key_of(std::size_t side, std::string_view name, const names& keys) {
+    if (keys.empty()) refuse(side, name, "keys is empty, expected one column or more");
+    std::vector<key_part> parts;
+    for (const std::string& column : keys) {
+      const std::size_t before = parts.size();
+      for (std::size_t of = 0; of < sides && parts.size() == before; ++of) {
+        for (std::size_t k = 0; k < plan_.of[of].keys.size(); ++k)
+          if (plan_.of[of].keys[k].name == column) parts.push_back({of, k});
+      }
+      if (parts.size() == before)
+        refuse(side, name, "key column \"", column,
+               "\" is not known, expected a category or a bucketized number of any side, an id, or "
+               "a column of user_keys, item_keys or context_keys");
+      const std::size_t found = parts.back().side;
+      const bool allowed =
+          side == cross_side || found == side || (side == context_side && found == user_side);
+      if (!allowed)
+        refuse(side, name, "key column \"", column, "\" is ", side_names[found], ", expected ",
+               side == context_side ? "of_user or of_context" : side_names[side],
+               "; counters of several sides belong to of_cross");
+    }
+    return parts;
+  }
+  std::size_t action(const std::string& name) {
+    const auto found = std::ranges::find(plan_.actions, name);
+    if (found == plan_.actions.end()) {
+      plan_.actions.push_back(name);
+      return plan_.actions.size() - 1;
+    }
+    return static_cast<std::size_t>(found - plan_.actions.begin());
+  }
+
+  void add_counted(std::size_t side, const rate& f) {
+    counter_plan planned{.name = f.name,
+                         .kind = counter_kind::rate,
+                         .side = side,
+                         .keys = key_of(side, f.name, f.keys)};
+    if (f.actions.empty()) refuse(side, f.name, "actions is empty, expected one or more");
+    if (!(f.prior_strength >= 0 && f.prior_strength < 1e18))
+      refuse(side, f.name, "prior_strength is ", f.prior_strength,
+             ", expected a number in [0, 1e18)");
+    if (f.as > rate_as::value)
+      refuse(side, f.name, "rate_as is ", static_cast<int>(f.as), ", expected below 2");
+    for (const std::string& name : f.actions) planned.actions.push_back(action(name));
+    planned.rates = planned.actions.size();
+    if (!f.per.empty()) {
+      planned.per = planned.actions.size();
+      planned.actions.push_back(action(f.per));
+    }
+    planned.prior_strength = f.prior_strength;
+    planned.log_odds = f.as == rate_as::log_odds;
+    planned.sums = plan_.sums++;
+    planned.width = 1 + planned.rates;
+    add_counter(std::move(planned));
+  }
+  void add_counted(std::size_t side, const window& f) {
+    counter_plan planned{.name = f.name,
+                         .kind = counter_kind::window,
+                         .side = side,
+                         .keys = key_of(side, f.name, f.keys)};
+    if (f.lengths.empty()) refuse(side, f.name, "lengths is empty, expected one or more");
+    for (const std::uint32_t length : f.lengths)
+      if (length == 0 || length > 10000)
+        refuse(side, f.name, "a length is ", length, ", expected 1 to 10000");
+    if (f.period_hours == 0 || f.period_hours > 8784)
+      refuse(side, f.name, "period_hours is ", f.period_hours, ", expected 1 to 8784");
+    for (const std::string& name : f.actions) planned.actions.push_back(action(name));
+    planned.lengths = f.lengths;
+    planned.period_ticks = std::int64_t{f.period_hours} * 3600 * options_.ticks_per_second;
+    planned.windows = plan_.windows++;
+    planned.width = f.lengths.size() * (1 + planned.actions.size());
+    add_counter(std::move(planned));
+  }
+  void add_counted(std::size_t side, const stock& f) {
+    counter_plan planned{.name = f.name,
+                         .kind = f.of_items ? counter_kind::item_stock : counter_kind::stock,
+                         .side = side,
+                         .keys = key_of(side, f.name, f.keys)};
+    if (f.of_items) {
+      if (!f.action.empty())
+        refuse(side, f.name, "action is \"", f.action, "\", expected none: items are counted");
+      for (const key_part& part : planned.keys)
+        if (part.side != item_side)
+          refuse(side, f.name, "a key is ", side_names[part.side],
+                 ", expected of_item: items are counted");
+    }
+    if (!f.action.empty()) planned.actions.push_back(action(f.action));
+    planned.sums = plan_.sums++;
+    planned.width = 1;
+    add_counter(std::move(planned));
+  }
+  void add_counter(counter_plan planned) {
+    planned.offset = take(planned.side, planned.width);
+    plan_.counters.push_back(std::move(planned));
+  }
+  void add_counted(std::size_t side, const activity& f) {
+    if (f.days == 0 || f.days > 1000)
+      refuse(side, f.name, "days is ", f.days, ", expected 1 to 1000");
+    for (std::size_t i = 0; i < f.bounds.size(); ++i)
+      if (f.bounds[i] == 0 || (i > 0 && f.bounds[i] <= f.bounds[i - 1]))
+        refuse(side, f.name, "bounds[", i, "] is ", f.bounds[i], ", expected more than ",
+               i == 0 ? 0 : f.bounds[i - 1]);
+    plan_.activities.push_back({key_of(side, f.name, f.keys), f.bounds, f.days, plan_.windows++});
+    // Row 0 is that of a missing value, which a class never is.
+    const std::size_t table =
+        add_table({.name = f.name, .fixed_rows = f.bounds.size() + 2, .dim = f.dim});
+    plan_.of[side].categories.push_back({.name = f.name,
+                                         .source = category_source::activity,
+                                         .table = table,
+                                         .counters = plan_.activities.size() - 1});
+  }
+  void add_counted(std::size_t, const auto&) {}
+
+  void add_history(std::size_t side, const history& f) {
+    if (side != user_side && side != context_side)
+      refuse(side, f.name, "is a history, expected in of_user or of_context");
+    if (f.last == 0 || f.last > 1'000'000)
+      refuse(side, f.name, "last is ", f.last, ", expected 1 to 1000000");
+    if (!f.column.empty() && !f.action.empty())
+      refuse(side, f.name, "has a column and an action, expected one of the two");
+    history_plan planned{.name = f.name, .side = side, .last = f.last};
+    if (!f.column.empty()) {
+      planned.list = plan_.of[side].lists.size();
+      plan_.of[side].lists.push_back({f.column, no_index, plan_.of[side].column(f.column)});
+    } else {
+      if (side != user_side) refuse(side, f.name, "is collected by user, expected in of_user");
+      planned.collected = plan_.collected++;
+      if (!f.action.empty()) planned.action = action(f.action);
+    }
+    const names fields = f.fields.empty() ? names(options_.item) : f.fields;
+    const std::vector<category_plan>& categories = plan_.of[item_side].categories;
+    for (const std::string& field : fields) {
+      const auto found = std::ranges::find(categories, field, &category_plan::name);
+      if (found == categories.end() || found->source == category_source::activity ||
+          found->age != no_index)
+        refuse(side, f.name, "field \"", field, "\" is not known, expected a category of of_item");
+      planned.categories.push_back(static_cast<std::size_t>(found - categories.begin()));
+    }
+    plan_.histories.push_back(std::move(planned));
+  }
+};
+
+inline feature_plan plan_features(const schema_options& options) {
+  return feature_planner(options).result();
+}
+
+}  // namespace funnel::detail
