@@ -20,6 +20,7 @@
 #include <funnel/core/matrix.hpp>
 #include <funnel/core/random.hpp>
 #include <funnel/core/state.hpp>
+#include <funnel/core/thread_pool.hpp>
 #include <funnel/core/top_k.hpp>
 #include <funnel/core/version.hpp>
 #include <funnel/data/csv.hpp>
@@ -149,3 +150,4 @@
 #include <funnel/simd/reduce.hpp>
 #include <funnel/simd/softmax.hpp>
 #include <funnel/simd/stored_value.hpp>
+#include <funnel/training/training_step.hpp>

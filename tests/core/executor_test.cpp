@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <funnel/core/executor.hpp>
+#include <funnel/core/thread_pool.hpp>
 #ifdef FUNNEL_HAS_TBB
 #include <funnel/adapters/tbb.hpp>
 #endif

@@ -17,6 +17,7 @@ set(layers
     "features"
     "retrieval preranking ranking calibration fusion diversity"
     "data io"
+    "training"
     "adapters")
 
 # The tools that the folders above them are made of: their detail/ is for the whole library.

@@ -60,15 +60,14 @@ class update_step {
   template <HasParameters Model>
   update_step(Model& model, std::span<model_gradients<T>* const> parts, optimizer_memory<T>& memory,
               const Rule& rule, double decay)
-      : rule_(rule), count_(parts.size()) {
+      : rule_(rule), memory_(memory), count_(parts.size()) {
     constexpr std::string_view name = "optimizer";
     check_that(name, "parts", count_, count_ > 0 && count_ <= most_parts, "1 to ", most_parts);
     const bool is_first = memory.states.empty();
-    std::vector<optimizer_state<T>> fresh;  // states of a first step
-    std::vector<optimizer_state<T>>& states = is_first ? fresh : memory.states;
+    std::vector<optimizer_state<T>>& states = is_first ? fresh_ : memory.states;
     std::size_t position = 0;
     visit_parameters_below(model, [&](const parameter<T>& p) {
-      if (is_first) fresh.emplace_back(p);
+      if (is_first) fresh_.emplace_back(p);
       if (position < states.size()) check_state(name, model, position, p, states[position]);
       ++position;
     });
@@ -84,7 +83,6 @@ class update_step {
     });
     squares_.resize(tasks_.size());
     done_.resize(tasks_.size());
-    if (is_first) memory.states.swap(fresh);
   }
 
   /// Finds the rows of tables that several parts have.
@@ -120,6 +118,7 @@ class update_step {
   /// they are not. Does not throw: what the executor could not run is run here.
   template <Executor E>
   void update(E& executor, double norm, double max_norm) noexcept {
+    if (memory_.states.empty()) memory_.states.swap(fresh_);
     for (item& i : items_) i.numbers = rule_.begin(*i.state, *i.p, i.rates);
     for (statistic& s : statistics_) s.merged.move_statistic(*s.p);
     const auto run = [&](std::size_t i) {
@@ -287,6 +286,8 @@ class update_step {
   }
 
   const Rule& rule_;
+  optimizer_memory<T>& memory_;
+  std::vector<optimizer_state<T>> fresh_;  // states of a first step
   std::size_t count_;  // of the parts
   bool summed_ = false;
   std::vector<item> items_;
