@@ -70,6 +70,9 @@ GROUPS = [
           "half of the batch on each and adds the gradients. There is no case of LibTorch with two "
           "threads: Debian's package mixes OpenMP with the threads of OpenBLAS, and is slower with two "
           "threads than with one."),
+    Group(r"training_step/", "Training step in leaves, MMoE",
+          "The same training by `training_step`: leaves of 128 rows, whose sums do not depend on the "
+          "number of threads; two threads of a `thread_pool`."),
     Group(r"train_step_embeddings/", "Training step, embeddings",
           "1,024 rows with 20 ids each: the embeddings, from a table of 1,000,000 x 16, are concatenated "
           "and give one logit; cross-entropy, row-wise Adagrad; each repetition uses another batch. "

@@ -3,6 +3,7 @@
 #include "workloads.hpp"
 
 #include <funnel/core/executor.hpp>
+#include <funnel/core/thread_pool.hpp>
 #include <funnel/loss/bce.hpp>
 #include <funnel/loss/total_loss.hpp>
 #include <funnel/nn/freeze.hpp>
@@ -14,6 +15,7 @@
 #include <funnel/adapters/tbb.hpp>
 #endif
 #include <funnel/optim/add_gradients.hpp>
+#include <funnel/training/training_step.hpp>
 
 #include <algorithm>
 #include <deque>
@@ -60,12 +62,20 @@ void add_request(std::size_t n) {
       });
 }
 
+template <class Executor>
+Executor make_executor(std::size_t threads) {
+  if constexpr (std::is_constructible_v<Executor, std::size_t>)
+    return Executor(threads);
+  else
+    return Executor();
+}
+
 /// A step on a batch: a shard a thread, each with a context of its own, in parts that stay in L2.
 template <class Executor>
 class trainer {
  public:
   trainer(std::size_t n, std::size_t threads)
-      : batch_(n), executor_(make(threads)), contexts_(threads) {}
+      : batch_(n), executor_(make_executor<Executor>(threads)), contexts_(threads) {}
 
   void step() {
     const std::size_t n = batch_.x.rows();
@@ -101,13 +111,6 @@ class trainer {
     context.next_micro_batch();
   }
 
-  static Executor make(std::size_t threads) {
-    if constexpr (std::is_constructible_v<Executor, std::size_t>)
-      return Executor(threads);
-    else
-      return Executor();
-  }
-
   mmoe_model model_;
   bench::mmoe_batch batch_;
   Executor executor_;
@@ -115,13 +118,48 @@ class trainer {
   funnel::adam<float> optimizer_{{.learning_rate = 1e-3}};
 };
 
+/// The same by a `training_step`: leaves of 128 rows, at most 8, whose sums do not depend on the
+/// threads.
 template <class Executor>
-void add_training(std::size_t n, std::size_t threads) {
-  std::string name = "train_step/batch:" + std::to_string(n);
+class leaf_trainer {
+ public:
+  leaf_trainer(std::size_t n, std::size_t threads)
+      : batch_(n), executor_(make_executor<Executor>(threads)) {}
+
+  void step() {
+    const std::size_t n = batch_.x.rows();
+    const std::size_t leaves = std::clamp<std::size_t>(n / 128, 1, 8);
+    step_(executor_, model_, optimizer_, {.leaves = leaves, .rows = n, .step = steps_++},
+          [&](auto& context, std::size_t leaf) {
+            const std::size_t begin = leaf * n / leaves;
+            const std::size_t rows = (leaf + 1) * n / leaves - begin;
+            const auto logits = model_(
+                context, context.input(std::as_const(batch_.x).view().middle_rows(begin, rows)));
+            std::array<funnel::variable<float>, mmoe_model::tasks> losses;
+            for (std::size_t t = 0; t < mmoe_model::tasks; ++t) {
+              const std::span<const float> labels = batch_.labels[t].flat();
+              losses[t] = bce_with_logits(context, logits[t], labels.subspan(begin, rows));
+            }
+            return funnel::total_loss(context, std::span<const funnel::variable<float>>(losses));
+          });
+  }
+
+ private:
+  mmoe_model model_;
+  bench::mmoe_batch batch_;
+  Executor executor_;
+  funnel::training_step<float> step_;
+  funnel::adam<float> optimizer_{{.learning_rate = 1e-3}};
+  std::uint64_t steps_ = 0;
+};
+
+template <template <class> class Trainer, class Executor>
+void add_training(const std::string& kind, std::size_t n, std::size_t threads) {
+  std::string name = kind + "/batch:" + std::to_string(n);
   if (threads > 1) name += "/threads:" + std::to_string(threads);
   add(name, {.flops = bench::mmoe_training_flops(double(n)), .threads = static_cast<int>(threads)},
       [=]() -> bench::task {
-        const auto t = std::make_shared<trainer<Executor>>(n, threads);
+        const auto t = std::make_shared<Trainer<Executor>>(n, threads);
         return [t] { t->step(); };
       });
 }
@@ -130,10 +168,12 @@ const bool added = [] {
   for (const std::size_t n : bench::mmoe_rows) add_mmoe(n);
   for (const std::size_t n : bench::mmoe_rows) add_request(n);
   for (const std::size_t n : bench::size_list{256, 1024}) {
-    add_training<funnel::serial_executor>(n, 1);
+    add_training<trainer, funnel::serial_executor>("train_step", n, 1);
 #ifdef FUNNEL_HAS_TBB
-    add_training<funnel::tbb_executor>(n, 2);
+    add_training<trainer, funnel::tbb_executor>("train_step", n, 2);
 #endif
+    add_training<leaf_trainer, funnel::serial_executor>("training_step", n, 1);
+    add_training<leaf_trainer, funnel::thread_pool>("training_step", n, 2);
   }
   return true;
 }();
