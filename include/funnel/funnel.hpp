@@ -38,6 +38,7 @@
 #include <funnel/features/column_table.hpp>
 #include <funnel/features/columns.hpp>
 #include <funnel/features/encoded_log.hpp>
+#include <funnel/features/feature_inputs.hpp>
 #include <funnel/features/feature_kinds.hpp>
 #include <funnel/features/feature_state.hpp>
 #include <funnel/features/fit_schema.hpp>
