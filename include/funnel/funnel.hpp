@@ -66,6 +66,7 @@
 #include <funnel/io/load_parameters.hpp>
 #include <funnel/io/model_file.hpp>
 #include <funnel/io/model_writer.hpp>
+#include <funnel/io/npy.hpp>
 #include <funnel/io/parameter_map.hpp>
 #include <funnel/io/safetensors.hpp>
 #include <funnel/io/safetensors_writer.hpp>

@@ -20,6 +20,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -208,8 +209,8 @@ class safetensors_file {
     std::ranges::sort(entries_, {}, &entry::position);
     for (const entry& e : entries_) check_bytes(e);
     check_names();
-    std::ranges::stable_sort(entries_, {},
-                             [](const entry& e) { return std::pair(e.begin, e.end); });
+    std::ranges::sort(entries_, {},
+                      [](const entry& e) { return std::tuple(e.begin, e.end, e.position); });
     std::uint64_t filled = 0;
     for (entry& e : entries_) {
       if (e.begin != filled)
@@ -252,8 +253,9 @@ class safetensors_file {
   void check_names() const {
     std::vector<const entry*> sorted;
     for (const entry& e : entries_) sorted.push_back(&e);
-    std::ranges::stable_sort(sorted, {},
-                             [](const entry* e) -> std::string_view { return e->described.name; });
+    std::ranges::sort(sorted, {}, [](const entry* e) {
+      return std::pair<std::string_view, std::size_t>(e->described.name, e->position);
+    });
     for (std::size_t i = 1; i < sorted.size(); ++i)
       if (sorted[i]->described.name == sorted[i - 1]->described.name)
         fail_at(*sorted[i], sorted[i]->position, "a second tensor of this name");
@@ -261,8 +263,7 @@ class safetensors_file {
 
   /// Copies values that are at an odd address: they cannot be read in place.
   void align(tensor& t) {
-    const auto address = reinterpret_cast<std::uintptr_t>(t.bytes.data());
-    if (address % tensor_type_size(t.type) == 0) return;
+    if (detail::is_aligned(t)) return;
     copies_.emplace_back(t.bytes.begin(), t.bytes.end());
     t.bytes = copies_.back();
   }

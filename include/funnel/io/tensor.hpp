@@ -135,9 +135,16 @@ inline std::string tensor_text(tensor_type type, std::span<const std::size_t> sh
   return join_text(tensor_type_name(type), " ", shape_text(shape));
 }
 
+/// Throws a format_error about a tensor; a file of one array has no name for it.
 template <class... Parts>
 [[noreturn]] void fail_tensor(std::string_view file, std::string_view name, const Parts&... parts) {
+  if (name.empty()) throw format_error(join_text(file, ": ", parts...));
   throw format_error(join_text(file, ": tensor \"", printable(name), "\": ", parts...));
+}
+
+/// True if the values can be read in place.
+inline bool is_aligned(const tensor& t) {
+  return reinterpret_cast<std::uintptr_t>(t.bytes.data()) % tensor_type_size(t.type) == 0;
 }
 
 /// The values of a tensor, without a copy.
