@@ -6,7 +6,9 @@
 #include "support/matrices.hpp"
 #include "support/tolerance.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <vector>
 
@@ -90,6 +92,38 @@ TEMPLATE_TEST_CASE("dense_kernel: any shape, row by row the same bits", "", floa
       for (const std::size_t out : size_list{1, 15, 16, 17, 33, 48, 65, 129, 145}) {
         for (const std::size_t n : row_counts) check_shape<TestType>(arch, n, in, out);
       }
+    }
+  });
+}
+
+TEMPLATE_TEST_CASE("dense_kernel: start rows named by number", "", float, double) {
+  const matrix<TestType> x = random_matrix<TestType>(25, 7, 4);
+  const matrix<TestType> weights = random_matrix<TestType>(7, 33, 5);
+  const matrix<TestType> starts = random_matrix<TestType>(4, 40, 6);
+  std::vector<std::uint32_t> rows(25);
+  matrix<TestType> copied(25, 33);
+  for (std::size_t i = 0; i < 25; ++i) {
+    rows[i] = static_cast<std::uint32_t>(i * i % 4 == 1 ? 3 - i % 3 : i % 4);
+    std::ranges::copy(starts.row(rows[i]).first(33), copied.row(i).begin());
+  }
+  for_each_arch([&](auto arch) {
+    const std::vector<TestType> panels = packed(arch, weights);
+    for (const std::size_t n : row_counts) {
+      matrix<TestType> y(n, 33), expected(n, 33);
+      funnel::dense_arguments<TestType> a{.x = x.view().middle_rows(0, n),
+                                          .panels = panels.data(),
+                                          .panel_in = 7,
+                                          .start = copied.data(),
+                                          .start_stride = copied.cols(),
+                                          .y = expected,
+                                          .function = activation::tanh};
+      funnel::dense_kernel(arch, a);
+      a.start = starts.data();
+      a.start_stride = starts.cols();
+      a.start_rows = rows.data();
+      a.y = y;
+      funnel::dense_kernel(arch, a);
+      CHECK(same_bits(y, expected));
     }
   });
 }

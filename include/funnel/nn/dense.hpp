@@ -109,15 +109,16 @@ void linear_forward(Arch arch, const concatenated<matrix_view<const T>, N>& x,
         if (last) activation_kernel(arch, y.row(i).data(), y.row(i).data(), out, function);
       }
     } else {
-      if (start.rows() != 1 && !started) {  // each row starts from that of its request
-        for (std::size_t i = 0; i < y.rows(); ++i)
-          std::copy_n(shared_row(start, i), out, y.row(i).data());
-        start = y;
-      }
-      const T* part_panels = shared.panels + first * dense_tile<Arch, T>::cols;
-      dense_kernel(arch, dense_arguments<T>{xs, part_panels, in, start.data(),
-                                            start.rows() == 1 ? 0 : start.stride(), y,
-                                            last ? function : activation::identity});
+      const bool by_request = !started && start.rows() != 1;
+      dense_kernel(arch,
+                   dense_arguments<T>{.x = xs,
+                                      .panels = shared.panels + first * dense_tile<Arch, T>::cols,
+                                      .panel_in = in,
+                                      .start = start.data(),
+                                      .start_stride = start.rows() == 1 ? 0 : start.stride(),
+                                      .y = y,
+                                      .function = last ? function : activation::identity,
+                                      .start_rows = by_request ? shared.of_row + begin : nullptr});
       started = true;
       start = y;
     }
@@ -302,9 +303,14 @@ class dense : public detail::layer_of<T> {
     matrix_view<const T> g = y.gradient;
     if (fused) {
       T* slopes = scratch.template allocate<T>(g.size());
-      std::fill_n(slopes, g.size(), T(0));
-      activation_backward_kernel(arch{}, y.values.data(), y.values.data(), g.data(), slopes,
-                                 g.size(), function);
+      detail::with_constant(function, [&](auto f) {
+        detail::map(
+            arch{}, g.size(), slopes,
+            [f](const auto& slope, const auto& gave) {
+              return slope * detail::activation_slope<arch, T>(gave, gave, f());
+            },
+            g.data(), y.values.data());
+      });
       g = {slopes, g.rows(), out_};
     }
     T* sums = scratch.template allocate<T>(out_);

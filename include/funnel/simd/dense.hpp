@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 
 namespace funnel {
@@ -106,6 +107,9 @@ struct dense_arguments {
   matrix_view<T> y;  ///< [n, out]; may be `start` itself
   activation function;
   bool transposed = false;  ///< true if x is [in, n]
+  /// The row of `start` for each row of y, [n]; null for the row with the same number. y must not be
+  /// `start` then.
+  const std::uint32_t* start_rows = nullptr;
 };
 
 namespace detail {
@@ -137,10 +141,11 @@ void dense_block(Arch, const dense_arguments<T>& a, std::size_t i, std::size_t j
     });
   }
   const p low(lowest);
-  const T* start = a.start + i * a.start_stride + j;
   T* y = a.y.data() + i * a.y.stride() + j;
   const std::size_t left = a.y.cols() - j - (V - 1) * width;  // columns of the last vector
   unroll<M>([&](auto m) FUNNEL_INLINE {
+    const std::size_t row = a.start_rows == nullptr ? i + m : a.start_rows[i + m];
+    const T* start = a.start + row * a.start_stride + j;
     unroll<V>([&](auto v) FUNNEL_INLINE {
       const std::size_t at = v * width;
       if (v + 1 < V || left >= width) {
@@ -150,7 +155,6 @@ void dense_block(Arch, const dense_arguments<T>& a, std::size_t i, std::size_t j
         store_first<Arch, T>(at_least(last, low), y + at, left);
       }
     });
-    start += a.start_stride;
     y += a.y.stride();
   });
 }
