@@ -2,12 +2,14 @@
 #include <funnel/nn/freeze.hpp>
 #include <funnel/nn/inference_context.hpp>
 #include <funnel/nn/mlp.hpp>
+#include <funnel/nn/training_context.hpp>
 #include <funnel/preranking/three_tower.hpp>
 
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 #include "support/gradients.hpp"
 #include "support/matrices.hpp"
+#include "support/requests.hpp"
 #include "support/tolerance.hpp"
 
 #include <algorithm>
@@ -119,6 +121,30 @@ TEST_CASE("three_tower: a user of one row is the user in every row") {
                               tolerance::iterative<double>(14 + 8, 10 * magnitude)));
     }
   }
+}
+
+TEST_CASE("three_tower: users of one row per request are the users in every row") {
+  const preranker model = random_preranker();
+  const request_offsets requests = offsets_of({7, 1, 30, 2});
+  const matrix<double> users = random_matrix<double>(4, 4, 24);
+  const matrix<double> all = repeated(users, requests);
+  funnel::inference_context<double> plain, context;
+  context.group_rows(requests);
+  funnel::training_context<double> tape;
+  tape.group_rows(requests);
+  const auto expected = model(plain, all.view(), items.view(), crosses.view());
+  const auto frozen = funnel::freeze(model);
+  CHECK(same_bits(model(context, users.view(), items.view(), crosses.view()), expected));
+  CHECK(same_bits(frozen(context, users.view(), items.view(), crosses.view()), expected));
+  CHECK(same_bits(view(model(tape, users.view(), items.view(), crosses.view())), expected));
+  CHECK(model.user(context, users.view()).rows() == 4);
+  check_layer(model, {}, [&](auto& c, const auto& m, const double_values&) {
+    c.group_rows(requests);
+    return m(c, users.view(), items.view(), crosses.view());
+  });
+  context.group_rows(request_offsets{0, 7, 8, 40});
+  CHECK(refuses([&] { model(context, users.view(), items.view(), crosses.view()); },
+                "funnel::concat", "a value has 4 rows, expected 1, 3 for one per request, or 40"));
 }
 
 TEST_CASE("three_tower: item vectors from before, any batch, training, frozen: the same bits") {

@@ -11,6 +11,7 @@
 #include "support/errors.hpp"
 #include "support/gradients.hpp"
 #include "support/matrices.hpp"
+#include "support/requests.hpp"
 #include "support/tolerance.hpp"
 
 #include <algorithm>
@@ -340,27 +341,52 @@ TEST_CASE("mmoe: what grew or was frozen is refused") {
 }
 
 TEST_CASE("mmoe: one row per request gives the bits of repeated rows, served and trained") {
-  const std::vector<std::uint32_t> requests{0, 300, 301, 700};
   funnel::mmoe<float, 2> model(9, {.experts = 3, .expert_sizes = {16, 8}, .gate_dropout = 0});
   funnel::random_generator bits(4);
   funnel::initialize(model, bits);
-  const matrix<float> user = random_matrix<float>(3, 5, 1), items = random_matrix<float>(700, 4, 2);
-  matrix<float> users(700, 5);
-  for (std::size_t r = 0; r < 3; ++r)
-    for (std::size_t i = requests[r]; i < requests[r + 1]; ++i)
-      std::ranges::copy(user.row(r), users.row(i).begin());
-  funnel::inference_context<float> plain, context;
-  context.group_rows(requests);
-  funnel::training_context<float> tape;
-  tape.group_rows(requests);
-  const auto frozen = funnel::freeze(model);
-  const auto expected = model(plain, concat(plain, users.view(), items.view()));
-  const auto grouped = model(context, concat(context, user.view(), items.view()));
-  const auto served = frozen(context, concat(context, user.view(), items.view()));
-  const auto trained = model(tape, concat(tape, user.view(), items.view()));
-  for (std::size_t t = 0; t < 2; ++t) {
-    CHECK(same_bits(grouped[t], expected[t]));
-    CHECK(same_bits(served[t], expected[t]));
-    CHECK(same_bits(view(trained[t]), expected[t]));
+  funnel::mmoe<float, 2> uneven = model;  // is served expert by expert
+  uneven.experts[1] = funnel::mlp<float>(9, {5, 8});
+  funnel::initialize(uneven.experts[1], bits);
+  for (const request_offsets& requests :
+       {offsets_of({1}), offsets_of({1, 1, 1}), offsets_of({1, 2, 255, 256, 257, 1000})}) {
+    const matrix<float> user = random_matrix<float>(requests.size() - 1, 5, 1);
+    const matrix<float> users = repeated(user, requests);
+    const matrix<float> items = random_matrix<float>(requests.back(), 4, 2);
+    for (const auto* m : {&model, &uneven}) {
+      funnel::inference_context<float> plain, context;
+      context.group_rows(requests);
+      funnel::training_context<float> tape;
+      tape.group_rows(requests);
+      const auto frozen = funnel::freeze(*m);
+      const auto expected = (*m)(plain, concat(plain, users.view(), items.view()));
+      const auto grouped = (*m)(context, concat(context, user.view(), items.view()));
+      const auto served = frozen(context, concat(context, user.view(), items.view()));
+      const auto trained = (*m)(tape, concat(tape, user.view(), items.view()));
+      for (std::size_t t = 0; t < 2; ++t) {
+        CHECK(same_bits(grouped[t], expected[t]));
+        CHECK(same_bits(served[t], expected[t]));
+        CHECK(same_bits(view(trained[t]), expected[t]));
+      }
+      // A request alone gives its rows of the batch.
+      for (std::size_t r = 0; r + 1 < requests.size(); ++r) {
+        const std::size_t begin = requests[r], count = requests[r + 1] - begin;
+        funnel::inference_context<float> alone;
+        const auto of_request = frozen(alone, concat(alone, user.view().middle_rows(r, 1),
+                                                     items.view().middle_rows(begin, count)));
+        for (std::size_t t = 0; t < 2; ++t)
+          CHECK(same_bits(of_request[t], expected[t].middle_rows(begin, count)));
+      }
+    }
   }
+}
+
+TEST_CASE("mmoe: gradients, one row per request") {
+  const request_offsets requests = offsets_of({2, 1, 3});
+  const funnel::mmoe<double, 2> model(7, {.experts = 2, .expert_sizes = {5, 3}, .gate_dropout = 0});
+  check_layer(model, {{3, 4}, {6, 2}, {1, 1}},
+              [&](auto& context, const auto& m, const double_values& x) {
+                context.group_rows(requests);
+                const auto y = m(context, concat(context, x[0], x[1], x[2]));
+                return materialize(context, concat(context, y[0], y[1]));
+              });
 }

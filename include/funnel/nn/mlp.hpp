@@ -33,7 +33,8 @@ struct mlp_options {
 /// Shapes      x [n, in] as a value or a concatenation; y [n, sizes.back()].
 /// Errors      std::invalid_argument if there are no sizes, or x has another number of columns.
 /// Cost        that of its layers. In serving, 256 rows at a time go through all layers, so that
-///             their values stay in the cache; the products of one-row parts are computed once.
+///             their values stay in the cache; the products of parts with fewer rows are computed
+///             once. Blocks end where a request ends, unless it has more than 256 rows.
 template <class T>
 struct mlp : detail::layer_of<T> {
   std::vector<dense<T>> layers;

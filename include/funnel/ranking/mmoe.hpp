@@ -47,7 +47,7 @@ struct mmoe_options {
 ///             does not have `in` columns.
 /// Cost        one run of each of the K experts, for any number of tasks. `freeze` joins the first
 ///             layers of all experts into one product. Serving works on blocks of 256 rows; the
-///             products of inputs that all rows share, such as the user's, are computed once.
+///             products of parts with fewer rows, such as the user's, are computed once.
 /// Source      Ma et al., KDD 2018, section 4; docs/formulas.md#mixture-of-experts.
 template <class T, std::size_t Tasks>
 class mmoe {
@@ -185,7 +185,7 @@ class mmoe {
     return mix_outputs<C>(context, outputs, weights);
   }
 
-  /// Serves 256 rows at a time; products of inputs that all rows share are computed once.
+  /// Serves 256 rows at a time; products of parts with fewer rows are computed once.
   template <Context C, std::size_t N>
   std::array<value_of<C>, Tasks> serve_blocks(C& context,
                                               const concatenated<value_of<C>, N>& x) const {
