@@ -8,6 +8,7 @@
 #include "support/gradients.hpp"
 #include "support/histories.hpp"
 #include "support/matrices.hpp"
+#include "support/requests.hpp"
 #include "support/tolerance.hpp"
 
 #include <algorithm>
@@ -171,6 +172,54 @@ TEST_CASE("din_attention: a frozen layer keeps only what serving reads") {
         });
       },
       "funnel::dense", "weight is [0, 0], expected [16, 6]"));
+}
+
+TEST_CASE("din_attention: one history per request is that history given to each candidate") {
+  constexpr std::size_t d = 9;
+  for (const bool normalize : {false, true}) {
+    const auto layer = filled<float>(d, {.hidden = {20, 7}, .normalize = normalize});
+    for (const request_offsets& requests :
+         {offsets_of({1}), offsets_of({5}), offsets_of({1, 1, 1}), offsets_of({3, 1, 40, 2, 10})}) {
+      const matrix<float> candidates = random_matrix<float>(requests.back(), d, 1);
+      const request_histories<float> lists(requests, {13, 0, 1, 30, 5}, d, 2);
+      funnel::inference_context<float> plain, context;
+      context.group_rows(requests);
+      const auto expected = layer(plain, candidates.view(), lists.copies.view(), lists.of_rows);
+      const auto served = [&](const auto& model) {
+        return model(context, candidates.view(), lists.events.view(), lists.of_requests);
+      };
+      CHECK(same_bits(served(layer), expected));
+      CHECK(same_bits(served(funnel::freeze(layer)), expected));
+      funnel::training_context<float> whole, tape;
+      tape.group_rows(requests);
+      CHECK(same_bits(
+          view(layer(tape, tape.input(candidates), tape.input(lists.events), lists.of_requests)),
+          view(layer(whole, whole.input(candidates), whole.input(lists.copies), lists.of_rows))));
+    }
+  }
+}
+
+TEST_CASE("din_attention: gradients, one history per request") {
+  const request_offsets requests = offsets_of({2, 1, 1, 4}), lists{0, 3, 3, 4, 9};
+  const matrix<double> eight = random_matrix<double>(8, 5, 3),
+                       nine = random_matrix<double>(9, 5, 4);
+  for (const bool normalize : {false, true}) {
+    const din_attention<double> layer(
+        5, {.hidden = {4, 3}, .function = activation::tanh, .normalize = normalize});
+    check_layer(layer, {{8, 5}, {9, 5}},
+                [&](auto& context, const auto& unit, const double_values& x) {
+                  context.group_rows(requests);
+                  return unit(context, x[0], x[1], lists);
+                });
+    check_layer(layer, {{9, 5}}, [&](auto& context, const auto& unit, const double_values& x) {
+      context.group_rows(requests);
+      return unit(context, context.input(eight), x[0], lists);
+    });
+    check_layer(layer, {{8, 5}}, [&](auto& context, const auto& unit, const double_values& x) {
+      context.group_rows(requests);
+      return unit(context, x[0], context.input(nine), lists);
+    });
+  }
 }
 
 TEST_CASE("din_attention: what is refused") {

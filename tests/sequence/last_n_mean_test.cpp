@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include <funnel/nn/inference_context.hpp>
+#include <funnel/nn/similarity.hpp>
 #include <funnel/sequence/last_n_mean.hpp>
 
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 #include "support/gradients.hpp"
 #include "support/matrices.hpp"
+#include "support/requests.hpp"
 #include "support/tolerance.hpp"
 
 #include <algorithm>
@@ -13,6 +15,22 @@
 #include <vector>
 
 using funnel::last_n_mean;
+using funnel::matrix;
+
+TEST_CASE("last_n_mean: one history per request meets the candidates of the requests") {
+  funnel::embedding<float> items(9, 3);
+  items.table.value = random_matrix<float>(9, 3, 1);
+  const request_offsets requests = offsets_of({3, 1, 2});
+  const std::vector<std::uint32_t> ids{0, 2, 3, 3, 8, 7}, lists{0, 4, 4, 6};
+  const matrix<float> candidates = random_matrix<float>(6, 3, 2);
+  funnel::inference_context<float> plain, context;
+  context.group_rows(requests);
+  const auto of_requests = last_n_mean(context, items, {ids, lists}, 2);
+  REQUIRE(of_requests.rows() == 3);
+  CHECK(same_bits(
+      row_dot(context, of_requests, candidates.view()),
+      row_dot(plain, repeated(matrix<float>(of_requests), requests).view(), candidates.view())));
+}
 
 TEST_CASE("last_n_mean: the last n of each list, means of rows, zeros for an empty history") {
   funnel::embedding<double> items(4, 2);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <funnel/nn/elementwise.hpp>
 #include <funnel/nn/inference_context.hpp>
 #include <funnel/nn/training_context.hpp>
 #include <funnel/sequence/target_attention.hpp>
@@ -8,6 +9,7 @@
 #include "support/gradients.hpp"
 #include "support/histories.hpp"
 #include "support/matrices.hpp"
+#include "support/requests.hpp"
 #include "support/tolerance.hpp"
 
 #include <algorithm>
@@ -188,6 +190,57 @@ TEST_CASE("target_attention: gradients where one side learns nothing") {
   });
 }
 
+TEST_CASE("target_attention: one history per request is that history given to each candidate") {
+  constexpr std::size_t d = 11;
+  for (const request_offsets& requests :
+       {offsets_of({1}), offsets_of({5}), offsets_of({1, 1, 1}), offsets_of({3, 1, 70, 2, 200})}) {
+    const matrix<float> candidates = random_matrix<float>(requests.back(), d, 1, -3, 3);
+    const request_histories<float> lists(requests, {13, 0, 1, 64, 300}, d, 2);
+    funnel::inference_context<float> plain, context;
+    context.group_rows(requests);
+    const auto expected =
+        target_attention(plain, candidates.view(), lists.copies.view(), lists.of_rows);
+    CHECK(same_bits(
+        target_attention(context, candidates.view(), lists.events.view(), lists.of_requests),
+        expected));
+    funnel::training_context<float> tape;
+    tape.group_rows(requests);
+    CHECK(same_bits(view(target_attention(tape, tape.input(candidates), tape.input(lists.events),
+                                          lists.of_requests)),
+                    expected));
+    // A list for each candidate, and one for all, keep their meaning.
+    CHECK(
+        same_bits(target_attention(context, candidates.view(), lists.copies.view(), lists.of_rows),
+                  expected));
+    const request_offsets shared{0, lists.of_requests.back()};
+    CHECK(same_bits(target_attention(context, candidates.view(), lists.events.view(), shared),
+                    target_attention(plain, candidates.view(), lists.events.view(), shared)));
+  }
+}
+
+TEST_CASE("target_attention: gradients, one history per request") {
+  const request_offsets requests = offsets_of({2, 1, 1, 4}), lists{0, 3, 3, 4, 9};
+  check_operation({{8, 5}, {9, 5}}, [&](auto& context, const double_values& x) {
+    context.group_rows(requests);
+    return target_attention(context, x[0], x[1], lists);
+  });
+  const matrix<double> eight = random_matrix<double>(8, 5, 3),
+                       nine = random_matrix<double>(9, 5, 4);
+  check_operation({{9, 5}}, [&](auto& context, const double_values& x) {
+    context.group_rows(requests);
+    return target_attention(context, context.input(eight), x[0], lists);
+  });
+  check_operation({{8, 5}}, [&](auto& context, const double_values& x) {
+    context.group_rows(requests);
+    return target_attention(context, x[0], context.input(nine), lists);
+  });
+  // One query per request, over its own history.
+  check_operation({{4, 5}, {9, 5}, {8, 5}}, [&](auto& context, const double_values& x) {
+    context.group_rows(requests);
+    return add(context, target_attention(context, x[0], x[1], lists), x[2]);
+  });
+}
+
 TEST_CASE("target_attention: what is refused") {
   const matrix<float> candidates(3, 4), events(6, 4), narrow(6, 3);
   funnel::inference_context<float> context;
@@ -202,4 +255,10 @@ TEST_CASE("target_attention: what is refused") {
   CHECK(refused(events, {1, 6}, "offsets[0] is 1, expected 0"));
   CHECK(refused(events, {0, 4, 3, 6}, "offsets[2] is 3, expected 4 or more"));
   CHECK(refused(events, {0, 7, 7, 6}, "offsets[3] is 6, expected 7 or more"));
+  context.group_rows(request_offsets{0, 1, 3});
+  CHECK_NOTHROW(target_attention(context, candidates.view(), events.view(), offsets{0, 2, 6}));
+  CHECK(refused(events, {0, 2, 2, 2, 6},
+                "offsets has 5 values, expected 2, 3 for 2 requests, or 4 for 3 candidates"));
+  CHECK(refused(events, {0, 2, 5}, "offsets[2] is 5, expected 6, the number of events"));
+  CHECK(refused(events, {}, "offsets has 0 values, expected 2, 3 for 2 requests, or 4"));
 }

@@ -124,8 +124,8 @@ struct din_attention_options {
 /// split: q (W_q + W_d) + b and the weights for the events, diag(q) W_p + W_x - W_d, depend on the
 /// candidate only and are computed once per candidate.
 ///
-/// Shapes      candidates [n, d], events [m, d], offsets [n + 1] or [2] as in `target_attention` ->
-///             [n, d]. An empty history returns zeros.
+/// Shapes      candidates [n, d], events [m, d], offsets [n + 1], [R + 1] or [2] as in
+///             `target_attention` -> [n, d]. An empty history returns zeros.
 /// Errors      std::invalid_argument if the columns differ or the offsets do not fit.
 /// Cost        per pair, for the first layer of the unit with h outputs: 2 d h operations in
 ///             serving, 8 d h in training; plus the other layers and 2 d. Training stores 4 d
@@ -153,8 +153,8 @@ class din_attention : public detail::layer_of<T> {
     constexpr std::string_view name = "din_attention";
     const std::size_t n = candidates.rows();
     detail::check_cols(name, "candidates", candidates.cols(), dim());
-    detail::check_event_lists(name, n, dim(), events.rows(), events.cols(), offsets);
-    const detail::event_lists lists{offsets, n};
+    const detail::event_lists lists = detail::make_event_lists(
+        detail::requests_of(context), name, n, dim(), events.rows(), events.cols(), offsets);
     if constexpr (C::is_training) {
       packed_.check_empty(name);
       auto weights = unit(context, detail::event_pairs(context, candidates, events, lists));

@@ -5,6 +5,8 @@
 #include <funnel/core/detail/checks.hpp>
 #include <funnel/core/matrix.hpp>
 #include <funnel/nn/context.hpp>
+#include <funnel/nn/detail/request_rows.hpp>
+#include <funnel/nn/detail/rows.hpp>
 #include <funnel/nn/embedding.hpp>
 #include <funnel/nn/training_context.hpp>
 #include <funnel/sequence/attention_history.hpp>
@@ -63,27 +65,14 @@ void attention_backward(Arch arch, arena& scratch, const variable<T>& q, const v
   }
 }
 
-}  // namespace detail
-
-/// Target attention: for each candidate, the mean of the events of a user's history, weighted by
-/// their similarity to the candidate. All candidates share one history.
-///
-///     alpha = softmax_j(<q_i, x_j> / sqrt(d)),   o_i = sum_j alpha_j x_j
-///
-/// Shapes      candidates [n, d], history [m, d] -> [n, d]. An empty history returns zeros.
-/// Errors      std::invalid_argument if the columns differ.
-/// Cost        4 d operations per pair of candidate and event.
-/// Numerics    the result of a candidate has the same bits whatever the other candidates are.
-/// Source      Zhou et al., KDD 2018, with a scaled dot product; docs/formulas.md#target-attention.
+/// Writes the attention of all candidates over one shared history to y.
 template <Context C>
-value_of<C> target_attention(C& context, const value_of<C>& candidates,
-                             const attention_history<C>& history) {
+void attend_shared(C& context, const value_of<C>& candidates, const attention_history<C>& history,
+                   const auto& y) {
   using t = scalar_of<C>;
   using arch = typename C::arch;
   const auto& events = history.packed();
   const std::size_t n = candidates.rows();
-  detail::check_cols("target_attention", "events", events.dim, candidates.cols(), "candidates");
-  const auto y = context.make(n, events.dim);
   const std::size_t block = std::min(events.block(), n);
   const auto attend = [&](t* weights, bool kept) {
     for (std::size_t begin = 0; begin < n; begin += block) {
@@ -100,22 +89,66 @@ value_of<C> target_attention(C& context, const value_of<C>& candidates,
     attend(weights, true);
     const matrix_view<const t> alpha(weights, n, events.count, events.stride());
     context.record([candidates, x = history.events(), events, alpha, y, &scratch] {
-      detail::attention_backward(arch{}, scratch, candidates, x, events, alpha, y);
+      attention_backward(arch{}, scratch, candidates, x, events, alpha, y);
     });
   } else {
     const arena::scope temporary(scratch);
     attend(scratch.template allocate<t>(block * events.stride()), false);
   }
+}
+
+/// Writes the attention of the candidates of each request over the history of the request to y.
+template <Context C>
+void attend_requests(C& context, const value_of<C>& candidates, const value_of<C>& events,
+                     std::span<const std::uint32_t> offsets, const auto& y) {
+  const request_rows requests = requests_of(context);
+  const auto attend = [&](std::size_t r) {
+    const std::size_t begin = requests.begin(r);
+    const std::size_t count = requests.begin(r + 1) - begin;
+    const attention_history<C> history(
+        context, middle_rows(events, offsets[r], offsets[r + 1] - offsets[r]));
+    attend_shared(context, middle_rows(candidates, begin, count), history,
+                  middle_rows(y, begin, count));
+  };
+  for (std::size_t r = 0; r < requests.requests(); ++r) {
+    if constexpr (C::is_training) {
+      attend(r);
+    } else {
+      const arena::scope temporary(context.scratch());
+      attend(r);
+    }
+  }
+}
+
+}  // namespace detail
+
+/// Target attention: for each candidate, the mean of the events of a user's history, weighted by
+/// their similarity to the candidate. All candidates share one history.
+///
+///     alpha = softmax_j(<q_i, x_j> / sqrt(d)),   o_i = sum_j alpha_j x_j
+///
+/// Shapes      candidates [n, d], history [m, d] -> [n, d]. An empty history returns zeros.
+/// Errors      std::invalid_argument if the columns differ.
+/// Cost        4 d operations per pair of candidate and event.
+/// Numerics    the result of a candidate has the same bits whatever the other candidates are.
+/// Source      Zhou et al., KDD 2018, with a scaled dot product; docs/formulas.md#target-attention.
+template <Context C>
+value_of<C> target_attention(C& context, const value_of<C>& candidates,
+                             const attention_history<C>& history) {
+  detail::check_cols("target_attention", "events", history.cols(), candidates.cols(), "candidates");
+  const auto y = context.make(candidates.rows(), history.cols());
+  detail::attend_shared(context, candidates, history, y);
   return y;
 }
 
-/// Target attention with a separate history for each candidate, as in training.
+/// Target attention with several histories, as in training.
 ///
-/// `offsets` has n + 1 values: the history of candidate i consists of events offsets[i] to
-/// offsets[i + 1] - 1. With two offsets, all candidates share one history, as in a request.
+/// List k of the events consists of events offsets[k] to offsets[k + 1] - 1. With n + 1 offsets,
+/// each candidate has a list of its own. With R + 1, the candidates of each of the R requests of the
+/// context (`group_rows`) share a list. With 2, all candidates share one.
 ///
-/// Shapes      candidates [n, d], events [m, d], offsets [n + 1] or [2] -> [n, d]. An empty history
-///             returns zeros.
+/// Shapes      candidates [n, d], events [m, d], offsets [n + 1], [R + 1] or [2] -> [n, d]. An empty
+///             history returns zeros.
 /// Errors      std::invalid_argument if the columns differ or the offsets do not fit.
 /// Cost        4 d operations per pair of candidate and event.
 /// Source      Zhou et al., KDD 2018, with a scaled dot product; docs/formulas.md#target-attention.
@@ -126,10 +159,16 @@ value_of<C> target_attention(C& context, const value_of<C>& candidates, const va
   using arch = typename C::arch;
   const std::size_t n = candidates.rows();
   const std::size_t d = candidates.cols();
-  detail::check_event_lists("target_attention", n, d, events.rows(), events.cols(), offsets);
+  const detail::event_lists lists =
+      detail::make_event_lists(detail::requests_of(context), "target_attention", n, d,
+                               events.rows(), events.cols(), offsets);
   if (offsets.size() == 2)
     return target_attention(context, candidates, attention_history<C>(context, events));
   const auto y = context.make(n, d);
+  if (lists.of_row != nullptr) {
+    detail::attend_requests(context, candidates, events, offsets, y);
+    return y;
+  }
   arena& scratch = context.scratch();
   t* weights = scratch.template allocate<t>(C::is_training ? events.rows() : 0);
   const t scale = detail::attention_scale<t>(d);

@@ -3,6 +3,7 @@
 
 #include <funnel/core/detail/checks.hpp>
 #include <funnel/core/error.hpp>
+#include <funnel/nn/detail/request_rows.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -12,16 +13,20 @@
 
 namespace funnel::detail {
 
-/// The events of each candidate: a separate list per candidate, or one list for all if offsets has
-/// 2 values.
+/// The events of each candidate: n candidates share one list, or have one list each, or share the
+/// list of their request.
 struct event_lists {
   std::span<const std::uint32_t> offsets;
   std::size_t candidates;
+  /// The request of each candidate; null unless there is one list per request.
+  const std::uint32_t* of_row = nullptr;
 
-  std::size_t begin(std::size_t i) const { return offsets[offsets.size() == 2 ? 0 : i]; }
-  std::size_t size(std::size_t i) const {
-    return offsets[offsets.size() == 2 ? 1 : i + 1] - begin(i);
+  /// The list of candidate i.
+  std::size_t list(std::size_t i) const {
+    return offsets.size() == 2 ? 0 : of_row == nullptr ? i : of_row[i];
   }
+  std::size_t begin(std::size_t i) const { return offsets[list(i)]; }
+  std::size_t size(std::size_t i) const { return offsets[list(i) + 1] - begin(i); }
   std::size_t pairs() const {
     std::size_t count = 0;
     for (std::size_t i = 0; i < candidates; ++i) count += size(i);
@@ -32,24 +37,32 @@ struct event_lists {
   void for_each_pair(Visit&& visit) const {
     std::size_t pair = 0;
     for (std::size_t i = 0; i < candidates; ++i) {
-      for (std::size_t j = 0; j < size(i); ++j) visit(pair++, i, begin(i) + j);
+      const std::size_t first = begin(i);
+      for (std::size_t j = 0; j < size(i); ++j) visit(pair++, i, first + j);
     }
   }
 };
 
-/// Checks the shapes of candidates, events and offsets.
+/// The lists of n candidates, after checking shapes and offsets.
 ///
-/// Errors      std::invalid_argument if the columns differ or the offsets are not those of n lists,
-///             or of one list, that cover all events.
-inline void check_event_lists(std::string_view function, std::size_t n, std::size_t d,
-                              std::size_t events, std::size_t event_cols,
-                              std::span<const std::uint32_t> offsets) {
+/// Errors      std::invalid_argument if the columns differ or the offsets are not those of one list,
+///             of n lists, or of one list per request, that cover all events.
+inline event_lists make_event_lists(const request_rows& requests, std::string_view function,
+                                    std::size_t n, std::size_t d, std::size_t events,
+                                    std::size_t event_cols,
+                                    std::span<const std::uint32_t> offsets) {
   check_cols(function, "events", event_cols, d);
-  if (offsets.size() != 2 && offsets.size() != n + 1) {
+  const bool grouped = requests.match(offsets.size() - 1, n) && offsets.size() != n + 1;
+  if (offsets.size() != 2 && offsets.size() != n + 1 && !grouped) {
+    if (n > 0 && n == requests.rows())
+      fail("funnel::", function, ": offsets has ", offsets.size(), " values, expected 2, ",
+           requests.requests() + 1, " for ", requests.requests(), " requests, or ", n + 1, " for ",
+           n, " candidates");
     fail("funnel::", function, ": offsets has ", offsets.size(), " values, expected 2, or ", n + 1,
          " for ", n, " candidates");
   }
   check_offsets(function, "offsets", offsets, events, "events");
+  return {offsets, n, grouped ? requests.of_row() : nullptr};
 }
 
 /// The number of events in the longest list.
