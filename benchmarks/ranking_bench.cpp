@@ -20,6 +20,8 @@
 #include <algorithm>
 #include <deque>
 #include <memory>
+#include <type_traits>
+#include <vector>
 
 namespace {
 
@@ -164,6 +166,77 @@ void add_training(const std::string& kind, std::size_t n, std::size_t threads) {
       });
 }
 
+/// A step on 100 requests of 10 candidates, in parts of 25 requests.
+template <class Model>
+class request_trainer {
+ public:
+  explicit request_trainer(bool grouped) : data_(grouped) {}
+
+  void step() {
+    context_.clear();
+    for (std::size_t r = 0; r < data::requests; r += part) learn_from(r);
+    optimizer_.step(model_, context_);
+  }
+
+ private:
+  using data = bench::request_data;
+  static constexpr std::size_t part = 25;  // requests whose values stay in L2
+
+  /// Adds the gradient of `part` requests from `first` on.
+  void learn_from(std::size_t first) {
+    const std::size_t n = part * data::size;
+    std::array<std::uint32_t, part + 1> offsets;
+    for (std::size_t r = 0; r <= part; ++r) offsets[r] = static_cast<std::uint32_t>(r * data::size);
+    if (data_.copies == 1) context_.group_rows(offsets);
+    const auto items =
+        context_.input(std::as_const(data_.items).view().middle_rows(first * data::size, n));
+    const auto logits = run(first * data_.copies, part * data_.copies, items);
+    std::array<funnel::variable<float>, bench::mmoe_model::tasks> losses;
+    for (std::size_t t = 0; t < losses.size(); ++t) {
+      const std::span<const float> labels = data_.labels[t].flat();
+      losses[t] = bce_with_logits(context_, logits[t], labels.subspan(first * data::size, n));
+    }
+    context_.backward(
+        funnel::total_loss(context_, std::span<const funnel::variable<float>>(losses)),
+        static_cast<float>(n) / static_cast<float>(data::rows));
+    context_.next_micro_batch();
+  }
+
+  /// The model on rows [begin, begin + count) of what belongs to the user.
+  auto run(std::size_t begin, std::size_t count, const funnel::variable<float>& items) {
+    if constexpr (std::is_same_v<Model, bench::mmoe_model>) {
+      const auto user = std::as_const(data_.user).view().middle_rows(begin, count);
+      return model_(context_, concat(context_, user, items));
+    } else {
+      offsets_.assign(data_.bag_offsets.data() + begin,
+                      data_.bag_offsets.data() + begin + count + 1);
+      for (std::uint32_t& at : offsets_) at -= data_.bag_offsets[begin];
+      const funnel::id_lists bags{
+          std::span(data_.bag_ids).subspan(data_.bag_offsets[begin], offsets_.back()), offsets_};
+      return model_(context_, std::as_const(data_.field_ids).view().middle_rows(begin, count), bags,
+                    items);
+    }
+  }
+
+  Model model_;
+  data data_;
+  funnel::training_context<float> context_;
+  funnel::adam<float> optimizer_{{.learning_rate = 1e-3}};
+  std::vector<std::uint32_t> offsets_;
+};
+
+template <class Model>
+void add_requests(const std::string& inputs, bool grouped) {
+  add("train_requests/" + inputs + (grouped ? "/grouped" : "/repeated"),
+      {.flops = bench::mmoe_training_flops(double(bench::request_data::rows),
+                                           double(bench::request_data::user_rows(grouped)),
+                                           !std::is_same_v<Model, bench::mmoe_model>)},
+      [=]() -> bench::task {
+        const auto t = std::make_shared<request_trainer<Model>>(grouped);
+        return [t] { t->step(); };
+      });
+}
+
 const bool added = [] {
   for (const std::size_t n : bench::mmoe_rows) add_mmoe(n);
   for (const std::size_t n : bench::mmoe_rows) add_request(n);
@@ -174,6 +247,10 @@ const bool added = [] {
 #endif
     add_training<leaf_trainer, funnel::serial_executor>("training_step", n, 1);
     add_training<leaf_trainer, funnel::thread_pool>("training_step", n, 2);
+  }
+  for (const bool grouped : {false, true}) {
+    add_requests<bench::mmoe_model>("raw", grouped);
+    add_requests<bench::embedded_model>("embedded", grouped);
   }
   return true;
 }();

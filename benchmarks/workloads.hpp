@@ -131,10 +131,14 @@ inline constexpr double mmoe_weight_bytes =
     4 * (256 * (4 * 128 + 4 * 4) + 4 * (128 * 64 + 64 * 32 + 32));
 
 /// Float operations of a training step of n rows: forward, gradients of weights, gradients of inputs but
-/// those of the first layers.
+/// those that are data: the items', and unless they are learned the user's.
+inline double mmoe_training_flops(double n, double rows_of_user, bool user_learned = false) {
+  const double first = 4.0 * 128 + 4 * 4;
+  const double fixed = 2 * first * (n * 96 + (user_learned ? 0 : rows_of_user * 160));
+  return 3 * mmoe_flops(n, rows_of_user) - fixed;
+}
 inline double mmoe_training_flops(double n) {
-  const double first = 2 * n * 256 * (4.0 * 128 + 4 * 4);
-  return 3 * mmoe_flops(n, n) - first;
+  return mmoe_training_flops(n, n);
 }
 
 struct mmoe_batch {
@@ -146,6 +150,64 @@ struct mmoe_batch {
       labels[t] = uniform(n, 1, 22 + t, 0, 1);
       for (float& y : labels[t].flat()) y = y < .2f ? 1.0f : 0.0f;
     }
+  }
+};
+
+// train_requests/INPUTS/ROWS: the same model on 100 requests of 10 candidates. The user's 160 inputs are
+// numbers (`raw`), or 7 embeddings of 16 and the mean of 50 vectors of 48 (`embedded`); they have one
+// row per request (`grouped`) or per candidate (`repeated`).
+
+struct request_data {
+  static constexpr std::size_t requests = 100, size = 10, rows = requests * size;
+  static constexpr std::size_t fields = 7, field_dim = 16, bag = 50, bag_dim = 48, ids = 100000;
+
+  std::size_t copies;  ///< rows that a request has in what belongs to the user: 1 or `size`
+  matrix<float> user, items;
+  matrix<std::uint32_t> field_ids;
+  std::vector<std::uint32_t> bag_ids, bag_offsets{0};
+  std::array<matrix<float>, 4> labels = mmoe_batch(rows).labels;
+
+  /// Rows of what belongs to the users.
+  static constexpr std::size_t user_rows(bool grouped) { return grouped ? requests : rows; }
+
+  explicit request_data(bool grouped)
+      : copies(grouped ? 1 : size), user(requests * copies, mmoe_model::user_in),
+        items(uniform(rows, mmoe_model::in - mmoe_model::user_in, 101)),
+        field_ids(requests * copies, fields) {
+    const matrix<float> users = uniform(requests, mmoe_model::user_in, 102);
+    const std::vector<std::uint32_t> of_fields = uniform_ids(requests * fields, ids, 103);
+    const std::vector<std::uint32_t> of_bags = uniform_ids(requests * bag, ids, 104);
+    for (std::size_t i = 0; i < requests * copies; ++i) {
+      const std::size_t r = i / copies;
+      std::ranges::copy(users.row(r), user.row(i).begin());
+      std::copy_n(of_fields.data() + r * fields, fields, field_ids.row(i).data());
+      for (std::size_t k = 0; k < bag; ++k) bag_ids.push_back(of_bags[r * bag + k]);
+      bag_offsets.push_back(static_cast<std::uint32_t>(bag_ids.size()));
+    }
+  }
+};
+
+/// The model whose user's inputs are embeddings.
+struct embedded_model {
+  funnel::embedding<float> fields{request_data::ids, request_data::field_dim};
+  funnel::embedding_bag<float> bag{request_data::ids, request_data::bag_dim};
+  mmoe_model ranker;
+
+  embedded_model() {
+    funnel::random_generator bits(12);
+    initialize(*this, bits);
+  }
+
+  template <funnel::Context C>
+  auto operator()(C& context, funnel::matrix_view<const std::uint32_t> field_ids,
+                  const funnel::id_lists& lists, const funnel::value_of<C>& items) const {
+    const auto of_fields = fields(context, field_ids);
+    return ranker(context, concat(context, of_fields, bag(context, lists), items));
+  }
+  void visit_parameters(auto&& visit) {
+    visit("fields", fields);
+    visit("bag", bag);
+    visit("ranker", ranker);
   }
 };
 
