@@ -152,4 +152,7 @@
 #include <funnel/simd/reduce.hpp>
 #include <funnel/simd/softmax.hpp>
 #include <funnel/simd/stored_value.hpp>
+#include <funnel/training/batches.hpp>
+#include <funnel/training/train.hpp>
+#include <funnel/training/train_options.hpp>
 #include <funnel/training/training_step.hpp>

@@ -59,7 +59,7 @@ inline std::vector<log_row> random_log(std::uint64_t seed, const random_log_opti
       row.published = 1000 * row.item - 50'000;
       row.device = device;
       row.position = static_cast<double>(i);
-      row.click = below(2) == 0;
+      row.click = below(10) < (row.item % 3 == 0 ? 8 : 2);
       row.like = row.click && below(3) == 0;
       row.seconds = static_cast<float>(row.click ? below(60) : 0);
       rows.push_back(row);

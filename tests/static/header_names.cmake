@@ -55,6 +55,8 @@ set(families
     "simd/embedding: bag_kernel gather_kernel scatter_add_kernel"
     "simd/optimizer: sgd_kernel adagrad_kernel adam_kernel"
     "simd/reduce: dot_kernel squares_kernel max_kernel exp_sum_kernel"
+    "training/detail/training_run: training_run leaf_cut"
+    "training/train_options: train_options train_callbacks train_progress train_result"
     "simd/stored_value: to_float load_stored")
 
 set(listed "")

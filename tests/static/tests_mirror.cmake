@@ -22,6 +22,7 @@ set(tested_elsewhere
     "index/vector_index: static/index_concepts.cpp"
     "io/parameter_map: io/load_parameters_test.cpp"
     "nn/context: static/nn_concepts.cpp"
+    "training/train_options: training/train_test.cpp"
     "simd/arch: simd/pack_test.cpp archs/main.cpp")
 
 # Tests of more than one header: path without _test.cpp.
