@@ -3,6 +3,7 @@
 #include "support/catch.hpp"
 #include "support/failing_allocator.hpp"
 
+#include <funnel/data/arrow.hpp>
 #include <funnel/data/csv.hpp>
 #include <funnel/data/csv_columns.hpp>
 #include <funnel/data/kuairand.hpp>
@@ -11,7 +12,9 @@
 #include <cstddef>
 #include <filesystem>
 #include <iterator>
+#include <new>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -89,6 +92,60 @@ TEST_CASE("read_csv survives every failed allocation") {
         return all;
       });
   CHECK(open_files() == open);
+}
+
+namespace {
+
+int released = 0;
+
+template <class Structure>
+void release(Structure* self) {
+  ++released;
+  self->release = nullptr;
+}
+
+}  // namespace
+
+TEST_CASE("read_arrow survives every failed allocation, and releases what it was given") {
+  const std::int32_t offsets[] = {0, 2, 30};
+  const std::int64_t numbers[] = {7, 8};
+  const void* text_buffers[] = {nullptr, offsets, "a text longer than a string holds"};
+  const void* number_buffers[] = {nullptr, numbers};
+  ArrowSchema text_schema{}, number_schema{};
+  text_schema.format = "u", text_schema.name = "text";
+  number_schema.format = "l", number_schema.name = "number";
+  ArrowSchema* fields[] = {&text_schema, &number_schema};
+  ArrowArray text{}, number{};
+  text.length = 2, text.n_buffers = 3, text.buffers = text_buffers;
+  number.length = 2, number.n_buffers = 2, number.buffers = number_buffers;
+  ArrowArray* columns[] = {&text, &number};
+  check_every_failure(
+      "reading", [] { return funnel::column_table(); },
+      [&](funnel::column_table& table) {
+        ArrowSchema schema{};
+        schema.format = "+s", schema.n_children = 2, schema.children = fields;
+        schema.release = release<ArrowSchema>;
+        ArrowArray batch{};
+        batch.length = 2, batch.n_children = 2, batch.children = columns;
+        batch.release = release<ArrowArray>;
+        released = 0;
+        try {
+          table = funnel::read_arrow(schema, batch);
+        } catch (const std::bad_alloc&) {
+          if (released != 2 || schema.release != nullptr) throw std::logic_error("not released");
+          throw;
+        }
+        if (released != 2 || schema.release != nullptr) throw std::logic_error("not released");
+      },
+      [](const funnel::column_table& table) {
+        std::vector<std::string> all;
+        const funnel::columns c = table.view();
+        for (std::size_t j = 0; j < c.size(); ++j)
+          for (std::size_t k = 0; k < c[j].values(); ++k)
+            all.push_back(c[j].kind() == funnel::value_kind::text ? std::string(c[j].text(k))
+                                                                  : std::to_string(c[j].number(k)));
+        return all;
+      });
 }
 
 TEST_CASE("read_kuairand survives every failed allocation") {

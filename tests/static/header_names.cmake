@@ -20,6 +20,7 @@ set(families
     "core/ids: item_id user_id author_id category_id cluster_id"
     "core/math: sigmoid softplus logit log_sum_exp"
     "core/version: FUNNEL_VERSION"
+    "data/arrow: read_arrow"
     "data/csv_columns: read_csv csv_type"
     "data/detail/file_format: foreign_format format_bytes"
     "data/splits: row_split split_by_time split_by_user leave_last_out"

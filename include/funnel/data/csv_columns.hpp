@@ -94,11 +94,7 @@ class csv_columns_reader {
  public:
   csv_columns_reader(std::string file, const csv_columns_options& options)
       : file_(std::move(file)), options_(options) {
-    std::int64_t unit = options.ticks_per_second;
-    for (; unit >= 10 && unit % 10 == 0; unit /= 10) continue;
-    check_that("read_csv", "ticks_per_second", options.ticks_per_second,
-               unit == 1 && options.ticks_per_second <= 1'000'000'000,
-               "a power of ten up to 1000000000");
+    check_ticks_per_second("read_csv", options.ticks_per_second);
     choose_columns(open());
   }
 

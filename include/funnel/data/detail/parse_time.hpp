@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/core/date.hpp>
+#include <funnel/core/detail/checks.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -10,6 +11,14 @@
 #include <string_view>
 
 namespace funnel::detail {
+
+/// Throws unless the number is a power of ten up to 10^9.
+inline void check_ticks_per_second(std::string_view function, std::int64_t ticks_per_second) {
+  std::int64_t unit = ticks_per_second;
+  for (; unit >= 10 && unit % 10 == 0; unit /= 10) continue;
+  check_that(function, "ticks_per_second", ticks_per_second,
+             unit == 1 && ticks_per_second <= 1'000'000'000, "a power of ten up to 1000000000");
+}
 
 /// Parses a date, or a date and a time of day, as ticks since 1970-01-01 UTC; nothing if the text
 /// is neither or does not exist.
