@@ -71,6 +71,7 @@
 #include <funnel/io/parameter_map.hpp>
 #include <funnel/io/safetensors.hpp>
 #include <funnel/io/safetensors_writer.hpp>
+#include <funnel/io/saved_model.hpp>
 #include <funnel/io/tensor.hpp>
 #include <funnel/loss/bce.hpp>
 #include <funnel/loss/completion.hpp>

@@ -113,4 +113,7 @@ TEST_CASE("initialize: the seed decides; parameters of one model differ") {
   CHECK(same_bits(a.second.value, b.second.value));
   CHECK_FALSE(same_bits(a.first.value, a.second.value));
   for (const float value : a.bias.value.flat()) CHECK(value == 0);
+  two_layers c;
+  initialize(c, 5);  // a seed instead of a generator
+  CHECK(same_bits(a.second.value, c.second.value));
 }

@@ -2,11 +2,14 @@
 #pragma once
 
 #include <funnel/core/detail/checks.hpp>
+#include <funnel/core/error.hpp>
 #include <funnel/core/id_lists.hpp>
+#include <funnel/core/state.hpp>
 
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace funnel {
@@ -74,10 +77,84 @@ struct row_batch {
     return label_present[k];
   }
 
+  /// The encoded values; labels and rows of the log are not part of the state.
+  ///
+  /// Errors      format_error if the arrays that are loaded do not fit together.
+  void visit_state(auto&& visit) {
+    visit("offsets", offsets);
+    for (std::size_t s = 0; s < 4; ++s) {
+      const std::string path = std::to_string(s);
+      side_values& of = side(s);
+      std::uint64_t rows = of.rows, categories = of.categories.size(), lists = of.lists.size();
+      visit(path + ".rows", rows);
+      visit(path + ".categories", categories);
+      visit(path + ".lists", lists);
+      if (is_loading(visit)) {
+        of.rows = static_cast<std::size_t>(rows);
+        resize(of.categories, categories);
+        resize(of.lists, lists);
+      }
+      for (std::size_t c = 0; c < of.categories.size(); ++c)
+        visit(path + ".category." + std::to_string(c), of.categories[c]);
+      for (std::size_t l = 0; l < of.lists.size(); ++l) {
+        visit(path + ".list." + std::to_string(l) + ".ids", of.lists[l].ids);
+        visit(path + ".list." + std::to_string(l) + ".offsets", of.lists[l].offsets);
+      }
+      visit(path + ".numbers", of.numbers);
+    }
+    std::uint64_t count = histories.size();
+    visit("histories", count);
+    if (is_loading(visit)) resize(histories, count);
+    for (std::size_t h = 0; h < histories.size(); ++h) {
+      const std::string path = "history." + std::to_string(h);
+      std::uint64_t fields = histories[h].fields.size();
+      visit(path + ".fields", fields);
+      if (is_loading(visit)) resize(histories[h].fields, fields);
+      for (std::size_t f = 0; f < histories[h].fields.size(); ++f)
+        visit(path + ".field." + std::to_string(f), histories[h].fields[f]);
+      visit(path + ".offsets", histories[h].offsets);
+    }
+    if (is_loading(visit)) refuse_damaged();
+  }
+
   side_values& side(std::size_t i) {
     return i == 0 ? user : i == 1 ? item : i == 2 ? context : cross;
   }
   const side_values& side(std::size_t i) const { return const_cast<row_batch*>(this)->side(i); }
+
+ private:
+  template <class V>
+  static void resize(std::vector<V>& values, std::uint64_t count) {
+    if (count > 65536)
+      throw format_error(
+          detail::join_text("a row batch has ", count, " columns, expected 65536 or fewer"));
+    values.resize(static_cast<std::size_t>(count));
+  }
+  void refuse_damaged() {
+    const auto fits_offsets = [](const std::vector<std::uint32_t>& values, std::size_t lists,
+                                 std::size_t ids) {
+      if (values.size() != lists + 1 || values[0] != 0 || values.back() != ids) return false;
+      for (std::size_t i = 1; i < values.size(); ++i)
+        if (values[i] < values[i - 1]) return false;
+      return true;
+    };
+    bool fits = !offsets.empty() && fits_offsets(offsets, offsets.size() - 1, offsets.back());
+    for (std::size_t s = 0; fits && s < 4; ++s) {
+      side_values& of = side(s);
+      fits = of.rows == (s == 0 || s == 2 ? requests() : rows());
+      for (const auto& column : of.categories) fits = fits && column.size() == of.rows;
+      for (const auto& list : of.lists)
+        fits = fits && fits_offsets(list.offsets, of.rows, list.ids.size());
+    }
+    for (const history_values& h : histories) {
+      for (const auto& field : h.fields)
+        fits = fits && fits_offsets(h.offsets, requests(), field.size());
+      fits = fits && h.offsets.size() == requests() + 1;
+    }
+    if (!fits) throw format_error("a row batch is damaged: its arrays do not fit together");
+    labels.clear(), label_present.clear(), label_sums.clear(), log_rows.clear();
+    step_rows = rows();
+  }
 };
 
 }  // namespace funnel

@@ -5,6 +5,7 @@
 #include <funnel/nn/parameter.hpp>
 
 #include <cmath>
+#include <cstdint>
 
 namespace funnel {
 
@@ -41,6 +42,13 @@ void initialize(parameter<T>& p, RandomGenerator auto& bits) {
 template <HasParameters Model>
 void initialize(Model& model, RandomGenerator auto& bits) {
   for_each_parameter(model, [&](std::string_view, auto& p) { initialize(p, bits); });
+}
+
+/// The same with a generator of this seed.
+template <HasParameters Model>
+void initialize(Model& model, std::uint64_t seed) {
+  random_generator random(seed);
+  initialize(model, random);
 }
 
 }  // namespace funnel

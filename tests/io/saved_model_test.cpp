@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+#include <funnel/io/saved_model.hpp>
+
+#include <funnel/features/feature_inputs.hpp>
+#include <funnel/features/request_encoder.hpp>
+#include <funnel/nn/concat.hpp>
+#include <funnel/nn/initialization.hpp>
+#include <funnel/nn/mlp.hpp>
+
+#include "features/random_log.hpp"
+#include "support/catch.hpp"
+#include "support/errors.hpp"
+#include "support/saved_state.hpp"
+
+#include <array>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
+
+using namespace funnel;
+
+namespace {
+
+template <class T>
+struct ranker {
+  feature_inputs<T> inputs;
+  mlp<T> click, like;
+
+  explicit ranker(const schema& features, activation hidden = activation::relu, std::size_t dim = 4)
+      : inputs(features, {.dim = dim}), click(inputs.width(), {8, 1}, {.hidden = hidden}),
+        like(inputs.width(), {8, 1}, {.hidden = hidden}) {
+    initialize(*this, 1);
+  }
+  template <Context C>
+  std::array<value_of<C>, 2> operator()(C& context, const row_batch& rows) const {
+    const auto x = inputs(context, rows);
+    const auto all = concat(context, x.user, x.item);
+    const auto first = click(context, all);
+    return {first, like(context, all)};
+  }
+  void visit_parameters(auto&& visit) {
+    visit("inputs", inputs), visit("click", click), visit("like", like);
+  }
+};
+
+struct example {
+  std::string path = std::filesystem::temp_directory_path() / "funnel_saved_model_test";
+  schema features{every_kind()};
+  fitted past = fit_schema(features, table_of(random_log(1)));
+  ranker<float> model{features};
+
+  example() { save_model(path, model, features, past); }
+  ~example() { std::filesystem::remove(path); }
+};
+
+bool refuses_file(const auto& call, std::string_view words) {
+  try {
+    call();
+  } catch (const format_error& error) {
+    return std::string(error.what()).find(words) != std::string::npos;
+  }
+  return false;
+}
+
+}  // namespace
+
+TEST_CASE("a saved model serves as the one that was trained") {
+  const example e;
+  const saved_model file(e.path);
+  CHECK(file.features().label() == e.features.label());
+  CHECK(saved_state(file.state()) == saved_state(e.past.state));
+  ranker<float> loaded(file.features());
+  for_each_parameter(loaded, [](std::string_view, auto& p) { p.value.flat()[0] += 1; });
+  file.load(loaded);
+  request_encoder before(e.features, e.past.state), after(file.features(), file.state());
+  const std::vector<double> positions{0, 1};
+  const auto scores = [&](request_encoder& encode, const ranker<float>& model) {
+    return detail::scores_of<float>(
+        model, encode(101, std::array{3, 5}, 500'000, {{"device", "ios"}},
+                      {{"position", column(std::span<const double>(positions))}}));
+  };
+  CHECK(scores(before, e.model).size() == 4);
+  CHECK(scores(before, e.model) == scores(after, loaded));
+}
+
+TEST_CASE("a model with another option is found by the scores in the file") {
+  const example e;
+  const saved_model file(e.path);
+  ranker<float> other(file.features(), activation::tanh);
+  const float before = other.click.layers[0].weight.value(0, 0) += 1;
+  CHECK(refuses_file([&] { file.load(other); }, "as the saved model gave"));
+  CHECK(other.click.layers[0].weight.value(0, 0) == before);
+  ranker<float> wide(file.features(), activation::relu, 5);
+  CHECK(refuses_file([&] { file.load(wide); }, "inputs.user_id"));
+}
+
+TEST_CASE("parts of one's own, and files that are damaged") {
+  const example e;
+  struct calibration {
+    std::vector<double> a{1, 2};
+    void visit_state(auto&& visit) { visit("a", a); }
+  } mine, loaded{{}};
+  save_model(e.path, e.model, e.features, e.past,
+             [&](model_writer& file) { file.state("calibration", mine); });
+  saved_model(e.path).file().load_state("calibration", loaded);
+  CHECK(loaded.a == mine.a);
+  std::ifstream in(e.path, std::ios::binary);
+  std::string bytes((std::istreambuf_iterator<char>(in)), {});
+  bytes[bytes.size() / 2] ^= 1;
+  std::ofstream(e.path, std::ios::binary) << bytes;
+  CHECK(refuses_file([&] { saved_model{e.path}; }, "damaged"));
+}
+
+TEST_CASE("a state of another schema is not saved") {
+  const example e;
+  schema other(every_kind(to_midnight));
+  fit_schema(other, table_of(random_log(1)));
+  CHECK(refuses([&] { save_model(e.path, e.model, other, e.past); }, "funnel::save_model",
+                e.features.label()));
+}
