@@ -8,6 +8,7 @@
 #include "support/matrices.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -265,4 +266,71 @@ TEST_CASE("load_parameters: what a model has in common with a file") {
   CHECK(partly.missing.front() == "table");
   CHECK(partly.loaded == 1);
   CHECK(m.table.value(0, 0) == 0);
+}
+
+namespace {
+
+/// The parameters of a `batch_norm` and a `layer_norm`.
+struct norms {
+  struct norm {
+    parameter<float> scale{1, 2}, shift{1, 2};
+    void visit_parameters(auto&& visit) {
+      visit("scale", scale);
+      visit("shift", shift);
+    }
+  };
+  struct running {
+    norm both;
+    parameter<float> running_mean{1, 2}, running_variance{1, 2};
+    void visit_parameters(auto&& visit) {
+      both.visit_parameters(visit);
+      visit("running_mean", running_mean);
+      visit("running_variance", running_variance);
+    }
+  };
+  norm layer;
+  running batch;
+  void visit_parameters(auto&& visit) {
+    visit("layer", layer);
+    visit("batch", batch);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("load_parameters: normalizations, and tensors that the map ignores") {
+  const temporary_folder folder;
+  const std::vector<float> ln_weight{1, 2}, ln_bias{3, 4}, bn_weight{5, 6}, bn_bias{7, 8};
+  const std::vector<float> mean{9, 10}, variance{11, 12};
+  const std::vector<std::int64_t> batches{300};
+  safetensors_writer writer;
+  writer.add("ln.weight", ln_weight).add("ln.bias", ln_bias);
+  writer.add("bn.weight", bn_weight).add("bn.bias", bn_bias);
+  writer.add("bn.running_mean", mean).add("bn.running_var", variance);
+  writer.add("bn.num_batches_tracked", batches).write(folder.path() + "/t");
+  norms m;
+  parameter_map map;
+  map.layer_norm("layer", "ln").batch_norm("batch", "bn");
+  const auto report = load_parameters(safetensors_file(folder.path() + "/t"), m, map);
+  CHECK((report.loaded == 6 && report.unused.empty()));
+  CHECK(std::ranges::equal(m.layer.scale.value.flat(), ln_weight));
+  CHECK(std::ranges::equal(m.layer.shift.value.flat(), ln_bias));
+  CHECK(std::ranges::equal(m.batch.both.scale.value.flat(), bn_weight));
+  CHECK(std::ranges::equal(m.batch.both.shift.value.flat(), bn_bias));
+  CHECK(std::ranges::equal(m.batch.running_mean.value.flat(), mean));
+  CHECK(std::ranges::equal(m.batch.running_variance.value.flat(), variance));
+  map.ignored.clear();
+  CHECK(contains(
+      format_error_of([&] { load_parameters(safetensors_file(folder.path() + "/t"), m, map); }),
+      "no parameter for tensor \"bn.num_batches_tracked\""));
+  // The parameters of a model that is one layer have no path before their names.
+  layer<float> one(2, 1);
+  const std::vector<float> weight{1, 2}, bias{3};
+  safetensors_writer()
+      .add("fc.weight", funnel::matrix_view<const float>(weight.data(), 1, 2))
+      .add("fc.bias", bias)
+      .write(folder.path() + "/t");
+  load_parameters(safetensors_file(folder.path() + "/t"), one, parameter_map().linear("", "fc"));
+  CHECK(one.weight.value(1, 0) == 2);
+  CHECK(one.bias.value(0, 0) == 3);
 }

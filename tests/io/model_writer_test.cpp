@@ -58,18 +58,21 @@ TEST_CASE("model_writer: tensors have the names of the parts and paths, texts ar
       .text("trained on", "2026-11-25")
       .golden("scores", golden.view().middle_cols(1, 2))
       .golden("ids", std::vector<std::uint32_t>{5})
+      .golden(
+          "of another file",
+          funnel::tensor{"x", funnel::tensor_type::f64, {1, 3, 2}, std::as_bytes(golden.flat())})
       .write(path);
   const funnel::safetensors_file file(path);
   std::vector<std::string> names;
   for (const funnel::tensor& t : file.tensors())
     names.push_back(t.name + " " + funnel::detail::tensor_text(t.type, t.shape));
-  CHECK(names == std::vector<std::string>{"model.table F32 [4, 3]", "model.layers.0 F32 [3, 2]",
-                                          "model.layers.1 F32 [1, 2]", "schema.time I64 []",
-                                          "schema.open BOOL []", "schema.rate F32 []",
-                                          "schema.name U8 [8]", "schema.ids U32 [3]",
-                                          "schema.count U64 []", "schema.lists.0.sums F64 [2]",
-                                          "schema.lists.1.sums F64 [0]", "golden.scores F64 [2, 2]",
-                                          "golden.ids U32 [1]", "_checksums I64 [26]"});
+  CHECK(names ==
+        std::vector<std::string>{
+            "model.table F32 [4, 3]", "model.layers.0 F32 [3, 2]", "model.layers.1 F32 [1, 2]",
+            "schema.time I64 []", "schema.open BOOL []", "schema.rate F32 []", "schema.name U8 [8]",
+            "schema.ids U32 [3]", "schema.count U64 []", "schema.lists.0.sums F64 [2]",
+            "schema.lists.1.sums F64 [0]", "golden.scores F64 [2, 2]", "golden.ids U32 [1]",
+            "golden.of another file F64 [1, 3, 2]", "_checksums I64 [28]"});
   CHECK(file.view<double>("golden.scores")(1, 1) == golden(1, 2));
   CHECK(*file.find_text("trained on") == "2026-11-25");
   CHECK(*file.find_text("funnel.format") == "1");

@@ -111,7 +111,8 @@ class parameter_loader {
     std::vector<std::string_view> unused;
     for (std::size_t i = 0; i < used_.size(); ++i) {
       const std::string_view name = file_.tensors()[i].name;
-      if (!used_[i] && name.starts_with(prefix_)) unused.push_back(name);
+      const bool ignored = std::ranges::find(map_.ignored, name) != map_.ignored.end();
+      if (!used_[i] && !ignored && name.starts_with(prefix_)) unused.push_back(name);
     }
     if (!options.allow_missing && !missing_.empty()) {
       const auto& [parameter, name] = missing_.front();

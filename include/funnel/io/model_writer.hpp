@@ -105,7 +105,7 @@ class model_writer {
   /// saved model gave for them. They are copied. `values` is a vector, span or matrix.
   template <class Values>
   requires requires(const Values& values) { values.data(); }
-  model_writer& golden(std::string name, const Values& values) {
+  model_writer& golden(std::string_view name, const Values& values) {
     using type = std::remove_cvref_t<decltype(*values.data())>;
     golden_values g{.name = join(detail::golden_part, name),
                     .type = tensor_type_of<type>,
@@ -124,6 +124,14 @@ class model_writer {
       append({values.data(), values.size()});
     }
     golden_.push_back(std::move(g));
+    return *this;
+  }
+  /// The same for a tensor of another file.
+  model_writer& golden(std::string_view name, const tensor& values) {
+    golden_.push_back({join(detail::golden_part, name),
+                       values.type,
+                       values.shape,
+                       {values.bytes.begin(), values.bytes.end()}});
     return *this;
   }
 

@@ -36,12 +36,13 @@ struct parameter_source {
 /// whole model is "".
 struct parameter_map {
   std::vector<parameter_source> sources;
+  std::vector<std::string> ignored;  ///< tensors of the file that the model does not need
 
   parameter_map& add(parameter_source source) {
     sources.push_back(std::move(source));
     return *this;
   }
-  /// The tensor as it is: an embedding table, the weight and bias of a normalization.
+  /// The tensor as it is, such as an embedding table.
   parameter_map& same(std::string parameter, std::string tensor) {
     return add({.parameter = std::move(parameter), .tensor = std::move(tensor)});
   }
@@ -54,6 +55,18 @@ struct parameter_map {
     return add({.parameter = below(parameter, "weight"),
                 .tensor = tensor + ".weight",
                 .transposed = true});
+  }
+  /// A `layer_norm` from PyTorch's LayerNorm: `<tensor>.weight` and `<tensor>.bias`.
+  parameter_map& layer_norm(const std::string& parameter, const std::string& tensor) {
+    return same(below(parameter, "scale"), tensor + ".weight")
+        .same(below(parameter, "shift"), tensor + ".bias");
+  }
+  /// A `batch_norm` from PyTorch's BatchNorm1d, with its running statistics.
+  parameter_map& batch_norm(const std::string& parameter, const std::string& tensor) {
+    ignored.push_back(tensor + ".num_batches_tracked");
+    return layer_norm(parameter, tensor)
+        .same(below(parameter, "running_mean"), tensor + ".running_mean")
+        .same(below(parameter, "running_variance"), tensor + ".running_var");
   }
   /// An `mlp` from PyTorch's Sequential: `layers` are the positions of its Linear modules, {0, 2,
   /// 4} if there is an activation after each.
