@@ -64,33 +64,53 @@ TEST_CASE("din_attention: worked by hand") {
   CHECK(layer(context, candidates.view(), events.view(), shared)(0, 0) == 3);  // all weight on one
 }
 
-TEST_CASE("din_attention: serving agrees with training, frozen to the bit") {
+TEST_CASE("din_attention: serving, frozen or not, agrees with training to the bit") {
   for (const bool normalize : {false, true}) {
     for (const std::size_t d : size_list{1, 5, 16, 33}) {
-      const auto layer = filled<float>(d, {.hidden = {20, 7}, .normalize = normalize});
-      const matrix<float> candidates = random_matrix<float>(6, d, 1);
-      const matrix<float> events = random_matrix<float>(30, d, 2);
-      for (const offsets& lists : {offsets{0, 30}, offsets{0, 3, 3, 4, 29, 30, 30}}) {
-        funnel::training_context<float> tape;
-        const auto trained = layer(tape, tape.input(candidates), tape.input(events), lists);
-        funnel::inference_context<float> context;
-        const auto served = layer(context, candidates.view(), events.view(), lists);
-        CHECK(same_bits(funnel::freeze(layer)(context, candidates.view(), events.view(), lists),
-                        served));
-        double largest = 0;
-        bool close = true;
-        for (const float v :
-             std::vector<float>(trained.values.data(), trained.values.data() + 6 * d))
-          largest = std::max(largest, std::abs(static_cast<double>(v)));
-        for (std::size_t i = 0; i < 6; ++i) {
-          for (std::size_t k = 0; k < d; ++k) {
-            close = close && tolerance::within(static_cast<double>(served(i, k)),
-                                               static_cast<double>(trained.values(i, k)),
-                                               tolerance::iterative<float>(4 * d + 57, largest));
-          }
+      for (const activation f : {activation::sigmoid, activation::relu, activation::gelu}) {
+        const auto layer =
+            filled<float>(d, {.hidden = {20, 7}, .function = f, .normalize = normalize});
+        const matrix<float> candidates = random_matrix<float>(6, d, 1);
+        const matrix<float> events = random_matrix<float>(30, d, 2);
+        for (const offsets& lists : {offsets{0, 30}, offsets{0, 3, 3, 4, 29, 30, 30}}) {
+          funnel::training_context<float> tape;
+          const auto trained = layer(tape, tape.input(candidates), tape.input(events), lists);
+          funnel::inference_context<float> context;
+          const auto served = layer(context, candidates.view(), events.view(), lists);
+          CHECK(same_bits(served, trained.values));
+          CHECK(same_bits(funnel::freeze(layer)(context, candidates.view(), events.view(), lists),
+                          served));
         }
-        INFO(d << " columns");
-        CHECK(close);
+      }
+    }
+  }
+}
+
+TEST_CASE("din_attention: the unit on pairs side by side, as in the definition") {
+  for (const std::size_t d : size_list{1, 5, 33}) {
+    const auto layer = filled<double>(d, {.hidden = {20, 7}});
+    const matrix<double> candidates = random_matrix<double>(6, d, 1);
+    const matrix<double> events = random_matrix<double>(30, d, 2);
+    funnel::inference_context<double> context;
+    const auto y = layer(context, candidates.view(), events.view(), offsets{0, 30});
+    for (std::size_t i = 0; i < 6; ++i) {
+      matrix<double> pairs(30, 4 * d);
+      for (std::size_t e = 0; e < 30; ++e)
+        for (std::size_t k = 0; k < d; ++k) {
+          pairs(e, k) = candidates(i, k);
+          pairs(e, d + k) = events(e, k);
+          pairs(e, 2 * d + k) = candidates(i, k) - events(e, k);
+          pairs(e, 3 * d + k) = candidates(i, k) * events(e, k);
+        }
+      const auto weights = layer.unit(context, pairs.view());
+      for (std::size_t k = 0; k < d; ++k) {
+        double expected = 0, largest = 0;
+        for (std::size_t e = 0; e < 30; ++e) {
+          expected += weights(e, 0) * events(e, k);
+          largest = std::max(largest, std::abs(expected));
+        }
+        CHECK(tolerance::within(y(i, k), expected,
+                                tolerance::iterative<double>(4 * d + 57, largest)));
       }
     }
   }
@@ -136,6 +156,12 @@ TEST_CASE("din_attention: gradients") {
   for (const bool normalize : {false, true}) {
     const din_attention<double> layer(
         5, {.hidden = {4, 3}, .function = activation::tanh, .normalize = normalize});
+    const din_attention<double> other(
+        5, {.hidden = {4}, .function = activation::gelu, .normalize = normalize});
+    check_layer(other, {{4, 5}, {9, 5}},
+                [&](auto& context, const auto& unit, const double_values& x) {
+                  return unit(context, x[0], x[1], ragged);
+                });
     for (const offsets& lists : {ragged, shared}) {
       check_layer(layer, {{4, 5}, {9, 5}},
                   [&](auto& context, const auto& unit, const double_values& x) {

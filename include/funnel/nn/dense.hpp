@@ -147,6 +147,20 @@ constexpr bool slope_needs_output_only(activation function) {
          function == activation::tanh;
 }
 
+/// slopes[i] = g[i] f'(...), from the outputs y of an activation whose slope needs nothing else.
+template <class Arch, class T>
+void activation_slopes(Arch arch, const T* g, const T* y, T* slopes, std::size_t n,
+                       activation function) {
+  with_constant(function, [&](auto f) {
+    map(
+        arch, n, slopes,
+        [f](const auto& slope, const auto& gave) {
+          return slope * activation_slope<Arch, T>(gave, gave, f());
+        },
+        g, y);
+  });
+}
+
 }  // namespace detail
 
 /// Options of `dense`.
@@ -303,14 +317,7 @@ class dense : public detail::layer_of<T> {
     matrix_view<const T> g = y.gradient;
     if (fused) {
       T* slopes = scratch.template allocate<T>(g.size());
-      detail::with_constant(function, [&](auto f) {
-        detail::map(
-            arch{}, g.size(), slopes,
-            [f](const auto& slope, const auto& gave) {
-              return slope * detail::activation_slope<arch, T>(gave, gave, f());
-            },
-            g.data(), y.values.data());
-      });
+      detail::activation_slopes(arch{}, g.data(), y.values.data(), slopes, g.size(), function);
       g = {slopes, g.rows(), out_};
     }
     T* sums = scratch.template allocate<T>(out_);

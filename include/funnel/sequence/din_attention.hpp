@@ -8,6 +8,7 @@
 #include <funnel/nn/freeze.hpp>
 #include <funnel/nn/mlp.hpp>
 #include <funnel/sequence/detail/event_lists.hpp>
+#include <funnel/sequence/detail/pair_layer.hpp>
 #include <funnel/simd/attention.hpp>
 #include <funnel/simd/dense.hpp>
 #include <funnel/simd/detail/packed_weights.hpp>
@@ -22,38 +23,6 @@
 
 namespace funnel {
 namespace detail {
-
-/// [q, x, q - x, q * x] for every pair of a candidate q and an event x of its history.
-template <class C>
-value_of<C> event_pairs(C& context, const value_of<C>& q, const value_of<C>& x, event_lists lists) {
-  const std::size_t d = q.cols();
-  const auto y = context.make(lists.pairs(), 4 * d);
-  lists.for_each_pair([&](std::size_t pair, std::size_t i, std::size_t j) {
-    auto* to = writable(y).row(pair).data();
-    const auto* a = view(q).row(i).data();
-    const auto* b = view(x).row(j).data();
-    for (std::size_t k = 0; k < d; ++k) {
-      to[k] = a[k];
-      to[d + k] = b[k];
-      to[2 * d + k] = a[k] - b[k];
-      to[3 * d + k] = a[k] * b[k];
-    }
-  });
-  if constexpr (C::is_training) {
-    context.record([q, x, y, lists, d] {
-      lists.for_each_pair([&](std::size_t pair, std::size_t i, std::size_t j) {
-        const auto* g = y.gradient.row(pair).data();
-        for (std::size_t k = 0; k < d; ++k) {
-          if (q.has_gradient())
-            q.gradient(i, k) += g[k] + g[2 * d + k] + g[3 * d + k] * x.values(j, k);
-          if (x.has_gradient())
-            x.gradient(j, k) += g[d + k] - g[2 * d + k] + g[3 * d + k] * q.values(i, k);
-        }
-      });
-    });
-  }
-  return y;
-}
 
 /// Softmax over the pairs of each candidate.
 template <class C>
@@ -120,18 +89,18 @@ struct din_attention_options {
 ///
 ///     o_i = sum_j a(q_i, x_j) x_j,   a(q, x) = unit([q, x, q - x, q * x])
 ///
-/// Serving does not form the pairs. The first layer of the unit, W = [W_q; W_x; W_d; W_p], is
-/// split: q (W_q + W_d) + b and the weights for the events, diag(q) W_p + W_x - W_d, depend on the
-/// candidate only and are computed once per candidate.
+/// The pairs are not formed. The first layer of the unit, W = [W_q; W_x; W_d; W_p], is split:
+/// q (W_q + W_d) + b and the weights for the events, diag(q) W_p + W_x - W_d, depend on the candidate
+/// only and are computed once per candidate.
 ///
 /// Shapes      candidates [n, d], events [m, d], offsets [n + 1], [R + 1] or [2] as in
 ///             `target_attention` -> [n, d]. An empty history returns zeros.
 /// Errors      std::invalid_argument if the columns differ or the offsets do not fit.
-/// Cost        per pair, for the first layer of the unit with h outputs: 2 d h operations in
-///             serving, 8 d h in training; plus the other layers and 2 d. Training stores 4 d
-///             values per pair.
-/// Numerics    in serving, the result of a candidate has the same bits whatever the other
-///             candidates are; training adds in another order.
+/// Cost        2 d h operations per pair for the first layer of the unit, with h outputs; plus the
+///             other layers and 2 d. Training costs three times as much, and stores what the layers
+///             return, for each pair.
+/// Numerics    the result of a candidate has the same bits whatever the other candidates are, in
+///             serving and in training.
 /// Source      Zhou et al., KDD 2018, section 4.3; docs/formulas.md#activation-unit.
 template <class T>
 class din_attention : public detail::layer_of<T> {
@@ -157,7 +126,8 @@ class din_attention : public detail::layer_of<T> {
         detail::requests_of(context), name, n, dim(), events.rows(), events.cols(), offsets);
     if constexpr (C::is_training) {
       packed_.check_empty(name);
-      auto weights = unit(context, detail::event_pairs(context, candidates, events, lists));
+      auto weights = unit.rest(
+          context, detail::pair_layer(context, unit.layers.front(), candidates, events, lists));
       if (normalize) weights = detail::softmax_of_lists(context, weights, lists);
       return detail::weighted_events(context, weights, events, lists);
     } else {
@@ -177,8 +147,10 @@ class din_attention : public detail::layer_of<T> {
     const std::size_t d = dim();  // throws if the unit has no layers
     const std::size_t h = unit.layers.front().out();
     const std::size_t size = packed_size<Arch, T>(d, h);
+    detail::check_pair_layer(unit.layers.front(), d);
     std::vector<T> room(d * h);
-    split<Arch>(packed_.template make<Arch>(3 * size), size, room.data());
+    detail::pack_pair_weights(Arch{}, unit.layers.front(), packed_.template make<Arch>(3 * size),
+                              room.data());
     unit.layers.front().weight = {};
     for (std::size_t i = 1; i < unit.layers.size(); ++i) unit.layers[i].template freeze<Arch>();
   }
@@ -187,26 +159,6 @@ class din_attention : public detail::layer_of<T> {
   static std::vector<std::size_t> with_one(std::vector<std::size_t> sizes) {
     sizes.push_back(1);
     return sizes;
-  }
-
-  /// Packs W_q + W_d, W_x - W_d and W_p, each [d, h], one after another.
-  template <class Arch>
-  void split(T* panels, std::size_t size, T* room) const {
-    const std::size_t d = dim();
-    const std::size_t h = unit.layers.front().out();
-    detail::check_parameter("din_attention", "the unit's first weight", unit.layers.front().weight,
-                            4 * d, h);
-    const matrix_view<const T> w = unit.layers.front().weight.value.view();
-    for (std::size_t part = 0; part < 3; ++part, panels += size) {
-      for (std::size_t k = 0; k < d; ++k) {
-        for (std::size_t j = 0; j < h; ++j) {
-          room[k * h + j] = part == 0   ? w(k, j) + w(2 * d + k, j)
-                            : part == 1 ? w(d + k, j) - w(2 * d + k, j)
-                                        : w(3 * d + k, j);
-        }
-      }
-      pack_weights_kernel(Arch{}, room, h, d, h, panels);
-    }
   }
 
   template <Context C>
@@ -218,33 +170,27 @@ class din_attention : public detail::layer_of<T> {
     const std::size_t d = dim();
     const std::size_t h = first.out();
     const std::size_t size = packed_size<arch, T>(d, h);
-    detail::check_parameter("din_attention", "the unit's first bias", first.bias, 1, h);
     const auto y = context.make(n, d);
     arena& scratch = context.scratch();
     const arena::scope temporary(scratch);
     const T* panels;
     if (packed_.empty()) {
+      detail::check_pair_layer(first, d);
       T* packed = scratch.template allocate<T>(3 * size);
-      split<arch>(packed, size, scratch.template allocate<T>(d * h));
+      detail::pack_pair_weights(arch{}, first, packed, scratch.template allocate<T>(d * h));
       panels = packed;
     } else {
+      detail::check_parameter("din_attention", "the unit's first bias", first.bias, 1, h);
       panels = packed_.template data<arch>("din_attention", 3 * size);
     }
     T* zeros = scratch.template allocate<T>(d);
     std::fill_n(zeros, d, T(0));
-    // q (W_q + W_d) + b: the initial value of the sums of all events
-    const matrix_view<T> starts(scratch.template allocate<T>(n * h), n, h);
-    dense_kernel(arch{}, dense_arguments<T>{candidates, panels, d, first.bias.value.data(), 0,
-                                            starts, activation::identity});
-    T* folded = scratch.template allocate<T>(size);
+    const detail::pair_products<arch, T> products(scratch, candidates, panels, first);
     for (std::size_t i = 0; i < n; ++i) {
       const arena::scope of_candidate(scratch);
-      fold_rows_kernel(arch{}, candidates.row(i).data(), panels + 2 * size, panels + size, d, h,
-                       folded);
       const auto list = events.middle_rows(lists.begin(i), lists.size(i));
       const auto hidden = context.make(list.rows(), h);
-      dense_kernel(arch{}, dense_arguments<T>{list, folded, d, starts.row(i).data(), 0, hidden,
-                                              first.function});
+      products.run(i, list, hidden, first.function);
       const matrix_view<const T> weights = unit.rest(context, hidden);
       const T* alpha = weights.data();
       if (normalize) {
