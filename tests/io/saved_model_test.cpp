@@ -55,6 +55,11 @@ struct example {
   ~example() { std::filesystem::remove(path); }
 };
 
+struct calibration {
+  std::vector<double> a{1, 2};
+  void visit_state(auto&& visit) { visit("a", a); }
+};
+
 bool refuses_file(const auto& call, std::string_view words) {
   try {
     call();
@@ -98,10 +103,7 @@ TEST_CASE("a model with another option is found by the scores in the file") {
 
 TEST_CASE("parts of one's own, and files that are damaged") {
   const example e;
-  struct calibration {
-    std::vector<double> a{1, 2};
-    void visit_state(auto&& visit) { visit("a", a); }
-  } mine, loaded{{}};
+  calibration mine, loaded{{}};
   save_model(e.path, e.model, e.features, e.past,
              [&](model_writer& file) { file.state("calibration", mine); });
   saved_model(e.path).file().load_state("calibration", loaded);
