@@ -31,6 +31,9 @@ GROUPS = [
     Group(r"target_attention/", "Target attention",
           "Scaled dot-product attention of 500 candidates over the 200 events of one user, 64 values "
           "each."),
+    Group(r"model_file_", "Model files",
+          "A file of 256 MB in the page cache: opened with the checksums of all bytes, and loaded into a "
+          "model. The roofline counts one reading for the checksums, and for the copy one more and one writing."),
     Group(r"three_tower/", "Three towers",
           "5,000 candidates of one user: user tower 256 -> (256, 128, 64), item vectors of 64 values "
           "from a warm cache, cross tower 32 -> 16, top 144 -> (128, 64, 4). Peers get the item vectors "

@@ -57,9 +57,9 @@ class model_writer {
  public:
   /// Adds the parameters of a model.
   template <HasParameters Model>
-  model_writer& parameters(std::string part, const Model& model) {
+  model_writer& parameters(const std::string& part, const Model& model) {
     const std::string prefix = part + '.';
-    return add(std::move(part), "parameters", [&model, prefix](const sink& to) {
+    return add(part, "parameters", [&model, prefix](const sink& to) {
       for_each_parameter(model, [&]<class T>(std::string_view path, const parameter<T>& p) {
         to(prefix + std::string(path), tensor_type_of<T>, {p.rows(), p.cols()},
            std::as_bytes(p.value.flat()));
@@ -67,11 +67,11 @@ class model_writer {
     });
   }
   template <HasParameters Model>
-  void parameters(std::string part, const Model&& model) = delete;  // it would be gone
+  void parameters(const std::string& part, const Model&& model) = delete;  // it would be gone
 
   /// Adds the state of an object.
   template <HasState Object>
-  model_writer& state(std::string part, const Object& object) {
+  model_writer& state(const std::string& part, const Object& object) {
     return add(part, "state", [&object, part](const sink& to) {
       const auto visit = [&]<class F>(std::string_view path, const F& field) {
         if constexpr (std::is_arithmetic_v<F>) {
@@ -86,7 +86,7 @@ class model_writer {
     });
   }
   template <HasState Object>
-  void state(std::string part, const Object&& object) = delete;
+  void state(const std::string& part, const Object&& object) = delete;
 
   /// Adds a text.
   ///
