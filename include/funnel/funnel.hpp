@@ -28,6 +28,7 @@
 #include <funnel/data/csv_columns.hpp>
 #include <funnel/data/interaction_log.hpp>
 #include <funnel/data/kuairand.hpp>
+#include <funnel/data/log_columns.hpp>
 #include <funnel/data/simulator.hpp>
 #include <funnel/data/simulator_options.hpp>
 #include <funnel/data/splits.hpp>
