@@ -119,6 +119,7 @@
 #include <funnel/nn/start_at_rate.hpp>
 #include <funnel/nn/sum.hpp>
 #include <funnel/nn/training_context.hpp>
+#include <funnel/nn/weight_panels.hpp>
 #include <funnel/optim/adagrad.hpp>
 #include <funnel/optim/adam.hpp>
 #include <funnel/optim/add_gradients.hpp>

@@ -41,6 +41,29 @@ TEST_CASE("model_gradients: zero when first requested after clear, whatever was 
   CHECK(gradients.gradient(weight).values().cols() == 2);
 }
 
+TEST_CASE("model_gradients: what is set needs no zeros") {
+  parameter<double> weight(2, 3);
+  funnel::model_gradients<double> gradients;
+  for (int step = 0; step < 3; ++step) {
+    const auto first = gradients.gradient_to_set(weight);
+    CHECK(first.is_new);
+    CHECK(gradients.find_gradient(weight) != nullptr);
+    std::fill_n(first.values.data(), 6, 5.);
+    const auto second = gradients.gradient_to_set(weight);
+    CHECK_FALSE(second.is_new);
+    CHECK(second.values(1, 2) == 5);
+    CHECK(gradients.gradient(weight).values()(0, 0) == 5);
+    gradients.clear();
+    if (step == 1) CHECK(gradients.gradient(weight).values()(0, 0) == 0);
+    gradients.clear();
+  }
+  gradients.gradient(weight);
+  CHECK_FALSE(gradients.gradient_to_set(weight).is_new);  // zeros, to which one adds
+  weight = parameter<double>(1, 2);
+  CHECK(gradients.gradient_to_set(weight).is_new);
+  CHECK(gradients.gradient_to_set(weight).values.cols() == 2);
+}
+
 TEST_CASE("model_gradients: swapped between parts of a batch") {
   const parameter<double> weight(1, 1);
   funnel::training_context<double> context;

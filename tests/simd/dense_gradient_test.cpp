@@ -8,6 +8,7 @@
 
 #include <cmath>
 #include <cstddef>
+#include <limits>
 #include <vector>
 
 using funnel::matrix;
@@ -52,6 +53,13 @@ void check_gradients(Arch arch, std::size_t n, std::size_t in, std::size_t out) 
     return static_cast<double>(g(i, k)) * static_cast<double>(weights(j, k));
   });
 
+  // The same from panels that were packed before.
+  matrix<T> from_panels(n, in, T(.5));
+  funnel::pack_transposed_kernel(arch, weights, T(1), scratch.data());
+  funnel::packed_input_gradient_kernel(arch, g, static_cast<const T*>(scratch.data()),
+                                       from_panels.view());
+  CHECK(same_bits(x_gradient, from_panels.view()));
+
   matrix<T> sums(1, out + 1, T(.5));
   funnel::column_sums_kernel(arch, g, sums.data());
   CHECK(sums(0, out) == T(.5));
@@ -66,6 +74,13 @@ void check_gradients(Arch arch, std::size_t n, std::size_t in, std::size_t out) 
   check_sums<T>(gradient, n, [&](std::size_t i, std::size_t j, std::size_t k) {
     return static_cast<double>(x(k, i)) * static_cast<double>(g(k, j));
   });
+  // Set instead of added: as added to zeros, whatever was there.
+  matrix<T> set(in, out, std::numeric_limits<T>::quiet_NaN()), zeros(in, out);
+  scratch.assign(scratch.size(), T(-1));
+  funnel::weight_gradient_kernel(arch, x, g, set.view(), scratch.data(), false);
+  funnel::weight_gradient_kernel(arch, x, g, zeros.view(), scratch.data());
+  CHECK(same_bits(set, zeros));
+
   for (std::size_t i = 0; i < wide_to.rows(); ++i) {
     for (std::size_t j = 0; j < wide_to.cols(); ++j) {
       const bool written = i < in && j >= 1 && j < out + 1;

@@ -129,14 +129,20 @@ void linear_forward(Arch arch, const concatenated<matrix_view<const T>, N>& x,
 /// Adds the gradients of W and x of y = x W + b, for one part of the inputs. `g` is [n, out]; for a
 /// part with fewer rows it is the sums over the rows that share one, [1, out] or [R, out].
 template <class Arch, class T>
-void linear_backward(Arch arch, arena& scratch, const variable<T>& x, matrix_view<const T> weight,
-                     matrix_view<const T> g, matrix_view<T> weight_gradient) {
+void linear_backward(Arch arch, training_context<T, Arch>& context, const variable<T>& x,
+                     const parameter<T>& weights, std::size_t first, matrix_view<const T> g,
+                     const gradient_to_write<T>& gradient) {
+  arena& scratch = context.scratch();
   const arena::scope temporary(scratch);
-  const std::size_t in = weight.rows();
-  const std::size_t out = weight.cols();
-  weight_gradient_kernel(arch, view(x), g, weight_gradient,
-                         scratch.allocate<T>(weight_gradient_scratch<Arch, T>(g.rows(), out)));
+  const std::size_t in = x.cols();
+  const std::size_t out = weights.cols();
+  const auto weight = weights.value.view().middle_rows(first, in);
+  weight_gradient_kernel(arch, view(x), g, gradient.values.middle_rows(first, in),
+                         scratch.allocate<T>(weight_gradient_scratch<Arch, T>(g.rows(), out)),
+                         !gradient.is_new);
   if (!x.has_gradient()) return;
+  if (const T* panels = context.find_panels({&weights, first, in, true}))
+    return packed_input_gradient_kernel(arch, g, panels, x.gradient);
   input_gradient_kernel(arch, g, weight, x.gradient,
                         scratch.allocate<T>(packed_size<Arch, T>(out, in)));
 }
@@ -240,8 +246,11 @@ class dense : public detail::layer_of<T> {
     using arch = typename C::arch;
     arena& scratch = context.scratch();
     const std::size_t size = packed_size<arch, T>(in_, out_);
-    const T* panels;
-    if (packed_.empty()) {
+    const T* panels = nullptr;
+    if constexpr (C::is_training) panels = context.find_panels({&weight, 0, in_, false});
+    if (panels != nullptr) {
+      // packed for the whole step
+    } else if (packed_.empty()) {
       T* packed = scratch.template allocate<T>(size);
       pack_weights_kernel(arch{}, weight.value.data(), out_, in_, out_, packed);
       panels = packed;
@@ -343,12 +352,11 @@ class dense : public detail::layer_of<T> {
       }
       return of_requests;
     };
-    const matrix_view<T> weight_gradient = context.gradient(weight).values();
+    const gradient_to_write<T> weight_gradient = context.gradient_to_set(weight);
     std::size_t first = 0;
     for (const variable<T>& part : x.parts) {
-      detail::linear_backward(arch{}, scratch, part,
-                              weight.value.view().middle_rows(first, part.cols()),
-                              gradient_of(part), weight_gradient.middle_rows(first, part.cols()));
+      detail::linear_backward(arch{}, context, part, weight, first, gradient_of(part),
+                              weight_gradient);
       first += part.cols();
     }
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/matrix.hpp>
 #include <funnel/nn/parameter.hpp>
 #include <funnel/nn/parameter_gradient.hpp>
 
@@ -9,6 +10,14 @@
 #include <utility>
 
 namespace funnel {
+
+/// The gradient of a dense parameter, for an operation that can set it as well as add to it.
+template <class T>
+struct gradient_to_write {
+  matrix_view<T> values;
+  /// True if nothing was added yet: the values may be old, and the operation must set all of them.
+  bool is_new;
+};
 
 /// Gradients of the parameters of a model: those of a training context, for a batch or for one part
 /// of it. A gradient is found by the address of its parameter.
@@ -20,6 +29,16 @@ class model_gradients {
     slot& s = slot_of(p);
     s.touched = true;
     return *s.gradient;
+  }
+  /// The same for an operation that can set all values of a dense parameter's gradient: they need
+  /// not be set to zero first.
+  gradient_to_write<T> gradient_to_set(const parameter<T>& p) {
+    slot& s = gradients_[&p];
+    if (!s.gradient || !s.gradient->fits(p)) s = {std::make_unique<parameter_gradient<T>>(p)};
+    const bool is_new = !s.touched;
+    s.touched = true;
+    s.stale = false;
+    return {s.gradient->values(), is_new};
   }
   /// Allocates memory, so that adding `other` to the gradient of a parameter allocates nothing.
   void reserve(const parameter<T>& p, const parameter_gradient<T>& other) {

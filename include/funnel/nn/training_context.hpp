@@ -10,6 +10,7 @@
 #include <funnel/nn/model_gradients.hpp>
 #include <funnel/nn/parameter.hpp>
 #include <funnel/nn/parameter_gradient.hpp>
+#include <funnel/nn/weight_panels.hpp>
 #include <funnel/simd/arch.hpp>
 
 #include <algorithm>
@@ -128,8 +129,11 @@ class training_context {
   }
 
   /// The gradient of a parameter, for adding to it; zero when first requested after `clear`.
-  parameter_gradient<T>& gradient(const parameter<T>& p) {
-    return gradients_.gradient(p);
+  parameter_gradient<T>& gradient(const parameter<T>& p) { return gradients_.gradient(p); }
+  /// The same for an operation that can set all values of a dense parameter's gradient: they need
+  /// not be set to zero first.
+  gradient_to_write<T> gradient_to_set(const parameter<T>& p) {
+    return gradients_.gradient_to_set(p);
   }
   /// Allocates memory, so that adding `other` to the gradient of a parameter allocates nothing.
   void reserve(const parameter<T>& p, const parameter_gradient<T>& other) {
@@ -156,6 +160,21 @@ class training_context {
   }
   /// The requests that `group_rows` set.
   const detail::request_rows& requests() const { return requests_; }
+  /// Gives the context packed weights that it may use in place of its own; nullptr takes them away.
+  void use_panels(const weight_panels<T>* panels) {
+    panels_ = panels;
+    missing_panels_.clear();
+  }
+  /// Packed weights, or nullptr if the operation has to pack them.
+  const T* find_panels(const panels_key<T>& key) {
+    if (panels_ == nullptr) return nullptr;
+    const T* found = panels_->find(key);
+    if (found == nullptr) missing_panels_.push_back(key);
+    return found;
+  }
+  /// The packed weights that were not found since `use_panels`, for `weight_panels::add`.
+  std::vector<panels_key<T>>& missing_panels() { return missing_panels_; }
+
   /// Ends a micro-batch, one part of a batch: discards its values and its tape, and keeps the
   /// gradients of parameters, to which the next part adds. With some hundred rows per part, the
   /// data of a step stays in the cache.
@@ -184,6 +203,8 @@ class training_context {
   bool spent_ = false;  // backward ran since the last `next_micro_batch` or `clear`
   std::size_t step_rows_ = 0;
   model_gradients<T> gradients_;
+  const weight_panels<T>* panels_ = nullptr;
+  std::vector<panels_key<T>> missing_panels_;
   random_generator random_;
 };
 

@@ -7,6 +7,7 @@
 #include <funnel/nn/model_gradients.hpp>
 #include <funnel/nn/parameter.hpp>
 #include <funnel/nn/training_context.hpp>
+#include <funnel/nn/weight_panels.hpp>
 #include <funnel/optim/clip_gradients.hpp>
 #include <funnel/optim/optimizer.hpp>
 #include <funnel/simd/arch.hpp>
@@ -85,6 +86,9 @@ class training_step {
     while (leaves_.size() < count) leaves_.push_back(std::make_unique<model_gradients<T>>());
     losses_.assign(count, 0);
     for (const auto& leaf : leaves_) leaf->clear();  // a step that failed left its own
+    for (const panels_key<T>& key : missing_panels_) panels_.add(key);
+    missing_panels_.clear();
+    if (count > 1) panels_.template pack<Arch>(model, executor);
     executor.for_each(count, [&](std::size_t leaf) { run_leaf(options, leaf, run); });
 
     training_step_result result;
@@ -115,9 +119,17 @@ class training_step {
     ~borrowed() {
       std::swap(own_.used->gradients(), gradients_);
       own_.used->next_micro_batch();
+      own_.used->use_panels(nullptr);
       step_.give_back(std::move(own_));
     }
     context& operator*() { return *own_.used; }
+    /// Takes note of what the next step packs for all leaves.
+    void note_panels() {
+      std::vector<panels_key<T>>& missing = own_.used->missing_panels();
+      if (missing.empty()) return;
+      const std::lock_guard lock(step_.mutex_);
+      step_.missing_panels_.insert(step_.missing_panels_.end(), missing.begin(), missing.end());
+    }
 
    private:
     training_step& step_;
@@ -131,8 +143,10 @@ class training_step {
     context& c = *own;
     c.reseed(mix_key(mix_key(mix_key(options.seed) ^ options.step) ^ leaf));
     c.set_step_rows(options.rows);
+    if (options.leaves > 1) c.use_panels(&panels_);
     const variable<T> loss = run(c, leaf);
     c.backward(loss);
+    own.note_panels();
     losses_[leaf] = static_cast<double>(loss.values(0, 0));
   }
 
@@ -195,7 +209,9 @@ class training_step {
   std::vector<std::unique_ptr<model_gradients<T>>> leaves_;
   std::vector<model_gradients<T>*> parts_;
   std::vector<double> losses_;
-  std::mutex mutex_;  // of the contexts
+  weight_panels<T> panels_;  // packed once for all leaves
+  std::mutex mutex_;         // of what follows
+  std::vector<panels_key<T>> missing_panels_;
   std::vector<worker> free_;
   std::size_t workers_ = 0;
 };
