@@ -90,9 +90,9 @@ struct user_profile {
   /// Id in the source data.
   std::uint64_t id = 0;
   /// One value per field of `interaction_log::user_fields`, below the field's size; 0 is missing.
-  std::vector<std::uint32_t> categorical;
+  std::vector<std::uint32_t> categorical = {};
   /// One value per name in `interaction_log::user_numbers`; 0 is missing.
-  std::vector<float> numeric;
+  std::vector<float> numeric = {};
 
   friend bool operator==(const user_profile&, const user_profile&) = default;
 };
@@ -106,15 +106,15 @@ struct video {
   /// The first tag, as an index in `interaction_log::categories`; 0 if there are no tags.
   category_id category = 0;
   /// All tags, as indices in `interaction_log::categories`; may be empty.
-  std::vector<category_id> tags;
+  std::vector<category_id> tags = {};
   /// Length in seconds; 0 if unknown.
   float duration_s = 0;
   /// Upload date, yyyymmdd; 0 if unknown.
   std::int32_t upload_date = 0;
   /// One value per field of `interaction_log::video_fields`, below the field's size; 0 is missing.
-  std::vector<std::uint32_t> categorical;
+  std::vector<std::uint32_t> categorical = {};
   /// One value per name in `interaction_log::video_numbers`; 0 is missing.
-  std::vector<float> numeric;
+  std::vector<float> numeric = {};
 
   friend bool operator==(const video&, const video&) = default;
 };
@@ -122,9 +122,9 @@ struct video {
 /// A user's history before the log begins, as indices in `interaction_log::videos`, oldest first.
 struct user_history {
   /// The last videos shown; a video that was shown several times occurs several times.
-  std::vector<item_id> watched;
-  std::vector<item_id> liked;
-  std::vector<item_id> long_watched;
+  std::vector<item_id> watched = {};
+  std::vector<item_id> liked = {};
+  std::vector<item_id> long_watched = {};
   /// Number of videos shown in total; `watched` may hold only the last of them.
   std::uint32_t total = 0;
   /// Time at which the last one was shown, milliseconds since 1970-01-01 UTC; 0 without history.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/date.hpp>
 #include <funnel/core/detail/checks.hpp>
 #include <funnel/core/random.hpp>
-#include <funnel/core/date.hpp>
 #include <funnel/data/interaction_log.hpp>
 #include <funnel/data/simulator_options.hpp>
 
@@ -226,7 +226,7 @@ struct simulated_world {
     tastes.assign(n, options.content_size);
     tables.histories.resize(n);
     tables.user_fields = {
-        {"activity", 5}, {"favorite", static_cast<std::uint32_t>(c + 1)}, {"group", 4}};
+        {"activity", 5}, {"favorite_category", static_cast<std::uint32_t>(c + 1)}, {"group", 4}};
     for (std::size_t k = 0; k < c; ++k)
       tables.user_numbers.push_back("interest_" + std::to_string(k + 1));
     constexpr std::array group_bias{-.4, 0., .4};
