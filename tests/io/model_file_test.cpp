@@ -5,7 +5,7 @@
 
 #include "data/files.hpp"
 #include "io/raw_file.hpp"
-#include "io/saved_parts.hpp"
+#include "io/small_parts.hpp"
 #include "support/catch.hpp"
 #include "support/matrices.hpp"
 
@@ -17,6 +17,8 @@
 
 using funnel::model_file;
 using funnel::model_writer;
+
+using namespace small_parts;
 
 namespace {
 
@@ -40,7 +42,7 @@ bool contains(std::string_view text, std::string_view words) {
 std::string written(const temporary_folder& folder) {
   const std::string path = folder.path() + "/m";
   const auto model = trained_model<float>(1);
-  const saved_state state = filled_state();
+  const small_state state = filled_state();
   model_writer()
       .parameters("model", model)
       .state("schema", state)
@@ -50,7 +52,7 @@ std::string written(const temporary_folder& folder) {
   return path;
 }
 
-/// Shows fields that differ from those of `saved_list`.
+/// Shows fields that differ from those of `small_list`.
 template <class F>
 struct other_list {
   F sums{};
@@ -82,15 +84,15 @@ TEST_CASE("model_file: what was saved is loaded") {
   CHECK(file.parts() == std::vector<std::string>{"model", "schema"});
   CHECK(file.text("trained on") == "2026-11-25");
   CHECK(file.find_text("funnel.format") == nullptr);
-  saved_model<float> model;
+  small_model<float> model;
   const auto report = file.load_parameters("model", model);
   CHECK(report.loaded == 3);
   CHECK(values_of(model) == values_of(trained_model<float>(1)));
-  saved_model<double> wide;
+  small_model<double> wide;
   file.load_parameters("model", wide);
   CHECK(wide.table.value(1, 1) == static_cast<double>(model.table.value(1, 1)));
 
-  saved_state state;
+  small_state state;
   state.option = 3;  // the constructor's, not the file's
   state.ids.resize(100);
   file.load_state("schema", state);
@@ -189,8 +191,8 @@ TEST_CASE("model_file: other files and newer formats are refused") {
 TEST_CASE("model_file: parts and texts that are not there are named") {
   const temporary_folder folder;
   const model_file file(written(folder));
-  saved_model<float> model;
-  saved_list list;
+  small_model<float> model;
+  small_list list;
   const auto error = [&](auto&& call) { return format_error_of(call); };
   CHECK(error([&] { file.load_parameters("models", model); }) ==
         file.path() + ": there is no part \"models\"; it has \"model\", \"schema\"");
@@ -229,7 +231,7 @@ TEST_CASE("model_file: a model that does not fit is unchanged") {
         "the model has no parameter for tensor \"model.layers.1\": was it constructed");
   check([](auto& m) { m.table = {3, 4}; }, "it may have to be transposed");
 
-  saved_model<float> more = trained_model<float>(50);
+  small_model<float> more = trained_model<float>(50);
   more.layers.emplace_back(1, 2);
   const auto report = file.load_parameters("model", more, {.allow_missing = true});
   CHECK(report.missing == std::vector<std::string>{"layers.2"});
@@ -239,7 +241,7 @@ TEST_CASE("model_file: a model that does not fit is unchanged") {
 TEST_CASE("model_file: an object that does not fit is unchanged") {
   const temporary_folder folder;
   const std::string path = folder.path() + "/m";
-  const saved_list saved{.sums = {1, 2}};
+  const small_list saved{.sums = {1, 2}};
   model_writer().state("list", saved).write(path);
   const model_file file(path);
   const auto error = [&](auto object) {
@@ -255,7 +257,7 @@ TEST_CASE("model_file: an object that does not fit is unchanged") {
   CHECK(contains(error(empty_list{}), "tensor \"list.sums\": the object has no field for it"));
   CHECK(contains(error(twice_list{{9}}), "the object reads it twice"));
 
-  saved_state untouched = filled_state();
+  small_state untouched = filled_state();
   CHECK(contains(format_error_of([&] { model_file(path).load_state("stat", untouched); }),
                  "no part"));
   CHECK(untouched == filled_state());
@@ -278,7 +280,7 @@ struct refusing {
 TEST_CASE("model_file: what an object refuses is reported with the file and the part") {
   const temporary_folder folder;
   const std::string path = folder.path() + "/m";
-  const saved_list saved{.sums = {1, 2}};
+  const small_list saved{.sums = {1, 2}};
   model_writer().state("list", saved).write(path);
   const auto check = [&]<class Error>(Error) {
     refusing<Error> object{{7}};

@@ -3,7 +3,7 @@
 
 #include "data/files.hpp"
 #include "io/raw_file.hpp"
-#include "io/saved_parts.hpp"
+#include "io/small_parts.hpp"
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 
@@ -13,6 +13,8 @@
 #include <vector>
 
 using funnel::model_writer;
+
+using namespace small_parts;
 
 namespace {
 
@@ -50,7 +52,7 @@ TEST_CASE("model_writer: tensors have the names of the parts and paths, texts ar
   const temporary_folder folder;
   const std::string path = folder.path() + "/m";
   const auto model = trained_model<float>(1);
-  const saved_state state = filled_state();
+  const small_state state = filled_state();
   const auto golden = random_matrix<double>(2, 3, 9);
   model_writer()
       .parameters("model", model)
@@ -101,7 +103,7 @@ TEST_CASE("model_writer: an object may show arrays that are gone afterward") {
 TEST_CASE("model_writer: bad arguments are refused before a file is made") {
   const temporary_folder folder;
   const auto model = trained_model<float>(1);
-  const saved_list list;
+  const small_list list;
   model_writer writer;
   writer.parameters("model", model).text("k", "v");
   for (const std::string part : {"", "a.b", "_a", "golden", "model", "\xff"})

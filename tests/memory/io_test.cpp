@@ -7,7 +7,7 @@
 
 #include "data/files.hpp"
 #include "io/raw_file.hpp"
-#include "io/saved_parts.hpp"
+#include "io/small_parts.hpp"
 #include "support/failing_allocator.hpp"
 
 #include <algorithm>
@@ -17,6 +17,8 @@
 #include <vector>
 
 using failing_allocator::check_every_failure;
+
+using namespace small_parts;
 
 namespace {
 
@@ -33,7 +35,7 @@ TEST_CASE("out of memory: writing a model file leaves the old one") {
   const temporary_folder folder;
   const std::string path = folder.path() + "/m";
   const auto model = trained_model<float>(1);
-  const saved_state state = filled_state();
+  const small_state state = filled_state();
   const auto make = [&] {
     folder.write("m", "old");
     return 0;
@@ -53,7 +55,7 @@ TEST_CASE("out of memory: loading leaves the model and the object") {
   const temporary_folder folder;
   const std::string path = folder.path() + "/m";
   const auto model = trained_model<float>(1);
-  const saved_state state = filled_state();
+  const small_state state = filled_state();
   funnel::model_writer().parameters("model", model).state("state", state).write(path);
   const funnel::model_file file(path);
   check_every_failure(
@@ -62,7 +64,7 @@ TEST_CASE("out of memory: loading leaves the model and the object") {
   check_every_failure(
       "state",
       [] {
-        saved_state s = filled_state();
+        small_state s = filled_state();
         s.time = 9;
         s.ids = {1};
         return s;

@@ -15,8 +15,11 @@
 
 // What the tests of model files save: a small model, and an object with every kind of field.
 
+// In a namespace: other tests of the same program have types of such names.
+namespace small_parts {
+
 template <class T>
-struct saved_model {
+struct small_model {
   funnel::parameter<T> table{4, 3};
   std::vector<funnel::parameter<T>> layers{{3, 2}, {1, 2}};
   void visit_parameters(auto&& visit) {
@@ -26,8 +29,8 @@ struct saved_model {
 };
 
 template <class T>
-saved_model<T> trained_model(std::uint64_t seed) {
-  saved_model<T> m;
+small_model<T> trained_model(std::uint64_t seed) {
+  small_model<T> m;
   funnel::for_each_parameter(m, [&](std::string_view, auto& p) {
     p.value = random_matrix<T>(p.rows(), p.cols(), seed++);
   });
@@ -35,7 +38,7 @@ saved_model<T> trained_model(std::uint64_t seed) {
 }
 
 template <class T>
-std::vector<T> values_of(const saved_model<T>& m) {
+std::vector<T> values_of(const small_model<T>& m) {
   std::vector<T> values;
   funnel::for_each_parameter(m, [&](std::string_view, const auto& p) {
     values.insert(values.end(), p.value.flat().begin(), p.value.flat().end());
@@ -43,20 +46,20 @@ std::vector<T> values_of(const saved_model<T>& m) {
   return values;
 }
 
-struct saved_list {
+struct small_list {
   std::vector<double> sums;
   void visit_state(auto&& visit) { visit("sums", sums); }
-  friend bool operator==(const saved_list&, const saved_list&) = default;
+  friend bool operator==(const small_list&, const small_list&) = default;
 };
 
-struct saved_state {
+struct small_state {
   std::int64_t time = 0;
   bool open = false;
   float rate = 0;
   std::string name;
   std::vector<std::uint32_t> ids;
   std::uint64_t count = 0;
-  std::vector<saved_list> lists;
+  std::vector<small_list> lists;
   std::size_t option = 0;  // no field
   std::size_t loads = 0;
 
@@ -67,15 +70,15 @@ struct saved_state {
     visit("name", name);
     visit("ids", ids);
     visit("count", count);
-    if (count > 100) throw std::invalid_argument("saved_state: count is large, expected 100");
+    if (count > 100) throw std::invalid_argument("small_state: count is large, expected 100");
     lists.resize(count);
     visit("lists", lists);
     if (funnel::is_loading(visit)) ++loads;
   }
-  friend bool operator==(const saved_state&, const saved_state&) = default;
+  friend bool operator==(const small_state&, const small_state&) = default;
 };
 
-inline saved_state filled_state() {
+inline small_state filled_state() {
   return {.time = -5,
           .open = true,
           .rate = .25f,
@@ -85,3 +88,5 @@ inline saved_state filled_state() {
           .lists = {{{1, 2}}, {{}}},
           .option = 3};
 }
+
+}  // namespace small_parts
