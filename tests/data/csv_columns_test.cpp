@@ -202,6 +202,12 @@ TEST_CASE("read_csv takes types, names, missing values and blanks as told") {
   CHECK(!forced.view()["c"].has_value(0));
 }
 
+TEST_CASE("read_csv reads tables separated by tabs") {
+  const auto table = read("a b\tc\n1\tx, y\n2.5\t\n", {.separator = '\t'});
+  CHECK(texts(table.view()["a b"]) == strings{"1", "2.5"});
+  CHECK(texts(table.view()["c"]) == strings{"x, y", "-"});
+}
+
 TEST_CASE("read_csv reads lists") {
   const auto table = read("a,b\n"
                           "1|2,\"20,39, 67\"\n"

@@ -94,6 +94,40 @@ TEST_CASE("csv_reader takes names for a file without a line of names") {
         }) == file + ":2:3: the row has 2 fields, expected 1");
 }
 
+TEST_CASE("csv_reader reads other separators") {
+  const temporary_folder folder;
+  for (const char separator : {'\t', ';', '|', ' ', '~', '\x80', '-'}) {
+    CAPTURE(int{separator});
+    std::string text = "a,x/\"b/\"/c\n1,2/\"3/4\"/5\r\n//";
+    std::ranges::replace(text, '/', separator);
+    for (const std::size_t block : {1u, 3u, 4096u}) {
+      csv_reader csv(folder.write("t.csv", text), {.block_size = block, .separator = separator});
+      CHECK(csv.names() == std::vector<std::string>{"a,x", std::string("b") + separator, "c"});
+      REQUIRE(csv.next());
+      CHECK(csv.text(0) == "1,2");
+      CHECK(csv.text(1) == std::string("3") + separator + "4");
+      CHECK(csv.text(2) == "5");
+      REQUIRE(csv.next());
+      CHECK((csv.text(0).empty() && csv.text(1).empty() && csv.text(2).empty()));
+      CHECK_FALSE(csv.next());
+    }
+  }
+  const auto complaint_with = [&](const char* text, char separator) {
+    const std::string file = folder.write("t.csv", text);
+    return format_error_of([&] { csv_reader(file, {.separator = separator}); }).substr(file.size());
+  };
+  CHECK(complaint_with("a,b\n1,2\n", ';') ==
+        ":1:1: the columns are separated by commas, expected semicolons");
+  CHECK(complaint_with("a;b\n", '\t') ==
+        ":1:1: the columns are separated by semicolons, expected tabs");
+  CHECK(complaint_with("a|b\n", '\x01') ==
+        ":1:1: the columns are separated by bars, expected \"\\x01\"");
+  const std::string file = folder.write("t.csv", "a,b\n");
+  for (const char separator : {'"', '\0', '\n', '\r'})
+    CHECK(refuses([&] { csv_reader(file, {.separator = separator}); }, "funnel::csv_reader",
+                  ", expected no quote, line end or NUL"));
+}
+
 TEST_CASE("csv_reader counts lines") {
   std::vector<std::size_t> lines;
   records("1,2\n\n\"x\n\ny\",4\r\n5,6\n", &lines);

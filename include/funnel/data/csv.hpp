@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <limits>
@@ -27,6 +28,8 @@ namespace funnel {
 struct csv_options {
   /// Number of bytes to read from the file at a time, 1 to 16 MiB.
   std::size_t block_size = std::size_t{1} << 18;
+  /// What separates the fields, such as '\t' or ';'; not a quote, a line end or NUL.
+  char separator = ',';
   /// Names of the columns of a file without a line of names; its first record is data then.
   std::vector<std::string> names = {};
 };
@@ -54,9 +57,12 @@ class csv_reader {
 
   /// Opens the file and reads the column names.
   explicit csv_reader(std::string file, const csv_options& options = {})
-      : name_(std::move(file)), block_(options.block_size) {
+      : name_(std::move(file)), block_(options.block_size), separator_(options.separator) {
     detail::check_that("csv_reader", "block_size", block_, block_ > 0 && block_ <= longest_record,
                        "1 to ", longest_record);
+    detail::check_that("csv_reader", "separator", int{separator_},
+                       separator_ != '"' && separator_ != '\0' && !is_line_end(separator_),
+                       "no quote, line end or NUL");
     file_.reset(std::fopen(name_.c_str(), "rb"));
     if (!file_) throw format_error(detail::join_text(name_, ": the file can't be opened"));
     while (file_ && end_ < detail::format_bytes) fill();
@@ -67,16 +73,14 @@ class csv_reader {
     if (!find_record())
       fail_at(1, 1, "the file is empty, expected ",
               options.names.empty() ? "a line of column names" : "rows");
-    if (!options.names.empty()) {
+    if (options.names.empty()) {
+      const record names = scan_record();
+      check_separator(names);
+      go_past(names);
+      for (std::size_t i = 0; i < fields_.size(); ++i) columns_.emplace_back(text(i));
+    } else {
       columns_ = options.names;
-      sort_columns();
-      present_ = 0;
-      return;
     }
-    const record names = scan_record();
-    check_separator(names);
-    go_past(names);
-    for (std::size_t i = 0; i < fields_.size(); ++i) columns_.emplace_back(text(i));
     sort_columns();
     present_ = 0;
   }
@@ -216,23 +220,21 @@ class csv_reader {
             "\" is named twice");
   }
 
-  /// Rejects column names in which another separator is more frequent than commas, outside quotes.
+  /// Rejects column names in which another separator is more frequent, outside quotes.
   void check_separator(const record& names) const {
-    for (const char other : {'\t', ';', '|'}) {
+    for (const char other : {',', '\t', ';', '|'}) {
       std::ptrdiff_t found = 0;
       for (const field& f : fields_)
         if (f.begin == begin_ || buffer_[f.begin - 1] != '"')
           found += std::count(buffer_.data() + f.begin, buffer_.data() + f.end, other);
-      if (static_cast<std::size_t>(found) >= names.fields) fail_separator(other);
+      if (other != separator_ && static_cast<std::size_t>(found) >= names.fields)
+        fail_separator(other);
     }
   }
 
   [[noreturn]] void fail_separator(char other) const {
-    fail_at(line_, 1, "the columns are separated by ",
-            other == '\t'  ? "tabs"
-            : other == ';' ? "semicolons"
-                           : "bars",
-            ", expected commas");
+    fail_at(line_, 1, "the columns are separated by ", detail::separator_name(other), ", expected ",
+            detail::separator_name(separator_));
   }
 
   void check_length(std::size_t bytes) const {
@@ -296,6 +298,9 @@ class csv_reader {
     fields_.clear();
     const char* const bytes = buffer_.data();  // locals: bytes may alias members
     const std::size_t limit = end_;
+    const char separator = separator_;
+    const auto highest = std::max(static_cast<unsigned char>(separator), std::uint8_t{'\r'});
+    const auto ends_field = [&](char c) { return c == separator || is_line_end(c) || c == '\0'; };
     const std::size_t columns = columns_.empty() ? longest_record : columns_.size();
     std::size_t line = line_;
     std::size_t line_begin = begin_;
@@ -324,21 +329,20 @@ class csv_reader {
         f.end = i++;
       }
       const std::size_t unquoted = i;
-      while (i < limit && (static_cast<unsigned char>(bytes[i]) > ',' || !ends_field(bytes[i])))
+      while (i < limit && (static_cast<unsigned char>(bytes[i]) > highest || !ends_field(bytes[i])))
         ++i;
       if (i == limit && file_) return std::nullopt;
       if (i < limit && bytes[i] == '\0') fail_nul(line, i - line_begin + 1);
       if (!quoted) f.end = i;
       if (quoted && i > unquoted) {
         const char other = bytes[unquoted];
-        if (columns_.empty() && (other == '\t' || other == ';' || other == '|'))
-          fail_separator(other);
-        fail_at(line, unquoted - line_begin + 1,
-                "expected a comma or the line's end after the quote");
+        if (columns_.empty() && std::strchr(",\t;|", other)) fail_separator(other);
+        fail_at(line, unquoted - line_begin + 1, "expected ",
+                separator == ',' ? "a comma" : "a separator", " or the line's end after the quote");
       }
       // Not push_back(f): g++ would store f and load it back, which costs as much as the rest.
       if (fields <= columns + 1) fields_.emplace_back() = f;
-      if (i == limit || bytes[i] != ',') {
+      if (i == limit || bytes[i] != separator) {
         const auto after = after_line_end(i);
         if (!after) return std::nullopt;
         return record{*after, fields, line, i - line_begin + 1};
@@ -346,8 +350,6 @@ class csv_reader {
       ++i;
     }
   }
-
-  static bool ends_field(char c) { return c == ',' || is_line_end(c) || c == '\0'; }
 
   [[noreturn]] void fail_nul(std::size_t line, std::size_t column) const {
     fail_at(line, column, "a NUL byte: the file is damaged, binary or UTF-16, expected text");
@@ -382,6 +384,7 @@ class csv_reader {
 
   std::string name_;
   std::size_t block_;
+  char separator_;
   std::unique_ptr<std::FILE, close_file> file_;  // null after the last block
   std::string buffer_;
   detail::owned_size begin_;  // unread bytes are [begin_, end_)

@@ -37,6 +37,8 @@ enum class csv_type {
 struct csv_columns_options {
   /// Names of the columns of a file without a line of names.
   std::vector<std::string> names = {};
+  /// What separates the fields, such as '\t' or ';'.
+  char separator = ',';
   /// Columns to read; empty: all.
   std::vector<std::string> columns = {};
   /// Types of columns that are not to be inferred, such as {"postcode", csv_type::text}.
@@ -119,7 +121,9 @@ class csv_columns_reader {
   };
 
   csv_reader open() const {
-    return csv_reader(file_, {.block_size = options_.block_size, .names = options_.names});
+    return csv_reader(file_, {.block_size = options_.block_size,
+                              .separator = options_.separator,
+                              .names = options_.names});
   }
 
   std::string_view trimmed(std::string_view text) const {

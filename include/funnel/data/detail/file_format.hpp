@@ -5,9 +5,19 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <string>
 #include <string_view>
 
 namespace funnel::detail {
+
+/// The name of a separator, in the plural.
+inline std::string separator_name(char separator) {
+  return separator == ','    ? "commas"
+         : separator == '\t' ? "tabs"
+         : separator == ';'  ? "semicolons"
+         : separator == '|'  ? "bars"
+                             : '"' + printable(std::string_view(&separator, 1)) + '"';
+}
 
 /// Number of bytes at the beginning of a file that `foreign_format` needs.
 inline constexpr std::size_t format_bytes = 512;
