@@ -2,14 +2,17 @@
 #include "harness.hpp"
 #include "workloads.hpp"
 
+#include <funnel/core/thread_pool.hpp>
 #include <funnel/loss/bce.hpp>
 #include <funnel/nn/freeze.hpp>
 #include <funnel/nn/inference_context.hpp>
 #include <funnel/nn/quantized_embedding.hpp>
 #include <funnel/nn/training_context.hpp>
 #include <funnel/optim/adagrad.hpp>
+#include <funnel/training/training_step.hpp>
 
 #include <memory>
+#include <string>
 
 namespace {
 
@@ -71,6 +74,31 @@ bench::task make_sparse_step() {
   };
 }
 
+/// The same by a `training_step`: 8 leaves of 128 rows.
+template <class Executor>
+bench::task make_sparse_leaves(const std::shared_ptr<Executor>& executor) {
+  struct state {
+    bench::sparse_data data;
+    bench::sparse_model model{data};
+    funnel::training_step<float> step;
+    funnel::adagrad<float> optimizer;
+    std::size_t batch = 0;
+  };
+  const auto s = std::make_shared<state>();
+  return [s, executor] {
+    constexpr std::size_t leaves = 8, rows = bench::sparse_data::batch / leaves;
+    const auto ids = s->data.batch_ids(s->batch);
+    const auto labels = std::as_const(s->data.labels).row(s->batch % bench::sparse_data::batches);
+    s->step(*executor, s->model, s->optimizer,
+            {.leaves = leaves, .rows = bench::sparse_data::batch},
+            [&](auto& context, std::size_t leaf) {
+              const auto logits = s->model(context, ids.middle_rows(leaf * rows, rows));
+              return bce_with_logits(context, logits, labels.subspan(leaf * rows, rows));
+            });
+    ++s->batch;
+  };
+}
+
 const bool added = [] {
   for (const bench::dense_shape& s : bench::dense_shapes()) add_dense(s);
 
@@ -86,6 +114,12 @@ const bool added = [] {
       {.memory_bytes = double{sparse::batch * sparse::fields} * (2 * (4 * sparse::dim + 4) + 4) *
                        bench::uncached_share(double{sparse::rows * 4 * (sparse::dim + 1)})},
       make_sparse_step);
+  for (const std::size_t threads : bench::size_list{1, 2}) {
+    add("training_step_embeddings/batch:1024" +
+            (threads > 1 ? "/threads:" + std::to_string(threads) : ""),
+        {.threads = static_cast<int>(threads)},
+        [threads] { return make_sparse_leaves(std::make_shared<funnel::thread_pool>(threads)); });
+  }
   return true;
 }();
 

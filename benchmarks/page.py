@@ -87,6 +87,9 @@ GROUPS = [
           "LibTorch has no row-wise Adagrad: we wrote it with its operations, in two ways, and the "
           "faster one counts. FBGEMM has row-wise Adagrad, but its package (fbgemm-gpu-cpu) cannot be "
           "imported without PyPI's torch, which needs gigabytes: no ratio."),
+    Group(r"training_step_embeddings/", "Training step in leaves, embeddings",
+          "The same training by `training_step`: 8 leaves of 128 rows, whose sums do not depend on the "
+          "number of threads; two threads of a `thread_pool`."),
     Group(r"elementwise/", "Elementwise",
           "4,096 floats in the cache. There is no roofline, because the smallest number of operations "
           "that a function needs is not known."),
