@@ -80,3 +80,37 @@ TEST_CASE("lists of lists of nothing are still lists") {
   CHECK(table.rows() == 2);
   CHECK(table.view()["tags"].is_list());
 }
+
+TEST_CASE("selected rows are copies of them, in the order that was asked for") {
+  column_table table;
+  table.add("user", sales.size(), [](std::size_t i) { return sales[i].user; });
+  table.add("price", sales.size(), [](std::size_t i) { return sales[i].price; });
+  table.add("device", sales.size(), [](std::size_t i) { return sales[i].device; });
+  table.add("tags", sales.size(), [](std::size_t i) { return sales[i].tags; });
+  table.add("age", sales.size(),
+            [](std::size_t i) { return i == 1 ? std::optional<int>() : std::optional<int>(30); });
+  const std::vector<std::uint32_t> rows{2, 1, 0, 2};
+  const column_table selected = funnel::select_rows(table, rows);
+  const columns from = table, to = selected;
+  REQUIRE(to.size() == from.size());
+  REQUIRE(to.rows() == rows.size());
+  for (std::size_t c = 0; c < to.size(); ++c) {
+    CHECK(to.name(c) == from.name(c));
+    CHECK(to[c].kind() == from[c].kind());
+    CHECK(to[c].is_list() == from[c].is_list());
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      const std::size_t row = rows[i];
+      REQUIRE(to[c].end(i) - to[c].begin(i) == from[c].end(row) - from[c].begin(row));
+      for (std::size_t j = 0; j < to[c].end(i) - to[c].begin(i); ++j)
+        CHECK(to[c].key(to[c].begin(i) + j) == from[c].key(from[c].begin(row) + j));
+    }
+  }
+  CHECK(to["price"].number(3) == 2);
+  CHECK(!to["price"].has_value(1));
+  CHECK(refuses(
+      [&] {
+        funnel::select_rows(table, std::vector<std::uint32_t>{0, 3});
+      },
+      "funnel::select_rows", "is 3, expected below 3"));
+  CHECK(funnel::select_rows(table, {}).rows() == 0);
+}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/error.hpp>
 #include <funnel/features/columns.hpp>
 
@@ -172,5 +173,35 @@ class column_table {
  private:
   std::vector<std::pair<std::string, column_values>> columns_;
 };
+
+/// Copies some rows of all columns, in the order of `rows`: for the parts of a split, such as
+/// `split_by_time`.
+///
+/// Errors      std::invalid_argument if a row is not below from.rows().
+/// Cost        O(values that are copied); a text is looked up by its characters.
+inline column_table select_rows(const columns& from, std::span<const std::uint32_t> rows) {
+  for (const std::uint32_t row : rows)
+    detail::check_below("select_rows", "a row", row, from.rows());
+  column_table selected;
+  for (std::size_t c = 0; c < from.size(); ++c) {
+    const column& values = from[c];
+    column_values to(values.kind());
+    for (const std::uint32_t row : rows) {
+      for (std::size_t j = values.begin(row); j < values.end(row); ++j) {
+        if (!values.has_value(j))
+          to.push_back_missing();
+        else if (values.kind() == value_kind::integer)
+          to.push_back(values.integers()[j]);
+        else if (values.kind() == value_kind::number)
+          to.push_back(values.number(j));
+        else
+          to.push_back(values.text(j));
+      }
+      if (values.is_list()) to.end_list();
+    }
+    selected.add(from.name(c), std::move(to));
+  }
+  return selected;
+}
 
 }  // namespace funnel
