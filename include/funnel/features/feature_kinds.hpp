@@ -95,8 +95,8 @@ struct category_list {
   }
 };
 
-/// Feature: a number. If it is missing in a row of the training log, it has a second input, which is
-/// 1 where the value is missing and 0 elsewhere.
+/// Feature: a number. Unless it is bucketized, it has a second input, which is 1 where the value is
+/// missing and 0 elsewhere; always 0 if it was never missing in the training log.
 struct number {
   std::string column = {};
   number_as as = number_as::standardized;

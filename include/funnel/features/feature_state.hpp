@@ -63,8 +63,9 @@ class feature_state {
   void tell_items(const schema& features, const columns& table) {
     tell_table(features, table, detail::item_side, "the item table");
   }
-  /// Adds events: rows of a log, with the columns of users and items (by id), time, actions, and
-  /// the context and cross columns that counters use as keys.
+  /// Adds events: rows of a log, with the ids of users and items, the time, the actions, and the
+  /// columns of the context and the cross side. Columns of users and items are not read, see
+  /// `tell_users` and `tell_items`.
   void tell(const schema& features, const columns& events) {
     check(features, "feature_state::tell");
     const detail::event_columns read(features, events);

@@ -15,8 +15,9 @@
 
 namespace funnel {
 
-/// Tables of users and items for `fit_schema` and `encode_log`, one row per id. A table without
-/// columns means that these columns are in the log.
+/// Tables of users and items for `fit_schema` and `encode_log`, one row per id. Their values are known
+/// from the beginning of time, so they must not contain counts that grow. A table without columns
+/// means that these columns are in the log.
 struct side_tables {
   columns users = {};
   columns items = {};
@@ -78,7 +79,9 @@ struct encoded {
 };
 
 /// Encodes a later log, such as the days for validation, in the same way as `fit_schema` does, but
-/// with a schema that is fitted already. The replay goes on from `state`.
+/// with a schema that is fitted already. The replay goes on from `state`, which has seen the events
+/// before this log: rows that are earlier than those of the state would see their own future. The
+/// tables of users and items are those of `fit_schema`, or newer ones.
 ///
 /// Errors      as `fit_schema`, and if the schema is not the one that the state was made for.
 inline encoded encode_log(const schema& features, const feature_state& state, const columns& log,

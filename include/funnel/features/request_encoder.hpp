@@ -26,8 +26,8 @@
 
 namespace funnel {
 
-/// A value of a context column, such as {"device", "ios"}, {"hour", 21} or {"price", 9.5}; {"device",
-/// {}} for a missing one.
+/// A value of a context column, such as {"device", "ios"}, {"hour", 21} or {"price", 9.5};
+/// `context_value("device")` for a missing one.
 struct context_value {
   std::string_view column;
   value_kind kind = value_kind::number;
