@@ -106,8 +106,21 @@ TEST_CASE("log_columns: a worked example") {
   CHECK(values(table, "duration_s") == numbers{-99, -99, 10, -99});
   CHECK(values(table, "click") == numbers{0, 0, 1, 0});
   CHECK(values(table, "like") == numbers{0, 1, 1, 0});
-  // One user at one time is a request.
-  CHECK(groups(table, "request") == std::vector<std::size_t>{0, 1, 0, 3});
+  // The same user and time, but in another tab.
+  CHECK(groups(table, "request") == std::vector<std::size_t>{0, 1, 2, 3});
+}
+
+TEST_CASE("log_columns: requests that were not recorded") {
+  interaction_log log = small_log();
+  const impression shown{.user = 1, .time_ms = 1000, .date = 20220425, .hour = 3, .tab = 4};
+  log.impressions.assign(8, shown);
+  log.impressions[1].item = 1;  // two items of one request
+  log.impressions[2].user = 0;
+  log.impressions[3].time_ms = 1001;
+  log.impressions[4].date = 20220426;
+  log.impressions[5].hour = 2;
+  log.impressions[6].tab = 5;
+  CHECK(groups(log_columns(log), "request") == std::vector<std::size_t>{0, 0, 2, 3, 4, 5, 6, 0});
 }
 
 TEST_CASE("log_columns: requests that were recorded, and some that were not") {

@@ -31,6 +31,8 @@ struct random_log_options {
   std::int64_t last_time = 400'000;  ///< few times: many are equal
   std::int64_t time_step = 20'000;
   bool categories_change = false;
+  bool devices_change = false;  ///< within a request, which a log should not do
+  bool times_change = false;    ///< within a request
 };
 
 /// A log whose rows are not in the order of time, with equal times.
@@ -57,7 +59,8 @@ inline std::vector<log_row> random_log(std::uint64_t seed, const random_log_opti
       for (std::int64_t t = 0; t < row.item % 3; ++t)
         row.tags.push_back("t" + std::to_string((row.item + t) % 5));
       row.published = 1000 * row.item - 50'000;
-      row.device = device;
+      row.device = options.devices_change && i == 1 ? "tv" : device;
+      if (options.times_change) row.time += i * 700;
       row.position = static_cast<double>(i);
       row.click = below(10) < (row.item % 3 == 0 ? 8 : 2);
       row.like = row.click && below(3) == 0;

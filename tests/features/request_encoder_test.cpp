@@ -5,6 +5,7 @@
 #include "features/random_log.hpp"
 #include "support/catch.hpp"
 #include "support/errors.hpp"
+#include "support/row_batches.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -22,22 +23,6 @@ std::vector<log_row> rows_of_request(const std::vector<log_row>& rows, const enc
   for (std::uint32_t i = encoded.offsets()[r]; i < encoded.offsets()[r + 1]; ++i)
     found.push_back(rows[encoded.log_rows()[i]]);
   return found;
-}
-
-bool same_side(const side_values& a, const side_values& b) {
-  if (a.rows != b.rows || a.categories != b.categories || a.numbers != b.numbers) return false;
-  for (std::size_t l = 0; l < a.lists.size(); ++l)
-    if (a.lists[l].ids != b.lists[l].ids || a.lists[l].offsets != b.lists[l].offsets) return false;
-  return true;
-}
-bool same_batch(const row_batch& a, const row_batch& b) {
-  for (std::size_t side = 0; side < 4; ++side)
-    if (!same_side(a.side(side), b.side(side))) return false;
-  for (std::size_t h = 0; h < a.histories.size(); ++h)
-    if (a.histories[h].fields != b.histories[h].fields ||
-        a.histories[h].offsets != b.histories[h].offsets)
-      return false;
-  return a.offsets == b.offsets;
 }
 
 /// Replays a log as a server sees it, and compares every request with its training rows.
@@ -78,7 +63,9 @@ TEST_CASE(
   for (std::uint64_t seed = 0; seed < 8; ++seed) {
     for (const event_delay delay : {event_delay{}, event_delay{.ticks = 30'000}, to_midnight}) {
       INFO(seed << ", delay " << delay.ticks << ' ' << delay.until_midnight);
-      const auto rows = random_log(seed, {.categories_change = seed % 2 == 1});
+      const auto rows = random_log(seed, {.categories_change = seed % 2 == 1,
+                                          .devices_change = seed % 3 == 1,
+                                          .times_change = seed % 3 == 2});
       const column_table log = table_of(rows);
       schema features(every_kind(delay));
       const fitted past = fit_schema(features, log);

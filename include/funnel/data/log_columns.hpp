@@ -65,7 +65,8 @@ std::optional<T> unless_zero(T value) {
 ///     tab, hour, date, position, random, play_s, duration_s
 ///     click, like, ...    a column for each action of the log, 0 or 1
 ///
-/// If the request was not recorded, impressions of one user with the same time are one request.
+/// If the request was not recorded, impressions of one user with the same time, date, hour and tab
+/// are one request.
 ///
 /// Shapes      a row for each impression, in their order.
 /// Units       as in `impression`; a position or duration of 0 is missing.
@@ -90,12 +91,14 @@ inline column_table log_columns(const interaction_log& log,
   add("user_id", [&](const impression& e) { return log.users[e.user].id; });
   add("item_id", [&](const impression& e) { return log.videos[e.item].id; });
   add("time", [](const impression& e) { return e.time_ms; });
-  // Numbered anew, so that recorded numbers cannot meet those of users and times.
-  vocabulary recorded, users_and_times;
+  // Numbered anew: even numbers for those that were recorded, odd ones for the others.
+  vocabulary recorded, others;
   add("request", [&](const impression& e) {
     if (e.request != 0) return 2 * std::uint64_t{recorded.add(e.request)};
-    const std::uint64_t key = mix_key(static_cast<std::uint64_t>(e.time_ms)) ^ e.user;
-    return 2 * std::uint64_t{users_and_times.add(key)} + 1;
+    const auto date = static_cast<std::uint32_t>(e.date);
+    std::uint64_t key = mix_key(static_cast<std::uint64_t>(e.time_ms)) ^ pair_key(e.user, date);
+    key = mix_key(key) ^ pair_key(e.tab, e.hour);
+    return 2 * std::uint64_t{others.add(key)} + 1;
   });
   add("tab", [](const impression& e) { return e.tab; });
   add("hour", [](const impression& e) { return e.hour; });

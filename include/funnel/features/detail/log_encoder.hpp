@@ -203,12 +203,22 @@ class log_encoder {
   void tell_events(std::size_t r) {
     const std::size_t context_width = plan_.of[context_side].keys.size();
     const std::size_t cross_width = plan_.of[cross_side].keys.size();
-    for (std::uint32_t i = rows_.offsets_[r]; i < rows_.offsets_[r + 1]; ++i) {
+    const auto no_item = [](std::uint64_t) { return std::uint32_t{0}; };
+    const std::uint32_t first = rows_.offsets_[r];
+    for (std::uint32_t i = first; i < rows_.offsets_[r + 1]; ++i) {
       const std::size_t row = log_.order()[i];
+      const std::int64_t time = log_.events().time(row);
       for (std::size_t a = 0; a < amounts_.size(); ++a) amounts_[a] = log_.events().amount(a, row);
+      std::span<const std::uint64_t> context =
+          std::span(context_keys_).subspan(r * context_width, context_width);
+      if (i != first && context_width > 0) {
+        // The row's own context, as `feature_state::tell` reads it, even if it is not the request's.
+        side_record& own = records_[context_side];
+        read_side(features_, context_side, log_.events().context(row), time, no_item, own);
+        context = own.keys;
+      }
       state_.tell(features_,
-                  {log_.events().time(row), rows_.users_[r], rows_.items_[i],
-                   std::span(context_keys_).subspan(r * context_width, context_width),
+                  {time, rows_.users_[r], rows_.items_[i], context,
                    std::span(cross_keys_).subspan(i * cross_width, cross_width), amounts_});
     }
   }
