@@ -61,6 +61,21 @@ TEST_CASE("thread_pool: the tasks of a loop run on several threads") {
   CHECK(here == 2);
 }
 
+TEST_CASE("thread_pool: a loop returns when the tasks of all threads are done") {
+  thread_pool pool(2);
+  const std::thread::id caller = std::this_thread::get_id();
+  std::atomic<int> here{0};
+  std::atomic<bool> done{false};
+  pool.for_each(2, [&](std::size_t) {
+    ++here;
+    while (here < 2) std::this_thread::yield();
+    if (std::this_thread::get_id() == caller) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    done = true;
+  });
+  CHECK(done);
+}
+
 TEST_CASE("thread_pool: a thread keeps to its range where all are as fast") {
   thread_pool pool(2);
   std::vector<std::thread::id> ran(2);
@@ -94,9 +109,8 @@ TEST_CASE("thread_pool: an exception ends the loop, and the pool works on") {
 TEST_CASE("thread_pool: loops inside of loops, and of several threads at a time") {
   thread_pool pool(3);
   std::vector<int> calls(60, 0);
-  pool.for_each(6, [&](std::size_t i) {
-    pool.for_each(10, [&](std::size_t j) { ++calls[10 * i + j]; });
-  });
+  pool.for_each(
+      6, [&](std::size_t i) { pool.for_each(10, [&](std::size_t j) { ++calls[10 * i + j]; }); });
   CHECK(calls == std::vector<int>(60, 1));
 
   std::vector<std::vector<int>> counts(4, std::vector<int>(100, 0));
