@@ -294,3 +294,22 @@ TEST_CASE("a log that does not fit its schema is refused") {
   CHECK(refused([](schema_options& o, rows_type&) { o.of_context.push_back(history{.name = "h"}); },
                 "expected in of_user"));
 }
+
+TEST_CASE("a table without users, items and times") {
+  column_table table;
+  table.add("age", std::vector<int>{20, 40, 60});
+  table.add("job", std::vector<std::string>{"a", "b", "a"});
+  table.add("income", std::vector<int>{0, 1, 1});
+  schema features({.user = "",
+                   .item = "",
+                   .time = "",
+                   .of_context = {number{"age"}, category{"job"}},
+                   .labels = "income"});
+  const row_batch batch = all_of(fit_schema(features, table).rows);
+  CHECK(batch.rows() == 3);
+  CHECK(batch.requests() == 3);
+  CHECK(batch.label(0)[2] == 1);
+  CHECK(batch.context.categories[0] == std::vector<std::uint32_t>{1, 2, 1});
+  CHECK(batch.context.numbers[0] < -1.2f);
+  CHECK(batch.context.numbers[2] == 0);
+}

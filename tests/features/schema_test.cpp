@@ -144,7 +144,17 @@ TEST_CASE("options out of range are refused with the feature's name") {
     change(options);
     return refuses([&] { schema{options}; }, "funnel::schema", words);
   };
-  CHECK(refused_option([](schema_options& o) { o.user.clear(); }, "user is empty"));
+  CHECK(refused_option([](schema_options& o) { o.user.clear(), o.of_user = {number{"age"}}; },
+                       "user is empty"));
+  CHECK(refused_option([](schema_options& o) { o.item.clear(), o.of_item = {number{"age"}}; },
+                       "item is empty"));
+  CHECK(refused_option([](schema_options& o) { o.time.clear(), o.of_context = {time_of{}}; },
+                       "time is empty"));
+  CHECK(refused_option(
+      [](schema_options& o) {
+        o.time.clear(), o.of_cross = {stock{"s", "user_id"}};
+      },
+      "time is empty"));
   CHECK(refused_option([](schema_options& o) { o.delay.ticks = -1; }, "delay is -1"));
   CHECK(refused_option([](schema_options& o) { o.ticks_per_second = 0; }, "ticks_per_second is 0"));
   CHECK(refused_option([](schema_options& o) { o.utc_offset = 100'000; }, "utc_offset"));

@@ -129,7 +129,7 @@ class feature_state {
   std::uint32_t entity(const schema& features, std::size_t side, std::uint64_t id) {
     detail::entity_table& entities = table(side);
     const std::uint32_t row = entities.find(id);
-    if (row != 0) return row;
+    if (row != 0 || id == missing_key) return row;
     detail::side_record record(features.plan().of[side]);
     detail::read_id(features, side, id, record);
     return set(features, side, id, record, detail::no_time + 1);

@@ -36,7 +36,8 @@ struct schema_options {
   /// Name, for error messages.
   std::string name = "features";
   /// Columns of the log: ids of the user and the item, integers or text, and the time of the row, an
-  /// integer.
+  /// integer. Empty for a table without them, whose features are those of the context: then no
+  /// feature may need them.
   std::string user = "user_id";
   std::string item = "item_id";
   std::string time = "time";

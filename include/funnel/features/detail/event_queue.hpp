@@ -28,17 +28,20 @@ class event_columns {
  public:
   /// Errors      std::invalid_argument if a column is missing or of a wrong kind.
   event_columns(const schema& features, const columns& log)
-      : options_(features.options()), user_(one(log, options_.user, false)),
-        item_(one(log, options_.item, false)), time_(one(log, options_.time, true)),
+      : options_(features.options()), user_(optional(log, options_.user, false)),
+        item_(optional(log, options_.item, false)), time_(optional(log, options_.time, true)),
         context_(columns_of_side(features, context_side, log, "the log")),
         cross_(columns_of_side(features, cross_side, log, "the log")) {
     for (const std::string& name : features.plan().actions)
       actions_.push_back(one(log, name, true));
   }
 
-  std::uint64_t user(std::size_t i) const { return user_->key(i); }
-  std::uint64_t item(std::size_t i) const { return item_->key(i); }
-  std::int64_t time(std::size_t i) const { return row_cells{{&time_, 1}, i}.time(0); }
+  /// The key of the user or item of row i; missing_key if the schema has no such column.
+  std::uint64_t user(std::size_t i) const { return user_ == nullptr ? missing_key : user_->key(i); }
+  std::uint64_t item(std::size_t i) const { return item_ == nullptr ? missing_key : item_->key(i); }
+  std::int64_t time(std::size_t i) const {
+    return time_ == nullptr ? 0 : row_cells{{&time_, 1}, i}.time(0);
+  }
   float amount(std::size_t action, std::size_t i) const {
     const double value = actions_[action]->number(i);
     return std::isnan(value) ? 0.f : static_cast<float>(value);  // missing: not done
@@ -52,8 +55,8 @@ class event_columns {
       fail("funnel::schema \"", options_.name, "\": row ", i, " of the log has no usable \"", name,
            "\", expected ", expected);
     };
-    if (user(i) == missing_key) wrong(options_.user, "an id");
-    if (item(i) == missing_key) wrong(options_.item, "an id");
+    if (user_ != nullptr && user(i) == missing_key) wrong(options_.user, "an id");
+    if (item_ != nullptr && item(i) == missing_key) wrong(options_.item, "an id");
     constexpr std::int64_t limit = std::int64_t{1} << 61;
     if (const std::int64_t t = time(i); t < -limit || t > limit)
       wrong(options_.time, "an integer time between -2^61 and 2^61");
@@ -62,6 +65,9 @@ class event_columns {
   }
 
  private:
+  const column* optional(const columns& log, const std::string& name, bool is_number) const {
+    return name.empty() ? nullptr : one(log, name, is_number);
+  }
   const column* one(const columns& log, const std::string& name, bool is_number) const {
     const column* c = log.find(name);
     if (c == nullptr) {

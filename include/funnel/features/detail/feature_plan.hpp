@@ -146,7 +146,7 @@ struct side_plan {
   std::vector<list_plan> lists = {};
   std::vector<number_plan> numbers = {};
   std::vector<vector_plan> vectors = {};
-  std::vector<key_plan> keys = {};     ///< of a user and an item, key 0 is the id
+  std::vector<key_plan> keys = {};     ///< of a user and an item, key 0 is the id if they have one
   std::vector<std::size_t> ages = {};  ///< columns whose time is kept
   std::size_t simple_width = 0;        ///< numbers that do not come from counters
   std::size_t scaled_width = 0;        ///< numbers without the vectors

@@ -36,7 +36,7 @@ inline fitted_values fit_values(const schema& features, const log_reader& log) {
   // The category of the item's id, which the items of given histories count for, too.
   std::size_t item_ids = no_index;
   for (const category_plan& c : plan.of[item_side].categories)
-    if (c.source == category_source::vocabulary && c.column == plan.of[item_side].keys[0].column)
+    if (c.source == category_source::vocabulary && c.name == features.options().item)
       item_ids = vocabulary_of(c.table);
 
   for (std::size_t side = 0; side < sides; ++side) {

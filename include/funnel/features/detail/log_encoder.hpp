@@ -136,7 +136,7 @@ class log_encoder {
           tell_value(item_side, rows[i], log_.events().item(rows[i]), log_.time(r));
   }
   std::uint32_t tell_value(std::size_t side, std::size_t row, std::uint64_t id, std::int64_t time) {
-    if (log_.has_table(side)) return state_.entity(features_, side, id);
+    if (log_.has_table(side) || id == missing_key) return state_.entity(features_, side, id);
     read_side(features_, side, log_.cells(side, row), time, item_row(), records_[side]);
     return state_.set(features_, side, id, records_[side], time);
   }

@@ -12,6 +12,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -44,12 +45,20 @@ class column_planner {
   }
 
   void check_options() const {
-    const auto named = [&](std::string_view argument, const std::string& column) {
-      if (column.empty()) fail("funnel::schema: ", argument, " is empty, expected a column name");
+    const auto needed = [&](std::string_view argument, const std::string& column, bool is_needed,
+                            std::string_view by) {
+      if (column.empty() && is_needed)
+        fail("funnel::schema: ", argument, " is empty, expected a column name: ", by, " need it");
     };
-    named("user", options_.user);
-    named("item", options_.item);
-    named("time", options_.time);
+    needed("user", options_.user, !options_.of_user.empty() || !options_.user_keys.empty(),
+           "features of the user");
+    needed("item", options_.item, !options_.of_item.empty() || !options_.item_keys.empty(),
+           "features of the item");
+    bool reads_time = false;
+    for (std::size_t side = 0; side < sides; ++side)
+      for (const feature& f : options_.of(side))
+        reads_time = reads_time || std::visit([](const auto& kind) { return needs_time(kind); }, f);
+    needed("time", options_.time, reads_time, "ages, times, counters and histories");
     check_that("schema", "delay", options_.delay.ticks, options_.delay.ticks >= 0, "0 or more");
     check_that("schema", "ticks_per_second", options_.ticks_per_second,
                options_.ticks_per_second >= 1 && options_.ticks_per_second <= 1'000'000'000,
@@ -58,6 +67,17 @@ class column_planner {
                options_.utc_offset >= -86400 && options_.utc_offset <= 86400, "-86400 to 86400");
     check_that("schema", "number_limit", options_.number_limit, options_.number_limit > 0,
                "a number above 0");
+  }
+
+  template <class Kind>
+  static bool needs_time(const Kind& kind) {
+    if constexpr (requires { kind.keys; } || std::is_same_v<Kind, age> ||
+                  std::is_same_v<Kind, history>)
+      return true;
+    else if constexpr (std::is_same_v<Kind, time_of>)
+      return kind.column.empty();
+    else
+      return false;
   }
 
   void check_name(std::size_t side, const feature& f) {
@@ -70,8 +90,8 @@ class column_planner {
 
   /// Keys that features may count by: ids and the columns that are declared.
   void keep_keys() {
-    keep_key(user_side, options_.user);
-    keep_key(item_side, options_.item);
+    if (!options_.user.empty()) keep_key(user_side, options_.user);
+    if (!options_.item.empty()) keep_key(item_side, options_.item);
     for (const std::string& name : options_.user_keys) keep_key(user_side, name);
     for (const std::string& name : options_.item_keys) keep_key(item_side, name);
     for (const std::string& name : options_.context_keys) keep_key(context_side, name);

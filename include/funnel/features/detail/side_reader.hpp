@@ -191,7 +191,9 @@ void read_side(const schema& features, std::size_t side, const Cells& cells, std
 /// The values of a user or an item of which only the id is known.
 inline void read_id(const schema& features, std::size_t side, std::uint64_t id, side_record& to) {
   const side_plan& plan = features.plan().of[side];
-  const std::size_t id_column = plan.keys[0].column;  // key 0 is the id
+  const std::string& id_name =
+      side == user_side ? features.options().user : features.options().item;
+  const std::size_t id_column = id_name.empty() ? no_index : plan.keys[0].column;
   for (std::size_t i = 0; i < plan.categories.size(); ++i) {
     const category_plan& c = plan.categories[i];
     const bool keyed = c.source == category_source::vocabulary || c.source == category_source::hash;
@@ -199,7 +201,7 @@ inline void read_id(const schema& features, std::size_t side, std::uint64_t id, 
   }
   for (const number_plan& n : plan.numbers)
     if (n.missing_offset != no_index) to.numbers[n.missing_offset] = 1;
-  to.keys[0] = id;
+  if (id_column != no_index) to.keys[0] = id;
 }
 
 /// The columns that a side reads.
