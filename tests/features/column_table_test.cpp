@@ -79,6 +79,9 @@ TEST_CASE("lists of lists of nothing are still lists") {
   table.add("tags", 2, [](std::size_t) { return std::vector<std::string>(); });
   CHECK(table.rows() == 2);
   CHECK(table.view()["tags"].is_list());
+  column_table empty;
+  empty.add("tags", 0, [](std::size_t) { return std::vector<std::string>(); });
+  CHECK(empty.view()["tags"].is_list());
 }
 
 TEST_CASE("selected rows are copies of them, in the order that was asked for") {

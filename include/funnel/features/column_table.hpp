@@ -37,10 +37,14 @@ class column_values {
     if (kind_ == value_kind::text) codes_.push_back(code_of({}));
     mark(false);
   }
+  /// Makes it a column of lists, even if no row comes.
+  void make_lists() {
+    if (offsets_.empty()) offsets_.push_back(0);
+  }
   /// Ends the list of a row: the values since the last call are its values. A column in which this
   /// is called for each row is a column of lists.
   void end_list() {
-    if (offsets_.empty()) offsets_.push_back(0);
+    make_lists();
     offsets_.push_back(count());
   }
 
@@ -90,6 +94,10 @@ inline constexpr bool is_optional<std::optional<V>> = true;
 
 template <class V>
 concept CellText = std::convertible_to<const V&, std::string_view>;
+
+template <class V>
+inline constexpr bool is_list_of_values =
+    !is_optional<V> && !CellText<V> && !std::integral<V> && !std::floating_point<V>;
 
 /// The kind of column that holds values of type V: the value of a callback.
 template <class V>
@@ -143,6 +151,7 @@ class column_table {
   void add(std::string name, std::size_t rows, const ValueOf& value_of) {
     using value = std::remove_cvref_t<decltype(value_of(std::size_t{}))>;
     column_values values(detail::kind_of_value<value>());
+    if constexpr (detail::is_list_of_values<value>) values.make_lists();
     for (std::size_t i = 0; i < rows; ++i) detail::append_value<value>(values, value_of(i));
     add(std::move(name), std::move(values));
   }
@@ -155,8 +164,13 @@ class column_table {
   }
   /// Adds a column that was filled before.
   void add(std::string name, column_values values) {
-    columns checked = view();
-    checked.add(name, values.view());
+    for (const auto& column : columns_)
+      if (column.first == name)
+        detail::fail("funnel::column_table: there are two columns \"", name, "\", expected one");
+    const std::size_t added = values.view().rows();
+    if (!columns_.empty() && added != rows())
+      detail::fail("funnel::column_table: column \"", name, "\" has ", added, " rows, expected ",
+                   rows(), " as in \"", columns_.front().first, '"');
     columns_.emplace_back(std::move(name), std::move(values));
   }
 

@@ -74,14 +74,19 @@ class feature_state {
     detail::side_record context(plan.of[detail::context_side]), cross(plan.of[detail::cross_side]);
     std::vector<float> amounts(plan.actions.size());
     const auto no_item = [](std::uint64_t) { return std::uint32_t{0}; };
+    std::vector<std::uint64_t> places(plan.places());
     for (std::size_t i = 0; i < events.rows(); ++i) {
       const std::int64_t time = read.time(i);
       detail::read_side(features, detail::context_side, read.context(i), time, no_item, context);
       detail::read_side(features, detail::cross_side, read.cross(i), time, no_item, cross);
       for (std::size_t a = 0; a < amounts.size(); ++a) amounts[a] = read.amount(a, i);
-      tell(features,
-           {time, entity(features, detail::user_side, read.user(i)),
-            entity(features, detail::item_side, read.item(i)), context.keys, cross.keys, amounts});
+      const std::uint32_t user = entity(features, detail::user_side, read.user(i));
+      const std::uint32_t item = entity(features, detail::item_side, read.item(i));
+      const detail::row_keys keys{users_.keys(users_.version(user)),
+                                  items_.keys(items_.version(item)), context.keys, cross.keys};
+      for (std::size_t side = 0; side < detail::sides; ++side)
+        counters_.add_places(plan, side, keys, places);
+      tell(features, {time, user, item, places, amounts});
     }
   }
 
@@ -108,9 +113,13 @@ class feature_state {
     visit("histories", histories_);
     visit("pending", pending_);
     if (!is_loading(visit)) return;
-    users_.refuse_unknown_items(user_plan_, items_.rows());
+    users_.refuse_unknown_items(plan_.of[detail::user_side], items_.rows());
     histories_.refuse_unknown_items(items_.rows());
-    pending_.refuse_unknown_rows(users_.rows(), items_.rows());
+    pending_.for_each([&](const detail::pending_event& event) {
+      counters_.refuse_unknown_places(plan_, event.places);
+      if (event.user >= users_.rows() || event.item >= items_.rows())
+        throw format_error("the events of a feature state are damaged: a user or item is unknown");
+    });
   }
 
   // For the library's own functions.
@@ -122,6 +131,7 @@ class feature_state {
     return side == detail::user_side ? users_ : items_;
   }
   const detail::event_counters& counters() const { return counters_; }
+  detail::event_counters& counters() { return counters_; }
   const detail::item_histories& histories() const { return histories_; }
   detail::item_histories& histories() { return histories_; }
 
@@ -140,7 +150,7 @@ class feature_state {
     detail::entity_table& entities = table(side);
     const std::uint32_t row = entities.add(id);
     if (entities.set(row, record, time) && side == detail::item_side)
-      counters_.add_item(features, entities.keys(entities.version(row)));
+      counters_.count_item(features.plan(), entities.keys(entities.version(row)));
     return row;
   }
   /// Adds an event, of rows of the tables.
@@ -151,10 +161,7 @@ class feature_state {
     time_ = std::max(time_, time);
     for (; pending_.has_next(time); pending_.pop()) {
       const detail::pending_event event = pending_.front();
-      const detail::row_keys keys{users_.keys(users_.version(event.user)),
-                                  items_.keys(items_.version(event.item)), event.context,
-                                  event.cross};
-      counters_.add(features, keys, event.amounts, event.time);
+      counters_.count(features, event.places, event.amounts, event.time);
       histories_.add(features, event);
     }
   }
@@ -169,7 +176,7 @@ class feature_state {
   /// The state of a schema that is not fitted yet, and the end of fitting.
   static feature_state before_fit(const schema& features) {
     feature_state state;
-    state.user_plan_ = features.plan().of[detail::user_side];
+    state.plan_ = features.plan();
     state.users_ = detail::entity_table(features.plan().of[detail::user_side]);
     state.items_ = detail::entity_table(features.plan().of[detail::item_side]);
     state.counters_ = detail::event_counters(features.plan());
@@ -206,7 +213,7 @@ class feature_state {
   std::uint64_t fingerprint_ = 0;
   std::string label_ = "none";
   std::int64_t time_ = std::numeric_limits<std::int64_t>::min();
-  detail::side_plan user_plan_;
+  detail::feature_plan plan_;
   detail::entity_table users_;
   detail::entity_table items_;
   detail::event_counters counters_;

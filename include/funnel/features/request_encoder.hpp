@@ -71,6 +71,7 @@ class request_encoder {
   request_encoder(const schema& features, const feature_state& state)
       : features_(features), state_(state) {
     state.check(features, "request_encoder");
+    places_.resize(features.plan().places());
     for (std::size_t side = 0; side < detail::sides; ++side) {
       records_.emplace_back(features.plan().of[side]);
       limits_[side] = detail::number_limits(features, side);
@@ -233,7 +234,8 @@ class request_encoder {
                std::span<const std::uint32_t> codes, std::span<const float> vectors) {
     numbers_.resize(features_.plan().of[side].scaled_width);
     codes_.assign(codes.begin(), codes.end());
-    detail::write_row(features_, side, state_.counters(), keys, time, simple, times, numbers_,
+    state_.counters().find_places(features_.plan(), side, keys, places_);
+    detail::write_row(features_, side, state_.counters(), places_, time, simple, times, numbers_,
                       codes_);
     detail::scale_numbers(numbers_, features_.values().means[side],
                           features_.values().factors[side], limits_[side]);
@@ -263,6 +265,7 @@ class request_encoder {
   std::vector<const context_value*> context_;
   std::vector<const cross_values*> cross_;
   std::vector<const column*> cross_columns_;
+  std::vector<std::uint64_t> places_;  // of the counters
   std::vector<float> numbers_;
   std::vector<std::uint32_t> codes_;
   row_batch batch_;

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <funnel/core/error.hpp>
+#include <funnel/core/matrix.hpp>
 #include <funnel/features/hashing.hpp>
+#include <funnel/simd/detail/prefetch.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -88,6 +90,12 @@ class vocabulary {
     return found == crowded_.end() ? 0 : found->second;
   }
 
+  /// Asks the processor for the memory that `find` and `add` read of an id: call it for some ids
+  /// before looking them up.
+  void prefetch(std::uint64_t id) const {
+    if (!slots_.empty()) prefetch_in(slots_, id);
+  }
+
   /// Number of rows of the table, row 0 included: one more than the number of ids.
   std::size_t rows() const { return ids_.size() + 1; }
 
@@ -115,18 +123,25 @@ class vocabulary {
   ///
   /// The table size is a power of two plus longest_walk - 1 slots, for walks that begin near the
   /// end. At most half full, it has no walk that long for up to about 10^10 random ids.
-  static const slot* position(const std::vector<slot>& slots, std::uint64_t id) {
+  static const slot* position(const detail::aligned_vector<slot>& slots, std::uint64_t id) {
     const slot* place = slots.data() + (mix_key(id) & (slots.size() - longest_walk));
     for (const slot* end = place + longest_walk; place != end; ++place)
       if (place->row == 0 || place->id == id) return place;
     return nullptr;
   }
 
+  static void prefetch_in(const detail::aligned_vector<slot>& slots, std::uint64_t id) {
+    detail::prefetch_bytes<false>(slots.data() + (mix_key(id) & (slots.size() - longest_walk)),
+                                  sizeof(slot));
+  }
+
   void grow() {
     const std::size_t size = slots_.empty() ? 16 : 2 * (slots_.size() - (longest_walk - 1));
-    std::vector<slot> slots(size + longest_walk - 1);
+    detail::aligned_vector<slot> slots(size + longest_walk - 1);
     tree crowded;
+    constexpr std::size_t ahead = 16;
     for (std::size_t i = 0; i < ids_.size(); ++i) {
+      if (i + ahead < ids_.size()) prefetch_in(slots, ids_[i + ahead]);
       const slot* place = position(slots, ids_[i]);
       const auto row = static_cast<std::uint32_t>(i + 1);
       if (place == nullptr)
@@ -138,7 +153,7 @@ class vocabulary {
     crowded_.swap(crowded);
   }
 
-  std::vector<slot> slots_;
+  detail::aligned_vector<slot> slots_;
   tree crowded_;  // ids that found no slot within longest_walk steps: only chosen ids do that
   std::vector<std::uint64_t> ids_;
 };

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/core/state.hpp>
+#include <funnel/core/error.hpp>
 #include <funnel/features/detail/feature_plan.hpp>
 #include <funnel/features/detail/key_sums.hpp>
 #include <funnel/features/detail/side_reader.hpp>
 #include <funnel/features/hashing.hpp>
+#include <funnel/features/log1p.hpp>
 #include <funnel/features/schema.hpp>
 #include <funnel/features/window_counters.hpp>
 
@@ -41,6 +42,9 @@ inline float log_odds(double rate) {
 }
 
 /// The counters of a schema: what `feature_state` knows of past events, but for the histories.
+///
+/// A row of a log has one place for each counter: the row of its key in the sums, or the key itself
+/// for counters by period. It is looked up once, to read the counter and later to count the event.
 class event_counters {
  public:
   event_counters() = default;
@@ -57,67 +61,88 @@ class event_counters {
       windows_[a.windows] = window_counters(0, {.periods = a.days});
   }
 
+  /// Finds the places of a side's counters. Keys that are new are added.
+  void add_places(const feature_plan& plan, std::size_t side, const row_keys& keys,
+                  std::span<std::uint64_t> places) {
+    find_keys(plan, side, keys, places);
+    for (const std::size_t i : plan.counters_of[side])
+      if (const std::size_t sums = plan.counters[i].sums; sums != no_index)
+        places[i] = located(sums_[sums], sums_[sums].add_row(places[i]));
+  }
+  /// The same without adding keys.
+  void find_places(const feature_plan& plan, std::size_t side, const row_keys& keys,
+                   std::span<std::uint64_t> places) const {
+    find_keys(plan, side, keys, places);
+    for (const std::size_t i : plan.counters_of[side])
+      if (const std::size_t sums = plan.counters[i].sums; sums != no_index)
+        places[i] =
+            located(sums_[sums], places[i] == missing_key ? 0 : sums_[sums].find_row(places[i]));
+  }
+
   /// Counts an event. `amounts` are those of the plan's actions.
-  void add(const schema& features, const row_keys& keys, std::span<const float> amounts,
-           std::int64_t time) {
+  void count(const schema& features, std::span<const std::uint64_t> places,
+             std::span<const float> amounts, std::int64_t time) {
     const feature_plan& plan = features.plan();
     const std::int64_t tick = local_ticks(features.options(), time);
-    for (const counter_plan& c : plan.counters) {
-      if (c.kind == counter_kind::item_stock) continue;
-      const std::uint64_t key = joined_key(keys, c.keys);
-      if (key == missing_key) continue;
+    for (std::size_t i = 0; i < plan.counters.size(); ++i) {
+      const counter_plan& c = plan.counters[i];
       if (c.kind == counter_kind::window) {
+        if (places[i] == missing_key) continue;
         floats_.clear();
         for (const std::size_t a : c.actions) floats_.push_back(amounts[a]);
-        windows_[c.windows].add(key, floor_divided(tick, c.period_ticks), floats_);
-      } else {
-        doubles_.clear();
-        for (const std::size_t a : c.actions) doubles_.push_back(static_cast<double>(amounts[a]));
-        sums_[c.sums].add(key, doubles_);
+        windows_[c.windows].add(places[i], floor_divided(tick, c.period_ticks), floats_);
+      } else if (c.kind != counter_kind::item_stock) {
+        sums_[c.sums].count(static_cast<std::uint32_t>(places[i]), amounts, c.actions);
       }
     }
-    for (const activity_plan& a : plan.activities) {
-      const std::uint64_t key = joined_key(keys, a.keys);
+    for (std::size_t i = 0; i < plan.activities.size(); ++i) {
+      const std::uint64_t key = places[plan.counters.size() + i];
       if (key != missing_key)
-        windows_[a.windows].add(key, floor_divided(tick, day_ticks(features.options())), {});
+        windows_[plan.activities[i].windows].add(
+            key, floor_divided(tick, day_ticks(features.options())), {});
     }
   }
   /// Counts a new item.
-  void add_item(const schema& features, std::span<const std::uint64_t> keys) {
-    for (const counter_plan& c : features.plan().counters)
-      if (c.kind == counter_kind::item_stock)
-        sums_[c.sums].add(joined_key({{{}, keys, {}, {}}}, c.keys), {});
+  void count_item(const feature_plan& plan, std::span<const std::uint64_t> keys) {
+    for (const counter_plan& c : plan.counters)
+      if (c.kind == counter_kind::item_stock) {
+        key_sums& sums = sums_[c.sums];
+        sums.count(sums.add_row(joined_key({{{}, keys, {}, {}}}, c.keys)), {}, {});
+      }
+  }
+  /// Errors      format_error if a place of an event is not there.
+  void refuse_unknown_places(const feature_plan& plan,
+                             std::span<const std::uint64_t> places) const {
+    for (std::size_t i = 0; i < plan.counters.size(); ++i)
+      if (const std::size_t sums = plan.counters[i].sums;
+          sums != no_index && places[i] >= sums_[sums].rows())
+        throw format_error("the events of a feature state are damaged: a key is unknown");
   }
 
   /// Writes the numbers of the counters and the activity classes of a side, before scaling.
-  void write(const schema& features, std::size_t side, const row_keys& keys, std::int64_t time,
-             std::span<float> numbers, std::span<std::uint32_t> codes) const {
+  void write(const schema& features, std::size_t side, std::span<const std::uint64_t> places,
+             std::int64_t time, std::span<float> numbers, std::span<std::uint32_t> codes) const {
     const feature_plan& plan = features.plan();
     const std::int64_t tick = local_ticks(features.options(), time);
-    for (const counter_plan& c : plan.counters) {
-      if (c.side != side) continue;
-      const std::uint64_t key = joined_key(keys, c.keys);
+    for (const std::size_t i : plan.counters_of[side]) {
+      const counter_plan& c = plan.counters[i];
       float* out = numbers.data() + c.offset;
       if (c.kind == counter_kind::rate) {
-        write_rate(c, key, out);
+        write_rate(c, static_cast<std::uint32_t>(places[i]), out);
       } else if (c.kind == counter_kind::window) {
-        write_windows(c, key, tick, out);
+        write_windows(c, places[i], tick, out);
       } else {
-        const double* sums = sums_[c.sums].find(key);
-        const double sum = sums[c.actions.empty() ? 0 : 1];
-        out[0] = sum > 0 ? std::log1p(static_cast<float>(sum)) : 0.f;
+        const double* sums = sums_[c.sums].sums(static_cast<std::uint32_t>(places[i]));
+        out[0] = log1p_count(static_cast<float>(sums[c.actions.empty() ? 0 : 1]));
       }
     }
-    const side_plan& of = plan.of[side];
-    for (std::size_t i = 0; i < of.categories.size(); ++i) {
-      if (of.categories[i].source != category_source::activity) continue;
-      const activity_plan& a = plan.activities[of.categories[i].counters];
-      const std::uint64_t key = joined_key(keys, a.keys);
+    for (const std::size_t i : plan.activities_of[side]) {
+      const activity_plan& a = plan.activities[i];
+      const std::uint64_t key = places[plan.counters.size() + i];
+      const std::int64_t day = floor_divided(tick, day_ticks(features.options()));
       const std::size_t days =
-          key == missing_key ? 0
-                             : windows_[a.windows].active_periods(
-                                   key, floor_divided(tick, day_ticks(features.options())), a.days);
-      codes[i] = static_cast<std::uint32_t>(
+          key == missing_key ? 0 : windows_[a.windows].active_periods(key, day, a.days);
+      codes[a.category] = static_cast<std::uint32_t>(
           1 + (std::ranges::upper_bound(a.bounds, days) - a.bounds.begin()));
     }
   }
@@ -135,14 +160,31 @@ class event_counters {
     return 86400 * options.ticks_per_second;
   }
 
-  void write_rate(const counter_plan& c, std::uint64_t key, float* out) const {
+  /// Sets the places of a side to its keys, and asks for the memory that looking them up reads: the
+  /// tables are larger than the caches, and one request after another would wait for each.
+  void find_keys(const feature_plan& plan, std::size_t side, const row_keys& keys,
+                 std::span<std::uint64_t> places) const {
+    for (const std::size_t i : plan.counters_of[side]) {
+      places[i] = joined_key(keys, plan.counters[i].keys);
+      if (const std::size_t sums = plan.counters[i].sums; sums != no_index)
+        sums_[sums].prefetch_key(places[i]);
+    }
+    for (const std::size_t i : plan.activities_of[side])
+      places[plan.counters.size() + i] = joined_key(keys, plan.activities[i].keys);
+  }
+  static std::uint64_t located(const key_sums& sums, std::uint32_t row) {
+    sums.prefetch_sums(row);
+    return row;
+  }
+
+  void write_rate(const counter_plan& c, std::uint32_t row, float* out) const {
     const key_sums& counts = sums_[c.sums];
-    const double* sums = counts.find(key);
+    const double* sums = counts.sums(row);
     const double* totals = counts.totals();
     const std::size_t of = c.per == no_index ? 0 : 1 + c.per;
     const double n = sums[of];
     const double all = totals[of];
-    out[0] = n > 0 ? std::log1p(static_cast<float>(n)) : 0.f;
+    out[0] = log1p_count(static_cast<float>(n));
     const double weight = n + c.prior_strength;
     for (std::size_t a = 0; a < c.rates; ++a) {
       const double mean = all > 0 ? totals[1 + a] / all : 0;
@@ -152,21 +194,18 @@ class event_counters {
   }
   void write_windows(const counter_plan& c, std::uint64_t key, std::int64_t tick,
                      float* out) const {
-    std::array<double, 64> room;
-    const std::size_t width = 1 + c.actions.size();
+    std::vector<double> sums(1 + c.actions.size());
     for (const std::uint32_t length : c.lengths) {
-      std::span<double> sums(room.data(), width);
       std::ranges::fill(sums, 0.0);
       if (key != missing_key)
         windows_[c.windows].sums(key, floor_divided(tick, c.period_ticks), length, sums);
-      for (const double sum : sums) *out++ = sum > 0 ? std::log1p(static_cast<float>(sum)) : 0.f;
+      for (const double sum : sums) *out++ = log1p_count(static_cast<float>(sum));
     }
   }
 
   std::vector<key_sums> sums_;
   std::vector<window_counters> windows_;
   std::vector<float> floats_;
-  std::vector<double> doubles_;
 };
 
 }  // namespace funnel::detail

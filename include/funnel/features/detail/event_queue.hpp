@@ -95,7 +95,7 @@ struct pending_event {
   std::int64_t time;
   std::uint32_t user;  // rows of the tables
   std::uint32_t item;
-  std::span<const std::uint64_t> context, cross;  // keys
+  std::span<const std::uint64_t> places;  // of the counters
   std::span<const float> amounts;
 };
 
@@ -105,8 +105,7 @@ class event_queue {
  public:
   event_queue() = default;
   explicit event_queue(const feature_plan& plan)
-      : context_width_(plan.of[context_side].keys.size()),
-        cross_width_(plan.of[cross_side].keys.size()), amounts_width_(plan.actions.size()) {}
+      : places_width_(plan.places()), amounts_width_(plan.actions.size()) {}
 
   std::size_t size() const { return events_.size(); }
 
@@ -114,7 +113,7 @@ class event_queue {
   void add(std::int64_t visible, const pending_event& added) {
     if (free_.empty()) {
       const std::size_t slots = slots_ + 1;
-      grow(keys_, slots * (context_width_ + cross_width_));
+      grow(places_, slots * places_width_);
       grow(amounts_, slots * amounts_width_);
       if (free_.capacity() < slots) free_.reserve(2 * slots);  // `pop` must not fail
       free_.push_back(static_cast<std::uint32_t>(slots_));
@@ -126,8 +125,7 @@ class event_queue {
     events_.insert(events_.begin() + static_cast<std::ptrdiff_t>(at),
                    {visible, added.time, added.user, added.item, slot});
     free_.pop_back();
-    std::ranges::copy(added.context, context(slot).begin());
-    std::ranges::copy(added.cross, cross(slot).begin());
+    std::ranges::copy(added.places, places(slot).begin());
     std::ranges::copy(added.amounts, amounts(slot).begin());
   }
   /// Whether there is an event that is visible at a time.
@@ -137,7 +135,7 @@ class event_queue {
   /// The first event; valid until the queue changes.
   pending_event front() {
     const event& e = events_.front();
-    return {e.time, e.user, e.item, context(e.slot), cross(e.slot), amounts(e.slot)};
+    return {e.time, e.user, e.item, places(e.slot), amounts(e.slot)};
   }
   void pop() {
     free_.push_back(events_.front().slot);
@@ -147,42 +145,37 @@ class event_queue {
   void visit_state(auto&& visit) {
     std::vector<std::int64_t> visible, time;
     std::vector<std::uint32_t> user, item;
-    std::vector<std::uint64_t> keys;
+    std::vector<std::uint64_t> places;
     std::vector<float> amounts;
     if (!is_loading(visit)) {
       for (const event& e : events_) {
         visible.push_back(e.visible), time.push_back(e.time);
         user.push_back(e.user), item.push_back(e.item);
-        keys.insert(keys.end(), context(e.slot).begin(), context(e.slot).end());
-        keys.insert(keys.end(), cross(e.slot).begin(), cross(e.slot).end());
+        places.insert(places.end(), this->places(e.slot).begin(), this->places(e.slot).end());
         amounts.insert(amounts.end(), this->amounts(e.slot).begin(), this->amounts(e.slot).end());
       }
     }
     visit("visible", visible), visit("time", time), visit("user", user), visit("item", item);
-    visit("keys", keys), visit("amounts", amounts);
+    visit("places", places), visit("amounts", amounts);
     if (!is_loading(visit)) return;
     const std::size_t n = visible.size();
-    const std::size_t keys_width = context_width_ + cross_width_;
-    if (time.size() != n || user.size() != n || item.size() != n || keys.size() != n * keys_width ||
-        amounts.size() != n * amounts_width_)
+    if (time.size() != n || user.size() != n || item.size() != n ||
+        places.size() != n * places_width_ || amounts.size() != n * amounts_width_)
       throw format_error("the events of a feature state are damaged: their arrays do not fit");
     event_queue loaded = *this;
     loaded.events_.clear(), loaded.free_.clear(), loaded.slots_ = 0;
-    for (std::size_t i = 0; i < n; ++i) {
-      const auto of_event =
-          std::span<const std::uint64_t>(keys).subspan(i * keys_width, keys_width);
+    for (std::size_t i = 0; i < n; ++i)
       loaded.add(visible[i],
-                 {time[i], user[i], item[i], of_event.first(context_width_),
-                  of_event.subspan(context_width_),
+                 {time[i], user[i], item[i],
+                  std::span<const std::uint64_t>(places).subspan(i * places_width_, places_width_),
                   std::span<const float>(amounts).subspan(i * amounts_width_, amounts_width_)});
-    }
     *this = std::move(loaded);
   }
-  /// Errors      format_error if an event has a user or an item that there is not.
-  void refuse_unknown_rows(std::size_t users, std::size_t items) const {
+  /// Calls `check(event)` for all events.
+  template <class Check>
+  void for_each(const Check& check) {
     for (const event& e : events_)
-      if (e.user >= users || e.item >= items)
-        throw format_error("the events of a feature state are damaged: a user or item is unknown");
+      check(pending_event{e.time, e.user, e.item, places(e.slot), amounts(e.slot)});
   }
 
  private:
@@ -198,23 +191,19 @@ class event_queue {
     if (values.capacity() < size) values.reserve(2 * size);
     values.resize(size);
   }
-  std::span<std::uint64_t> context(std::uint32_t slot) {
-    return std::span(keys_).subspan(slot * (context_width_ + cross_width_), context_width_);
-  }
-  std::span<std::uint64_t> cross(std::uint32_t slot) {
-    return std::span(keys_).subspan(slot * (context_width_ + cross_width_) + context_width_,
-                                    cross_width_);
+  std::span<std::uint64_t> places(std::uint32_t slot) {
+    return std::span(places_).subspan(slot * places_width_, places_width_);
   }
   std::span<float> amounts(std::uint32_t slot) {
     return std::span(amounts_).subspan(slot * amounts_width_, amounts_width_);
   }
 
-  std::size_t context_width_ = 0, cross_width_ = 0, amounts_width_ = 0;
+  std::size_t places_width_ = 0, amounts_width_ = 0;
   std::deque<event> events_;
   std::size_t slots_ = 0;
   std::vector<std::uint32_t> free_;
-  std::vector<std::uint64_t> keys_;  // [slots, context and cross keys]
-  std::vector<float> amounts_;       // [slots, amounts]
+  std::vector<std::uint64_t> places_;  // [slots, places]
+  std::vector<float> amounts_;         // [slots, amounts]
 };
 
 }  // namespace funnel::detail

@@ -126,7 +126,8 @@ struct activity_plan {
   std::vector<key_part> keys = {};
   std::vector<std::uint32_t> bounds = {};
   std::uint32_t days = 0;
-  std::size_t windows = 0;  ///< index among window counters
+  std::size_t windows = 0;   ///< index among window counters
+  std::size_t category = 0;  ///< of the side
 };
 
 struct history_plan {
@@ -166,6 +167,8 @@ struct feature_plan {
   std::vector<table_plan> tables = {};
   std::vector<counter_plan> counters = {};
   std::vector<activity_plan> activities = {};
+  /// Per side: its counters and activities, as indices.
+  std::array<std::vector<std::size_t>, sides> counters_of, activities_of;
   std::vector<history_plan> histories = {};
   std::vector<std::string> actions = {};  ///< columns of the log whose amounts are counted
   std::size_t vocabularies = 0;
@@ -173,6 +176,9 @@ struct feature_plan {
   std::size_t sums = 0;
   std::size_t windows = 0;
   std::size_t collected = 0;
+
+  /// Number of counters of all kinds: each has one place in the keys of an event.
+  std::size_t places() const { return counters.size() + activities.size(); }
 };
 
 }  // namespace funnel::detail

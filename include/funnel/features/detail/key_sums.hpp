@@ -2,9 +2,11 @@
 #pragma once
 
 #include <funnel/core/error.hpp>
+#include <funnel/core/matrix.hpp>
 #include <funnel/core/state.hpp>
 #include <funnel/features/hashing.hpp>
 #include <funnel/features/vocabulary.hpp>
+#include <funnel/simd/detail/prefetch.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -22,23 +24,39 @@ class key_sums {
 
   std::size_t width() const { return width_; }
 
-  /// Adds one event of a key; amounts has width() - 1 values. `missing_key` is not counted.
-  void add(std::uint64_t key, std::span<const double> amounts) {
-    if (key == missing_key) return;
+  /// The row of a key, which is added if it is new; its sums are zeros then. Row 0 is that of
+  /// `missing_key`, and is never counted.
+  std::uint32_t add_row(std::uint64_t key) {
+    if (key == missing_key) return 0;
     const std::size_t needed = (keys_.rows() + 1) * width_;  // before the row exists
     if (sums_.size() < needed) sums_.resize(needed);
-    double* sums = sums_.data() + keys_.add(key) * width_;
+    return keys_.add(key);
+  }
+  /// The row of a key; 0, whose sums are zeros, for an unknown one.
+  std::uint32_t find_row(std::uint64_t key) const { return keys_.find(key); }
+  std::size_t rows() const { return keys_.rows(); }
+
+  /// Counts one event of a row; amounts has width() - 1 values.
+  void count(std::uint32_t row, std::span<const float> amounts,
+             std::span<const std::size_t> picked) {
+    if (row == 0) return;
+    double* sums = sums_.data() + row * width_;
     sums[0] += 1;
     totals_[0] += 1;
-    for (std::size_t i = 0; i < amounts.size(); ++i) {
-      sums[1 + i] += amounts[i];
-      totals_[1 + i] += amounts[i];
+    for (std::size_t i = 0; i < picked.size(); ++i) {
+      sums[1 + i] += static_cast<double>(amounts[picked[i]]);
+      totals_[1 + i] += static_cast<double>(amounts[picked[i]]);
     }
   }
 
-  /// The sums of a key; zeros for an unknown one.
-  const double* find(std::uint64_t key) const { return sums_.data() + keys_.find(key) * width_; }
+  /// The sums of a row: the number of events, then the amounts.
+  const double* sums(std::uint32_t row) const { return sums_.data() + row * width_; }
   const double* totals() const { return totals_.data(); }
+
+  void prefetch_key(std::uint64_t key) const { keys_.prefetch(key); }
+  void prefetch_sums(std::uint32_t row) const {
+    prefetch_bytes<false>(sums(row), width_ * sizeof(double));
+  }
 
   void visit_state(auto&& visit) {
     std::vector<std::uint64_t> ids(keys_.ids().begin(), keys_.ids().end());
@@ -55,8 +73,8 @@ class key_sums {
 
  private:
   std::size_t width_;
-  std::vector<double> totals_;  // [width]
-  std::vector<double> sums_;    // [keys + 1, width], and a spare row; row 0 is for unknown keys
+  std::vector<double> totals_;   // [width]
+  aligned_vector<double> sums_;  // [keys + 1, width], and a spare row; row 0 is for unknown keys
   vocabulary keys_;
 };
 

@@ -35,6 +35,8 @@ class log_encoder {
       const std::int64_t time = log_.time(r);
       while (end < log_.requests() && log_.time(end) == time) tell_values(end++);
       state_.count_until(features_, time);
+      first_row_ = rows_.offsets_[r];
+      places_.resize((rows_.offsets_[end] - first_row_) * plan_.places());
       for (std::size_t i = r; i < end; ++i) encode(i);
       for (std::size_t i = r; i < end; ++i) tell_events(i);
     }
@@ -111,8 +113,6 @@ class log_encoder {
       rows_.labels_.push_back(std::move(values));
     }
     amounts_.resize(plan_.actions.size());
-    context_keys_.resize(requests * plan_.of[context_side].keys.size());
-    cross_keys_.resize(n * plan_.of[cross_side].keys.size());
   }
 
   auto item_row() {
@@ -148,14 +148,15 @@ class log_encoder {
     side_record& context = records_[context_side];
     read_side(features_, context_side, log_.events().context(log_.order()[first]), time, item_row(),
               context);
-    std::ranges::copy(context.keys,
-                      context_keys_.begin() + static_cast<std::ptrdiff_t>(r * context.keys.size()));
     const entity_table& users = state_.table(user_side);
     const std::uint32_t user = rows_.users_[r];
     row_keys keys{users.keys(users.version(user)), {}, context.keys, {}};
-    write(user_side, r, keys, time, users.numbers(user), users.times(user),
+    std::span<std::uint64_t> places = places_of(first);
+    state_.counters().add_places(plan_, user_side, keys, places);
+    state_.counters().add_places(plan_, context_side, keys, places);
+    write(user_side, r, places, time, users.numbers(user), users.times(user),
           users.codes(users.version(user)));
-    write(context_side, r, keys, time, context.numbers, context.times, context.codes);
+    write(context_side, r, places, time, context.numbers, context.times, context.codes);
     keep(context_side, r, context);
     for (std::size_t h = 0; h < plan_.histories.size(); ++h) {
       const history_plan& plan = plan_.histories[h];
@@ -170,24 +171,26 @@ class log_encoder {
       side_record& cross = records_[cross_side];
       read_side(features_, cross_side, log_.events().cross(log_.order()[i]), time, item_row(),
                 cross);
-      std::ranges::copy(cross.keys,
-                        cross_keys_.begin() + static_cast<std::ptrdiff_t>(i * cross.keys.size()));
       const std::uint32_t item = rows_.items_[i];
       keys[item_side] = items.keys(items.version(item));
       keys[cross_side] = cross.keys;
-      write(item_side, i, keys, time, items.numbers(item), items.times(item),
+      places = places_of(i);
+      if (i != first) std::ranges::copy(places_of(first), places.begin());  // those of the request
+      state_.counters().add_places(plan_, item_side, keys, places);
+      state_.counters().add_places(plan_, cross_side, keys, places);
+      write(item_side, i, places, time, items.numbers(item), items.times(item),
             items.codes(items.version(item)));
-      write(cross_side, i, keys, time, cross.numbers, cross.times, cross.codes);
+      write(cross_side, i, places, time, cross.numbers, cross.times, cross.codes);
       keep(cross_side, i, cross);
     }
   }
   /// Writes the numbers and the changing categories of a row.
-  void write(std::size_t side, std::size_t row, const row_keys& keys, std::int64_t time,
-             std::span<const float> numbers, std::span<const std::int64_t> times,
+  void write(std::size_t side, std::size_t row, std::span<const std::uint64_t> places,
+             std::int64_t time, std::span<const float> numbers, std::span<const std::int64_t> times,
              std::span<const std::uint32_t> codes) {
     encoded_log::moving_side& moving = rows_.moving_[side];
     codes_.assign(codes.begin(), codes.end());
-    write_row(features_, side, state_.counters(), keys, time, numbers, times,
+    write_row(features_, side, state_.counters(), places, time, numbers, times,
               moving.numbers.row(row), codes_);
     for (std::size_t m = 0; m < moving.categories.size(); ++m)
       moving.codes[row * moving.categories.size() + m] = codes_[moving.categories[m]];
@@ -201,26 +204,40 @@ class log_encoder {
   }
 
   void tell_events(std::size_t r) {
-    const std::size_t context_width = plan_.of[context_side].keys.size();
-    const std::size_t cross_width = plan_.of[cross_side].keys.size();
-    const auto no_item = [](std::uint64_t) { return std::uint32_t{0}; };
     const std::uint32_t first = rows_.offsets_[r];
     for (std::uint32_t i = first; i < rows_.offsets_[r + 1]; ++i) {
       const std::size_t row = log_.order()[i];
-      const std::int64_t time = log_.events().time(row);
       for (std::size_t a = 0; a < amounts_.size(); ++a) amounts_[a] = log_.events().amount(a, row);
-      std::span<const std::uint64_t> context =
-          std::span(context_keys_).subspan(r * context_width, context_width);
-      if (i != first && context_width > 0) {
-        // The row's own context, as `feature_state::tell` reads it, even if it is not the request's.
-        side_record& own = records_[context_side];
-        read_side(features_, context_side, log_.events().context(row), time, no_item, own);
-        context = own.keys;
-      }
-      state_.tell(features_,
-                  {time, rows_.users_[r], rows_.items_[i], context,
-                   std::span(cross_keys_).subspan(i * cross_width, cross_width), amounts_});
+      if (i != first) use_own_context(r, i);
+      state_.tell(features_, {log_.events().time(row), rows_.users_[r], rows_.items_[i],
+                              places_of(i), amounts_});
     }
+  }
+  /// Counts the event of a row with the context of the row, as `feature_state::tell` does, even if it
+  /// is not that of the request's first row.
+  void use_own_context(std::size_t r, std::uint32_t i) {
+    side_record& own = records_[context_side];
+    if (own.keys.empty()) return;
+    const auto read = [&](std::size_t row) {
+      read_side(features_, context_side, log_.events().context(row), log_.events().time(row),
+                item_row(), own);
+    };
+    read(log_.order()[rows_.offsets_[r]]);
+    const std::vector<std::uint64_t> of_request = own.keys;
+    read(log_.order()[i]);
+    if (own.keys == of_request) return;
+    const entity_table& users = state_.table(user_side);
+    const entity_table& items = state_.table(item_side);
+    side_record& cross = records_[cross_side];
+    read_side(features_, cross_side, log_.events().cross(log_.order()[i]), log_.time(r), item_row(),
+              cross);
+    const row_keys keys{users.keys(users.version(rows_.users_[r])),
+                        items.keys(items.version(rows_.items_[i])), own.keys, cross.keys};
+    state_.counters().add_places(plan_, context_side, keys, places_of(i));
+    state_.counters().add_places(plan_, cross_side, keys, places_of(i));
+  }
+  std::span<std::uint64_t> places_of(std::size_t i) {
+    return std::span(places_).subspan((i - first_row_) * plan_.places(), plan_.places());
   }
 
   /// Joins the histories of all users, and takes the tables.
@@ -268,7 +285,9 @@ class log_encoder {
   std::vector<side_record> records_;  // of each side, used again
   std::vector<float> amounts_;
   std::vector<std::uint32_t> codes_;
-  std::vector<std::uint64_t> context_keys_, cross_keys_;
+  // Of the requests of one time:
+  std::size_t first_row_ = 0;
+  std::vector<std::uint64_t> places_;  // [rows, places] of the counters
 };
 
 }  // namespace funnel::detail

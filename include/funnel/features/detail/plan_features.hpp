@@ -132,6 +132,7 @@ class feature_planner : column_planner {
   }
   void add_counter(counter_plan planned) {
     planned.offset = take(planned.side, planned.width);
+    plan_.counters_of[planned.side].push_back(plan_.counters.size());
     plan_.counters.push_back(std::move(planned));
   }
   void add_counted(std::size_t side, const activity& f) {
@@ -141,7 +142,9 @@ class feature_planner : column_planner {
       if (f.bounds[i] == 0 || (i > 0 && f.bounds[i] <= f.bounds[i - 1]))
         refuse(side, f.name, "bounds[", i, "] is ", f.bounds[i], ", expected more than ",
                i == 0 ? 0 : f.bounds[i - 1]);
-    plan_.activities.push_back({key_of(side, f.name, f.keys), f.bounds, f.days, plan_.windows++});
+    plan_.activities_of[side].push_back(plan_.activities.size());
+    plan_.activities.push_back({key_of(side, f.name, f.keys), f.bounds, f.days, plan_.windows++,
+                                plan_.of[side].categories.size()});
     // Row 0 is that of a missing value, which a class never is.
     const std::size_t table =
         add_table({.name = f.name, .fixed_rows = f.bounds.size() + 2, .dim = f.dim});

@@ -26,9 +26,9 @@ inline bool is_moving(const category_plan& c) {
 ///
 /// `simple` and `times` are those of the user, the item, or the row.
 inline void write_row(const schema& features, std::size_t side, const event_counters& counters,
-                      const row_keys& keys, std::int64_t time, std::span<const float> simple,
-                      std::span<const std::int64_t> times, std::span<float> numbers,
-                      std::span<std::uint32_t> codes) {
+                      std::span<const std::uint64_t> places, std::int64_t time,
+                      std::span<const float> simple, std::span<const std::int64_t> times,
+                      std::span<float> numbers, std::span<std::uint32_t> codes) {
   const side_plan& of = features.plan().of[side];
   std::ranges::copy(simple, numbers.begin());
   for (const number_plan& n : of.numbers) {
@@ -41,7 +41,7 @@ inline void write_row(const schema& features, std::size_t side, const event_coun
     if (c.age != no_index)
       codes[i] = bucket_code(features, c, age_in_hours(features.options(), time, times[c.age]));
   }
-  counters.write(features, side, keys, time, numbers, codes);
+  counters.write(features, side, places, time, numbers, codes);
 }
 
 /// 1 for each number of a side that is standardized, 0 for the others.
