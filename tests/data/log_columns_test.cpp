@@ -231,7 +231,7 @@ TEST_CASE("columns of a log: errors") {
       "log_columns", "impressions[3].item is 7, expected below 2",
       [](auto& log) { log.impressions[3].item = 7; }, rows));
   CHECK(complains(
-      "columns", "two columns \"time\"", [](auto& log) { log.actions[1] = "time"; }, rows));
+      "column_table", "two columns \"time\"", [](auto& log) { log.actions[1] = "time"; }, rows));
   CHECK(complains(
       "user_columns", "histories has 1 value, expected 2",
       [](auto& log) { log.histories.pop_back(); }, users));
@@ -245,7 +245,7 @@ TEST_CASE("columns of a log: errors") {
       "user_columns", "users[0].numeric has 0 values, expected 1",
       [](auto& log) { log.users[0].numeric.clear(); }, users));
   CHECK(complains(
-      "columns", "two columns \"user_id\"", [](auto& log) { log.user_numbers[0] = "user_id"; },
+      "column_table", "two columns \"user_id\"", [](auto& log) { log.user_numbers[0] = "user_id"; },
       users));
   CHECK(complains(
       "item_columns", "videos[1].categorical has 0 values, expected 1",
