@@ -17,12 +17,15 @@
 #include "features/random_log.hpp"
 #include "support/catch.hpp"
 #include "support/errors.hpp"
+#include "support/tolerance.hpp"
 
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <numeric>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -250,4 +253,98 @@ TEST_CASE("another optimizer, and a model of doubles") {
   const auto result = train(executor, model, optimizer, d.past.rows, loss, {.epochs = 3});
   CHECK(result.losses[2] < result.losses[0]);
   CHECK(optimizer.options.learning_rate == .1);
+}
+
+TEST_CASE("what a loss sees: its leaf, and sums of the whole batch") {
+  // 200 requests of three rows; one row in five has no label of "rating".
+  column_table log;
+  constexpr std::size_t n = 600;
+  const auto click = [](std::size_t i) { return i % 4 == 0 ? 1 : 0; };
+  log.add("user_id", n, [](std::size_t i) { return i / 3 % 11; });
+  log.add("item_id", n, [](std::size_t i) { return i % 17; });
+  log.add("time", n, [](std::size_t i) { return i / 3; });
+  log.add("page", n, [](std::size_t i) { return i / 3; });
+  log.add("click", n, click);
+  log.add("rating", n, [](std::size_t i) {
+    return i % 5 == 0 ? std::optional<double>() : std::optional<double>(i % 2);
+  });
+  schema features({.request = "page",
+                   .of_user = {category{"user_id"}},
+                   .of_item = {category{"item_id"}},
+                   .labels = {"click", "rating"}});
+  const fitted past = fit_schema(features, log);
+
+  struct seen {
+    std::size_t rows, step_rows, missing;
+    std::array<double, 2> sums, step_sums;
+  };
+  const auto leaves_of = [&](bool whole_batch) {
+    std::vector<seen> leaves;
+    ranker<float> model(features);
+    const auto watch = [&](auto& context, const auto& m, const row_batch& leaf) {
+      seen now{leaf.rows(), leaf.step_rows, 0, {}, {leaf.label_sums[0], leaf.label_sums[1]}};
+      for (std::size_t i = 0; i < leaf.rows(); ++i) {
+        const std::size_t row = leaf.log_rows[i];
+        REQUIRE(leaf.label(0)[i] == static_cast<float>(click(row)));
+        REQUIRE(leaf.present(0)[i] == 1);
+        REQUIRE(leaf.present(1)[i] == (row % 5 == 0 ? 0.f : 1.f));
+        REQUIRE(leaf.label(1)[i] == (row % 5 != 0 && row % 2 == 1 ? 1.f : 0.f));
+        now.missing += leaf.present(1)[i] == 0 ? 1 : 0;
+        for (std::size_t k = 0; k < 2; ++k) now.sums[k] += static_cast<double>(leaf.label(k)[i]);
+      }
+      leaves.push_back(now);
+      const auto z = m(context, leaf);
+      return bce_with_logits(context, z[0], leaf.label(0));
+    };
+    train(model, past.rows, watch, {.batch_rows = 600, .whole_batch = whole_batch});
+    return leaves;
+  };
+
+  const std::vector<seen> cut = leaves_of(false), whole = leaves_of(true);
+  REQUIRE(whole.size() == 1);
+  CHECK(cut.size() == 5);  // of about 128 rows
+  CHECK(whole[0].rows == n);
+  CHECK(whole[0].missing == n / 5);
+  CHECK(whole[0].sums == whole[0].step_sums);
+  seen sum{};
+  for (const seen& leaf : cut) {
+    CHECK(leaf.rows % 3 == 0);  // no request is cut
+    CHECK(leaf.step_rows == n);
+    CHECK(leaf.step_sums == whole[0].sums);
+    sum.rows += leaf.rows, sum.missing += leaf.missing;
+    for (std::size_t k = 0; k < 2; ++k) sum.sums[k] += leaf.sums[k];
+  }
+  CHECK(sum.rows == n);
+  CHECK(sum.missing == n / 5);
+  CHECK(sum.sums == whole[0].sums);
+}
+
+TEST_CASE("a head on some of the rows divides by them, or by all rows of the batch") {
+  const data d(200);
+  const std::size_t rows = d.past.rows.rows();
+  const double clicks = [&] {
+    double sum = 0;
+    for (const float y : d.past.rows.label(0)) sum += static_cast<double>(y);
+    return sum;
+  }();
+  const auto first_loss = [&](bool whole_batch, double of_clicks, bool by_clicks) {
+    ranker<float> model(d.features);
+    double first = 0;
+    const auto likes = [&](auto& context, const auto& m, const row_batch& leaf) {
+      const auto z = m(context, leaf);
+      return bce_with_logits(
+          context, z[1], leaf.label(1),
+          {.weights = leaf.label(0), .total_weight = by_clicks ? leaf.label_sums[0] : 0});
+    };
+    train(model, d.past.rows, likes, {.batch_rows = rows, .whole_batch = whole_batch},
+          {.progress = [&](const train_progress& p) { first = p.loss; }});
+    return first * of_clicks;
+  };
+  const double mean = first_loss(true, 1, true);
+  const double bound = tolerance::reduction<float>(rows, mean);
+  CHECK(mean > 0);
+  CHECK(tolerance::within(first_loss(false, 1, true), mean, bound));
+  const double by_rows = static_cast<double>(rows) / clicks;
+  CHECK(by_rows > 1);
+  CHECK(tolerance::within(first_loss(false, by_rows, false), mean, by_rows * bound));
 }
