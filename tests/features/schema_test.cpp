@@ -8,6 +8,7 @@
 #include "support/errors.hpp"
 #include "support/saved_state.hpp"
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -98,6 +99,27 @@ TEST_CASE("the rows of embedding tables") {
   CHECK(refuses([&] { features.rows_of("color"); }, "funnel::schema::rows_of", "\"color\""));
   CHECK(refuses([&] { schema(every_kind()).rows_of("user_id"); }, "funnel::schema::rows_of",
                 "not fitted"));
+}
+
+TEST_CASE("tables of the same column on two sides have names of their own") {
+  schema_options options = every_kind();
+  options.of_user.push_back(category{"country"});
+  options.of_user.push_back(time_of{.column = "since", .weekday = false});
+  options.of_item.push_back(category{"country"});
+  options.of_item.push_back(rate{"country_rate", "country", "click"});  // of the item's
+  options.of_item.push_back(time_of{.column = "since", .weekday = false});
+  schema features(options);
+  column_table log = table_of(random_log(1));
+  log.add("country", log.rows(), [](std::size_t i) { return static_cast<int>(i % 3); });
+  log.add("since", log.rows(), [](std::size_t i) { return static_cast<int>(i); });
+  fit_schema(features, log);
+  CHECK(features.rows_of("country") == 4);
+  CHECK(features.rows_of("of_item.country") == 4);
+  CHECK(features.rows_of("of_item.since.hour") == 25);
+  std::vector<std::string> names;
+  for (const auto& table : features.plan().tables) names.push_back(table.name);
+  std::ranges::sort(names);
+  CHECK(std::ranges::adjacent_find(names) == names.end());
 }
 
 TEST_CASE("categories may share a table, by vocabulary or by hash") {

@@ -73,7 +73,8 @@ class schema {
   }
 
   /// Number of values of a category, the one for missing and unknown values included: the rows of
-  /// its embedding table.
+  /// its embedding table. If two sides have a category of that name, it is that of the first side;
+  /// that of the other is "of_item.<name>".
   ///
   /// Errors      std::invalid_argument if there is no embedding table of that name, or the schema
   ///             is not fitted.

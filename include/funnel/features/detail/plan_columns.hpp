@@ -114,7 +114,10 @@ class column_planner {
 
   // Tables
 
-  std::size_t add_table(table_plan table) {
+  std::size_t add_table(std::size_t side, table_plan table) {
+    // Users and items may both have a "country"; files know tables by name.
+    if (std::ranges::find(plan_.tables, table.name, &table_plan::name) != plan_.tables.end())
+      table.name = join_text(side_names[side], ".", table.name);
     plan_.tables.push_back(std::move(table));
     return plan_.tables.size() - 1;
   }
@@ -130,7 +133,7 @@ class column_planner {
     }
     table.min_count = kind.min_count;
     if (table.fixed_rows == 0) table.vocabulary = plan_.vocabularies++;
-    return add_table(std::move(table));
+    return add_table(side, std::move(table));
   }
   /// Finds the tables of the features that share one.
   void share_tables() {
@@ -226,7 +229,7 @@ class column_planner {
       plan.categories.push_back(
           {.name = full,
            .source = source,
-           .table = add_table({.name = full, .fixed_rows = rows, .dim = f.dim}),
+           .table = add_table(side, {.name = full, .fixed_rows = rows, .dim = f.dim}),
            .column = column});
     };
     if (f.hour) add(category_source::hour, "hour", 25);
@@ -259,7 +262,7 @@ class column_planner {
     if (f.buckets < 2 || f.buckets > 65536)
       refuse(side, name, "buckets is ", f.buckets, ", expected 2 to 65536");
     const std::size_t table = add_table(
-        {.name = name, .bounds = plan_.bounds++, .fixed_rows = f.buckets + 1, .dim = f.dim});
+        side, {.name = name, .bounds = plan_.bounds++, .fixed_rows = f.buckets + 1, .dim = f.dim});
     plan_.of[side].categories.push_back({.name = name,
                                          .source = category_source::bucket,
                                          .table = table,

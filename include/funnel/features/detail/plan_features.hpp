@@ -44,10 +44,12 @@ class feature_planner : column_planner {
     std::vector<key_part> parts;
     for (const std::string& column : keys) {
       const std::size_t before = parts.size();
-      for (std::size_t of = 0; of < sides && parts.size() == before; ++of) {
-        for (std::size_t k = 0; k < plan_.of[of].keys.size(); ++k)
+      const auto look_in = [&](std::size_t of) {
+        for (std::size_t k = 0; k < plan_.of[of].keys.size() && parts.size() == before; ++k)
           if (plan_.of[of].keys[k].name == column) parts.push_back({of, k});
-      }
+      };
+      look_in(side);  // first: another side may have a column of this name, too
+      for (std::size_t of = 0; of < sides; ++of) look_in(of);
       if (parts.size() == before)
         refuse(side, name, "key column \"", column,
                "\" is not known, expected a category or a bucketized number of any side, an id, or "
@@ -147,7 +149,7 @@ class feature_planner : column_planner {
                                 plan_.of[side].categories.size()});
     // Row 0 is that of a missing value, which a class never is.
     const std::size_t table =
-        add_table({.name = f.name, .fixed_rows = f.bounds.size() + 2, .dim = f.dim});
+        add_table(side, {.name = f.name, .fixed_rows = f.bounds.size() + 2, .dim = f.dim});
     plan_.of[side].categories.push_back({.name = f.name,
                                          .source = category_source::activity,
                                          .table = table,
