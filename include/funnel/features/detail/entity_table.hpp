@@ -129,8 +129,7 @@ class entity_table {
   }
 
   void visit_state(auto&& visit) {
-    std::vector<std::uint64_t> ids(ids_.ids().begin(), ids_.ids().end());
-    visit("ids", ids);
+    visit("ids", ids_);
     visit("current", current_);
     visit("numbers", numbers_);
     visit("times", times_);
@@ -145,9 +144,7 @@ class entity_table {
       visit(path + ".begin", lists_[l].begin);
       visit(path + ".size", lists_[l].size);
     }
-    if (!is_loading(visit)) return;
-    ids_ = vocabulary(ids);
-    check_loaded(ids.size());
+    if (is_loading(visit)) check_loaded();
   }
 
   /// Errors      format_error if a list of items, of a given history, has one that is not below `items`.
@@ -252,10 +249,10 @@ class entity_table {
     }
   }
 
-  void check_loaded(std::size_t ids) const {
+  void check_loaded() const {
     const std::size_t rows = ids_.rows();
     const std::size_t versions = since_.size();
-    bool fits = rows == ids + 1 && current_.size() == rows && versions > 0 &&
+    bool fits = current_.size() == rows && versions > 0 &&
                 numbers_.size() == rows * numbers_width_ && times_.size() == rows * times_width_ &&
                 previous_.size() == versions && codes_.size() == versions * codes_width_ &&
                 keys_.size() == versions * keys_width_ &&

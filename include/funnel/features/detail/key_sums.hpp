@@ -59,15 +59,12 @@ class key_sums {
   }
 
   void visit_state(auto&& visit) {
-    std::vector<std::uint64_t> ids(keys_.ids().begin(), keys_.ids().end());
-    visit("keys", ids);
-    if (is_loading(visit)) keys_ = vocabulary(ids);
+    visit("keys", keys_);
     visit("sums", sums_);
     visit("totals", totals_);
     if (!is_loading(visit)) return;
     const std::size_t size = keys_.rows() * width_;
-    if (keys_.rows() != ids.size() + 1 || totals_.size() != width_ ||
-        (sums_.size() != size && sums_.size() != size + width_))
+    if (totals_.size() != width_ || (sums_.size() != size && sums_.size() != size + width_))
       throw format_error("the counters are damaged: the number of sums is not that of the keys");
   }
 
