@@ -93,7 +93,7 @@ class vocabulary {
 
   /// Asks the processor for the memory that `find` and `add` read of an id: call it for some ids
   /// before looking them up.
-  void prefetch(std::uint64_t id) const {
+  FUNNEL_INLINE void prefetch(std::uint64_t id) const {
     if (!slots_.empty()) prefetch_in(slots_, id);
   }
 
@@ -142,7 +142,7 @@ class vocabulary {
     return nullptr;
   }
 
-  static void prefetch_in(const detail::aligned_vector<slot>& slots, std::uint64_t id) {
+  FUNNEL_INLINE static void prefetch_in(const detail::aligned_vector<slot>& slots, std::uint64_t id) {
     detail::prefetch_bytes<false>(slots.data() + (mix_key(id) & (slots.size() - longest_walk)),
                                   sizeof(slot));
   }

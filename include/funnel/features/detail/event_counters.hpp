@@ -172,7 +172,7 @@ class event_counters {
     for (const std::size_t i : plan.activities_of[side])
       places[plan.counters.size() + i] = joined_key(keys, plan.activities[i].keys);
   }
-  static std::uint64_t located(const key_sums& sums, std::uint32_t row) {
+  FUNNEL_INLINE static std::uint64_t located(const key_sums& sums, std::uint32_t row) {
     sums.prefetch_sums(row);
     return row;
   }

@@ -53,8 +53,8 @@ class key_sums {
   const double* sums(std::uint32_t row) const { return sums_.data() + row * width_; }
   const double* totals() const { return totals_.data(); }
 
-  void prefetch_key(std::uint64_t key) const { keys_.prefetch(key); }
-  void prefetch_sums(std::uint32_t row) const {
+  FUNNEL_INLINE void prefetch_key(std::uint64_t key) const { keys_.prefetch(key); }
+  FUNNEL_INLINE void prefetch_sums(std::uint32_t row) const {
     prefetch_bytes<false>(sums(row), width_ * sizeof(double));
   }
 
