@@ -144,7 +144,7 @@ void add_request(const std::string& name, funnel::schema_options (*options)()) {
     const auto encode = std::make_shared<funnel::request_encoder>(s->features, s->past.state);
     std::vector<std::int64_t> candidates(300);
     std::iota(candidates.begin(), candidates.end(), 100);
-    return [=] {
+    return [=, kept = s] {  // what the encoder reads
       const auto& batch = (*encode)(77, candidates, 1'652'000'000, {{"tab", 1}, {"hour", 21}});
       benchmark::DoNotOptimize(batch.rows());
     };
