@@ -39,7 +39,8 @@ namespace funnel {
 ///
 /// Errors      every function: std::invalid_argument if the schema has another fingerprint than the
 ///             one that the state was made for, or a column is missing or of a wrong kind. Nothing
-///             has changed then.
+///             has changed then. If memory runs out (std::bad_alloc), the rows or events before are
+///             told, and no part of the others.
 class feature_state {
  public:
   feature_state() = default;
@@ -161,8 +162,8 @@ class feature_state {
     time_ = std::max(time_, time);
     for (; pending_.has_next(time); pending_.pop()) {
       const detail::pending_event event = pending_.front();
+      histories_.add(features, event);  // first: it alone may run out of memory
       counters_.count(features, event.places, event.amounts, event.time);
-      histories_.add(features, event);
     }
   }
   /// Keeps what rows of a log refer to, or forgets it.

@@ -142,7 +142,8 @@ class vocabulary {
     return nullptr;
   }
 
-  FUNNEL_INLINE static void prefetch_in(const detail::aligned_vector<slot>& slots, std::uint64_t id) {
+  FUNNEL_INLINE static void prefetch_in(const detail::aligned_vector<slot>& slots,
+                                        std::uint64_t id) {
     detail::prefetch_bytes<false>(slots.data() + (mix_key(id) & (slots.size() - longest_walk)),
                                   sizeof(slot));
   }

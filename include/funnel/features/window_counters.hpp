@@ -109,6 +109,9 @@ class window_counters {
     return true;
   }
 
+  /// Makes room for a key, so that `add` allocates no memory for it. Changes no sums.
+  void reserve(std::uint64_t key) { row_of(key); }
+
   /// Writes the sums of the key's impressions and amounts over the `window` periods before
   /// `period`, which are [period - window, period - 1].
   ///

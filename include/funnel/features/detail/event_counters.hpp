@@ -57,6 +57,9 @@ class event_counters {
         windows_[c.windows] =
             window_counters(c.actions.size(), {.periods = std::ranges::max(c.lengths)});
     }
+    std::size_t most = 0;
+    for (const counter_plan& c : plan.counters) most = std::max(most, c.actions.size());
+    floats_.reserve(most);
     for (const activity_plan& a : plan.activities)
       windows_[a.windows] = window_counters(0, {.periods = a.days});
   }
@@ -68,6 +71,13 @@ class event_counters {
     for (const std::size_t i : plan.counters_of[side])
       if (const std::size_t sums = plan.counters[i].sums; sums != no_index)
         places[i] = located(sums_[sums], sums_[sums].add_row(places[i]));
+    // So that counting the event needs no memory.
+    for (const std::size_t i : plan.counters_of[side])
+      if (plan.counters[i].kind == counter_kind::window && places[i] != missing_key)
+        windows_[plan.counters[i].windows].reserve(places[i]);
+    for (const std::size_t i : plan.activities_of[side])
+      if (const std::uint64_t key = places[plan.counters.size() + i]; key != missing_key)
+        windows_[plan.activities[i].windows].reserve(key);
   }
   /// The same without adding keys.
   void find_places(const feature_plan& plan, std::size_t side, const row_keys& keys,
@@ -79,7 +89,8 @@ class event_counters {
             located(sums_[sums], places[i] == missing_key ? 0 : sums_[sums].find_row(places[i]));
   }
 
-  /// Counts an event. `amounts` are those of the plan's actions.
+  /// Counts an event, whose places were added. `amounts` are those of the plan's actions. Allocates
+  /// no memory.
   void count(const schema& features, std::span<const std::uint64_t> places,
              std::span<const float> amounts, std::int64_t time) {
     const feature_plan& plan = features.plan();
