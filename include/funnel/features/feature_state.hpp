@@ -159,6 +159,7 @@ class feature_state {
     pending_.add(detail::visible_at(features.options(), event.time), event);
   }
   void count_until(const schema& features, std::int64_t time) {
+    pending_.reserve();
     time_ = std::max(time_, time);
     for (; pending_.has_next(time); pending_.pop()) {
       const detail::pending_event event = pending_.front();

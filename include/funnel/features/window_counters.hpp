@@ -206,6 +206,7 @@ class window_counters {
   /// The index of a key, from 0. Memory for a new key is allocated before it gets a row, so that no
   /// row is ever without its arrays.
   std::size_t row_of(std::uint64_t key) {
+    if (const std::uint32_t known = keys_.find(key)) return known - 1;
     const std::size_t rows = keys_.rows();  // number of keys + 1
     const std::size_t buckets = rows * (ring_ + 1);
     if (states_.size() < rows) states_.resize(rows);

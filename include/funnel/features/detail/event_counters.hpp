@@ -57,9 +57,6 @@ class event_counters {
         windows_[c.windows] =
             window_counters(c.actions.size(), {.periods = std::ranges::max(c.lengths)});
     }
-    std::size_t most = 0;
-    for (const counter_plan& c : plan.counters) most = std::max(most, c.actions.size());
-    floats_.reserve(most);
     for (const activity_plan& a : plan.activities)
       windows_[a.windows] = window_counters(0, {.periods = a.days});
   }
@@ -99,9 +96,10 @@ class event_counters {
       const counter_plan& c = plan.counters[i];
       if (c.kind == counter_kind::window) {
         if (places[i] == missing_key) continue;
-        floats_.clear();
-        for (const std::size_t a : c.actions) floats_.push_back(amounts[a]);
-        windows_[c.windows].add(places[i], floor_divided(tick, c.period_ticks), floats_);
+        std::array<float, most_window_actions> of_window;
+        for (std::size_t a = 0; a < c.actions.size(); ++a) of_window[a] = amounts[c.actions[a]];
+        windows_[c.windows].add(places[i], floor_divided(tick, c.period_ticks),
+                                std::span(of_window).first(c.actions.size()));
       } else if (c.kind != counter_kind::item_stock) {
         sums_[c.sums].count(static_cast<std::uint32_t>(places[i]), amounts, c.actions);
       }
@@ -205,7 +203,8 @@ class event_counters {
   }
   void write_windows(const counter_plan& c, std::uint64_t key, std::int64_t tick,
                      float* out) const {
-    std::vector<double> sums(1 + c.actions.size());
+    std::array<double, 1 + most_window_actions> room;
+    const std::span<double> sums = std::span(room).first(1 + c.actions.size());
     for (const std::uint32_t length : c.lengths) {
       std::ranges::fill(sums, 0.0);
       if (key != missing_key)
@@ -216,7 +215,6 @@ class event_counters {
 
   std::vector<key_sums> sums_;
   std::vector<window_counters> windows_;
-  std::vector<float> floats_;
 };
 
 }  // namespace funnel::detail

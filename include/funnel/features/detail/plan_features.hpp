@@ -107,6 +107,9 @@ class feature_planner : column_planner {
         refuse(side, f.name, "a length is ", length, ", expected 1 to 10000");
     if (f.period_hours == 0 || f.period_hours > 8784)
       refuse(side, f.name, "period_hours is ", f.period_hours, ", expected 1 to 8784");
+    if (f.actions.size() > most_window_actions)
+      refuse(side, f.name, "actions has ", f.actions.size(), " names, expected ",
+             most_window_actions, " or fewer");
     for (const std::string& name : f.actions) planned.actions.push_back(action(name));
     planned.lengths = f.lengths;
     planned.period_ticks = std::int64_t{f.period_hours} * 3600 * options_.ticks_per_second;
