@@ -65,6 +65,21 @@ TEST_CASE("a copy of a table has values of its own") {
   CHECK(copy.view()["name"].text(1) == "b");
 }
 
+TEST_CASE("columns are added that are computed from a view of the same table") {
+  column_table table;
+  table.add("clicked", std::vector<std::string>{"yes", "no", "yes"});
+  const columns before = table;
+  for (int j = 0; j < 50; ++j)
+    table.add("click" + std::to_string(j), before.rows(),
+              [&](std::size_t i) { return before["clicked"].text(i) == "yes"; });
+  CHECK(before.size() == 1);
+  const columns after = table;
+  CHECK(after.size() == 51);
+  CHECK(after["click49"].integers()[0] == 1);
+  CHECK(after["click49"].integers()[1] == 0);
+  CHECK(before["clicked"].text(2).data() == after["clicked"].text(2).data());  // nothing has moved
+}
+
 TEST_CASE("a column that does not fit leaves the table as it was") {
   column_table table;
   table.add("x", std::vector<int>{1, 2});

@@ -8,6 +8,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <limits>
 #include <optional>
 #include <span>
@@ -176,7 +177,8 @@ class column_table {
 
   std::size_t rows() const { return columns_.empty() ? 0 : columns_.front().second.view().rows(); }
 
-  /// The columns, as a view that is valid until the table changes.
+  /// The columns, as a view. It stays valid when columns are added, and does not have them: new
+  /// columns can be computed from a view of the same table.
   columns view() const {
     columns all;
     for (const auto& [name, values] : columns_) all.add(name, values.view());
@@ -185,7 +187,8 @@ class column_table {
   operator columns() const { return view(); }
 
  private:
-  std::vector<std::pair<std::string, column_values>> columns_;
+  // No vector: views point into the values, which must not move when columns are added.
+  std::deque<std::pair<std::string, column_values>> columns_;
 };
 
 /// Copies some rows of all columns, in the order of `rows`: for the parts of a split, such as
