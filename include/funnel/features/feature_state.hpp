@@ -140,7 +140,7 @@ class feature_state {
   std::uint32_t entity(const schema& features, std::size_t side, std::uint64_t id) {
     detail::entity_table& entities = table(side);
     const std::uint32_t row = entities.find(id);
-    if (row != 0 || id == missing_key) return row;
+    if (entities.version(row) != 0 || id == missing_key) return row;
     detail::side_record record(features.plan().of[side]);
     detail::read_id(features, side, id, record);
     return set(features, side, id, record, detail::no_time + 1);
@@ -150,6 +150,7 @@ class feature_state {
                     const detail::side_record& record, std::int64_t time) {
     detail::entity_table& entities = table(side);
     const std::uint32_t row = entities.add(id);
+    if (side == detail::item_side) counters_.reserve_item(features.plan(), record.keys);
     if (entities.set(row, record, time) && side == detail::item_side)
       counters_.count_item(features.plan(), entities.keys(entities.version(row)));
     return row;

@@ -111,12 +111,18 @@ class event_counters {
             key, floor_divided(tick, day_ticks(features.options())), {});
     }
   }
+  /// Makes room for an item, so that `count_item` allocates no memory.
+  void reserve_item(const feature_plan& plan, std::span<const std::uint64_t> keys) {
+    for (const counter_plan& c : plan.counters)
+      if (c.kind == counter_kind::item_stock)
+        sums_[c.sums].add_row(joined_key({{{}, keys, {}, {}}}, c.keys));
+  }
   /// Counts a new item.
   void count_item(const feature_plan& plan, std::span<const std::uint64_t> keys) {
     for (const counter_plan& c : plan.counters)
       if (c.kind == counter_kind::item_stock) {
-        key_sums& sums = sums_[c.sums];
-        sums.count(sums.add_row(joined_key({{{}, keys, {}, {}}}, c.keys)), {}, {});
+        const std::uint64_t key = joined_key({{{}, keys, {}, {}}}, c.keys);
+        if (key != missing_key) sums_[c.sums].count(sums_[c.sums].find_row(key), {}, {});
       }
   }
   /// Errors      format_error if a place of an event is not there.
