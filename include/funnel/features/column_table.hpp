@@ -177,8 +177,7 @@ class column_table {
 
   std::size_t rows() const { return columns_.empty() ? 0 : columns_.front().second.view().rows(); }
 
-  /// The columns, as a view. It stays valid when columns are added, and does not have them: new
-  /// columns can be computed from a view of the same table.
+  /// The columns, as a view. It stays valid when columns are added, but does not have them.
   columns view() const {
     columns all;
     for (const auto& [name, values] : columns_) all.add(name, values.view());
@@ -187,8 +186,7 @@ class column_table {
   operator columns() const { return view(); }
 
  private:
-  // No vector: views point into the values, which must not move when columns are added.
-  std::deque<std::pair<std::string, column_values>> columns_;
+  std::deque<std::pair<std::string, column_values>> columns_;  // which stay where they are
 };
 
 /// Copies some rows of all columns, in the order of `rows`: for the parts of a split, such as
@@ -203,6 +201,7 @@ inline column_table select_rows(const columns& from, std::span<const std::uint32
   for (std::size_t c = 0; c < from.size(); ++c) {
     const column& values = from[c];
     column_values to(values.kind());
+    if (values.is_list()) to.make_lists();
     for (const std::uint32_t row : rows) {
       for (std::size_t j = values.begin(row); j < values.end(row); ++j) {
         if (!values.has_value(j))
