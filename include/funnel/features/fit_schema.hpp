@@ -30,10 +30,14 @@ struct column_coverage {
   double coverage = 0;
 };
 
-/// What `fit_schema` returns: the encoded rows of the log, and the state after it.
-struct fitted {
+/// What `encode_log` returns: the encoded rows of a log, and the state after it.
+struct encoded {
   encoded_log rows;
   feature_state state;
+};
+
+/// What `fit_schema` returns: the same, and the coverage of the columns.
+struct fitted : encoded {
   std::vector<column_coverage> coverage;
 };
 
@@ -67,16 +71,10 @@ inline fitted fit_schema(schema& features, const columns& log, const side_tables
   encoder.fit_scale(values);
   fresh.set_values(std::move(values));
   encoder.scale();
-  fitted result{encoder.take_rows(), encoder.take_state(), std::move(coverage)};
+  fitted result{{encoder.take_rows(), encoder.take_state()}, std::move(coverage)};
   features = std::move(fresh);
   return result;
 }
-
-/// What `encode_log` returns: the encoded rows of the log, and the state after it.
-struct encoded {
-  encoded_log rows;
-  feature_state state;
-};
 
 /// Encodes a later log, such as the days for validation, in the same way as `fit_schema` does, but
 /// with a schema that is fitted already. The replay goes on from `state`, which has seen the events

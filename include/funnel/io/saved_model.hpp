@@ -55,6 +55,9 @@ std::vector<float> scores_of(const Model& model, const row_batch& rows) {
 /// Saves a model with all that a server needs: the schema, the feature state, and rows with the
 /// scores that the model gives to them, by which a loaded model is checked.
 ///
+/// `past` is what `fit_schema` returned, or what `encode_log` returned for a later log: a server goes
+/// on from its state.
+///
 /// `more(writer)` may add parts of one's own, such as calibration:
 /// `[&](model_writer& file) { file.state("calibration", calibration); }`.
 ///
@@ -64,7 +67,7 @@ std::vector<float> scores_of(const Model& model, const row_batch& rows) {
 ///             `model_writer`. The old file is unchanged then.
 template <class T = float, HasParameters Model>
 void save_model(const std::string& path, const Model& model, const schema& features,
-                const fitted& past, const std::function<void(model_writer&)>& more = {}) {
+                const encoded& past, const std::function<void(model_writer&)>& more = {}) {
   past.state.check(features, "save_model");
   std::vector<std::uint32_t> last(std::min<std::size_t>(8, past.rows.requests()));
   std::iota(last.begin(), last.end(),
