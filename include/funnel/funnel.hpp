@@ -157,6 +157,7 @@
 #include <funnel/simd/softmax.hpp>
 #include <funnel/simd/stored_value.hpp>
 #include <funnel/training/batches.hpp>
+#include <funnel/training/score_log.hpp>
 #include <funnel/training/train.hpp>
 #include <funnel/training/train_options.hpp>
 #include <funnel/training/training_step.hpp>

@@ -10,6 +10,7 @@
 #include <funnel/nn/training_context.hpp>
 #include <funnel/optim/adam.hpp>
 #include <funnel/training/batches.hpp>
+#include <funnel/training/detail/model_scalar.hpp>
 #include <funnel/training/detail/training_run.hpp>
 #include <funnel/training/train_options.hpp>
 #include <funnel/training/training_step.hpp>

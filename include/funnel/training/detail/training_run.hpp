@@ -9,6 +9,7 @@
 #include <funnel/io/model_writer.hpp>
 #include <funnel/nn/parameter.hpp>
 #include <funnel/training/batches.hpp>
+#include <funnel/training/detail/model_scalar.hpp>
 #include <funnel/training/train_options.hpp>
 
 #include <algorithm>
@@ -22,30 +23,10 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
 namespace funnel::detail {
-
-/// The number type of a model: `Model::scalar` if there is one, T of a template `Model<T>`, otherwise
-/// float.
-template <class Model>
-struct model_scalar {
-  using type = float;
-};
-template <template <class, auto...> class Model, class T, auto... Rest>
-requires std::is_floating_point_v<T>
-struct model_scalar<Model<T, Rest...>> {
-  using type = T;
-};
-template <class Model>
-requires std::is_floating_point_v<typename Model::scalar>
-struct model_scalar<Model> {
-  using type = typename Model::scalar;
-};
-template <class Model>
-using scalar_of_model = typename model_scalar<Model>::type;
 
 inline void check_train_options(const train_options& options, std::size_t rows) {
   constexpr std::string_view name = "train";
