@@ -46,7 +46,7 @@ struct ranker {
 };
 
 schema_options features_of(const std::string& reads, const event_delay& delay) {
-  const auto stars = [](const char* name, names keys) {
+  const auto stars = [](const char* name, name_list keys) {
     return rate{name, std::move(keys), {"rating", "like"}, {}, 5, rate_as::value};
   };
   schema_options options{
@@ -61,7 +61,7 @@ schema_options features_of(const std::string& reads, const event_delay& delay) {
       .labels = {"like", "rating"},
       .delay = delay};
   if (reads == "none") return options;
-  const names fields{"movieId", "genre"};
+  const name_list fields{"movieId", "genre"};
   options.of_user.push_back(history{.name = "liked", .action = "like", .fields = fields});
   options.of_user.push_back(history{.name = "disliked", .action = "dislike", .fields = fields});
   return options;

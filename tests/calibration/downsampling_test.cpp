@@ -3,6 +3,7 @@
 
 #include "support/catch.hpp"
 #include "support/errors.hpp"
+#include "support/saved_state.hpp"
 #include "support/tolerance.hpp"
 
 #include <funnel/core/matrix.hpp>
@@ -14,11 +15,9 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
-#include <map>
 #include <numeric>
 #include <span>
 #include <string>
-#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -349,38 +348,6 @@ TEST_CASE("negative_downsampling: kept negatives that weigh 1 / alpha need no co
                           tolerance::statistical(6 * std::sqrt(.25 * .75), n)));
 }
 
-namespace {
-
-using saved_state = std::map<std::string, std::vector<double>>;
-
-struct saver {
-  saved_state& to;
-  void operator()(std::string_view path, const auto& field) const {
-    std::vector<double>& values = to[std::string(path)];
-    if constexpr (requires { field.size(); })
-      for (const auto value : field) values.push_back(static_cast<double>(value));
-    else
-      values.push_back(static_cast<double>(field));
-  }
-};
-
-struct loader {
-  static constexpr bool loads = true;
-  const saved_state& from;
-  void operator()(std::string_view path, auto& field) const {
-    const std::vector<double>& values = from.at(std::string(path));
-    if constexpr (requires { field.size(); }) {
-      field.resize(values.size());
-      for (std::size_t i = 0; i < values.size(); ++i)
-        field[i] = static_cast<std::remove_cvref_t<decltype(field[0])>>(values[i]);
-    } else {
-      field = static_cast<std::remove_cvref_t<decltype(field)>>(values[0]);
-    }
-  }
-};
-
-}  // namespace
-
 TEST_CASE("negative_downsampling: its state is loaded whole, or refused") {
   const std::vector<double> alphas{.5, .125};
   funnel::negative_downsampling drop(alphas, {.weighted = true, .seed = 12});
@@ -388,10 +355,9 @@ TEST_CASE("negative_downsampling: its state is loaded whole, or refused") {
   std::vector<float> labels(100), weights(100, 1.f);
   labels[3] = 1;
   drop.apply(1, rows, labels, weights);
-  saved_state file;
-  funnel::for_each_state(drop, saver{file});
+  const saved_state file(drop);
   funnel::negative_downsampling loaded;
-  funnel::for_each_state(loaded, loader{file});
+  file.load(loaded);
   CHECK(loaded.heads() == 2);
   CHECK(loaded.seen(1) == drop.seen(1));
   CHECK(loaded.dropped(1) == drop.dropped(1));
@@ -399,24 +365,17 @@ TEST_CASE("negative_downsampling: its state is loaded whole, or refused") {
   for (std::size_t h = 0; h < 2; ++h)
     for (const std::uint64_t key : rows) CHECK(loaded.keeps(h, key) == drop.keeps(h, key));
 
-  const auto refused = [&](const char* name, std::vector<double> values) {
-    saved_state broken = file;
-    broken[name] = std::move(values);
-    funnel::negative_downsampling unlucky;
-    try {
-      funnel::for_each_state(unlucky, loader{broken});
-    } catch (const funnel::format_error&) {
-      return true;
-    }
-    return false;
+  const auto refused = [&](const char* field, const auto& values, const char* words) {
+    return refuses_state(loaded, file.with(field, values), words);
   };
-  CHECK(refused("alphas", {.5, 0}));
-  CHECK(refused("alphas", {.5, 1.5}));
-  CHECK(refused("alphas", {.5}));
-  CHECK(refused("positives", {1}));
-  CHECK(refused("negatives", {1, 2, 3}));
-  CHECK(refused("dropped", {}));
-  CHECK_FALSE(refused("dropped", {1, 2}));
+  using counts = std::vector<std::uint64_t>;
+  CHECK(refused("alphas", std::vector{.5, 0.}, "an alpha is 0"));
+  CHECK(refused("alphas", std::vector{.5, 1.5}, "an alpha is 1.5"));
+  CHECK(refused("alphas", std::vector{.5}, "counts of 2 heads, expected 1"));
+  CHECK(refused("positives", counts{1}, "counts of 1 heads, expected 2"));
+  CHECK(refused("negatives", counts{1, 2, 3}, "counts of 3 heads, expected 2"));
+  CHECK(refused("dropped", counts{}, "counts of 0 heads, expected 2"));
+  CHECK_FALSE(refused("dropped", counts{1, 2}, ""));
 }
 
 TEST_CASE("negative_downsampling: refuses what it cannot use, and changes nothing then") {
@@ -463,4 +422,16 @@ TEST_CASE("negative_downsampling: refuses what it cannot use, and changes nothin
            [&] { drop.alpha(2); }, [&] { drop.keeps(2, 0); }, [&] { drop.seen(2); },
            [&] { drop.dropped(2); }, [&] { drop.correction(2); }})
     CHECK(refuses(call, "funnel::negative_downsampling::", "head is 2, expected below 2"));
+}
+
+TEST_CASE("downsampling_correction: its state is loaded whole, or refused") {
+  using correction = funnel::downsampling_correction<double>;
+  const saved_state file{correction(.125)};
+  correction loaded;
+  CHECK(loaded.logit(.5) == .5);
+  file.load(loaded);
+  CHECK(loaded.logit(.5) == correction(.125).logit(.5));
+  CHECK(loaded.probability(.5) == correction(.125).probability(.5));
+  for (const double alpha : {0., 1.5, -1.})
+    CHECK(refuses_state(loaded, file.with("alpha", std::vector{alpha}), "expected a number in"));
 }

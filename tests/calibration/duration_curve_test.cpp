@@ -3,6 +3,7 @@
 
 #include "support/catch.hpp"
 #include "support/errors.hpp"
+#include "support/saved_state.hpp"
 #include "support/tolerance.hpp"
 
 #include <funnel/core/random.hpp>
@@ -112,4 +113,24 @@ TEST_CASE("duration_curve: refuses what it cannot read") {
   CHECK(refuses(fit({1}, {1}, {.prior_plays = infinity}), "funnel::fit_duration_curve",
                 "prior_plays is inf"));
   CHECK(refuses(fit({1}, {1}, {.floor = 0}), "funnel::duration_curve", "floor is 0"));
+}
+
+TEST_CASE("duration_curve: its state is loaded whole, or refused") {
+  using curve = funnel::duration_curve<double>;
+  const curve fit(funnel::isotonic_calibrator<double>({1, 9}, {.8, .1}), {.floor = .2, .cap = 3});
+  const saved_state file(fit);
+  curve loaded;
+  CHECK(std::isnan(loaded.expected(1)));
+  file.load(loaded);
+  CHECK(saved_state(loaded) == file);
+  for (const double length : {1., 5., 9., 20.}) {
+    CHECK(loaded.expected(length) == fit.expected(length));
+    CHECK(loaded.adjust(.9, length) == fit.adjust(.9, length));
+  }
+  const auto refused = [&](const char* field, const doubles& values, const char* words) {
+    return refuses_state(loaded, file.with(field, values), words);
+  };
+  CHECK(refused("curve.values", {.8}, "values has 1 value, expected 2 as in knots"));
+  CHECK(refused("floor", {0}, "floor is 0, expected a number above 0"));
+  CHECK(refused("cap", {-1}, "cap is -1, expected a number above 0"));
 }

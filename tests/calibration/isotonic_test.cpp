@@ -3,6 +3,7 @@
 
 #include "support/catch.hpp"
 #include "support/errors.hpp"
+#include "support/saved_state.hpp"
 #include "support/tolerance.hpp"
 
 #include <funnel/core/random.hpp>
@@ -278,4 +279,30 @@ TEST_CASE("isotonic_calibrator: NaN when moved from") {
     CHECK(std::isnan(calibrator(score)));  // NOLINT(bugprone-use-after-move): what this is about
   calibrator = taken;
   CHECK(calibrator(1.5) == 3.5);
+}
+
+TEST_CASE("isotonic_calibrator: its state is loaded whole, or refused") {
+  using funnel::isotonic_calibrator;
+  const isotonic_calibrator<double> fit({1, 2, 4}, {.1, .5, .6},
+                                        funnel::isotonic_interpolation::step);
+  const saved_state file(fit);
+  isotonic_calibrator<double> loaded;
+  CHECK(std::isnan(loaded(1)));
+  file.load(loaded);
+  CHECK(saved_state(loaded) == file);
+  for (const double score : {0., 1., 1.5, 3., 9.}) CHECK(loaded(score) == fit(score));
+  saved_state(isotonic_calibrator<double>()).load(loaded);
+  CHECK(loaded.knots().empty());
+
+  const auto refused = [&](const char* field, const auto& values, const char* words) {
+    return refuses_state(loaded, file.with(field, values), words);
+  };
+  CHECK(refused("knots", doubles{1, 2}, "values has 3 values, expected 2 as in knots"));
+  CHECK(refused("values", doubles{}, "values has 0 values, expected 3 as in knots"));
+  CHECK(refused("knots", doubles{1, 2, 2}, "knots[2] is 2, expected more than 2"));
+  CHECK(refused("knots", doubles{1, std::nan(""), 3}, "knots[1] is nan, expected a finite number"));
+  CHECK(refused("values", doubles{.1, std::numeric_limits<double>::infinity(), .6},
+                "values[1] is inf, expected a finite number"));
+  CHECK(refused("values", doubles{.1, .5, .4}, "values rises and falls"));
+  CHECK(refused("interpolation", std::vector<int>{2}, "interpolation is 2, expected linear"));
 }

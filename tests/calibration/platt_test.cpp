@@ -4,6 +4,7 @@
 #include "calibration/samples.hpp"
 #include "support/catch.hpp"
 #include "support/errors.hpp"
+#include "support/saved_state.hpp"
 #include "support/tolerance.hpp"
 
 #include <cmath>
@@ -210,4 +211,23 @@ TEST_CASE("fit_platt: refuses what it cannot read") {
       "funnel::fit_platt", "labels has 2"));
   CHECK(refuses([&] { funnel::fit_platt<double>(doubles{nan}, doubles{1}); }, "funnel::fit_platt",
                 "logits[0]"));
+}
+
+TEST_CASE("platt_scaling: its state is loaded whole, or refused") {
+  const sample rows = draw(300, .7, -.2, 5);
+  const funnel::platt_scaling fit = funnel::fit_platt<double>(rows.logits, rows.labels);
+  const saved_state file(fit);
+  funnel::platt_scaling loaded;
+  file.load(loaded);
+  CHECK(loaded.converged);
+  CHECK(loaded.iterations == fit.iterations);
+  for (const double z : {-3., 0., 1.5}) {
+    CHECK(loaded.logit(z) == fit.logit(z));
+    CHECK(loaded.probability(z) == fit.probability(z));
+  }
+  const double infinity = std::numeric_limits<double>::infinity();
+  for (const double bad : {std::nan(""), infinity}) {
+    CHECK(refuses_state(loaded, file.with("a", doubles{bad}), "platt_scaling: a is"));
+    CHECK(refuses_state(loaded, file.with("b", doubles{bad}), "platt_scaling: b is"));
+  }
 }

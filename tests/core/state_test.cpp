@@ -3,6 +3,7 @@
 
 #include "support/catch.hpp"
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -99,4 +100,35 @@ TEST_CASE("a prefix comes before all paths") {
   funnel::for_each_state(object, saver{file}, "features");
   CHECK(file.contains("features.counters.1.time"));
   CHECK(file.size() == 6);
+}
+
+namespace {
+
+enum class shape { round, square };
+
+struct drawing {
+  std::array<float, 2> sizes{};
+  shape kind = shape::round;
+
+  void visit_state(auto&& visit) {
+    visit("sizes", sizes), visit("kind", kind);
+    if (!funnel::is_loading(visit)) return;
+    funnel::detail::check_loaded([&] {
+      if (sizes[0] < 0) funnel::detail::fail("drawing: sizes[0] is below 0");
+    });
+  }
+};
+
+}  // namespace
+
+TEST_CASE("an enumeration is saved as its number, and an array of fixed size by positions") {
+  saved file;
+  funnel::for_each_state(drawing{.sizes = {3, 4}, .kind = shape::square}, saver{file});
+  CHECK(file == saved{{"sizes.0", {3}}, {"sizes.1", {4}}, {"kind", {1}}});
+  drawing loaded;
+  funnel::for_each_state(loaded, loader{file});
+  CHECK(loaded.sizes == std::array<float, 2>{3, 4});
+  CHECK(loaded.kind == shape::square);
+  file["sizes.0"] = {-1};
+  CHECK_THROWS_AS(funnel::for_each_state(loaded, loader{file}), funnel::format_error);
 }

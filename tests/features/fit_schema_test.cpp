@@ -288,6 +288,22 @@ TEST_CASE("a log that does not fit its schema is refused") {
       "key column \"color\" is not known"));
   CHECK(refused([](schema_options& o, rows_type&) { o.of_user.push_back(category{"user_id"}); },
                 "two features"));
+  CHECK(refused([](schema_options& o, rows_type&) { o.of_cross.push_back(number{"position"}); },
+                "two features"));
+  CHECK(refused(
+      [](schema_options& o, rows_type&) {
+        o.of_cross.push_back(category{"position"}), o.of_cross.push_back(number{"position"});
+      },
+      "expected one, or a category and a number"));
+  CHECK(refused(
+      [](schema_options& o, rows_type&) {
+        o.of_context.push_back(number{.column = "device", .as = number_as::bucketized});
+      },
+      "two features"));
+  CHECK(refused([](schema_options& o, rows_type&) { o.of_item.push_back(number{"published"}); },
+                "two features"));
+  CHECK(refused([](schema_options& o, rows_type&) { o.of_item.push_back(category{"tags"}); },
+                "two features"));
   CHECK(refused([](schema_options& o, rows_type&) { o.request = "user_id"; }, "") ==
         false);  // one user each: fine
   CHECK(refused([](schema_options& o, rows_type&) { o.request = "device"; }, "two users"));
@@ -312,4 +328,16 @@ TEST_CASE("a table without users, items and times") {
   CHECK(batch.context.categories[0] == std::vector<std::uint32_t>{1, 2, 1});
   CHECK(batch.context.numbers[0] < -1.2f);
   CHECK(batch.context.numbers[2] == 0);
+}
+
+TEST_CASE("a category and a number of one column are two inputs") {
+  column_table table;
+  table.add("weeks", std::vector<int>{52, 0, 52, 26});
+  schema both(
+      {.user = "", .item = "", .time = "", .of_context = {number{"weeks"}, category{"weeks"}}});
+  const row_batch batch = all_of(fit_schema(both, table).rows);
+  CHECK(batch.context.categories[0] == std::vector<std::uint32_t>{1, 2, 1, 3});
+  CHECK(both.rows_of("weeks") == 4);
+  schema alone({.user = "", .item = "", .time = "", .of_context = {number{"weeks"}}});
+  CHECK(batch.context.numbers == all_of(fit_schema(alone, table).rows).context.numbers);
 }

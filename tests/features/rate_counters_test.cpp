@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: MIT
 #include "support/catch.hpp"
 #include "support/errors.hpp"
+#include "support/saved_state.hpp"
 #include "support/tolerance.hpp"
 
 #include <funnel/core/random.hpp>
 #include <funnel/features/rate_counters.hpp>
 
 #include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
 #include <limits>
 #include <vector>
 
@@ -254,4 +259,83 @@ TEST_CASE("rate_counters: without keys and actions when moved from") {
   CHECK(counters.impressions(5) == 0);
   counters = taken;
   CHECK(counters.amount(5, 1) == 2);
+}
+
+namespace {
+
+/// Counts some rows: with a spare row of the sums, or without one.
+rate_counters counted(bool spare) {
+  rate_counters counters(2, {.prior_strength = 3, .default_rate = .5});
+  counters.add(7, std::vector<float>{1, 2});
+  counters.add(9, std::vector<float>{0, 5});
+  if (spare) counters.add(7, std::vector<float>{1, 0});
+  return counters;
+}
+
+}  // namespace
+
+TEST_CASE("rate_counters: a loaded one goes on counting") {
+  for (const bool spare : {false, true}) {
+    rate_counters original = counted(spare);
+    const saved_state file(original);
+    rate_counters loaded(2);
+    loaded.add(1, std::vector<float>{1, 1});
+    file.load(loaded);
+    CHECK(saved_state(loaded) == file);
+    for (int step = 0; step < 2; ++step) {
+      for (const std::uint64_t key : {7, 9, 1, 4}) {
+        CHECK(loaded.impressions(key) == original.impressions(key));
+        for (std::size_t action : {0, 1})
+          CHECK(loaded.rate(key, action) == original.rate(key, action));
+      }
+      for (rate_counters* counters : {&loaded, &original})
+        for (const std::uint64_t key : {4, 7}) counters->add(key, std::vector<float>{1, 3});
+    }
+  }
+}
+
+TEST_CASE("rate_counters: a state that does not fit is refused") {
+  const saved_state file(counted(true));  // 2 keys: sums have 3 rows, and a spare one
+  const std::vector<double> sums = [&] {
+    const std::vector<std::byte>& bytes = file.fields.at("sums");
+    std::vector<double> values(bytes.size() / sizeof(double));
+    std::memcpy(values.data(), bytes.data(), bytes.size());
+    return values;
+  }();
+  REQUIRE(sums.size() == 12);
+  const auto refused = [&](const char* field, const auto& values, const char* words) {
+    return refuses_state(rate_counters(2), file.with(field, values), words);
+  };
+  const auto cut = [&](std::size_t n) { return std::vector<double>(sums.data(), sums.data() + n); };
+  CHECK_FALSE(refused("sums", cut(9), ""));
+  for (const std::size_t n : {0, 6, 8, 11}) CHECK(refused("sums", cut(n), "sums has"));
+  CHECK(refused("totals", cut(2), "totals has 2 values, expected 3 as in 1 + actions"));
+  CHECK(refused("keys.ids", std::vector<std::uint64_t>{7, 7}, "ids[1] is 7 again"));
+  CHECK(refused("keys.ids", std::vector<std::uint64_t>{7},
+                "sums has 12 values, expected 2 rows of 3"));
+  CHECK(refused("keys.ids", std::vector<std::uint64_t>{7, 8, 9, 5}, "sums has"));
+  for (const std::size_t unknown : {0, 2, 9, 11}) {
+    std::vector<double> values = sums;
+    values[unknown] = 1;
+    CHECK(refused("sums", values, "counts of unknown keys"));
+  }
+  CHECK(refused("prior_strength", std::vector{-1.}, "prior_strength is -1"));
+  CHECK(refused("default_rate", std::vector{std::nan("")}, "default_rate is nan"));
+  CHECK(refuses_state(rate_counters(3), file, "totals has 3 values, expected 4"));
+  CHECK(refuses_state(rate_counters(0), file, "totals has 3 values, expected 1"));
+}
+
+TEST_CASE("rate_features: a loaded one writes the same features") {
+  rate_features original(2, 1), loaded(2, 1, {.prior_strength = 1});
+  funnel::matrix<std::uint64_t> keys(3, 2);
+  for (std::size_t i = 0; i < 3; ++i) keys(i, 0) = i % 2, keys(i, 1) = 5 * i;
+  original.add(keys, funnel::matrix<float>(3, 1, .5f));
+  const saved_state file(original);
+  file.load(loaded);
+  CHECK(saved_state(loaded) == file);
+  funnel::matrix<float> expected(3, 4), got(3, 4);
+  original.write(keys, expected);
+  loaded.write(keys, got);
+  CHECK(std::ranges::equal(got.flat(), expected.flat()));
+  CHECK(refuses_state(rate_features(2, 2), file, "totals has 2 values, expected 3"));
 }

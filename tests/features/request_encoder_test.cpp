@@ -67,7 +67,10 @@ TEST_CASE(
                                           .devices_change = seed % 3 == 1,
                                           .times_change = seed % 3 == 2});
       const column_table log = table_of(rows);
-      schema features(every_kind(delay));
+      schema_options options = every_kind(delay);
+      options.of_item.push_back(category{"price"});  // beside the number of this column
+      options.of_cross.push_back(category{"position"});
+      schema features(options);
       const fitted past = fit_schema(features, log);
       CHECK(compare(rows, features, past.rows) == past.rows.requests());
     }

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "support/catch.hpp"
 #include "support/errors.hpp"
+#include "support/saved_state.hpp"
 #include "support/tolerance.hpp"
 
 #include <funnel/core/random.hpp>
 #include <funnel/features/smoothing.hpp>
 
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <vector>
 
@@ -288,4 +290,17 @@ TEST_CASE("smoothing refuses what is no count") {
                 "counts[0] is -1, expected a finite number of 0 or more"));
   CHECK(refuses([&] { funnel::fit_beta_moments(zero, zero); }, "funnel::fit_beta_moments",
                 "impressions has no value above 0"));
+}
+
+TEST_CASE("beta_prior: its state is loaded, or refused") {
+  const saved_state file{funnel::beta_prior{.a = 2, .b = 30}};
+  funnel::beta_prior loaded;
+  file.load(loaded);
+  CHECK(loaded.a == 2);
+  CHECK(loaded.b == 30);
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  CHECK(refuses_state(loaded, file.with("a", std::vector{-1.}), "beta_prior: a is -1"));
+  CHECK(refuses_state(loaded, file.with("b", std::vector{nan}), "beta_prior: b is nan"));
+  const saved_state nothing = file.with("a", std::vector{0.}).with("b", std::vector{0.});
+  CHECK(refuses_state(loaded, nothing, "beta_prior: a + b is 0"));
 }

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "support/catch.hpp"
 #include "support/errors.hpp"
+#include "support/saved_state.hpp"
 #include "support/tolerance.hpp"
 
 #include <funnel/core/random.hpp>
 #include <funnel/features/standardize.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -113,4 +115,27 @@ TEST_CASE("standardizer refuses what does not fit") {
   values(1, 2) = std::numeric_limits<double>::infinity();
   CHECK(refuses([&] { standardizer<double>{values}; }, "funnel::standardizer",
                 "values[1, 2] is inf, expected a finite number or NaN"));
+}
+
+TEST_CASE("standardizer: its state is loaded whole, or refused") {
+  funnel::matrix<double> values(3, 2);
+  for (std::size_t i = 0; i < 3; ++i) values(i, 0) = double(i * i), values(i, 1) = 7;
+  const funnel::standardizer<double> fit(values);
+  const saved_state file(fit);
+  funnel::standardizer<double> loaded;
+  CHECK(loaded.size() == 0);
+  file.load(loaded);
+  CHECK(saved_state(loaded) == file);
+  funnel::matrix<double> expected(3, 2), got(3, 2);
+  fit.apply(values, expected);
+  loaded.apply(values, got);
+  CHECK(std::ranges::equal(got.flat(), expected.flat()));
+
+  const auto refused = [&](const char* field, const std::vector<double>& x, const char* words) {
+    return refuses_state(loaded, file.with(field, x), words);
+  };
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  CHECK(refused("deviations", {1}, "deviations has 1 value, expected 2 as in means"));
+  CHECK(refused("means", {0, nan}, "means[1] is nan, expected a finite number"));
+  CHECK(refused("deviations", {-1, 0}, "deviations[0] is -1, expected a finite number of 0"));
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "support/catch.hpp"
+#include "support/saved_state.hpp"
 
 #include <funnel/core/random.hpp>
 #include <funnel/features/hashing.hpp>
@@ -37,6 +38,25 @@ TEST_CASE("vocabulary leaves out rare ids") {
   CHECK(words.find(3) == 0);
   CHECK(vocabulary(ids, {.min_count = 0}).rows() == 5);
   CHECK(vocabulary(ids, {.min_count = 4}).rows() == 1);
+}
+
+TEST_CASE("vocabulary: a loaded one gives the same rows, one with an id twice is refused") {
+  const std::vector<std::uint64_t> ids{5, 9, 0, 3};
+  const saved_state file{vocabulary(ids)};
+  vocabulary loaded(std::vector<std::uint64_t>{1, 2});
+  file.load(loaded);
+  CHECK(saved_state(loaded) == file);
+  for (std::uint32_t row = 1; row <= 4; ++row) CHECK(loaded.find(ids[row - 1]) == row);
+  CHECK(loaded.find(1) == 0);
+  CHECK(loaded.add(7) == 5);
+  saved_state(vocabulary()).load(loaded);
+  CHECK(loaded.rows() == 1);
+  CHECK(loaded.find(5) == 0);
+
+  using id_list = std::vector<std::uint64_t>;
+  for (const id_list& twice : {id_list{5, 5}, id_list{5, 9, 5, 3}, id_list{5, 9, 0, 9}})
+    CHECK(refuses_state(vocabulary(), file.with("ids", twice), "again, expected each id once"));
+  CHECK(refuses_state(vocabulary(), file.with("ids", id_list{5, 9, 5, 3}), "ids[2] is 5 again"));
 }
 
 TEST_CASE("vocabulary does what a map would do") {

@@ -3,10 +3,12 @@
 
 #include "support/catch.hpp"
 #include "support/errors.hpp"
+#include "support/saved_state.hpp"
 #include "support/tolerance.hpp"
 
 #include <funnel/core/random.hpp>
 
+#include <array>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -115,4 +117,25 @@ TEST_CASE("power_product: refuses a floor that has no logarithm") {
   CHECK(refuses([&] { formula.check(2); }, "funnel::power_product", "terms[1].floor is 0"));
   const funnel::power_product<2> absent{.terms = {{{}, {.power = 0, .floor = 0}}}};
   absent.check(2);
+}
+
+TEST_CASE("products of powers: their state has every number, and is refused out of range") {
+  const funnel::power_product<2, double> product{
+      .terms = {{{.power = 2, .floor = .01}, {.power = 0, .floor = 0}}},
+      .scale = funnel::fused_scale::product};
+  const saved_state file(product);
+  funnel::power_product<2, double> loaded;
+  file.load(loaded);
+  CHECK(saved_state(loaded) == file);
+  CHECK(loaded(std::array{.5, 3.}) == product(std::array{.5, 3.}));
+  CHECK(refuses_state(loaded, file.with("terms.0.floor", std::vector{0.}), "terms[0].floor is 0"));
+  CHECK(refuses_state(loaded, file.with("scale", std::vector{2}), "power_product: scale is 2"));
+
+  const funnel::product_of_shifted_powers<1, double> shifted{
+      .terms = {{{.weight = 3, .power = .5}}}, .scale = funnel::fused_scale::product};
+  const saved_state shifted_file(shifted);
+  funnel::product_of_shifted_powers<1, double> loaded_shifted;
+  shifted_file.load(loaded_shifted);
+  CHECK(loaded_shifted(std::array{.5}) == shifted(std::array{.5}));
+  CHECK(refuses_state(loaded_shifted, shifted_file.with("scale", std::vector{-1}), "scale is -1"));
 }

@@ -3,6 +3,7 @@
 
 #include "support/catch.hpp"
 #include "support/errors.hpp"
+#include "support/saved_state.hpp"
 #include "support/tolerance.hpp"
 
 #include <funnel/core/random.hpp>
@@ -124,4 +125,18 @@ TEST_CASE("rank_fusion: refuses terms whose denominator may vanish") {
   CHECK(scores == std::vector<float>{7, 7});
   CHECK(refuses([&] { funnel::rank_fusion<2>()(objectives, three, scratch); },
                 "funnel::", "scores has 3"));
+}
+
+TEST_CASE("rank_fusion: its state has every number, and is refused out of range") {
+  const funnel::rank_fusion<2, double> formula{
+      .terms = {{{.weight = 2, .power = .5, .offset = 3}, {.weight = 1, .power = 1, .offset = 0}}}};
+  const saved_state file(formula);
+  funnel::rank_fusion<2, double> loaded;
+  file.load(loaded);
+  CHECK(saved_state(loaded) == file);
+  CHECK(loaded.terms[0].power == .5);
+  CHECK(
+      refuses_state(loaded, file.with("terms.1.power", std::vector{-1.}), "terms[1].power is -1"));
+  CHECK(refuses_state(loaded, file.with("terms.0.offset", std::vector{-1.}),
+                      "terms[0].offset is -1"));
 }

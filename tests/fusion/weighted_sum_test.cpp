@@ -2,6 +2,7 @@
 #include <funnel/fusion/weighted_sum.hpp>
 
 #include "support/catch.hpp"
+#include "support/saved_state.hpp"
 #include "support/tolerance.hpp"
 
 #include <funnel/core/random.hpp>
@@ -76,4 +77,15 @@ TEST_CASE("weighted_sum: equal a sum in double, a candidate alone as in a batch"
       CHECK(sums[i] == sum(objectives.row(i)));
     }
   }
+}
+
+TEST_CASE("weighted sums: their state has every weight") {
+  const funnel::weighted_sum<2> sum{.weights = {1, .5f}};
+  funnel::weighted_sum<2> loaded;
+  saved_state(sum).load(loaded);
+  CHECK(loaded.weights == sum.weights);
+  const funnel::click_times_weighted_sum<3, double> clicks{.weights = {3, 0, -.25}};
+  funnel::click_times_weighted_sum<3, double> loaded_clicks;
+  saved_state(clicks).load(loaded_clicks);
+  CHECK(loaded_clicks.weights == clicks.weights);
 }

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include <funnel/io/saved_model.hpp>
 
+#include <funnel/calibration/isotonic.hpp>
+#include <funnel/calibration/platt.hpp>
+#include <funnel/core/random.hpp>
 #include <funnel/features/feature_inputs.hpp>
 #include <funnel/features/request_encoder.hpp>
+#include <funnel/fusion/weighted_sum.hpp>
 #include <funnel/nn/concat.hpp>
 #include <funnel/nn/initialization.hpp>
 #include <funnel/nn/mlp.hpp>
@@ -13,9 +17,11 @@
 #include "support/saved_state.hpp"
 
 #include <array>
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -113,6 +119,95 @@ TEST_CASE("parts of one's own, and files that are damaged") {
   bytes[bytes.size() / 2] ^= 1;
   std::ofstream(e.path, std::ios::binary) << bytes;
   CHECK(refuses_file([&] { saved_model{e.path}; }, "damaged"));
+}
+
+namespace {
+
+/// What turns the logits of two heads into one score.
+struct scoring {
+  platt_scaling click;
+  isotonic_calibrator<float> like;
+  click_times_weighted_sum<1> value;
+  void visit_state(auto&& visit) {
+    visit("click", click), visit("like", like), visit("value", value);
+  }
+};
+
+struct wide_scoring {
+  platt_scaling click;
+  isotonic_calibrator<float> like;
+  click_times_weighted_sum<2> value;
+  void visit_state(auto&& visit) {
+    visit("click", click), visit("like", like), visit("value", value);
+  }
+};
+struct damaged_scoring {
+  platt_scaling click;
+  std::vector<float> knots, values;
+  click_times_weighted_sum<1> value;
+  void visit_state(auto&& visit) {
+    visit("click", click), visit("like.knots", knots), visit("like.values", values);
+    int interpolation = 0;
+    visit("like.interpolation", interpolation), visit("value", value);
+  }
+};
+
+/// The probability of a click, that of a like after it, and the value, of each row of a batch.
+std::vector<float> served(const ranker<float>& model, const scoring& after, const row_batch& rows) {
+  inference_context<float> context;
+  const auto z = model(context, rows);
+  std::vector<float> scores;
+  for (std::size_t i = 0; i < z[0].rows(); ++i) {
+    const std::array<float, 2> p{after.click.probability(z[0](i, 0)), after.like(z[1](i, 0))};
+    scores.insert(scores.end(), {p[0], p[1], after.value(p)});
+  }
+  return scores;
+}
+
+}  // namespace
+
+TEST_CASE("a calibrated model is served with the probabilities of the one that was saved") {
+  const example e;
+  std::vector<std::uint32_t> all(e.past.rows.requests());
+  std::iota(all.begin(), all.end(), 0u);
+  row_batch rows;
+  e.past.rows.gather(all, rows);
+  std::vector<float> click, like, labels;
+  {
+    inference_context<float> context;
+    const auto z = e.model(context, rows);
+    random_generator bits(3);
+    for (std::size_t i = 0; i < z[0].rows(); ++i) {
+      click.push_back(z[0](i, 0)), like.push_back(z[1](i, 0));
+      labels.push_back(bernoulli(bits, .3) ? 1.f : 0.f);
+    }
+  }
+  const scoring fitted_before{.click = fit_platt(click, labels),
+                              .like = fit_isotonic(like, labels),
+                              .value = {.weights = {2.5f}}};
+  REQUIRE(fitted_before.click.converged);
+  REQUIRE(fitted_before.like.knots().size() > 2);
+  save_model(e.path, e.model, e.features, e.past,
+             [&](model_writer& file) { file.state("scoring", fitted_before); });
+
+  const saved_model file(e.path);
+  ranker<float> loaded(file.features());
+  file.load(loaded);
+  scoring after;
+  CHECK(served(loaded, after, rows) != served(e.model, fitted_before, rows));
+  file.file().load_state("scoring", after);
+  CHECK(saved_state(after) == saved_state(fitted_before));
+  CHECK(served(loaded, after, rows) == served(e.model, fitted_before, rows));
+
+  // Formulas of another number of weights, and what is damaged, are refused; nothing is loaded.
+  wide_scoring wide;
+  CHECK(refuses_file([&] { file.file().load_state("scoring", wide); }, "scoring.value.weights.1"));
+  const damaged_scoring damaged{.click = {}, .knots = {1, 2}, .values = {.5f}, .value = {}};
+  model_writer().state("scoring", damaged).write(e.path);
+  CHECK(refuses_file(
+      [&] { model_file(e.path).load_state("scoring", after); },
+      "part \"scoring\": funnel::isotonic_calibrator: values has 1 value, expected 2"));
+  CHECK(saved_state(after) == saved_state(fitted_before));
 }
 
 TEST_CASE("a state of another schema is not saved") {

@@ -2,11 +2,14 @@
 #include <funnel/calibration/duration_curve.hpp>
 #include <funnel/calibration/isotonic.hpp>
 #include <funnel/features/bucketize.hpp>
+#include <funnel/features/fit_schema.hpp>
 #include <funnel/features/rate_counters.hpp>
+#include <funnel/features/request_encoder.hpp>
 #include <funnel/features/standardize.hpp>
 #include <funnel/features/vocabulary.hpp>
 #include <funnel/features/window_counters.hpp>
 
+#include "features/random_log.hpp"
 #include "support/failing_allocator.hpp"
 #include "support/matrices.hpp"
 
@@ -224,4 +227,67 @@ TEST_CASE("out of memory: fits give all or nothing") {
       "quantile_boundaries", [] { return std::vector<float>(); },
       [&](auto& f) { f = funnel::quantile_boundaries<float>(scores, 10); },
       [](const auto& f) { return f; });
+}
+
+namespace {
+
+/// A state, and what requests see of it.
+struct told_state {
+  const funnel::schema* features;
+  funnel::feature_state state;
+
+  std::vector<float> answers() const {
+    funnel::request_encoder encode(*features, state);
+    std::vector<float> all;
+    for (const int user : {100, 103, 999}) {
+      const std::vector<double> positions{0, 1, 2};
+      const funnel::row_batch& batch =
+          encode(user, std::vector<int>{1, 5, 77}, 900'000, {{"device", "ios"}},
+                 {{"position", funnel::column(std::span<const double>(positions))}});
+      for (std::size_t side = 0; side < 4; ++side) {
+        all.insert(all.end(), batch.side(side).numbers.begin(), batch.side(side).numbers.end());
+        for (const auto& column : batch.side(side).categories)
+          for (const std::uint32_t id : column) all.push_back(static_cast<float>(id));
+      }
+      for (const std::uint32_t id : batch.histories[0].fields[0])
+        all.push_back(static_cast<float>(id));
+    }
+    return all;
+  }
+};
+
+}  // namespace
+
+TEST_CASE(
+    "a feature state that runs out of memory keeps what it was told, and nothing of the rest") {
+  const auto rows = random_log(1, {.requests = 30});
+  funnel::schema features(every_kind());
+  const funnel::fitted past = funnel::fit_schema(features, table_of(rows));
+  std::vector<log_row> late{rows[0]};
+  late[0].user = 999, late[0].item = 77, late[0].time = 500'000, late[0].click = true;
+  late[0].category = "new", late[0].device = "ios";
+  const funnel::column_table event = table_of(late);
+  const funnel::columns view = event;
+  const auto make = [&] { return told_state{&features, past.state}; };
+  const auto observe = [](const told_state& s) { return s.answers(); };
+  check_every_failure(
+      "tell", make, [&](told_state& s) { s.state.tell(features, view); }, observe);
+  check_every_failure(
+      "advance",
+      [&] {
+        told_state s = make();
+        s.state.advance(features, 450'000);  // what waited since the log
+        s.state.tell(features, view);
+        return s;
+      },
+      [&](told_state& s) { s.state.advance(features, 800'000); }, observe);
+  check_every_failure(
+      "tell_items", make, [&](told_state& s) { s.state.tell_items(features, view); }, observe);
+  check_every_failure(
+      "encode_log", make,
+      [&](told_state& s) { s.state = funnel::encode_log(features, s.state, view).state; }, observe);
+  check_every_failure(
+      "fit_schema", [&] { return funnel::schema(every_kind()); },
+      [&](funnel::schema& s) { funnel::fit_schema(s, view); },
+      [](const funnel::schema& s) { return s.fingerprint(); });
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/error.hpp>
 #include <funnel/core/state.hpp>
 
 #include <cstddef>
@@ -37,6 +38,16 @@ class saved_state {
     funnel::for_each_state(object, loader{fields});
   }
 
+  /// The same state with other values of a field.
+  template <class V>
+  saved_state with(const std::string& path, const std::vector<V>& values) const {
+    saved_state changed = *this;
+    std::vector<std::byte>& bytes = changed.fields.at(path);
+    bytes.resize(values.size() * sizeof(V));
+    if (!bytes.empty()) std::memcpy(bytes.data(), values.data(), bytes.size());
+    return changed;
+  }
+
   bool operator==(const saved_state&) const = default;
 
  private:
@@ -55,3 +66,14 @@ class saved_state {
     }
   };
 };
+
+/// True if the object refuses to load the state, with a format_error that says `words`.
+template <class Object>
+bool refuses_state(Object object, const saved_state& state, std::string_view words) {
+  try {
+    state.load(object);
+  } catch (const funnel::format_error& error) {
+    return std::string_view(error.what()).find(words) != std::string_view::npos;
+  }
+  return false;
+}

@@ -40,6 +40,8 @@ namespace funnel {
 template <std::floating_point T = float>
 class downsampling_correction {
  public:
+  /// Changes nothing, until it is loaded.
+  downsampling_correction() = default;
   /// `alpha`: the fraction of the negatives that was kept, in (0, 1]; 1 changes nothing.
   explicit downsampling_correction(T alpha) : alpha_(alpha), log_alpha_(std::log(alpha)) {
     detail::check_that("downsampling_correction", "alpha", alpha, alpha > 0 && alpha <= 1,
@@ -73,9 +75,15 @@ class downsampling_correction {
     for (std::size_t i = 0; i < input.size(); ++i) output[i] = probability(input[i]);
   }
 
+  /// See `HasState`. Throws a format_error if the alpha that was loaded is outside (0, 1].
+  void visit_state(auto&& visit) {
+    visit("alpha", alpha_);
+    if (is_loading(visit)) detail::check_loaded([&] { *this = downsampling_correction(alpha_); });
+  }
+
  private:
-  T alpha_;
-  T log_alpha_;
+  T alpha_ = 1;
+  T log_alpha_ = 0;
 };
 
 /// Numbers of labels of one head.

@@ -4,6 +4,7 @@
 #include <funnel/calibration/isotonic.hpp>
 #include <funnel/core/detail/checks.hpp>
 #include <funnel/core/detail/quantile.hpp>
+#include <funnel/core/state.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -38,14 +39,15 @@ struct duration_curve_options {
 template <class T = float>
 class duration_curve {
  public:
+  /// A curve that is to be loaded; it returns NaN.
+  duration_curve() = default;
   /// `curve`: the average completion by length, as fitted by `fit_duration_curve`. Only `floor` and
   /// `cap` of the options are used.
   /// Errors      std::invalid_argument if the floor or the cap is not above 0.
   explicit duration_curve(isotonic_calibrator<T> curve, const duration_curve_options& options = {})
       : curve_(std::move(curve)), floor_(static_cast<T>(options.floor)),
         cap_(static_cast<T>(options.cap)) {
-    detail::check_that("duration_curve", "floor", options.floor, floor_ > 0, "a number above 0");
-    detail::check_that("duration_curve", "cap", options.cap, cap_ > 0, "a number above 0");
+    check(options);
   }
 
   const isotonic_calibrator<T>& curve() const { return curve_; }
@@ -62,9 +64,23 @@ class duration_curve {
     return lift > cap_ ? cap_ : lift;
   }
 
+  /// See `HasState`. Throws a format_error if what was loaded is not a curve.
+  void visit_state(auto&& visit) {
+    visit("curve", curve_), visit("floor", floor_), visit("cap", cap_);
+    if (is_loading(visit))
+      detail::check_loaded(
+          [&] { check({.floor = static_cast<double>(floor_), .cap = static_cast<double>(cap_)}); });
+  }
+
  private:
+  void check(const duration_curve_options& options) const {
+    detail::check_that("duration_curve", "floor", options.floor, floor_ > 0, "a number above 0");
+    detail::check_that("duration_curve", "cap", options.cap, cap_ > 0, "a number above 0");
+  }
+
   isotonic_calibrator<T> curve_;
-  T floor_, cap_;
+  T floor_ = static_cast<T>(duration_curve_options{}.floor);
+  T cap_ = static_cast<T>(duration_curve_options{}.cap);
 };
 
 /// Fits a decreasing curve of average completion by video length.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/core/detail/checks.hpp>
+#include <funnel/core/state.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -35,10 +36,12 @@ struct isotonic_options {
 /// them.
 ///
 /// Cost        O(log m) per score for m knots.
-/// Numerics    a NaN score stays NaN. A moved-from calibrator has no knots and returns NaN.
+/// Numerics    a NaN score stays NaN. A calibrator without knots returns NaN: one that is to be
+///             loaded, or is moved from.
 template <class T = float>
 class isotonic_calibrator {
  public:
+  isotonic_calibrator() = default;
   /// Restores a calibrator from its knots: `knots` are scores, `values` the calibrated values
   /// there, as `knots()` and `values()` return them.
   ///
@@ -47,22 +50,8 @@ class isotonic_calibrator {
   isotonic_calibrator(std::vector<T> knots, std::vector<T> values,
                       isotonic_interpolation interpolation = isotonic_interpolation::linear)
       : knots_(std::move(knots)), values_(std::move(values)), interpolation_(interpolation) {
-
-    detail::check_size("isotonic_calibrator", "values", values_.size(), knots_.size(), "knots");
-    detail::check_finite("isotonic_calibrator", "knots", std::span<const T>(knots_));
-    detail::check_finite("isotonic_calibrator", "values", std::span<const T>(values_));
+    check();
     detail::check_not_empty("isotonic_calibrator", "knots", knots_.size());
-    bool rises = false, falls = false;
-    for (std::size_t i = 1; i < knots_.size(); ++i) {
-      if (knots_[i] <= knots_[i - 1])
-        detail::fail("funnel::isotonic_calibrator: knots[", i, "] is ", knots_[i],
-                     ", expected more than ", knots_[i - 1], ", the one before");
-      rises |= values_[i] > values_[i - 1];
-      falls |= values_[i] < values_[i - 1];
-    }
-    if (rises && falls)
-      detail::fail("funnel::isotonic_calibrator: values rises and falls, expected values that "
-                   "never fall, or never rise");
   }
   isotonic_calibrator(const isotonic_calibrator&) = default;
   isotonic_calibrator(isotonic_calibrator&&) noexcept = default;
@@ -107,10 +96,37 @@ class isotonic_calibrator {
     for (std::size_t i = 0; i < scores.size(); ++i) output[i] = (*this)(scores[i]);
   }
 
+  /// See `HasState`. Throws a format_error if knots and values that were loaded do not fit together.
+  void visit_state(auto&& visit) {
+    visit("knots", knots_), visit("values", values_), visit("interpolation", interpolation_);
+    if (is_loading(visit)) detail::check_loaded([&] { check(); });
+  }
+
  private:
+  void check() const {
+    detail::check_size("isotonic_calibrator", "values", values_.size(), knots_.size(), "knots");
+    detail::check_finite("isotonic_calibrator", "knots", std::span<const T>(knots_));
+    detail::check_finite("isotonic_calibrator", "values", std::span<const T>(values_));
+    if (interpolation_ != isotonic_interpolation::linear &&
+        interpolation_ != isotonic_interpolation::step)
+      detail::fail("funnel::isotonic_calibrator: interpolation is ",
+                   static_cast<int>(interpolation_), ", expected linear or step");
+    bool rises = false, falls = false;
+    for (std::size_t i = 1; i < knots_.size(); ++i) {
+      if (knots_[i] <= knots_[i - 1])
+        detail::fail("funnel::isotonic_calibrator: knots[", i, "] is ", knots_[i],
+                     ", expected more than ", knots_[i - 1], ", the one before");
+      rises |= values_[i] > values_[i - 1];
+      falls |= values_[i] < values_[i - 1];
+    }
+    if (rises && falls)
+      detail::fail("funnel::isotonic_calibrator: values rises and falls, expected values that "
+                   "never fall, or never rise");
+  }
+
   std::vector<T> knots_;
   std::vector<T> values_;
-  isotonic_interpolation interpolation_;
+  isotonic_interpolation interpolation_ = isotonic_interpolation::linear;
 };
 
 namespace detail {

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/core/detail/build.hpp>
+#include <funnel/core/detail/checks.hpp>
+#include <funnel/core/state.hpp>
 
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 
 namespace funnel {
 
@@ -29,6 +31,18 @@ struct platt_scaling {
   template <class T>
   T probability(T z) const {
     return static_cast<T>(1 / (1 + std::exp(-(a * static_cast<double>(z) + b))));
+  }
+
+  /// See `HasState`. Throws a format_error if a or b is not finite after loading.
+  void visit_state(auto&& visit) {
+    std::uint64_t steps = iterations;
+    visit("a", a), visit("b", b), visit("converged", converged), visit("iterations", steps);
+    if (!is_loading(visit)) return;
+    iterations = static_cast<std::size_t>(steps);
+    detail::check_loaded([&] {
+      detail::check_that("platt_scaling", "a", a, std::isfinite(a), "a finite number");
+      detail::check_that("platt_scaling", "b", b, std::isfinite(b), "a finite number");
+    });
   }
 };
 

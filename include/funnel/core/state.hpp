@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/error.hpp>
+
 #include <cstddef>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -26,14 +29,15 @@ inline constexpr bool loads_state = requires {
 /// Concept of an object that can be saved and loaded. `visit_state(visit)` calls `visit(name,
 /// field)` for each field. A field is
 ///
-/// - a number,
+/// - a number, or an enumeration, which is saved as its number,
 /// - an array of numbers that can be resized, such as std::vector<double> or std::string,
-/// - an object with `visit_state`, or a range of them.
+/// - an object with `visit_state`,
+/// - a range of these that is not resized, such as a std::array.
 ///
 /// The same function saves and loads: a visitor that loads resizes the arrays and writes to the
 /// fields, one after another, so a field may depend on those before it. An object that has to
 /// check or rebuild something after loading does so at the end of `visit_state`; see
-/// `is_loading`.
+/// `is_loading`. If the fields do not fit together, it throws a format_error.
 template <class S>
 concept HasState = requires(S& object, detail::ignore_state visit) {
   object.visit_state(visit);
@@ -46,6 +50,17 @@ constexpr bool is_loading(const Visit&) {
 }
 
 namespace detail {
+
+/// Calls `run`, which checks loaded values as it would check arguments; what it refuses is a
+/// format_error.
+template <class Run>
+void check_loaded(const Run& run) {
+  try {
+    run();
+  } catch (const std::invalid_argument& error) {
+    throw format_error(error.what());
+  }
+}
 
 template <class F>
 concept StateArray = requires(F& field) {
@@ -66,14 +81,18 @@ struct state_path {
     std::string full = path.empty() ? std::string(name) : path + '.' + std::string(name);
     if constexpr (std::is_arithmetic_v<type> || StateArray<type>) {
       visit(std::string_view(full), field);
+    } else if constexpr (std::is_enum_v<type>) {
+      auto number = static_cast<std::underlying_type_t<type>>(field);
+      visit(std::string_view(full), number);
+      if constexpr (loads) field = static_cast<type>(number);
     } else if constexpr (HasState<type>) {
       state_path below{visit, std::move(full)};
       field.visit_state(below);
     } else {
       static_assert(
-          requires { field.begin(); },
-          "a field of a state is a number, an array of numbers that can be resized, an object with "
-          "visit_state, or a range of them");
+          requires { field.begin(); }, "a field of a state is a number, an enumeration, an array "
+                                       "of numbers that can be resized, "
+                                       "an object with visit_state, or a range of these");
       std::size_t i = 0;
       const state_path below{visit, std::move(full)};
       for (auto& inner : field) below(std::to_string(i++), inner);

@@ -177,7 +177,8 @@ class column_table {
 
   std::size_t rows() const { return columns_.empty() ? 0 : columns_.front().second.view().rows(); }
 
-  /// The columns, as a view. It stays valid when columns are added, but does not have them.
+  /// The columns, as a view. It stays valid when columns are added, and does not have them: new
+  /// columns can be computed from a view of the same table.
   columns view() const {
     columns all;
     for (const auto& [name, values] : columns_) all.add(name, values.view());
@@ -186,7 +187,8 @@ class column_table {
   operator columns() const { return view(); }
 
  private:
-  std::deque<std::pair<std::string, column_values>> columns_;  // which stay where they are
+  // No vector: views point into the values, which must not move when columns are added.
+  std::deque<std::pair<std::string, column_values>> columns_;
 };
 
 /// Copies some rows of all columns, in the order of `rows`: for the parts of a split, such as

@@ -16,13 +16,13 @@
 namespace funnel {
 
 /// One name or a list of names: "click", or {"user_id", "category"}.
-class names {
+class name_list {
  public:
-  names() = default;
-  names(const char* name) : names_{name} {}
-  names(std::string name) : names_{std::move(name)} {}
-  names(std::initializer_list<std::string> list) : names_(list) {}
-  explicit names(std::vector<std::string> list) : names_(std::move(list)) {}
+  name_list() = default;
+  name_list(const char* name) : names_{name} {}
+  name_list(std::string name) : names_{std::move(name)} {}
+  name_list(std::initializer_list<std::string> list) : names_(list) {}
+  explicit name_list(std::vector<std::string> list) : names_(std::move(list)) {}
 
   std::size_t size() const { return names_.size(); }
   bool empty() const { return names_.empty(); }
@@ -182,7 +182,7 @@ struct history {
   std::size_t last = 50;
   /// Categories of the item that are read for each event; they are features of the item side, and
   /// share its vocabularies and embeddings.
-  names fields = {};
+  name_list fields = {};
 
   void visit_state(auto&& visit) {
     visit("name", name), visit("action", action), visit("column", column), visit("last", last);
@@ -196,8 +196,8 @@ struct history {
 struct rate {
   std::string name = {};
   /// Columns that make the key.
-  names keys = {};
-  names actions = {};
+  name_list keys = {};
+  name_list actions = {};
   /// n counts rows if this is empty, otherwise the amount of this action: "click" for the rate of
   /// likes per click.
   std::string per = {};
@@ -215,8 +215,8 @@ struct rate {
 /// number of rows, then each action.
 struct window {
   std::string name = {};
-  names keys = {};
-  names actions = {};
+  name_list keys = {};
+  name_list actions = {};
   /// Lengths of the windows, in periods. The current period is not included.
   std::vector<std::uint32_t> lengths = {1, 7, 30};
   /// Length of a period in hours: 24 for days, 1 for hours.
@@ -232,7 +232,7 @@ struct window {
 /// an author are the "follow" actions of the key "author_id".
 struct stock {
   std::string name = {};
-  names keys = {};
+  name_list keys = {};
   /// The action; empty to count rows.
   std::string action = {};
   /// Whether to count the items of the item table instead of rows: the posts of an author are the
@@ -248,7 +248,7 @@ struct stock {
 /// bounds {1, 4, 12} the classes are 0, 1 to 3, 4 to 11, and 12 days or more.
 struct activity {
   std::string name = {};
-  names keys = {};
+  name_list keys = {};
   std::uint32_t days = 28;
   /// The smallest number of days of each class but the first, ascending.
   std::vector<std::uint32_t> bounds = {1, 4, 12};

@@ -39,7 +39,8 @@ namespace funnel {
 ///
 /// Errors      every function: std::invalid_argument if the schema has another fingerprint than the
 ///             one that the state was made for, or a column is missing or of a wrong kind. Nothing
-///             has changed then.
+///             has changed then. If memory runs out (std::bad_alloc), the rows or events before are
+///             told, and no part of the others.
 class feature_state {
  public:
   feature_state() = default;
@@ -139,7 +140,7 @@ class feature_state {
   std::uint32_t entity(const schema& features, std::size_t side, std::uint64_t id) {
     detail::entity_table& entities = table(side);
     const std::uint32_t row = entities.find(id);
-    if (row != 0 || id == missing_key) return row;
+    if (entities.version(row) != 0 || id == missing_key) return row;
     detail::side_record record(features.plan().of[side]);
     detail::read_id(features, side, id, record);
     return set(features, side, id, record, detail::no_time + 1);
@@ -149,6 +150,7 @@ class feature_state {
                     const detail::side_record& record, std::int64_t time) {
     detail::entity_table& entities = table(side);
     const std::uint32_t row = entities.add(id);
+    if (side == detail::item_side) counters_.reserve_item(features.plan(), record.keys);
     if (entities.set(row, record, time) && side == detail::item_side)
       counters_.count_item(features.plan(), entities.keys(entities.version(row)));
     return row;
@@ -158,11 +160,12 @@ class feature_state {
     pending_.add(detail::visible_at(features.options(), event.time), event);
   }
   void count_until(const schema& features, std::int64_t time) {
+    pending_.reserve();
     time_ = std::max(time_, time);
     for (; pending_.has_next(time); pending_.pop()) {
       const detail::pending_event event = pending_.front();
+      histories_.add(features, event);  // first: it alone may run out of memory
       counters_.count(features, event.places, event.amounts, event.time);
-      histories_.add(features, event);
     }
   }
   /// Keeps what rows of a log refer to, or forgets it.

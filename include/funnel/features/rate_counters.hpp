@@ -5,6 +5,7 @@
 #include <funnel/core/detail/sizes.hpp>
 #include <funnel/core/error.hpp>
 #include <funnel/core/matrix.hpp>
+#include <funnel/core/state.hpp>
 #include <funnel/features/vocabulary.hpp>
 
 #include <algorithm>
@@ -46,9 +47,7 @@ class rate_counters {
       : options_(options),
         actions_(detail::array_size<double>("funnel::rate_counters: actions", actions)),
         totals_(width()), sums_(width()) {
-    detail::check_not_negative("rate_counters", "prior_strength", options.prior_strength);
-    detail::check_that("rate_counters", "default_rate", options.default_rate,
-                       std::isfinite(options.default_rate), "a finite number");
+    check_options();
   }
   rate_counters(const rate_counters&) = default;
   rate_counters(rate_counters&&) noexcept = default;
@@ -103,6 +102,14 @@ class rate_counters {
     for (double& total : totals_) total *= keep;
   }
 
+  /// See `HasState`: the counts and the options, for an object with as many actions. Throws a
+  /// format_error if what was loaded is not that.
+  void visit_state(auto&& visit) {
+    visit("prior_strength", options_.prior_strength), visit("default_rate", options_.default_rate);
+    visit("keys", keys_), visit("totals", totals_), visit("sums", sums_);
+    if (is_loading(visit)) detail::check_loaded([&] { check_options(), check_counts(); });
+  }
+
  private:
   friend class rate_features;
 
@@ -120,6 +127,22 @@ class rate_counters {
     if (n == 0) return mean_rate(action);
     // Each part is divided by n separately, as the sum of both may overflow.
     return sums[1 + action] / n + options_.prior_strength / n * mean_rate(action);
+  }
+
+  void check_options() const {
+    detail::check_not_negative("rate_counters", "prior_strength", options_.prior_strength);
+    detail::check_that("rate_counters", "default_rate", options_.default_rate,
+                       std::isfinite(options_.default_rate), "a finite number");
+  }
+  void check_counts() const {
+    detail::check_size("rate_counters", "totals", totals_.size(), width(), "1 + actions");
+    const std::size_t rows = sums_.size() / width();
+    if (rows * width() != sums_.size() || (rows != keys_.rows() && rows != keys_.rows() + 1))
+      detail::fail("funnel::rate_counters: sums has ", sums_.size(), " values, expected ",
+                   keys_.rows(), " rows of ", width(), ", or one row more");
+    for (std::size_t i = 0; i < width(); ++i)
+      if (sums_[i] != 0 || (rows > keys_.rows() && sums_[keys_.rows() * width() + i] != 0))
+        detail::fail("funnel::rate_counters: sums has counts of unknown keys, expected zeros");
   }
 
   void check_action(std::size_t action) const {
@@ -237,6 +260,9 @@ class rate_features {
   void decay(double keep) {
     for (rate_counters& family : families_) family.decay(keep);
   }
+
+  /// See `HasState`: an object with as many families and actions can load it.
+  void visit_state(auto&& visit) { visit("families", families_); }
 
  private:
   void check_keys(matrix_view<const std::uint64_t> keys) const {

@@ -210,7 +210,7 @@ class request_encoder {
     std::span<const std::uint32_t> codes = table.codes(version);
     std::span<const float> numbers = table.numbers(row);
     keys[side] = table.keys(version);
-    if (row == 0) {
+    if (version == 0) {  // only the id is known
       detail::read_id(features_, side, id, records_[side]);
       codes = records_[side].codes, numbers = records_[side].numbers,
       keys[side] = records_[side].keys;

@@ -93,14 +93,8 @@ class schema {
       detail::unpack_state(options, definition, "schema");
       *this = schema(std::move(options));
     }
-    for (std::size_t i = 0; i < plan_.vocabularies; ++i) {
-      vocabulary& known = values_.vocabularies[i];
-      std::vector<std::uint64_t> ids(known.ids().begin(), known.ids().end());
-      visit("vocabulary." + std::to_string(i), ids);
-      if (!is_loading(visit)) continue;
-      known = vocabulary(ids);
-      if (known.rows() != ids.size() + 1) damaged("a vocabulary has an id twice");
-    }
+    for (std::size_t i = 0; i < plan_.vocabularies; ++i)
+      visit("vocabulary." + std::to_string(i), values_.vocabularies[i]);
     for (std::size_t i = 0; i < plan_.bounds; ++i)
       visit("bounds." + std::to_string(i), values_.bounds[i]);
     for (std::size_t side = 0; side < detail::sides; ++side) {

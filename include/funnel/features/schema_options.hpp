@@ -56,12 +56,12 @@ struct schema_options {
   /// together.
   std::vector<feature> of_cross = {};
   /// Columns of the log with what a model learns.
-  names labels = {};
+  name_list labels = {};
 
   /// Columns that are only parts of keys: of the user, the item, and the request.
-  names user_keys = {};
-  names item_keys = {};
-  names context_keys = {};
+  name_list user_keys = {};
+  name_list item_keys = {};
+  name_list context_keys = {};
 
   /// When counters and histories see an event.
   event_delay delay = {};

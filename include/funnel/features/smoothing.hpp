@@ -3,6 +3,7 @@
 
 #include <funnel/core/detail/checks.hpp>
 #include <funnel/core/error.hpp>
+#include <funnel/core/state.hpp>
 
 #include <algorithm>
 #include <array>
@@ -24,6 +25,17 @@ struct beta_prior {
   double mean() const { return a / (a + b); }
   /// Strength of the prior, in impressions.
   double strength() const { return a + b; }
+
+  /// See `HasState`. Throws a format_error if a and b that were loaded are no prior.
+  void visit_state(auto&& visit) {
+    visit("a", a), visit("b", b);
+    if (!is_loading(visit)) return;
+    detail::check_loaded([&] {
+      detail::check_not_negative("beta_prior", "a", a);
+      detail::check_not_negative("beta_prior", "b", b);
+      detail::check_that("beta_prior", "a + b", a + b, a + b > 0, "a number above 0");
+    });
+  }
 };
 
 /// Returns the prior with the given mean in [0, 1] and strength (in impressions) above 0.

@@ -4,6 +4,7 @@
 #include <funnel/core/detail/checks.hpp>
 #include <funnel/core/error.hpp>
 #include <funnel/core/matrix.hpp>
+#include <funnel/core/state.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -32,6 +33,8 @@ namespace funnel {
 template <std::floating_point T = float>
 class standardizer {
  public:
+  /// A standardizer of no columns, which is to be loaded.
+  standardizer() = default;
   /// Computes the mean and the deviation of each column.
   ///
   /// Errors      std::invalid_argument if a value is infinite.
@@ -98,6 +101,19 @@ class standardizer {
         out(i, j) = useful ? standardized(x, means_[j], deviations_[j]) : T{0};
       }
     }
+  }
+
+  /// See `HasState`. Throws a format_error if means and deviations that were loaded do not fit
+  /// together.
+  void visit_state(auto&& visit) {
+    visit("means", means_), visit("deviations", deviations_);
+    if (!is_loading(visit)) return;
+    detail::check_loaded([&] {
+      const std::span<const double> means = means_, deviations = deviations_;
+      detail::check_size("standardizer", "deviations", deviations.size(), means.size(), "means");
+      detail::check_finite("standardizer", "means", means);
+      detail::check_not_negative("standardizer", "deviations", deviations);
+    });
   }
 
  private:

@@ -3,6 +3,7 @@
 
 #include <funnel/core/error.hpp>
 #include <funnel/core/matrix.hpp>
+#include <funnel/core/state.hpp>
 #include <funnel/features/hashing.hpp>
 #include <funnel/simd/detail/prefetch.hpp>
 
@@ -92,7 +93,7 @@ class vocabulary {
 
   /// Asks the processor for the memory that `find` and `add` read of an id: call it for some ids
   /// before looking them up.
-  void prefetch(std::uint64_t id) const {
+  FUNNEL_INLINE void prefetch(std::uint64_t id) const {
     if (!slots_.empty()) prefetch_in(slots_, id);
   }
 
@@ -105,8 +106,19 @@ class vocabulary {
     return ids_[row - 1];
   }
 
-  /// The ids of rows 1, 2, ...: save them to construct the same vocabulary again.
+  /// The ids of rows 1, 2, ...
   std::span<const std::uint64_t> ids() const { return ids_; }
+
+  /// See `HasState`. Throws a format_error if an id that was loaded is there twice.
+  void visit_state(auto&& visit) {
+    if (is_loading(visit)) {
+      std::vector<std::uint64_t> ids;
+      visit("ids", ids);
+      *this = loaded(ids);
+    } else {
+      visit("ids", ids_);
+    }
+  }
 
  private:
   struct slot {
@@ -130,9 +142,21 @@ class vocabulary {
     return nullptr;
   }
 
-  static void prefetch_in(const detail::aligned_vector<slot>& slots, std::uint64_t id) {
+  FUNNEL_INLINE static void prefetch_in(const detail::aligned_vector<slot>& slots,
+                                        std::uint64_t id) {
     detail::prefetch_bytes<false>(slots.data() + (mix_key(id) & (slots.size() - longest_walk)),
                                   sizeof(slot));
+  }
+
+  /// A vocabulary of ids that were loaded.
+  static vocabulary loaded(std::span<const std::uint64_t> ids) {
+    vocabulary all;
+    detail::check_loaded([&] { all = vocabulary(ids); });
+    for (std::size_t i = 0; i < ids.size(); ++i)
+      if (i >= all.ids_.size() || all.ids_[i] != ids[i])
+        throw format_error(detail::join_text("vocabulary: ids[", i, "] is ", ids[i],
+                                             " again, expected each id once"));
+    return all;
   }
 
   void grow() {

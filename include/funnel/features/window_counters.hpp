@@ -109,6 +109,9 @@ class window_counters {
     return true;
   }
 
+  /// Makes room for a key, so that `add` allocates no memory for it. Changes no sums.
+  void reserve(std::uint64_t key) { row_of(key); }
+
   /// Writes the sums of the key's impressions and amounts over the `window` periods before
   /// `period`, which are [period - window, period - 1].
   ///
@@ -159,22 +162,19 @@ class window_counters {
     std::uint64_t width = width_, ring = ring_;
     visit("width", width);
     visit("ring", ring);
-    std::vector<std::uint64_t> ids(keys_.ids().begin(), keys_.ids().end());
     std::vector<std::int64_t> newest, last_late;
     std::vector<std::uint64_t> counted, late;
     for (const state& s : states_) {
       newest.push_back(s.newest), last_late.push_back(s.last_late);
       counted.push_back(s.counted), late.push_back(s.late);
     }
-    visit("keys", ids), visit("newest", newest), visit("last_late", last_late);
+    visit("keys", keys_), visit("newest", newest), visit("last_late", last_late);
     visit("counted", counted), visit("late", late), visit("starts", starts_), visit("sums", sums_);
     if (!is_loading(visit)) return;
-    keys_ = vocabulary(ids);
-    const std::size_t n = newest.size();
-    const bool fits = width == width_ && ring == ring_ && keys_.rows() == ids.size() + 1 &&
-                      (n == ids.size() || n == ids.size() + 1) && last_late.size() == n &&
-                      counted.size() == n && late.size() == n &&
-                      starts_.size() >= ids.size() * (ring_ + 1) &&
+    const std::size_t n = newest.size(), keys = keys_.rows() - 1;
+    const bool fits = width == width_ && ring == ring_ && (n == keys || n == keys + 1) &&
+                      last_late.size() == n && counted.size() == n && late.size() == n &&
+                      starts_.size() >= keys * (ring_ + 1) &&
                       sums_.size() == starts_.size() * width_;
     if (!fits) throw format_error("window counters are damaged: their arrays do not fit together");
     states_.clear();
@@ -206,6 +206,7 @@ class window_counters {
   /// The index of a key, from 0. Memory for a new key is allocated before it gets a row, so that no
   /// row is ever without its arrays.
   std::size_t row_of(std::uint64_t key) {
+    if (const std::uint32_t known = keys_.find(key)) return known - 1;
     const std::size_t rows = keys_.rows();  // number of keys + 1
     const std::size_t buckets = rows * (ring_ + 1);
     if (states_.size() < rows) states_.resize(rows);

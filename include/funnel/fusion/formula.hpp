@@ -50,6 +50,12 @@ enum class fused_scale {
 
 namespace detail {
 
+inline void check_scale(std::string_view function, fused_scale scale) {
+  if (scale != fused_scale::logarithm && scale != fused_scale::product)
+    fail_check(function, "scale", " is ", static_cast<int>(scale),
+               ", expected logarithm or product");
+}
+
 template <class T, class F>
 void check_fuse(const F& formula, matrix_view<const T> objectives, std::span<T> scores) {
   check_size("fuse", "scores", scores.size(), objectives.rows(), "a column of objectives");

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/core/detail/checks.hpp>
+#include <funnel/core/state.hpp>
 #include <funnel/fusion/formula.hpp>
 
 #include <algorithm>
@@ -18,6 +19,8 @@ struct power_term {
   /// Lower limit of the estimate, above 0: smaller estimates are replaced by it. About 0.01 suits a
   /// price.
   T floor = static_cast<T>(1e-8);
+
+  void visit_state(auto&& visit) { visit("power", power), visit("floor", floor); }
 };
 
 /// Product of powers of the objectives. Common in e-commerce: click, cart and pay rates times the
@@ -45,6 +48,7 @@ struct power_product {
 
   void check(std::size_t columns) const {
     detail::check_cols("power_product", "objectives", columns, N);
+    detail::check_scale("power_product", scale);
     for (std::size_t k = 0; k < N; ++k)
       if (terms[k].power != 0 && !(terms[k].floor > 0))
         detail::fail("funnel::power_product: terms[", k, "].floor is ",
@@ -61,6 +65,12 @@ struct power_product {
     }
     return static_cast<T>(scale == fused_scale::logarithm ? sum : std::exp(sum));
   }
+
+  /// See `HasState`. Throws a format_error if a factor or the scale that was loaded is out of range.
+  void visit_state(auto&& visit) {
+    visit("terms", terms), visit("scale", scale);
+    if (is_loading(visit)) detail::check_loaded([&] { check(N); });
+  }
 };
 
 /// One factor of `product_of_shifted_powers`.
@@ -70,6 +80,8 @@ struct shifted_power_term {
   T weight = 1;
   /// Any number; 0 removes the factor. alpha in the lectures.
   T power = 1;
+
+  void visit_state(auto&& visit) { visit("weight", weight), visit("power", power); }
 };
 
 /// Product of powers of one plus each weighted objective. Common for short videos.
@@ -92,6 +104,7 @@ struct product_of_shifted_powers {
 
   void check(std::size_t columns) const {
     detail::check_cols("product_of_shifted_powers", "objectives", columns, N);
+    detail::check_scale("product_of_shifted_powers", scale);
   }
 
   T operator()(std::span<const T> objectives) const {
@@ -103,6 +116,12 @@ struct product_of_shifted_powers {
              std::log1p(static_cast<double>(terms[k].weight) * static_cast<double>(objectives[k]));
     }
     return static_cast<T>(scale == fused_scale::logarithm ? sum : std::exp(sum));
+  }
+
+  /// See `HasState`. Throws a format_error if a factor or the scale that was loaded is out of range.
+  void visit_state(auto&& visit) {
+    visit("terms", terms), visit("scale", scale);
+    if (is_loading(visit)) detail::check_loaded([&] { check(N); });
   }
 };
 

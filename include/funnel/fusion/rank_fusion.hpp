@@ -4,6 +4,7 @@
 #include <funnel/core/arena.hpp>
 #include <funnel/core/detail/checks.hpp>
 #include <funnel/core/matrix.hpp>
+#include <funnel/core/state.hpp>
 #include <funnel/fusion/formula.hpp>
 
 #include <algorithm>
@@ -23,6 +24,10 @@ struct rank_term {
   /// Above -1, usually 0 to 50; with a larger offset the first ranks differ less: with 10, ranks 1
   /// and 2 differ by 8 %. beta in the lectures.
   T offset = 10;
+
+  void visit_state(auto&& visit) {
+    visit("weight", weight), visit("power", power), visit("offset", offset);
+  }
 };
 
 /// Rank fusion: a weighted sum, over the objectives, of a decreasing function of the candidate's
@@ -85,6 +90,12 @@ struct rank_fusion {
         scores[rows[i].position] += share;
       }
     }
+  }
+
+  /// See `HasState`. Throws a format_error if a term that was loaded is out of range.
+  void visit_state(auto&& visit) {
+    visit("terms", terms);
+    if (is_loading(visit)) detail::check_loaded([&] { check(N); });
   }
 
  private:

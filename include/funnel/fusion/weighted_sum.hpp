@@ -39,6 +39,9 @@ struct weighted_sum {
         sum += static_cast<double>(weights[k]) * static_cast<double>(objectives[k]);
     return static_cast<T>(sum);
   }
+
+  /// See `HasState`.
+  void visit_state(auto&& visit) { visit("weights", weights); }
 };
 
 /// Click rate times (1 + weighted sum of the rates of actions after a click).
@@ -72,6 +75,9 @@ struct click_times_weighted_sum {
         sum += static_cast<double>(weights[k]) * static_cast<double>(objectives[k + 1]);
     return static_cast<T>(static_cast<double>(objectives[0]) * sum);
   }
+
+  /// See `HasState`.
+  void visit_state(auto&& visit) { visit("weights", weights); }
 };
 
 }  // namespace funnel

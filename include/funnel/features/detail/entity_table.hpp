@@ -71,17 +71,18 @@ class entity_table {
 
   /// Sets the values of an entity from a time on; true if it had no values before.
   bool set(std::uint32_t row, const side_record& record, std::int64_t time) {
+    const std::uint32_t now = current_[row];
+    if (now == 0 || !same(now, record)) {
+      make_version_room(record);
+      if (now != 0 && (!keeps_versions || since_[now] == time)) {
+        write_version(now, record);
+      } else {
+        current_[row] = static_cast<std::uint32_t>(since_.size());
+        add_version(record, time, now);
+      }
+    }
     std::ranges::copy(record.numbers, numbers_.begin() + at(row, numbers_width_));
     std::ranges::copy(record.times, times_.begin() + at(row, times_width_));
-    const std::uint32_t now = current_[row];
-    if (now != 0 && same(now, record)) return false;
-    if (now != 0 && (!keeps_versions || since_[now] == time)) {
-      write_version(now, record);
-    } else {
-      const auto version = static_cast<std::uint32_t>(since_.size());
-      add_version(record, time, now);
-      current_[row] = version;
-    }
     return now == 0;
   }
 
@@ -129,8 +130,7 @@ class entity_table {
   }
 
   void visit_state(auto&& visit) {
-    std::vector<std::uint64_t> ids(ids_.ids().begin(), ids_.ids().end());
-    visit("ids", ids);
+    visit("ids", ids_);
     visit("current", current_);
     visit("numbers", numbers_);
     visit("times", times_);
@@ -145,9 +145,7 @@ class entity_table {
       visit(path + ".begin", lists_[l].begin);
       visit(path + ".size", lists_[l].size);
     }
-    if (!is_loading(visit)) return;
-    ids_ = vocabulary(ids);
-    check_loaded(ids.size());
+    if (is_loading(visit)) check_loaded();
   }
 
   /// Errors      format_error if a list of items, of a given history, has one that is not below `items`.
@@ -200,13 +198,15 @@ class entity_table {
       if (!std::ranges::equal(list(i, version), record.lists[i])) return false;
     return true;
   }
-  void add_version(const side_record& record, std::int64_t time, std::uint32_t previous) {
+  void make_version_room(const side_record& record) {
     make_room(since_, 1), make_room(previous_, 1), make_room(codes_, codes_width_);
     make_room(keys_, keys_width_), make_room(vectors_, vectors_width_);
     for (std::size_t i = 0; i < lists_.size(); ++i) {
       make_room(lists_[i].begin, 1), make_room(lists_[i].size, 1);
       make_room(lists_[i].ids, record.lists[i].size());
     }
+  }
+  void add_version(const side_record& record, std::int64_t time, std::uint32_t previous) {
     since_.push_back(time);
     previous_.push_back(previous);
     append<std::uint32_t>(codes_, record.codes);
@@ -252,10 +252,10 @@ class entity_table {
     }
   }
 
-  void check_loaded(std::size_t ids) const {
+  void check_loaded() const {
     const std::size_t rows = ids_.rows();
     const std::size_t versions = since_.size();
-    bool fits = rows == ids + 1 && current_.size() == rows && versions > 0 &&
+    bool fits = current_.size() == rows && versions > 0 &&
                 numbers_.size() == rows * numbers_width_ && times_.size() == rows * times_width_ &&
                 previous_.size() == versions && codes_.size() == versions * codes_width_ &&
                 keys_.size() == versions * keys_width_ &&

@@ -68,6 +68,13 @@ class event_counters {
     for (const std::size_t i : plan.counters_of[side])
       if (const std::size_t sums = plan.counters[i].sums; sums != no_index)
         places[i] = located(sums_[sums], sums_[sums].add_row(places[i]));
+    // So that counting the event needs no memory.
+    for (const std::size_t i : plan.counters_of[side])
+      if (plan.counters[i].kind == counter_kind::window && places[i] != missing_key)
+        windows_[plan.counters[i].windows].reserve(places[i]);
+    for (const std::size_t i : plan.activities_of[side])
+      if (const std::uint64_t key = places[plan.counters.size() + i]; key != missing_key)
+        windows_[plan.activities[i].windows].reserve(key);
   }
   /// The same without adding keys.
   void find_places(const feature_plan& plan, std::size_t side, const row_keys& keys,
@@ -79,7 +86,8 @@ class event_counters {
             located(sums_[sums], places[i] == missing_key ? 0 : sums_[sums].find_row(places[i]));
   }
 
-  /// Counts an event. `amounts` are those of the plan's actions.
+  /// Counts an event, whose places were added. `amounts` are those of the plan's actions. Allocates
+  /// no memory.
   void count(const schema& features, std::span<const std::uint64_t> places,
              std::span<const float> amounts, std::int64_t time) {
     const feature_plan& plan = features.plan();
@@ -88,9 +96,10 @@ class event_counters {
       const counter_plan& c = plan.counters[i];
       if (c.kind == counter_kind::window) {
         if (places[i] == missing_key) continue;
-        floats_.clear();
-        for (const std::size_t a : c.actions) floats_.push_back(amounts[a]);
-        windows_[c.windows].add(places[i], floor_divided(tick, c.period_ticks), floats_);
+        std::array<float, most_window_actions> of_window;
+        for (std::size_t a = 0; a < c.actions.size(); ++a) of_window[a] = amounts[c.actions[a]];
+        windows_[c.windows].add(places[i], floor_divided(tick, c.period_ticks),
+                                std::span(of_window).first(c.actions.size()));
       } else if (c.kind != counter_kind::item_stock) {
         sums_[c.sums].count(static_cast<std::uint32_t>(places[i]), amounts, c.actions);
       }
@@ -102,12 +111,18 @@ class event_counters {
             key, floor_divided(tick, day_ticks(features.options())), {});
     }
   }
+  /// Makes room for an item, so that `count_item` allocates no memory.
+  void reserve_item(const feature_plan& plan, std::span<const std::uint64_t> keys) {
+    for (const counter_plan& c : plan.counters)
+      if (c.kind == counter_kind::item_stock)
+        sums_[c.sums].add_row(joined_key({{{}, keys, {}, {}}}, c.keys));
+  }
   /// Counts a new item.
   void count_item(const feature_plan& plan, std::span<const std::uint64_t> keys) {
     for (const counter_plan& c : plan.counters)
       if (c.kind == counter_kind::item_stock) {
-        key_sums& sums = sums_[c.sums];
-        sums.count(sums.add_row(joined_key({{{}, keys, {}, {}}}, c.keys)), {}, {});
+        const std::uint64_t key = joined_key({{{}, keys, {}, {}}}, c.keys);
+        if (key != missing_key) sums_[c.sums].count(sums_[c.sums].find_row(key), {}, {});
       }
   }
   /// Errors      format_error if a place of an event is not there.
@@ -172,7 +187,7 @@ class event_counters {
     for (const std::size_t i : plan.activities_of[side])
       places[plan.counters.size() + i] = joined_key(keys, plan.activities[i].keys);
   }
-  static std::uint64_t located(const key_sums& sums, std::uint32_t row) {
+  FUNNEL_INLINE static std::uint64_t located(const key_sums& sums, std::uint32_t row) {
     sums.prefetch_sums(row);
     return row;
   }
@@ -194,7 +209,8 @@ class event_counters {
   }
   void write_windows(const counter_plan& c, std::uint64_t key, std::int64_t tick,
                      float* out) const {
-    std::vector<double> sums(1 + c.actions.size());
+    std::array<double, 1 + most_window_actions> room;
+    const std::span<double> sums = std::span(room).first(1 + c.actions.size());
     for (const std::uint32_t length : c.lengths) {
       std::ranges::fill(sums, 0.0);
       if (key != missing_key)
@@ -205,7 +221,6 @@ class event_counters {
 
   std::vector<key_sums> sums_;
   std::vector<window_counters> windows_;
-  std::vector<float> floats_;
 };
 
 }  // namespace funnel::detail

@@ -115,7 +115,7 @@ class event_queue {
       const std::size_t slots = slots_ + 1;
       grow(places_, slots * places_width_);
       grow(amounts_, slots * amounts_width_);
-      if (free_.capacity() < slots) free_.reserve(2 * slots);  // `pop` must not fail
+      if (free_.capacity() < slots) free_.reserve(2 * slots);
       free_.push_back(static_cast<std::uint32_t>(slots_));
       slots_ = slots;
     }
@@ -128,6 +128,8 @@ class event_queue {
     std::ranges::copy(added.places, places(slot).begin());
     std::ranges::copy(added.amounts, amounts(slot).begin());
   }
+  /// Makes room, so that `pop` allocates no memory.
+  void reserve() { free_.reserve(slots_); }
   /// Whether there is an event that is visible at a time.
   bool has_next(std::int64_t time) const {
     return !events_.empty() && events_.front().visible <= time;

@@ -102,6 +102,9 @@ struct key_plan {
 
 enum class counter_kind : std::uint8_t { rate, window, stock, item_stock };
 
+/// Largest number of actions of a window.
+inline constexpr std::size_t most_window_actions = 64;
+
 /// Counters by key, and the numbers that they write.
 struct counter_plan {
   std::string name;

@@ -29,21 +29,28 @@ class item_histories {
   /// parts of them.
   bool keeps_all = false;
 
-  /// Adds an event to the histories whose action it has.
+  /// Adds an event to the histories whose action it has; to none if memory runs out.
   void add(const schema& features, const pending_event& event) {
-    for (const history_plan& h : features.plan().histories) {
-      if (h.collected == no_index) continue;
-      if (h.action != no_index && !(event.amounts[h.action] > 0)) continue;
-      collected& all = lists_[h.collected];
+    const auto for_each_list = [&](const auto& visit) {
+      for (const history_plan& h : features.plan().histories)
+        if (h.collected != no_index && (h.action == no_index || event.amounts[h.action] > 0))
+          visit(lists_[h.collected]);
+    };
+    for_each_list([&](collected& all) {
       if (all.of_user.size() <= event.user) all.of_user.resize(event.user + 1);
       user_list& list = all.of_user[event.user];
-      // Before the events that are later.
-      std::size_t at = list.times.size();
+      const std::size_t size = list.items.size() + 1;
+      if (list.items.capacity() < size) list.items.reserve(2 * size);
+      if (list.times.capacity() < size) list.times.reserve(2 * size);
+    });
+    for_each_list([&](collected& all) {
+      user_list& list = all.of_user[event.user];
+      std::size_t at = list.times.size();  // before the events that are later
       while (at > 0 && list.times[at - 1] > event.time) --at;
       list.times.insert(list.times.begin() + static_cast<std::ptrdiff_t>(at), event.time);
       list.items.insert(list.items.begin() + static_cast<std::ptrdiff_t>(at), event.item);
       if (!keeps_all && list.items.size() >= 2 * all.last) forget(list, all.last);
-    }
+    });
   }
 
   /// The last items of a user, oldest first.

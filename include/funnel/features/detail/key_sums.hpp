@@ -53,21 +53,18 @@ class key_sums {
   const double* sums(std::uint32_t row) const { return sums_.data() + row * width_; }
   const double* totals() const { return totals_.data(); }
 
-  void prefetch_key(std::uint64_t key) const { keys_.prefetch(key); }
-  void prefetch_sums(std::uint32_t row) const {
+  FUNNEL_INLINE void prefetch_key(std::uint64_t key) const { keys_.prefetch(key); }
+  FUNNEL_INLINE void prefetch_sums(std::uint32_t row) const {
     prefetch_bytes<false>(sums(row), width_ * sizeof(double));
   }
 
   void visit_state(auto&& visit) {
-    std::vector<std::uint64_t> ids(keys_.ids().begin(), keys_.ids().end());
-    visit("keys", ids);
-    if (is_loading(visit)) keys_ = vocabulary(ids);
+    visit("keys", keys_);
     visit("sums", sums_);
     visit("totals", totals_);
     if (!is_loading(visit)) return;
     const std::size_t size = keys_.rows() * width_;
-    if (keys_.rows() != ids.size() + 1 || totals_.size() != width_ ||
-        (sums_.size() != size && sums_.size() != size + width_))
+    if (totals_.size() != width_ || (sums_.size() != size && sums_.size() != size + width_))
       throw format_error("the counters are damaged: the number of sums is not that of the keys");
   }
 

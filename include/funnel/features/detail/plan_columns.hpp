@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <set>
+#include <map>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -80,12 +80,28 @@ class column_planner {
       return false;
   }
 
+  // A category and a number may have one name: two inputs of one column. Keys and tables, which are
+  // found by name, are those of the category.
+  static constexpr int is_number = 1, is_category = 2, is_other = 4;
+  template <class Kind>
+  static int name_kind(const Kind& kind) {
+    if constexpr (std::is_same_v<Kind, number>)
+      return kind.as == number_as::bucketized ? is_category : is_number;
+    else
+      return std::is_same_v<Kind, category> ? is_category : is_other;
+  }
   void check_name(std::size_t side, const feature& f) {
     const std::string name(name_of(f));
     if (name.empty())
       fail("funnel::schema: ", side_names[side], " has a feature without a name, expected one");
-    if (!known_.insert({side, name}).second)
-      refuse(side, name, "there are two features of this name, expected one");
+    int& kinds = known_[{side, name}];
+    const int kind = std::visit([](const auto& of) { return name_kind(of); }, f);
+    if (kinds != 0 && kinds + kind != is_number + is_category)
+      refuse(
+          side, name,
+          "there are two features of this name, expected one, or a category and a number that is "
+          "not bucketized");
+    kinds += kind;
   }
 
   /// Keys that features may count by: ids and the columns that are declared.
@@ -285,7 +301,7 @@ class column_planner {
   feature_plan plan_;
 
  private:
-  std::set<std::pair<std::size_t, std::string>> known_;
+  std::map<std::pair<std::size_t, std::string>, int> known_;  // what has the name: sum of is_...
 };
 
 }  // namespace funnel::detail

@@ -39,7 +39,7 @@ class feature_planner : column_planner {
  private:
   // Features that are counted
 
-  std::vector<key_part> key_of(std::size_t side, std::string_view name, const names& keys) {
+  std::vector<key_part> key_of(std::size_t side, std::string_view name, const name_list& keys) {
     if (keys.empty()) refuse(side, name, "keys is empty, expected one column or more");
     std::vector<key_part> parts;
     for (const std::string& column : keys) {
@@ -107,6 +107,9 @@ class feature_planner : column_planner {
         refuse(side, f.name, "a length is ", length, ", expected 1 to 10000");
     if (f.period_hours == 0 || f.period_hours > 8784)
       refuse(side, f.name, "period_hours is ", f.period_hours, ", expected 1 to 8784");
+    if (f.actions.size() > most_window_actions)
+      refuse(side, f.name, "actions has ", f.actions.size(), " names, expected ",
+             most_window_actions, " or fewer");
     for (const std::string& name : f.actions) planned.actions.push_back(action(name));
     planned.lengths = f.lengths;
     planned.period_ticks = std::int64_t{f.period_hours} * 3600 * options_.ticks_per_second;
@@ -173,7 +176,7 @@ class feature_planner : column_planner {
       planned.collected = plan_.collected++;
       if (!f.action.empty()) planned.action = action(f.action);
     }
-    const names fields = f.fields.empty() ? names(options_.item) : f.fields;
+    const name_list fields = f.fields.empty() ? name_list(options_.item) : f.fields;
     const std::vector<category_plan>& categories = plan_.of[item_side].categories;
     for (const std::string& field : fields) {
       const auto found = std::ranges::find(categories, field, &category_plan::name);
