@@ -341,3 +341,26 @@ TEST_CASE("a category and a number of one column are two inputs") {
   schema alone({.user = "", .item = "", .time = "", .of_context = {number{"weeks"}}});
   CHECK(batch.context.numbers == all_of(fit_schema(alone, table).rows).context.numbers);
 }
+
+TEST_CASE("a later log needs no values of users and items, and none of its rows is in the past") {
+  auto rows = random_log(8, {.requests = 200, .last_time = 2'000'000});
+  std::vector<log_row> first, second;
+  for (const log_row& row : rows) (row.time < 1'200'000 ? first : second).push_back(row);
+  schema features(every_kind());
+  const fitted past = fit_schema(features, table_of(first));
+  const column_table full = table_of(second);
+  const columns all = full;
+  columns bare;
+  for (std::size_t c = 0; c < all.size(); ++c)
+    if (const std::string& name = all.name(c);
+        name != "price" && name != "tags" && name != "category")
+      bare.add(name, all[c]);
+  const row_batch a = all_of(encode_log(features, past.state, all).rows);
+  const row_batch b = all_of(encode_log(features, past.state, bare).rows);
+  CHECK(a.item.numbers == b.item.numbers);
+  CHECK(a.item.categories == b.item.categories);
+  CHECK(refuses([&] { encode_log(features, feature_state(features), bare); }, "funnel::schema",
+                "is missing"));
+  CHECK(refuses([&] { encode_log(features, past.state, table_of(first)); }, "funnel::encode_log",
+                "the first time of log"));
+}

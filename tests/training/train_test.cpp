@@ -248,9 +248,8 @@ TEST_CASE("what training refuses") {
 TEST_CASE("another optimizer, and a model of doubles") {
   const data d(50);
   ranker<float> model(d.features);
-  serial_executor executor;
   sgd<float> optimizer({.learning_rate = .1});
-  const auto result = train(executor, model, optimizer, d.past.rows, loss, {.epochs = 3});
+  const auto result = train(model, optimizer, d.past.rows, loss, {.epochs = 3});
   CHECK(result.losses[2] < result.losses[0]);
   CHECK(optimizer.options.learning_rate == .1);
 }

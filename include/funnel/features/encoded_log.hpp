@@ -62,6 +62,7 @@ class encoded_log {
     to.labels.resize(labels_.size());
     to.label_present.resize(labels_.size());
     to.label_sums.assign(labels_.size(), 0);
+    to.label_counts.assign(labels_.size(), 0);
     for (std::size_t k = 0; k < labels_.size(); ++k)
       to.labels[k].clear(), to.label_present[k].clear();
     to.log_rows.clear();
@@ -104,6 +105,7 @@ class encoded_log {
       to.labels[k].push_back(is_there ? labels_[k][i] : 0.f);
       to.label_present[k].push_back(is_there ? 1.f : 0.f);
       to.label_sums[k] += is_there ? static_cast<double>(labels_[k][i]) : 0;
+      to.label_counts[k] += is_there ? 1 : 0;
     }
     to.log_rows.push_back(log_rows_[i]);
   }

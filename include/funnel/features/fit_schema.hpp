@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/features/columns.hpp>
 #include <funnel/features/detail/fit_values.hpp>
 #include <funnel/features/detail/log_encoder.hpp>
@@ -78,14 +79,22 @@ inline fitted fit_schema(schema& features, const columns& log, const side_tables
 
 /// Encodes a later log, such as the days for validation, in the same way as `fit_schema` does, but
 /// with a schema that is fitted already. The replay goes on from `state`, which has seen the events
-/// before this log: rows that are earlier than those of the state would see their own future. The
-/// tables of users and items are those of `fit_schema`, or newer ones.
+/// before this log.
 ///
-/// Errors      as `fit_schema`, and if the schema is not the one that the state was made for.
+/// Users and items keep the values that the state has of them, unless a table or columns of the log
+/// have newer ones.
+///
+/// Errors      as `fit_schema`; also if the schema is not the one that the state was made for, or a
+///             row is earlier than the time of the state: it would see its own future. To encode the
+///             first log once more, start from `feature_state(features)`.
 inline encoded encode_log(const schema& features, const feature_state& state, const columns& log,
                           const side_tables& tables = {}) {
   state.check(features, "encode_log");
-  const detail::log_reader reader(features, log, tables.users, tables.items);
+  const detail::log_reader reader(features, log, tables.users, tables.items, state.users() > 0,
+                                  state.items() > 0);
+  detail::check_that("encode_log", "the first time of log", reader.time(0),
+                     reader.time(0) >= state.time(), state.time(),
+                     ", the time of the state, or later");
   detail::log_encoder encoder(features, reader, state);
   encoder.scale();
   return {encoder.take_rows(), encoder.take_state()};

@@ -56,6 +56,8 @@ struct row_batch {
   std::vector<std::vector<float>> label_present;
   /// Sum of each label over the rows of the step that this batch is a part of.
   std::vector<double> label_sums;
+  /// Number of rows of that step that have each label.
+  std::vector<double> label_counts;
   /// Number of rows of the step that this batch is a part of.
   std::size_t step_rows = 0;
   /// Rows of the log, counted from 0; empty in serving.
@@ -152,7 +154,8 @@ struct row_batch {
       fits = fits && h.offsets.size() == requests() + 1;
     }
     if (!fits) throw format_error("a row batch is damaged: its arrays do not fit together");
-    labels.clear(), label_present.clear(), label_sums.clear(), log_rows.clear();
+    labels.clear(), label_present.clear(), label_sums.clear(), label_counts.clear(),
+        log_rows.clear();
     step_rows = rows();
   }
 };

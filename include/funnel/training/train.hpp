@@ -30,8 +30,9 @@ namespace funnel {
 /// `loss(context, model, leaf)` runs the model on a `row_batch` and returns the loss, [1, 1]. A batch
 /// is cut at requests into leaves of about 128 rows, and `loss` is called once per leaf, at the same
 /// time on the threads of the executor. Losses of rows divide by the rows of the whole batch
-/// (`training_context::set_step_rows`); pass `leaf.label_sums[k]` as `total_weight` to divide a
-/// conditional head by its weights of the whole batch.
+/// (`training_context::set_step_rows`). To divide a head by its own rows of the whole batch, pass
+/// `leaf.label_sums[k]` as `total_weight` where label k is its weight, or `leaf.label_counts[k]`
+/// where `leaf.present(k)` is.
 ///
 /// The trained parameters have the same bits with any number of threads. With a checkpoint, a
 /// training that was interrupted ends with the same bits as one that was not.
@@ -61,7 +62,7 @@ train_result train(E& executor, Model& model, O& optimizer, const encoded_log& r
     while (loader.next()) {
       const detail::leaf_cut cut(rows.offsets(), loader.requests(), loader.rows(), options);
       if (leaves.size() < cut.count()) leaves.resize(cut.count());
-      const std::vector<double> sums = detail::label_sums(rows, loader.requests());
+      const detail::step_labels labels(rows, loader.requests());
       const double before = static_cast<double>(run.rows_done()) / all;
       const double after = static_cast<double>(run.rows_done() + loader.rows()) / all;
       optimizer.options.learning_rate =
@@ -75,7 +76,8 @@ train_result train(E& executor, Model& model, O& optimizer, const encoded_log& r
           step(executor, model, optimizer, of_step, [&](auto& context, std::size_t i) {
             row_batch& leaf = leaves[i];
             rows.gather(cut.requests(i), leaf, &context.random());
-            leaf.label_sums = sums;
+            leaf.label_sums = labels.sums;
+            leaf.label_counts = labels.counts;
             leaf.step_rows = loader.rows();
             return loss(context, std::as_const(model), std::as_const(leaf));
           });
@@ -110,6 +112,18 @@ train_result train(E& executor, Model& model, const encoded_log& rows, const Los
                    const train_options& options = {},
                    const train_callbacks<std::type_identity_t<Model>>& callbacks = {}) {
   adam<detail::scalar_of_model<Model>> optimizer(options.optimizer);
+  return train(executor, model, optimizer, rows, loss, options, callbacks);
+}
+
+/// The same with an optimizer of one's own, on one thread.
+template <HasParameters Model, class O, class Loss>
+requires requires(O& optimizer) {
+  optimizer.options.learning_rate;
+}
+train_result train(Model& model, O& optimizer, const encoded_log& rows, const Loss& loss,
+                   const train_options& options = {},
+                   const train_callbacks<std::type_identity_t<Model>>& callbacks = {}) {
+  serial_executor executor;
   return train(executor, model, optimizer, rows, loss, options, callbacks);
 }
 

@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <numeric>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -26,21 +27,20 @@ class log_reader {
  public:
   static constexpr std::size_t no_row = ~std::size_t{0};
 
+  /// `known_users` and `known_items` tell that the values of users or items are known already: then
+  /// their columns may be missing.
+  ///
   /// Errors      std::invalid_argument as `fit_schema`.
-  log_reader(const schema& features, const columns& log, const columns& users, const columns& items)
+  log_reader(const schema& features, const columns& log, const columns& users, const columns& items,
+             bool known_users = false, bool known_items = false)
       : options_(features.options()), rows_(log.rows()), events_(features, log) {
     if (rows_ == 0) fail("funnel::fit_schema: the log has 0 rows, expected 1 or more");
     check_size_of_32_bits("fit_schema", "rows of the log", rows_);
     for (std::size_t i = 0; i < rows_; ++i) events_.check(i);
-    has_table_ = {users.size() > 0, items.size() > 0};
-    of_[user_side] = columns_of_side(features, user_side, has_table_[0] ? users : log,
-                                     has_table_[0] ? "the user table" : "the log");
-    of_[item_side] = columns_of_side(features, item_side, has_table_[1] ? items : log,
-                                     has_table_[1] ? "the item table" : "the log");
+    read_entities(features, user_side, log, users, known_users, "the user table");
+    read_entities(features, item_side, log, items, known_items, "the item table");
     of_[context_side] = columns_of_side(features, context_side, log, "the log");
     of_[cross_side] = columns_of_side(features, cross_side, log, "the log");
-    if (has_table_[0]) index(users[options_.user], "the user table", user_side);
-    if (has_table_[1]) index(items[options_.item], "the item table", item_side);
     for (const std::string& label : options_.labels) labels_.push_back(&number_column(log, label));
     group(log);
   }
@@ -57,7 +57,7 @@ class log_reader {
   const event_columns& events() const { return events_; }
   std::span<const column* const> labels() const { return labels_; }
 
-  /// Whether the columns of users or items come from a table, not from the log.
+  /// Whether the values of users or items come from a table, not from the log.
   bool has_table(std::size_t side) const { return side < 2 && has_table_[side]; }
   std::size_t table_rows(std::size_t side) const { return table_ids_[side].size(); }
   std::uint64_t table_id(std::size_t side, std::size_t row) const { return table_ids_[side][row]; }
@@ -96,6 +96,23 @@ class log_reader {
       fail("funnel::fit_schema: label \"", name, "\" is ", values.is_list() ? "a list" : "text",
            ", expected one number per row");
     return values;
+  }
+
+  /// Finds the columns of users or items: those of their table, else of the log, else none if their
+  /// values are known.
+  void read_entities(const schema& features, std::size_t side, const columns& log,
+                     const columns& table, bool known, std::string_view what) {
+    has_table_[side] = table.size() > 0;
+    if (has_table_[side]) {
+      of_[side] = columns_of_side(features, side, table, what);
+      index(table[side == user_side ? options_.user : options_.item], what, side);
+      return;
+    }
+    const std::vector<std::string>& needed = features.plan().of[side].columns;
+    const bool in_log = std::ranges::all_of(
+        needed, [&](const std::string& name) { return log.find(name) != nullptr; });
+    has_table_[side] = known && !in_log;  // a table without rows: what is known stays
+    if (!has_table_[side]) of_[side] = columns_of_side(features, side, log, "the log");
   }
 
   /// The row of each id of a table; the last one if an id is repeated.

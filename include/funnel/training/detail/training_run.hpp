@@ -57,18 +57,24 @@ void check_initialized(const Model& model) {
          "before");
 }
 
-/// The sums of the labels over some requests; missing ones are not counted.
-inline std::vector<double> label_sums(const encoded_log& rows,
-                                      std::span<const std::uint32_t> requests) {
-  std::vector<double> sums(rows.labels());
-  for (std::size_t k = 0; k < sums.size(); ++k) {
-    const std::span<const float> label = rows.label(k);
-    for (const std::uint32_t r : requests)
-      for (std::uint32_t i = rows.offsets()[r]; i < rows.offsets()[r + 1]; ++i)
-        if (!std::isnan(label[i])) sums[k] += static_cast<double>(label[i]);
+/// The labels of a step: their sums, and the numbers of rows that have them.
+struct step_labels {
+  std::vector<double> sums, counts;
+
+  step_labels(const encoded_log& rows, std::span<const std::uint32_t> requests)
+      : sums(rows.labels()), counts(rows.labels()) {
+    for (std::size_t k = 0; k < sums.size(); ++k) {
+      const std::span<const float> label = rows.label(k);
+      for (const std::uint32_t r : requests) {
+        for (std::uint32_t i = rows.offsets()[r]; i < rows.offsets()[r + 1]; ++i) {
+          if (std::isnan(label[i])) continue;
+          sums[k] += static_cast<double>(label[i]);
+          counts[k] += 1;
+        }
+      }
+    }
   }
-  return sums;
-}
+};
 
 /// A batch cut into leaves, at the boundaries of requests.
 class leaf_cut {
@@ -127,7 +133,7 @@ template <class Model, class O>
 class training_run {
  public:
   training_run(Model& model, O& optimizer, const encoded_log& rows, const train_options& options)
-      : model_(model), optimizer_(optimizer), options_(options),
+      : model_(model), optimizer_(optimizer), options_(options), row_count_(rows.rows()),
         peak_rate_(optimizer.options.learning_rate), at_{.loader = batches(
                                                              rows, {.rows = options.batch_rows,
                                                                     .seed = options.seed})} {}
@@ -188,8 +194,10 @@ class training_run {
 
  private:
   std::string description() const {
-    return join_text(options_.epochs, " epochs of batches of ", options_.batch_rows,
-                     " rows with seed ", options_.seed);
+    return join_text(options_.epochs, " epochs of ", row_count_, " rows in batches of ",
+                     options_.batch_rows, " and leaves of ",
+                     options_.whole_batch ? options_.batch_rows : options_.leaf_rows, " (at most ",
+                     options_.whole_batch ? 1 : options_.max_leaves, ") with seed ", options_.seed);
   }
   void add_score(double score) {
     at_.scores.push_back(score);
@@ -216,6 +224,7 @@ class training_run {
   Model& model_;
   O& optimizer_;
   const train_options& options_;
+  std::size_t row_count_;
   double peak_rate_;
   training_position at_;
   std::optional<Model> best_model_;
