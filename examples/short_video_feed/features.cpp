@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "features.hpp"
 
-#include <funnel/core/math.hpp>
 #include <funnel/core/date.hpp>
+#include <funnel/core/math.hpp>
 #include <funnel/features/bucketize.hpp>
 #include <funnel/features/log1p.hpp>
 #include <funnel/features/vocabulary.hpp>

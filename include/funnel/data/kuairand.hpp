@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/data/csv.hpp>
 #include <funnel/core/date.hpp>
+#include <funnel/data/csv.hpp>
 #include <funnel/data/interaction_log.hpp>
 #include <funnel/features/vocabulary.hpp>
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/date.hpp>
 #include <funnel/core/detail/checks.hpp>
 #include <funnel/core/math.hpp>
 #include <funnel/core/random.hpp>
-#include <funnel/core/date.hpp>
 #include <funnel/data/detail/simulated_world.hpp>
 #include <funnel/data/interaction_log.hpp>
 #include <funnel/data/simulator_options.hpp>

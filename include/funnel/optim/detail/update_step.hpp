@@ -288,7 +288,7 @@ class update_step {
   const Rule& rule_;
   optimizer_memory<T>& memory_;
   std::vector<optimizer_state<T>> fresh_;  // states of a first step
-  std::size_t count_;  // of the parts
+  std::size_t count_;                      // of the parts
   bool summed_ = false;
   std::vector<item> items_;
   std::vector<task> tasks_;
