@@ -37,7 +37,7 @@ features::features(const funnel::interaction_log& log)
   constexpr std::array<float, 14> lengths{.01f, 5,  7,  10, 12,  15,  20,
                                           30,   45, 60, 90, 120, 180, 300};
   for (const funnel::video& v : log.videos) {
-    buckets_.push_back(funnel::bucket_of<float>(v.duration_s, lengths));
+    buckets_.push_back(funnel::bucket_of(v.duration_s, lengths));
   }
   log_.assign(log_families, funnel::rate_counters(actions));
   constexpr std::array<double, past_families> strengths{10, 20, 20, 20, 5, 5};

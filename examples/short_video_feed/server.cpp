@@ -142,7 +142,7 @@ void server::estimate_items(const candidates& x) {
 
 void server::fuse_items() {
   fused_.resize(estimates_.rows());
-  funnel::fuse<float>(formula, estimates_, fused_);
+  funnel::fuse(formula, estimates_, fused_);
   best_.resize(std::min(sizes_.pool, fused_.size()));
   funnel::top_k(fused_, best_);
 }
@@ -155,7 +155,7 @@ void server::make_page() {
     std::ranges::copy(shared_.content.row(kept_items_[best_[i]]), pool_.row(i).begin());
   }
   picked_.resize(std::min(sizes_.page, best_.size()));
-  funnel::dpp<float>(relevance_, pool_.view(), picked_, diversity, scratch_);
+  funnel::dpp(relevance_, pool_.view(), picked_, diversity, scratch_);
   page_.clear();
   for (const std::size_t i : picked_) page_.push_back(kept_items_[best_[i]]);
 }
@@ -163,7 +163,7 @@ void server::make_page() {
 std::vector<float> server::rank_everything() {
   estimate_items(input(retrieved_, item_, cross_));
   std::vector<float> scores(retrieved_.size());
-  funnel::fuse<float>(formula, estimates_, scores);
+  funnel::fuse(formula, estimates_, scores);
   return scores;
 }
 

@@ -9,6 +9,7 @@
 #include <funnel/core/random.hpp>
 
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <vector>
 
@@ -22,7 +23,7 @@ TEST_CASE("duration_curve: worked by hand") {
   // Bins {10, 20, 30} of mean .75, {40, 50, 60} of mean .25; medians 20 and 50.
   const doubles lengths{30, 10, 20, 50, 60, 40}, completions{.75, .75, .75, .25, .25, .25};
   const auto curve =
-      funnel::fit_duration_curve<double>(lengths, completions, {.bins = 2, .prior_plays = 0});
+      funnel::fit_duration_curve(lengths, completions, {.bins = 2, .prior_plays = 0});
   CHECK(curve.expected(1) == .75);
   CHECK(curve.expected(20) == .75);
   CHECK(curve.expected(35) == .5);
@@ -32,15 +33,15 @@ TEST_CASE("duration_curve: worked by hand") {
   CHECK(curve.adjust(1, 35) == 2);
   // Three plays of the overall mean 1/2 in each bin: .625 and .375.
   const auto shrunk =
-      funnel::fit_duration_curve<double>(lengths, completions, {.bins = 2, .prior_plays = 3});
+      funnel::fit_duration_curve(lengths, completions, {.bins = 2, .prior_plays = 3});
   CHECK(shrunk.expected(20) == .625);
   CHECK(shrunk.expected(50) == .375);
 }
 
 TEST_CASE("duration_curve: plays of one length share a bin") {
   // {5, 9, 9} of mean 2/3 and {20}, not {5, 9} and {9, 20}.
-  const auto curve = funnel::fit_duration_curve<double>(doubles{9, 5, 20, 9}, doubles{.5, 1, 0, .5},
-                                                        {.bins = 2, .prior_plays = 0});
+  const auto curve = funnel::fit_duration_curve(doubles{9, 5, 20, 9}, doubles{.5, 1, 0, .5},
+                                                {.bins = 2, .prior_plays = 0});
   CHECK(curve.expected(9) == 2. / 3);
   CHECK(curve.curve()(20) == 0);
 }
@@ -50,7 +51,7 @@ TEST_CASE("duration_curve: a length with many plays is not mixed with the shorte
   const doubles lengths{9, 9, 5, 9, 5, 9}, completions{0, 0, 1, 0, 1, 0};
   for (const std::size_t bins : {std::size_t{2}, std::numeric_limits<std::size_t>::max()}) {
     const auto curve =
-        funnel::fit_duration_curve<double>(lengths, completions, {.bins = bins, .prior_plays = 0});
+        funnel::fit_duration_curve(lengths, completions, {.bins = bins, .prior_plays = 0});
     CHECK(curve.expected(5) == 1);
     CHECK(curve.curve()(9) == 0);
   }
@@ -66,7 +67,7 @@ TEST_CASE("duration_curve: a right estimate is a lift of 1 in every bin") {
     completions[i] = funnel::bernoulli(bits, truth(lengths[i])) ? 1 : 0;
   }
   const auto curve =
-      funnel::fit_duration_curve<double>(lengths, completions, {.bins = 40, .prior_plays = 0});
+      funnel::fit_duration_curve(lengths, completions, {.bins = 40, .prior_plays = 0});
   double last = 1;
   for (double length = 1; length < 400; length += 1) {
     CHECK(curve.expected(length) <= last);
@@ -85,7 +86,7 @@ TEST_CASE("duration_curve: a right estimate is a lift of 1 in every bin") {
 
 TEST_CASE("duration_curve: floor, cap, NaN, one play, equal lengths") {
   const auto never =
-      funnel::fit_duration_curve<float>(std::vector<float>{9, 9, 9}, std::vector<float>{0, 0, 0});
+      funnel::fit_duration_curve(std::vector<float>{9, 9, 9}, std::vector<float>{0, 0, 0});
   CHECK(never.expected(9) == .02f);
   CHECK(never.adjust(.01f, 9) == .01f / .02f);
   CHECK(never.adjust(1, 9) == 5);
@@ -94,13 +95,13 @@ TEST_CASE("duration_curve: floor, cap, NaN, one play, equal lengths") {
   CHECK(std::isnan(never.expected(nan)));
   CHECK(std::isnan(never.adjust(nan, 9)));
   CHECK(std::isnan(never.adjust(1, nan)));
-  const auto once = funnel::fit_duration_curve<double>(doubles{3}, doubles{.5});
+  const auto once = funnel::fit_duration_curve(doubles{3}, doubles{.5});
   CHECK(once.expected(100) == .5);
 }
 
 TEST_CASE("duration_curve: refuses what it cannot read") {
   const auto fit = [](doubles l, doubles c, funnel::duration_curve_options options = {}) {
-    return [=] { funnel::fit_duration_curve<double>(l, c, options); };
+    return [=] { funnel::fit_duration_curve(l, c, options); };
   };
   CHECK(refuses(fit({}, {}), "funnel::fit_duration_curve", "lengths is empty"));
   CHECK(refuses(fit({1}, {}), "funnel::fit_duration_curve", "completions has 0"));
@@ -133,4 +134,14 @@ TEST_CASE("duration_curve: its state is loaded whole, or refused") {
   CHECK(refused("curve.values", {.8}, "values has 1 value, expected 2 as in knots"));
   CHECK(refused("floor", {0}, "floor is 0, expected a number above 0"));
   CHECK(refused("cap", {-1}, "cap is -1, expected a number above 0"));
+}
+
+TEST_CASE("fit_duration_curve: numbers of any type give the curve that doubles give") {
+  const std::vector<std::uint32_t> lengths{5, 60, 9, 300, 9, 120};
+  const std::vector<std::uint8_t> finished{1, 0, 1, 0, 0, 1};
+  const doubles x(lengths.begin(), lengths.end()), y(finished.begin(), finished.end());
+  const auto expected = funnel::fit_duration_curve(x, y, {.bins = 3});
+  const auto fit = funnel::fit_duration_curve(lengths, finished, {.bins = 3});
+  for (const double length : {1., 9., 40., 90., 400.})
+    CHECK(fit.expected(length) == expected.expected(length));
 }

@@ -9,9 +9,12 @@
 #include <funnel/core/random.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <numeric>
+#include <span>
 #include <vector>
 
 namespace {
@@ -55,7 +58,7 @@ doubles min_max_fit(const doubles& scores, const doubles& labels, const doubles&
 TEST_CASE("fit_isotonic: worked by hand") {
   // 1 and 0 violate and pool to 1/2, from score 2 to 3; the tie at 5 is a mean of 3/4.
   const doubles scores{3, 1, 2, 5, 5, 4}, labels{0, 0, 1, 1, .5, .5};
-  const auto fit = funnel::fit_isotonic<double>(scores, labels);
+  const auto fit = funnel::fit_isotonic(scores, labels);
   CHECK(copy(fit.knots()) == doubles{1, 2, 4, 5});
   CHECK(copy(fit.values()) == doubles{0, .5, .5, .75});
   CHECK(fit(0) == 0);
@@ -65,8 +68,8 @@ TEST_CASE("fit_isotonic: worked by hand") {
   CHECK(fit(4.5) == .625);
   CHECK(fit(9) == .75);
 
-  const auto step = funnel::fit_isotonic<double>(scores, labels, {},
-                                                 {.interpolation = isotonic_interpolation::step});
+  const auto step =
+      funnel::fit_isotonic(scores, labels, {}, {.interpolation = isotonic_interpolation::step});
   CHECK(step(0) == 0);
   CHECK(step(1.5) == 0);
   CHECK(step(2) == .5);
@@ -75,10 +78,10 @@ TEST_CASE("fit_isotonic: worked by hand") {
 }
 
 TEST_CASE("fit_isotonic: weights and direction") {
-  const auto weighted = funnel::fit_isotonic<double>(doubles{1, 2}, doubles{1, 0}, doubles{3, 1});
+  const auto weighted = funnel::fit_isotonic(doubles{1, 2}, doubles{1, 0}, doubles{3, 1});
   CHECK(copy(weighted.values()) == doubles{.75, .75});
-  const auto falling = funnel::fit_isotonic<double>(doubles{1, 2, 3}, doubles{.5, .75, .25}, {},
-                                                    {.direction = isotonic_direction::decreasing});
+  const auto falling = funnel::fit_isotonic(doubles{1, 2, 3}, doubles{.5, .75, .25}, {},
+                                            {.direction = isotonic_direction::decreasing});
   CHECK(copy(falling.knots()) == doubles{1, 2, 3});
   CHECK(copy(falling.values()) == doubles{.625, .625, .25});
 }
@@ -98,7 +101,7 @@ TEST_CASE("fit_isotonic: equals the min-max formula, monotone, of the labels' me
         magnitude += weights[i] * std::abs(labels[i]);
       }
       const double bound = tolerance::reduction<double>(n, magnitude);
-      const auto fit = funnel::fit_isotonic<double>(scores, labels, weights);
+      const auto fit = funnel::fit_isotonic(scores, labels, weights);
       const doubles expected = min_max_fit(scores, labels, weights);
       doubles distinct = scores;
       std::sort(distinct.begin(), distinct.end());
@@ -112,15 +115,14 @@ TEST_CASE("fit_isotonic: equals the min-max formula, monotone, of the labels' me
       // Falling is rising upside down.
       doubles negative = labels;
       for (double& y : negative) y = -y;
-      const auto falling = funnel::fit_isotonic<double>(
-          scores, negative, weights, {.direction = isotonic_direction::decreasing});
+      const auto falling = funnel::fit_isotonic(scores, negative, weights,
+                                                {.direction = isotonic_direction::decreasing});
       CHECK(copy(falling.knots()) == copy(fit.knots()));
       for (double s : scores) CHECK(falling(s) == -fit(s));
 
       // The fit of a fit is itself.
       const doubles values = copy(fit.values());
-      CHECK(copy(funnel::fit_isotonic<double>(doubles(copy(fit.knots())), values).values()) ==
-            values);
+      CHECK(copy(funnel::fit_isotonic(doubles(copy(fit.knots())), values).values()) == values);
 
       std::vector<std::size_t> order(n);
       std::iota(order.begin(), order.end(), 0u);
@@ -131,7 +133,7 @@ TEST_CASE("fit_isotonic: equals the min-max formula, monotone, of the labels' me
         y[i] = labels[order[i]];
         w[i] = weights[order[i]];
       }
-      const auto shuffled = funnel::fit_isotonic<double>(s, y, w);
+      const auto shuffled = funnel::fit_isotonic(s, y, w);
       for (double score : scores) CHECK(tolerance::within(shuffled(score), fit(score), bound));
     }
   }
@@ -226,7 +228,7 @@ TEST_CASE("fit_isotonic: labels and weights at the ends of the number line") {
   const double most = std::numeric_limits<double>::max();
   const auto values = [](const doubles& labels, const doubles& weights) {
     const doubles scores{1, 2, 3, 3};
-    const auto fit = funnel::fit_isotonic<double>(scores, labels, weights);
+    const auto fit = funnel::fit_isotonic(scores, labels, weights);
     return doubles{fit(1), fit(2), fit(3)};
   };
   CHECK(values({most, most, most, most}, {1, 1, 1, 1}) == doubles{most, most, most});
@@ -238,13 +240,13 @@ TEST_CASE("fit_isotonic: labels and weights at the ends of the number line") {
   CHECK(small[0] == 1e-20);
   CHECK(tolerance::within(small[1], 7e-20 / 3, tolerance::elementwise<double>(7e-20 / 3)));
   const std::vector<float> scores{1, 2}, labels(2, std::numeric_limits<float>::max());
-  CHECK(funnel::fit_isotonic<float>(scores, labels, labels)(2) == labels[0]);
+  CHECK(funnel::fit_isotonic(scores, labels, labels)(2) == labels[0]);
 }
 
 TEST_CASE("fit_isotonic: refuses what it cannot read") {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   const auto fit = [](doubles s, doubles y, doubles w = {}) {
-    return [=] { funnel::fit_isotonic<double>(s, y, w); };
+    return [=] { funnel::fit_isotonic(s, y, w); };
   };
   CHECK(refuses(fit({}, {}), "funnel::fit_isotonic", "scores is empty"));
   CHECK(refuses(fit({1}, {}), "funnel::fit_isotonic", "labels has 0"));
@@ -305,4 +307,21 @@ TEST_CASE("isotonic_calibrator: its state is loaded whole, or refused") {
                 "values[1] is inf, expected a finite number"));
   CHECK(refused("values", doubles{.1, .5, .4}, "values rises and falls"));
   CHECK(refused("interpolation", std::vector<int>{2}, "interpolation is 2, expected linear"));
+}
+
+TEST_CASE("fit_isotonic: numbers of any type give the fit that doubles give") {
+  const std::vector<std::uint16_t> scores{3, 1, 2, 7, 7, 4};
+  const std::vector<int> labels{0, 1, -2, 5, 2, 3};
+  const std::array<float, 6> weights{1, 2, 1, .5f, 1, 3};
+  const doubles s(scores.begin(), scores.end()), y(labels.begin(), labels.end()),
+      w(weights.begin(), weights.end());
+  const auto expected = funnel::fit_isotonic(s, y, w);
+  const auto fit = funnel::fit_isotonic(scores, labels, weights);
+  CHECK(std::ranges::equal(fit.knots(), expected.knots()));
+  CHECK(std::ranges::equal(fit.values(), expected.values()));
+  CHECK(refuses(
+      [&] {
+        funnel::fit_isotonic(scores, labels, std::vector<int>{1, 1, 0, 1, 1, 1});
+      },
+      "funnel::fit_isotonic", "weights[2] is 0"));
 }

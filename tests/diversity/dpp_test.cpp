@@ -73,9 +73,9 @@ TEST_CASE("dpp: worked example") {
   const auto similarity = [&](std::size_t i, std::size_t j) { return s[i][j]; };
   const std::vector<double> relevance{.9, .7, .5};
   pick_list picked(3);
-  dpp<double>(relevance, similarity, picked, {.relevance_weight = .5});
+  dpp(relevance, similarity, picked, {.relevance_weight = .5});
   CHECK(picked == pick_list{0, 2, 1});
-  dpp<double>(relevance, similarity, picked, {.relevance_weight = .9});
+  dpp(relevance, similarity, picked, {.relevance_weight = .9});
   CHECK(picked == pick_list{0, 1, 2});
 }
 
@@ -122,11 +122,11 @@ TEMPLATE_TEST_CASE("dpp: agrees with determinants", "", float, double) {
     CAPTURE(round, n, k, options.window, options.relevance_weight);
     const pick_list expected = naive_dpp(relevance, jittered, k, options);
     pick_list picked(k);
-    dpp<T>(relevance, look_up(table), picked, options);
+    dpp(relevance, look_up(table), picked, options);
     CHECK(picked == expected);
-    dpp<T>(relevance, vectors, picked, options);
+    dpp(relevance, vectors, picked, options);
     CHECK(picked == expected);
-    dpp<T>(relevance, funnel::cosine_similarity(vectors, options.range), picked, options);
+    dpp(relevance, funnel::cosine_similarity(vectors, options.range), picked, options);
     CHECK(picked == expected);
 
     // Given picks are kept and count as shown.
@@ -135,10 +135,10 @@ TEMPLATE_TEST_CASE("dpp: agrees with determinants", "", float, double) {
     for (std::size_t t = 0; t < options.given; ++t) page[t] = n - 1 - t;
     const pick_list start(page.begin(), page.begin() + static_cast<std::ptrdiff_t>(options.given));
     const pick_list continued = naive_dpp(relevance, jittered, k, options, start);
-    dpp<T>(relevance, vectors, page, options);
+    dpp(relevance, vectors, page, options);
     CHECK(page == continued);
     std::ranges::copy(start, page.begin());
-    dpp<T>(relevance, look_up(table), page, options);
+    dpp(relevance, look_up(table), page, options);
     CHECK(page == continued);
   }
 }
@@ -167,7 +167,7 @@ TEST_CASE("dpp: many items of unequal S_ii") {
   for (std::size_t window = 0; window < 4; ++window) {
     const funnel::dpp_options options{.relevance_weight = .2, .window = window};
     pick_list picked(6);
-    dpp<double>(relevance, look_up(table), picked, options);
+    dpp(relevance, look_up(table), picked, options);
     CHECK(picked == naive_dpp(relevance, table, 6, options));
   }
 }
@@ -282,7 +282,7 @@ TEST_CASE("dpp: vectors of double at the ends of the number line have their dire
     vectors(1, 0) = 1;
     vectors(2, 1) = size;
     pick_list picked(3);
-    dpp<double>(std::vector<double>{1, .9, .2}, vectors, picked, {.relevance_weight = .5});
+    dpp(std::vector<double>{1, .9, .2}, vectors, picked, {.relevance_weight = .5});
     CHECK(picked == pick_list{0, 2, 1});
   }
 }
@@ -313,10 +313,10 @@ TEST_CASE("dpp: what rounding leaves of a volume is none, however small epsilon 
   }
   const auto table = cosines(vectors);
   pick_list picked(n), by_function(n);
-  dpp<double>(relevance, vectors, picked, {.epsilon = 0});
+  dpp(relevance, vectors, picked, {.epsilon = 0});
   CHECK(std::is_sorted(picked.begin() + 2, picked.end(),
                        [&](std::size_t i, std::size_t j) { return relevance[i] > relevance[j]; }));
-  dpp<double>(relevance, look_up(table), by_function, {.epsilon = 0});
+  dpp(relevance, look_up(table), by_function, {.epsilon = 0});
   CHECK(picked == by_function);
 }
 

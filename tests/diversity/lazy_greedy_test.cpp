@@ -136,7 +136,7 @@ void check_against_eager(std::size_t rounds, std::uint64_t seed) {
     if constexpr (std::is_same_v<Options, funnel::mmr_options>) {
       const funnel::cosine_similarity<T> similarity(x.vectors, options.range);
       pick_list by_function = x.picked;
-      CHECK(made == funnel::mmr<T>(x.relevance, as_function(similarity), by_function, options));
+      CHECK(made == funnel::mmr(x.relevance, as_function(similarity), by_function, options));
       CHECK(lazy == by_function);
     }
   }
@@ -179,14 +179,14 @@ TEST_CASE("lazy_greedy: all instruction sets agree") {
     const auto vectors = random_vectors<double>(bits, 200, 20, 150, 1e-2);
     const std::size_t window = round % 2 == 0 ? 0 : 7;
     pick_list by_mmr(60), by_dpp(60);
-    funnel::mmr<double>(relevance, vectors, by_mmr, {.window = window});
-    funnel::dpp<double>(relevance, vectors, by_dpp, {.window = window});
+    funnel::mmr(relevance, vectors, by_mmr, {.window = window});
+    funnel::dpp(relevance, vectors, by_dpp, {.window = window});
     for_each_arch([&](auto arch) {
       using Arch = decltype(arch);
       pick_list picked(60);
-      funnel::mmr<double, Arch>(relevance, vectors, picked, {.window = window});
+      funnel::mmr<Arch>(relevance, vectors, picked, {.window = window});
       CHECK(picked == by_mmr);
-      funnel::dpp<double, Arch>(relevance, vectors, picked, {.window = window});
+      funnel::dpp<Arch>(relevance, vectors, picked, {.window = window});
       CHECK(picked == by_dpp);
     });
   }

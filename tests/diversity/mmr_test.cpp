@@ -61,15 +61,15 @@ funnel::matrix<double> published_similarity() {
 TEST_CASE("mmr: worked example") {
   const funnel::matrix<double> table = published_similarity();
   pick_list picked(5);
-  mmr<double>(published_relevance, look_up(table), picked, {.relevance_weight = .7});
+  mmr(published_relevance, look_up(table), picked, {.relevance_weight = .7});
   CHECK(picked == pick_list{0, 1, 4, 2, 3});
-  mmr<double>(published_relevance, look_up(table), picked, {.relevance_weight = .7, .window = 1});
+  mmr(published_relevance, look_up(table), picked, {.relevance_weight = .7, .window = 1});
   CHECK(picked == pick_list{0, 1, 2, 3, 4});
 
   // Step 2 at one half is a tie, .5 * .9 - .5 * .2 = .5 * .8 - .5 * .1, that doubles get wrong.
   CHECK(.5 * .9 - .5 * .2 < .5 * .8 - .5 * .1);
   pick_list two(2);
-  mmr<double>(published_relevance, look_up(table), two, {.relevance_weight = .5});
+  mmr(published_relevance, look_up(table), two, {.relevance_weight = .5});
   CHECK(two == pick_list{0, 1});
 }
 
@@ -97,11 +97,11 @@ TEMPLATE_TEST_CASE("mmr: agrees with the definition", "", float, double) {
     const pick_list expected = naive_mmr(relevance, table, k, options);
     CAPTURE(round, n, k, options.window);
     pick_list picked(k);
-    mmr<T>(relevance, look_up(table), picked, options);
+    mmr(relevance, look_up(table), picked, options);
     CHECK(picked == expected);
-    mmr<T>(relevance, vectors, picked, options);
+    mmr(relevance, vectors, picked, options);
     CHECK(picked == expected);
-    mmr<T>(relevance, funnel::cosine_similarity(vectors, options.range), picked, options);
+    mmr(relevance, funnel::cosine_similarity(vectors, options.range), picked, options);
     CHECK(picked == expected);
 
     // Given picks are kept and count as shown.
@@ -111,7 +111,7 @@ TEMPLATE_TEST_CASE("mmr: agrees with the definition", "", float, double) {
     funnel::mmr_options next = options;
     next.given = given;
     const pick_list start(page.begin(), page.begin() + static_cast<std::ptrdiff_t>(given));
-    mmr<T>(relevance, vectors, page, next);
+    mmr(relevance, vectors, page, next);
     CHECK(page == naive_mmr(relevance, table, k, next, start));
   }
 }
@@ -199,7 +199,7 @@ TEST_CASE("mmr: vectors of double at the ends of the number line have their dire
     vectors(1, 0) = 1;
     vectors(2, 1) = size;
     pick_list picked(3);
-    mmr<double>(std::vector<double>{1, .9, .8}, vectors, picked, {.relevance_weight = .5});
+    mmr(std::vector<double>{1, .9, .8}, vectors, picked, {.relevance_weight = .5});
     CHECK(picked == pick_list{0, 2, 1});
   }
 }

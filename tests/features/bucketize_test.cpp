@@ -5,7 +5,9 @@
 #include <funnel/core/random.hpp>
 #include <funnel/features/bucketize.hpp>
 
+#include <array>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <vector>
 
@@ -34,7 +36,7 @@ TEST_CASE("bucket_of: worked by hand") {
   CHECK(of(60) == 4);
   CHECK(of(infinity) == 4);
   CHECK(of(nan_value) == 0);
-  CHECK(bucket_of<float>(5, {}) == 1);
+  CHECK(bucket_of(5.f, floats{}) == 1);
 }
 
 TEST_CASE("quantile_boundaries: worked by hand") {
@@ -75,10 +77,10 @@ TEST_CASE("quantile_boundaries make buckets of about equal frequency, none empty
     for (const std::size_t buckets : {2u, 7u, 10u}) {
       std::vector<double> values(n);
       for (double& value : values) value = funnel::standard_normal(bits);
-      const auto boundaries = quantile_boundaries<double>(values, buckets);
+      const auto boundaries = quantile_boundaries(values, buckets);
       CHECK(boundaries.size() == buckets - 1);
       std::vector<std::uint32_t> ids(n);
-      funnel::bucketize<double>(values, boundaries, ids);
+      funnel::bucketize(values, boundaries, ids);
       std::vector<std::size_t> counts(buckets + 1);
       for (std::size_t i = 0; i < n; ++i) {
         ++counts[ids[i]];
@@ -112,4 +114,19 @@ TEST_CASE("bucketize refuses what does not fit") {
   CHECK(refuses([&] { run(descending, two); }, "funnel::bucketize", "boundaries[1] is 2"));
   CHECK(refuses([&] { run(missing, two); }, "funnel::bucketize", "boundaries[0] is"));
   CHECK(refuses([&] { boundaries_of(values, 0); }, "funnel::quantile_boundaries", "buckets is 0"));
+}
+
+TEST_CASE("bucketize: values and boundaries of any number types") {
+  const std::vector<int> ages{20, 31, 17, 64, 45, 31};
+  const std::vector<int> boundaries = quantile_boundaries(ages, 3);
+  CHECK(boundaries == std::vector{31, 45});
+  std::vector<std::uint32_t> buckets(6), again(6);
+  funnel::bucketize(ages, boundaries, buckets);
+  CHECK(buckets == std::vector<std::uint32_t>{1, 2, 1, 3, 3, 2});
+  funnel::bucketize(ages, std::array{31.f, 45.f}, again);
+  CHECK(again == buckets);
+  CHECK(bucket_of(30.9f, boundaries) == 1);  // not rounded to the type of the boundaries
+  CHECK(bucket_of(31u, std::array{30.5, 31.5}) == 2);
+  CHECK(bucket_of(std::uint8_t{200}, std::vector<std::int64_t>{-1, 200}) == 3);
+  CHECK(bucket_of(nan_value, boundaries) == 0);
 }

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <limits>
 #include <numbers>
+#include <span>
 #include <vector>
 
 TEMPLATE_TEST_CASE("log1p_count is ln(1 + x), and 0 for what is no count", "", float, double) {
@@ -26,10 +27,17 @@ TEMPLATE_TEST_CASE("log1p_count is ln(1 + x), and 0 for what is no count", "", f
 
 TEST_CASE("log1p_counts takes a row, in place too") {
   std::vector<double> counts = {0, 3, -1, 1e9}, out(4);
-  funnel::log1p_counts<double>(counts, out);
+  funnel::log1p_counts(counts, out);
   for (std::size_t i = 0; i < 4; ++i) CHECK(out[i] == funnel::log1p_count(counts[i]));
-  funnel::log1p_counts<double>(counts, counts);
+  funnel::log1p_counts(counts, counts);
   CHECK(counts == out);
-  CHECK(refuses([&] { funnel::log1p_counts<double>(counts, std::span(out).first(3)); },
+  CHECK(refuses([&] { funnel::log1p_counts(counts, std::span(out).first(3)); },
                 "funnel::log1p_counts", "out has 3 values, expected 4 as in counts"));
+}
+
+TEST_CASE("log1p_counts: counts of any number type") {
+  const std::vector<int> counts{-1, 0, 3};
+  std::vector<float> out(3);
+  funnel::log1p_counts(counts, out);
+  CHECK(out == std::vector<float>{0, 0, static_cast<float>(std::log1p(3.))});
 }

@@ -24,7 +24,7 @@ doubles fused(const funnel::rank_fusion<N, double>& formula,
               const funnel::matrix<double>& objectives) {
   funnel::arena scratch;
   doubles scores(objectives.rows(), -1.);
-  funnel::fuse<double>(formula, objectives, scores, scratch);
+  funnel::fuse(formula, objectives, scores, scratch);
   return scores;
 }
 

@@ -285,16 +285,16 @@ void check(fuzz::input& in) {
   FUZZ_EXPECT(by_mmr_of(scan::eager) == lazy_mmr);
   FUZZ_EXPECT(by_mmr_of(scan::adaptive) == lazy_mmr);
   FUZZ_EXPECT(made_by(x, [&](auto picked) {
-                return funnel::mmr<T>(relevance, similarity, picked, mmr);
+                return funnel::mmr(relevance, similarity, picked, mmr);
               }) == lazy_mmr);
   if (!unclear)
     FUZZ_EXPECT(made_by(x, [&](auto picked) {
-                  return funnel::mmr<T>(
+                  return funnel::mmr(
                       relevance, [&](std::size_t i, std::size_t j) { return similarity(i, j); },
                       picked, mmr);
                 }) == lazy_mmr);
   FUZZ_EXPECT(made_by(x, [&](auto picked) {
-                return funnel::mmr<T, funnel::scalar_arch>(relevance, vectors, picked, mmr);
+                return funnel::mmr<funnel::scalar_arch>(relevance, vectors, picked, mmr);
               }) == lazy_mmr);
 
   auto dpp = options_of<funnel::dpp_options>(x);
@@ -312,18 +312,18 @@ void check(fuzz::input& in) {
   for (const scan how : {scan::lazy, scan::eager, scan::adaptive})
     check_page(by_dpp_of(how), by_dpp, unclear);
   check_page(
-      made_by(x, [&](auto picked) { return funnel::dpp<T>(relevance, similarity, picked, dpp); }),
+      made_by(x, [&](auto picked) { return funnel::dpp(relevance, similarity, picked, dpp); }),
       by_dpp, unclear);
   check_page(made_by(x,
                      [&](auto picked) {
-                       return funnel::dpp<T>(
+                       return funnel::dpp(
                            relevance, [&](std::size_t i, std::size_t j) { return full(i, j); },
                            picked, dpp);
                      }),
              by_dpp, unclear);
   check_page(made_by(x,
                      [&](auto picked) {
-                       return funnel::dpp<T, funnel::scalar_arch>(relevance, vectors, picked, dpp);
+                       return funnel::dpp<funnel::scalar_arch>(relevance, vectors, picked, dpp);
                      }),
              by_dpp, unclear);
 }

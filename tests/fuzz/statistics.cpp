@@ -119,9 +119,8 @@ void fits(input& in) {
   for (const bool smooth : {false, true}) {
     funnel::platt_scaling scaling, bias;
     const funnel::platt_options options{.smooth_labels = smooth};
-    FUZZ_EXPECT(refused([&] { scaling = funnel::fit_platt<T>(logits, labels, options); }) ==
-                !sound);
-    FUZZ_EXPECT(refused([&] { bias = funnel::fit_bias<T>(logits, labels, options); }) == !sound);
+    FUZZ_EXPECT(refused([&] { scaling = funnel::fit_platt(logits, labels, options); }) == !sound);
+    FUZZ_EXPECT(refused([&] { bias = funnel::fit_bias(logits, labels, options); }) == !sound);
     if (!sound) return;
     FUZZ_EXPECT(std::isfinite(scaling.a) && std::isfinite(scaling.b) && std::isfinite(bias.b));
     if (bias.converged && !smooth) {
@@ -138,7 +137,7 @@ void fits(input& in) {
   const auto direction =
       in.flag() ? funnel::isotonic_direction::increasing : funnel::isotonic_direction::decreasing;
   const bool fit_refused = refused([&] {
-    const auto curve = funnel::fit_isotonic<T>(logits, values, weights, {.direction = direction});
+    const auto curve = funnel::fit_isotonic(logits, values, weights, {.direction = direction});
     std::vector<T> at = logits, out(n);
     std::ranges::sort(at);
     curve.apply(at, out);
@@ -159,7 +158,7 @@ void fits(input& in) {
 
   const std::size_t bins = in.flag() ? in.any<std::size_t>() : in.below(9);
   static_cast<void>(refused([&] {
-    const auto curve = funnel::fit_duration_curve<T>(logits, labels, {.bins = bins});
+    const auto curve = funnel::fit_duration_curve(logits, labels, {.bins = bins});
     T before = 1;
     std::vector<T> at = logits;
     std::ranges::sort(at);
@@ -176,12 +175,12 @@ void buckets(input& in) {
   const auto values = numbers<T>(in, n, number<T>);
   const std::size_t parts = in.flag() ? in.any<std::size_t>() : in.below(9);
   std::vector<T> cuts;
-  if (refused([&] { cuts = funnel::quantile_boundaries<T>(values, parts); })) {
+  if (refused([&] { cuts = funnel::quantile_boundaries(values, parts); })) {
     FUZZ_EXPECT(parts == 0);
   } else {
     FUZZ_EXPECT(cuts.size() < parts);
     std::vector<std::uint32_t> found(n);
-    funnel::bucketize<T>(values, cuts, found);
+    funnel::bucketize(values, cuts, found);
     std::vector<std::size_t> held(cuts.size() + 2);
     std::size_t present = 0;
     for (std::size_t i = 0; i < n; ++i) {

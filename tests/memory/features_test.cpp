@@ -209,14 +209,14 @@ TEST_CASE("out of memory: fits give all or nothing") {
   using isotonic = funnel::isotonic_calibrator<float>;
   check_every_failure(
       "fit_isotonic", none<isotonic>(),
-      [&](auto& f) { f.emplace(funnel::fit_isotonic<float>(scores, labels)); }, observe);
-  const isotonic other = funnel::fit_isotonic<float>(scores, labels);
+      [&](auto& f) { f.emplace(funnel::fit_isotonic(scores, labels)); }, observe);
+  const isotonic other = funnel::fit_isotonic(scores, labels);
   check_every_failure(
       "copy", [] { return std::optional(isotonic({1}, {2})); }, [&](auto& f) { *f = other; },
       observe);
   check_every_failure(
       "fit_duration_curve", none<funnel::duration_curve<float>>(),
-      [&](auto& f) { f.emplace(funnel::fit_duration_curve<float>(lengths, labels)); },
+      [&](auto& f) { f.emplace(funnel::fit_duration_curve(lengths, labels)); },
       [](const auto& f) {
         numbers all;
         if (f)
@@ -225,7 +225,7 @@ TEST_CASE("out of memory: fits give all or nothing") {
       });
   check_every_failure(
       "quantile_boundaries", [] { return std::vector<float>(); },
-      [&](auto& f) { f = funnel::quantile_boundaries<float>(scores, 10); },
+      [&](auto& f) { f = funnel::quantile_boundaries(scores, 10); },
       [](const auto& f) { return f; });
 }
 

@@ -200,7 +200,7 @@ TEST_CASE("soft_search: agrees with a sort, in double too") {
     std::ranges::sort(expected);
     funnel::arena scratch;
     positions kept(most);
-    kept.resize(funnel::soft_search<double>(history, candidate, kept, scratch));
+    kept.resize(funnel::soft_search(history, candidate, kept, scratch));
     CHECK(kept == expected);
   }
 }

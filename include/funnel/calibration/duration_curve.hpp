@@ -3,13 +3,13 @@
 
 #include <funnel/calibration/isotonic.hpp>
 #include <funnel/core/detail/checks.hpp>
+#include <funnel/core/detail/element_of.hpp>
 #include <funnel/core/detail/quantile.hpp>
 #include <funnel/core/state.hpp>
 
 #include <algorithm>
 #include <cstddef>
 #include <span>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -90,7 +90,8 @@ class duration_curve {
 /// curve is linear between the bins' median lengths and constant outside.
 ///
 /// Shapes      lengths [n], completions [n]: one per play.
-/// Units       lengths above 0, in any unit; completions in [0, 1]. To adjust estimates of the
+/// Units       the curve has the type of the lengths, or double if they are integers. Lengths above
+///             0, in any unit; completions in [0, 1]. To adjust estimates of the
 ///             fraction played, fit on fractions; to adjust estimates of finishing, fit on labels 0
 ///             or 1.
 /// Order       plays of equal length share a bin: a cut that would split them moves to the nearer
@@ -101,26 +102,30 @@ class duration_curve {
 /// Numerics    sums in double.
 /// Source      docs/formulas.md#duration-curve. The formula is for videos; for texts the lectures
 ///             multiply by an increasing curve instead.
-template <class T = float>
-duration_curve<T> fit_duration_curve(std::span<const std::type_identity_t<T>> lengths,
-                                     std::span<const std::type_identity_t<T>> completions,
-                                     const duration_curve_options& options = {}) {
-  const std::size_t n = lengths.size();
-  detail::check_size("fit_duration_curve", "completions", completions.size(), n, "lengths");
-  detail::check_positive("fit_duration_curve", "lengths", lengths);
-  detail::check_unit_interval("fit_duration_curve", "completions", completions);
+template <detail::Numbers Lengths, detail::Numbers Completions>
+duration_curve<detail::float_of<Lengths>>
+fit_duration_curve(const Lengths& lengths, const Completions& completions,
+                   const duration_curve_options& options = {}) {
+  using T = detail::float_of<Lengths>;
+  const auto x = detail::as_span(lengths);
+  const auto y = detail::as_span(completions);
+  const std::size_t n = x.size();
+  detail::check_size("fit_duration_curve", "completions", y.size(), n, "lengths");
+  detail::check_positive("fit_duration_curve", "lengths", x);
+  detail::check_unit_interval("fit_duration_curve", "completions", y);
   detail::check_not_empty("fit_duration_curve", "lengths", n);
   detail::check_at_least_one("fit_duration_curve", "bins", options.bins);
   detail::check_not_negative("fit_duration_curve", "prior_plays", options.prior_plays);
 
   struct play {
-    T length, completion;
+    T length;
+    detail::element_of<const Completions> completion;
   };
   std::vector<play> plays(n);
   double total = 0;
   for (std::size_t i = 0; i < n; ++i) {
-    plays[i] = {lengths[i], completions[i]};
-    total += static_cast<double>(completions[i]);
+    plays[i] = {static_cast<T>(x[i]), y[i]};
+    total += static_cast<double>(y[i]);
   }
   const double overall = total / static_cast<double>(n);
   std::sort(plays.begin(), plays.end(),
@@ -148,7 +153,7 @@ duration_curve<T> fit_duration_curve(std::span<const std::type_identity_t<T>> le
       });
   close_bin(n);
   return duration_curve<T>(
-      fit_isotonic<T>(medians, means, weights, {.direction = isotonic_direction::decreasing}),
+      fit_isotonic(medians, means, weights, {.direction = isotonic_direction::decreasing}),
       options);
 }
 

@@ -3,6 +3,7 @@
 
 #include <funnel/calibration/detail/platt_rows.hpp>
 #include <funnel/calibration/platt_scaling.hpp>
+#include <funnel/core/detail/element_of.hpp>
 #include <funnel/core/detail/order_key.hpp>
 #include <funnel/core/math.hpp>
 
@@ -10,7 +11,6 @@
 #include <cmath>
 #include <limits>
 #include <span>
-#include <type_traits>
 
 namespace funnel {
 namespace detail {
@@ -72,12 +72,12 @@ platt_scaling fit_bias(const platt_rows& rows, std::span<const T> logits,
 ///             steps for any finite logits. If all labels are 0 or all are 1, b stays 0 and
 ///             `converged` is false.
 /// Source      docs/formulas.md#bias-correction.
-template <class T = float>
-platt_scaling fit_bias(std::span<const std::type_identity_t<T>> logits,
-                       std::span<const std::type_identity_t<T>> labels,
+template <detail::Numbers Logits, detail::Numbers Labels>
+platt_scaling fit_bias(const Logits& logits, const Labels& labels,
                        const platt_options& options = {}) {
-  return detail::fit_bias(detail::scan_platt_rows("fit_bias", logits, labels, options), logits,
-                          options);
+  const auto z = detail::as_span(logits);
+  const auto y = detail::as_span(labels);
+  return detail::fit_bias(detail::scan_platt_rows("fit_bias", z, y, options), z, options);
 }
 
 }  // namespace funnel

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/core/detail/checks.hpp>
+#include <funnel/core/detail/element_of.hpp>
 #include <funnel/core/state.hpp>
 
 #include <algorithm>
@@ -9,7 +10,6 @@
 #include <cstddef>
 #include <limits>
 #include <span>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -150,7 +150,8 @@ double unit_between(std::span<const T> values) {
 /// and at its largest score.
 ///
 /// Shapes      scores [n], labels [n], weights [n]; empty means weight 1 for every row.
-/// Units       any scale of score; labels are probabilities, rates or any other numbers.
+/// Units       any scale of score; labels are probabilities, rates or any other numbers. The
+///             calibrator has the type of the scores, or double if they are integers.
 /// Order       rows with equal scores are merged into one row with their weighted mean label and
 ///             total weight. The order of the input affects only rounding.
 /// Errors      std::invalid_argument if n is 0, the sizes differ, a score or label is not finite or
@@ -159,17 +160,21 @@ double unit_between(std::span<const T> values) {
 /// Numerics    sums in double. The weighted mean of f over the rows equals that of the labels.
 /// Source      Ayer et al., 1955; Zadrozny and Elkan, KDD 2002;
 ///             docs/formulas.md#isotonic-regression.
-template <class T = float>
-isotonic_calibrator<T> fit_isotonic(std::span<const std::type_identity_t<T>> scores,
-                                    std::span<const std::type_identity_t<T>> labels,
-                                    std::span<const std::type_identity_t<T>> weights = {},
-                                    const isotonic_options& options = {}) {
-  const std::size_t n = scores.size();
-  detail::check_size("fit_isotonic", "labels", labels.size(), n, "scores");
-  if (!weights.empty()) detail::check_size("fit_isotonic", "weights", weights.size(), n, "scores");
-  detail::check_finite("fit_isotonic", "scores", scores);
-  detail::check_finite("fit_isotonic", "labels", labels);
-  detail::check_positive("fit_isotonic", "weights", weights);
+template <detail::Numbers Scores, detail::Numbers Labels,
+          detail::Numbers Weights = std::span<const double>>
+isotonic_calibrator<detail::float_of<Scores>>
+fit_isotonic(const Scores& scores, const Labels& labels, const Weights& weights = {},
+             const isotonic_options& options = {}) {
+  using T = detail::float_of<Scores>;
+  const auto s = detail::as_span(scores);
+  const auto y = detail::as_span(labels);
+  const auto w = detail::as_span(weights);
+  const std::size_t n = s.size();
+  detail::check_size("fit_isotonic", "labels", y.size(), n, "scores");
+  if (!w.empty()) detail::check_size("fit_isotonic", "weights", w.size(), n, "scores");
+  detail::check_finite("fit_isotonic", "scores", s);
+  detail::check_finite("fit_isotonic", "labels", y);
+  detail::check_positive("fit_isotonic", "weights", w);
   detail::check_not_empty("fit_isotonic", "scores", n);
 
   struct block {
@@ -185,16 +190,15 @@ isotonic_calibrator<T> fit_isotonic(std::span<const std::type_identity_t<T>> sco
   // A decreasing fit is an increasing one of negated labels.
   const double sign = options.direction == isotonic_direction::increasing ? 1 : -1;
   // Powers of two that keep sums of products in the range of double; 1 for all usual sizes.
-  const double label_unit = detail::unit_between<T>(labels),
-               weight_unit = detail::unit_between<T>(weights);
+  const double label_unit = detail::unit_between(y), weight_unit = detail::unit_between(w);
   std::vector<block> rows(n);
   for (std::size_t i = 0; i < n; ++i) {
-    const double weight = weights.empty()
+    const double weight = w.empty()
                               ? 1.0
-                              : std::max(weight_unit * static_cast<double>(weights[i]),
+                              : std::max(weight_unit * static_cast<double>(w[i]),
                                          std::numeric_limits<double>::min());  // stays above 0
-    rows[i] = {scores[i], scores[i], weight,
-               sign * weight * (label_unit * static_cast<double>(labels[i]))};
+    rows[i] = {static_cast<T>(s[i]), static_cast<T>(s[i]), weight,
+               sign * weight * (label_unit * static_cast<double>(y[i]))};
   }
   std::sort(rows.begin(), rows.end(),
             [](const block& a, const block& b) { return a.first < b.first; });
@@ -211,7 +215,8 @@ isotonic_calibrator<T> fit_isotonic(std::span<const std::type_identity_t<T>> sco
   }
 
   // Rounding must not move a mean outside the range of the labels.
-  const auto [lowest, highest] = std::ranges::minmax(labels);
+  const auto range = std::ranges::minmax(y);
+  const T lowest = static_cast<T>(range.min), highest = static_cast<T>(range.max);
   std::vector<T> knots, values;
   for (const block& b : blocks) {
     const T value = std::clamp(static_cast<T>(sign * b.mean() / label_unit), lowest, highest);

@@ -4,13 +4,13 @@
 #include <funnel/calibration/detail/platt_rows.hpp>
 #include <funnel/calibration/fit_bias.hpp>
 #include <funnel/calibration/platt_scaling.hpp>
+#include <funnel/core/detail/element_of.hpp>
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <limits>
 #include <span>
-#include <type_traits>
 #include <vector>
 
 namespace funnel {
@@ -56,9 +56,9 @@ struct platt_point {
   double slope_size = 0;                          // mean magnitude of the terms of by_slope
   double curve_s = 0, curve_sl = 0, curve_l = 0;  // second derivatives
 
-  template <class T>
+  template <class Z, class Y>
   platt_point(double a, double b, const platt_rows& rows, const platt_scale& scale,
-              std::span<const T> logits, std::span<const T> labels)
+              std::span<const Z> logits, std::span<const Y> labels)
       : slope(a), level(b) {
     constexpr double most = std::numeric_limits<double>::max();
     for (std::size_t i = 0; i < logits.size(); ++i) {
@@ -108,18 +108,19 @@ struct platt_point {
 ///             unless `smooth_labels` is set.
 /// Source      Platt, 1999; Lin, Lin and Weng, Machine Learning 2007;
 ///             docs/formulas.md#platt-scaling.
-template <class T = float>
-platt_scaling fit_platt(std::span<const std::type_identity_t<T>> logits,
-                        std::span<const std::type_identity_t<T>> labels,
+template <detail::Numbers Logits, detail::Numbers Labels>
+platt_scaling fit_platt(const Logits& logits, const Labels& labels,
                         const platt_options& options = {}) {
-  const detail::platt_rows rows = detail::scan_platt_rows("fit_platt", logits, labels, options);
-  if (rows.smallest == rows.largest) return detail::fit_bias(rows, logits, options);
+  const auto z = detail::as_span(logits);
+  const auto y = detail::as_span(labels);
+  const detail::platt_rows rows = detail::scan_platt_rows("fit_platt", z, y, options);
+  if (rows.smallest == rows.largest) return detail::fit_bias(rows, z, options);
   platt_scaling fit;
   if (rows.separated() || rows.one_class()) return fit;
 
-  const detail::platt_scale scale(logits);
+  const detail::platt_scale scale(z);
   const auto at = [&](double slope, double level) {
-    return detail::platt_point(slope, level, rows, scale, logits, labels);
+    return detail::platt_point(slope, level, rows, scale, z, y);
   };
   // Start with slope 0 and the mean label as estimate: there the curvature is far from 0 for any
   // logits.

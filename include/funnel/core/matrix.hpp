@@ -5,6 +5,7 @@
 #include <funnel/core/error.hpp>
 
 #include <algorithm>
+#include <concepts>
 #include <cstddef>
 #include <new>
 #include <span>
@@ -195,4 +196,18 @@ class matrix {
   detail::owned_size cols_;
 };
 
+namespace detail {
+
+/// Concept of a matrix, or of a view of one.
+template <class M>
+concept Matrix =
+    std::convertible_to<const M&, matrix_view<const typename std::remove_cvref_t<M>::value_type>>;
+
+/// The values of a matrix, or of a view of one.
+template <Matrix M>
+matrix_view<const typename M::value_type> as_view(const M& values) {
+  return values;
+}
+
+}  // namespace detail
 }  // namespace funnel

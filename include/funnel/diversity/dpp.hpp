@@ -3,6 +3,7 @@
 
 #include <funnel/core/arena.hpp>
 #include <funnel/core/detail/checks.hpp>
+#include <funnel/core/detail/element_of.hpp>
 #include <funnel/core/matrix.hpp>
 #include <funnel/diversity/detail/dpp_bound.hpp>
 #include <funnel/diversity/detail/greedy.hpp>
@@ -16,7 +17,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <span>
-#include <type_traits>
 
 namespace funnel {
 
@@ -135,12 +135,12 @@ std::size_t dpp_of_pairs(std::span<const R> relevance, const Similarity& similar
 ///             computed anew at each pick, so that errors do not grow with k. A similarity that is
 ///             not finite counts as 0.
 /// Source      Chen, Zhang and Zhou, NeurIPS 2018, algorithm 1; docs/formulas.md#dpp.
-template <class T = float, PairSimilarity Similarity>
-std::size_t dpp(std::span<const std::type_identity_t<T>> relevance, const Similarity& similarity,
+template <detail::Floats Relevance, PairSimilarity Similarity>
+std::size_t dpp(const Relevance& relevance, const Similarity& similarity,
                 std::span<std::size_t> picked, const dpp_options& options, arena& scratch) {
-  const std::span<const T> values = relevance;
-  bool* taken = detail::check_dpp(relevance.size(), picked, options, scratch);
-  detail::check_similarity("dpp", relevance.size(), similarity);
+  const auto values = detail::as_span(relevance);
+  bool* taken = detail::check_dpp(values.size(), picked, options, scratch);
+  detail::check_similarity("dpp", values.size(), similarity);
   if constexpr (detail::is_cosine_similarity<Similarity>) {
     dpp_options by_vectors = options;
     by_vectors.range = similarity.range();
@@ -151,11 +151,11 @@ std::size_t dpp(std::span<const std::type_identity_t<T>> relevance, const Simila
   }
 }
 
-template <class T = float, PairSimilarity Similarity>
-std::size_t dpp(std::span<const std::type_identity_t<T>> relevance, const Similarity& similarity,
+template <detail::Floats Relevance, PairSimilarity Similarity>
+std::size_t dpp(const Relevance& relevance, const Similarity& similarity,
                 std::span<std::size_t> picked, const dpp_options& options = {}) {
   arena scratch;
-  return dpp<T>(relevance, similarity, picked, options, scratch);
+  return dpp(relevance, similarity, picked, options, scratch);
 }
 
 /// DPP with the cosine of vectors as the similarity; `options.range` is its range. S_ii is 1 +
@@ -174,22 +174,21 @@ std::size_t dpp(std::span<const std::type_identity_t<T>> relevance, const Simila
 ///             bounds of the scores are in float and allow for rounding; an item that is not scored
 ///             in double could not have won. A vector that is zero or has a value that is not
 ///             finite has cosine 0 with every other vector.
-template <class T = float, class Arch = default_arch>
-std::size_t dpp(std::span<const std::type_identity_t<T>> relevance,
-                matrix_view<const std::type_identity_t<T>> vectors, std::span<std::size_t> picked,
+template <class Arch = default_arch, detail::Floats Relevance, detail::Matrix Vectors>
+std::size_t dpp(const Relevance& relevance, const Vectors& vectors, std::span<std::size_t> picked,
                 const dpp_options& options, arena& scratch) {
-  const std::span<const T> values = relevance;
-  bool* taken = detail::check_dpp(relevance.size(), picked, options, scratch);
-  detail::check_rows("dpp", "vectors", vectors.rows(), relevance.size(), "relevance");
-  return detail::dpp_of_vectors<Arch>(values, vectors, picked, options, taken, scratch);
+  const auto values = detail::as_span(relevance);
+  bool* taken = detail::check_dpp(values.size(), picked, options, scratch);
+  detail::check_rows("dpp", "vectors", vectors.rows(), values.size(), "relevance");
+  return detail::dpp_of_vectors<Arch>(values, detail::as_view(vectors), picked, options, taken,
+                                      scratch);
 }
 
-template <class T = float, class Arch = default_arch>
-std::size_t dpp(std::span<const std::type_identity_t<T>> relevance,
-                matrix_view<const std::type_identity_t<T>> vectors, std::span<std::size_t> picked,
+template <class Arch = default_arch, detail::Floats Relevance, detail::Matrix Vectors>
+std::size_t dpp(const Relevance& relevance, const Vectors& vectors, std::span<std::size_t> picked,
                 const dpp_options& options = {}) {
   arena scratch;
-  return dpp<T, Arch>(relevance, vectors, picked, options, scratch);
+  return dpp<Arch>(relevance, vectors, picked, options, scratch);
 }
 
 }  // namespace funnel

@@ -3,6 +3,7 @@
 
 #include <funnel/core/arena.hpp>
 #include <funnel/core/detail/checks.hpp>
+#include <funnel/core/detail/element_of.hpp>
 #include <funnel/core/matrix.hpp>
 #include <funnel/diversity/detail/greedy.hpp>
 #include <funnel/diversity/detail/lazy_greedy.hpp>
@@ -15,7 +16,6 @@
 
 #include <cstddef>
 #include <span>
-#include <type_traits>
 
 namespace funnel {
 
@@ -103,12 +103,12 @@ std::size_t mmr_of_pairs(std::span<const R> relevance, const Similarity& similar
 /// Numerics    scores in double. A similarity that is not finite counts as 0. For a
 ///             `cosine_similarity`, the function below is called with its vectors.
 /// Source      Carbonell and Goldstein, SIGIR 1998, section 2; docs/formulas.md#mmr.
-template <class T = float, PairSimilarity Similarity>
-std::size_t mmr(std::span<const std::type_identity_t<T>> relevance, const Similarity& similarity,
+template <detail::Floats Relevance, PairSimilarity Similarity>
+std::size_t mmr(const Relevance& relevance, const Similarity& similarity,
                 std::span<std::size_t> picked, const mmr_options& options, arena& scratch) {
-  const std::span<const T> values = relevance;
-  bool* taken = detail::check_mmr(relevance.size(), picked, options, scratch);
-  detail::check_similarity("mmr", relevance.size(), similarity);
+  const auto values = detail::as_span(relevance);
+  bool* taken = detail::check_mmr(values.size(), picked, options, scratch);
+  detail::check_similarity("mmr", values.size(), similarity);
   if constexpr (detail::is_cosine_similarity<Similarity>) {
     mmr_options by_vectors = options;
     by_vectors.range = similarity.range();
@@ -119,11 +119,11 @@ std::size_t mmr(std::span<const std::type_identity_t<T>> relevance, const Simila
   }
 }
 
-template <class T = float, PairSimilarity Similarity>
-std::size_t mmr(std::span<const std::type_identity_t<T>> relevance, const Similarity& similarity,
+template <detail::Floats Relevance, PairSimilarity Similarity>
+std::size_t mmr(const Relevance& relevance, const Similarity& similarity,
                 std::span<std::size_t> picked, const mmr_options& options = {}) {
   arena scratch;
-  return mmr<T>(relevance, similarity, picked, options, scratch);
+  return mmr(relevance, similarity, picked, options, scratch);
 }
 
 /// MMR with the cosine of vectors as the similarity; `options.range` is its range.
@@ -142,22 +142,21 @@ std::size_t mmr(std::span<const std::type_identity_t<T>> relevance, const Simila
 ///             float. Upper bounds in float, which allow for rounding, decide which items could
 ///             win. The picks are the same as if every cosine were computed, on every instruction
 ///             set.
-template <class T = float, class Arch = default_arch>
-std::size_t mmr(std::span<const std::type_identity_t<T>> relevance,
-                matrix_view<const std::type_identity_t<T>> vectors, std::span<std::size_t> picked,
+template <class Arch = default_arch, detail::Floats Relevance, detail::Matrix Vectors>
+std::size_t mmr(const Relevance& relevance, const Vectors& vectors, std::span<std::size_t> picked,
                 const mmr_options& options, arena& scratch) {
-  const std::span<const T> values = relevance;
-  bool* taken = detail::check_mmr(relevance.size(), picked, options, scratch);
-  detail::check_rows("mmr", "vectors", vectors.rows(), relevance.size(), "relevance");
-  return detail::mmr_of_vectors<Arch>(values, vectors, picked, options, taken, scratch);
+  const auto values = detail::as_span(relevance);
+  bool* taken = detail::check_mmr(values.size(), picked, options, scratch);
+  detail::check_rows("mmr", "vectors", vectors.rows(), values.size(), "relevance");
+  return detail::mmr_of_vectors<Arch>(values, detail::as_view(vectors), picked, options, taken,
+                                      scratch);
 }
 
-template <class T = float, class Arch = default_arch>
-std::size_t mmr(std::span<const std::type_identity_t<T>> relevance,
-                matrix_view<const std::type_identity_t<T>> vectors, std::span<std::size_t> picked,
+template <class Arch = default_arch, detail::Floats Relevance, detail::Matrix Vectors>
+std::size_t mmr(const Relevance& relevance, const Vectors& vectors, std::span<std::size_t> picked,
                 const mmr_options& options = {}) {
   arena scratch;
-  return mmr<T, Arch>(relevance, vectors, picked, options, scratch);
+  return mmr<Arch>(relevance, vectors, picked, options, scratch);
 }
 
 }  // namespace funnel

@@ -2,12 +2,11 @@
 #pragma once
 
 #include <funnel/core/detail/checks.hpp>
+#include <funnel/core/detail/element_of.hpp>
 #include <funnel/core/detail/quantile.hpp>
 #include <funnel/core/error.hpp>
 
 #include <algorithm>
-#include <cmath>
-#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -31,13 +30,14 @@ namespace funnel {
 /// Errors      std::invalid_argument if buckets is 0.
 /// Cost        O(n log n) for any number of buckets, a copy of the values.
 /// Source      docs/formulas.md#buckets.
-template <std::floating_point T = float>
-std::vector<T> quantile_boundaries(std::span<const std::type_identity_t<T>> values,
-                                   std::size_t buckets) {
+template <detail::Numbers Values>
+std::vector<detail::element_of<const Values>> quantile_boundaries(const Values& values,
+                                                                  std::size_t buckets) {
+  using T = detail::element_of<const Values>;
   detail::check_at_least_one("quantile_boundaries", "buckets", buckets);
   std::vector<T> sorted;
-  for (const T value : values)
-    if (!std::isnan(value)) sorted.push_back(value);
+  for (const T value : detail::as_span(values))
+    if (value == value) sorted.push_back(value);
   std::ranges::sort(sorted);
   const std::size_t n = sorted.size();
   std::vector<T> boundaries;
@@ -59,12 +59,20 @@ std::vector<T> quantile_boundaries(std::span<const std::type_identity_t<T>> valu
 /// Shapes      boundaries in ascending order; the result is in [0, boundaries + 1], so an embedding
 ///             table needs boundaries + 2 rows.
 /// Cost        O(log boundaries); the order of the boundaries is not checked.
+/// Numerics    a value and boundaries of different types are compared in double.
 /// Source      docs/formulas.md#buckets.
-template <std::floating_point T>
-std::uint32_t bucket_of(T value, std::span<const std::type_identity_t<T>> boundaries) {
-  if (std::isnan(value)) return 0;
-  return static_cast<std::uint32_t>(std::ranges::upper_bound(boundaries, value) -
-                                    boundaries.begin() + 1);
+template <class T, detail::Numbers Boundaries>
+requires std::is_arithmetic_v<T> std::uint32_t bucket_of(T value, const Boundaries& boundaries) {
+  const auto all = detail::as_span(boundaries);
+  if (value != value) return 0;
+  const auto above = [&] {
+    if constexpr (std::is_same_v<T, detail::element_of<const Boundaries>>)
+      return std::ranges::upper_bound(all, value);
+    else
+      return std::ranges::upper_bound(all, static_cast<double>(value), {},
+                                      [](auto bound) { return static_cast<double>(bound); });
+  };
+  return static_cast<std::uint32_t>(above() - all.begin() + 1);
 }
 
 /// Writes the bucket of each value, as `bucket_of`.
@@ -72,16 +80,17 @@ std::uint32_t bucket_of(T value, std::span<const std::type_identity_t<T>> bounda
 /// Shapes      values [n]; buckets [n].
 /// Errors      std::invalid_argument if the sizes differ, or boundaries are NaN or not in ascending
 ///             order.
-template <std::floating_point T = float>
-void bucketize(std::span<const std::type_identity_t<T>> values,
-               std::span<const std::type_identity_t<T>> boundaries,
+template <detail::Numbers Values, detail::Numbers Boundaries>
+void bucketize(const Values& values, const Boundaries& boundaries,
                std::span<std::uint32_t> buckets) {
-  detail::check_size("bucketize", "buckets", buckets.size(), values.size(), "values");
-  for (std::size_t i = 0; i < boundaries.size(); ++i)
-    if (std::isnan(boundaries[i]) || (i > 0 && !(boundaries[i - 1] < boundaries[i])))
-      detail::fail("funnel::bucketize: boundaries[", i, "] is ", boundaries[i],
+  const auto from = detail::as_span(values);
+  const auto bounds = detail::as_span(boundaries);
+  detail::check_size("bucketize", "buckets", buckets.size(), from.size(), "values");
+  for (std::size_t i = 0; i < bounds.size(); ++i)
+    if (bounds[i] != bounds[i] || (i > 0 && !(bounds[i - 1] < bounds[i])))
+      detail::fail("funnel::bucketize: boundaries[", i, "] is ", bounds[i],
                    ", expected a number above the one before");
-  for (std::size_t i = 0; i < values.size(); ++i) buckets[i] = bucket_of<T>(values[i], boundaries);
+  for (std::size_t i = 0; i < from.size(); ++i) buckets[i] = bucket_of(from[i], bounds);
 }
 
 }  // namespace funnel

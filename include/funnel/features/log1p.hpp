@@ -2,12 +2,12 @@
 #pragma once
 
 #include <funnel/core/detail/checks.hpp>
+#include <funnel/core/detail/element_of.hpp>
 
 #include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <span>
-#include <type_traits>
 
 namespace funnel {
 
@@ -23,11 +23,14 @@ T log1p_count(T count) {
 ///
 /// Shapes      counts [n]; out [n].
 /// Errors      std::invalid_argument if the sizes differ.
-template <std::floating_point T = float>
-void log1p_counts(std::span<const std::type_identity_t<T>> counts,
-                  std::span<std::type_identity_t<T>> out) {
-  detail::check_size("log1p_counts", "out", out.size(), counts.size(), "counts");
-  for (std::size_t i = 0; i < counts.size(); ++i) out[i] = log1p_count(counts[i]);
+template <detail::Numbers Counts, detail::Floats Out>
+void log1p_counts(const Counts& counts, Out&& out) {
+  using T = detail::element_of<Out>;
+  const auto from = detail::as_span(counts);
+  const std::span<T> to(out);
+  detail::check_size("log1p_counts", "out", to.size(), from.size(), "counts");
+  for (std::size_t i = 0; i < from.size(); ++i)
+    to[i] = static_cast<T>(log1p_count(static_cast<detail::float_of<Counts>>(from[i])));
 }
 
 }  // namespace funnel

@@ -2,10 +2,10 @@
 #pragma once
 
 #include <funnel/core/detail/checks.hpp>
+#include <funnel/core/detail/element_of.hpp>
 #include <funnel/core/matrix.hpp>
 
 #include <cmath>
-#include <concepts>
 #include <cstddef>
 #include <span>
 #include <type_traits>
@@ -15,11 +15,12 @@ namespace funnel {
 /// Feature coverage: the fraction of values that are not missing (NaN); 0 if there are no values.
 ///
 /// Source      docs/formulas.md#missing-values.
-template <std::floating_point T = float>
-double feature_coverage(std::span<const std::type_identity_t<T>> values) {
+template <detail::Numbers Values>
+double feature_coverage(const Values& values) {
+  const auto all = detail::as_span(values);
   std::size_t present = 0;
-  for (const T value : values) present += !std::isnan(value);
-  return values.empty() ? 0 : static_cast<double>(present) / static_cast<double>(values.size());
+  for (const auto value : all) present += value == value;
+  return all.empty() ? 0 : static_cast<double>(present) / static_cast<double>(all.size());
 }
 
 /// Writes a missing-value indicator for each value: 1 if it is missing (NaN), otherwise 0. Use the
@@ -27,13 +28,14 @@ double feature_coverage(std::span<const std::type_identity_t<T>> values) {
 ///
 /// Shapes      values [n, d]; out [n, d].
 /// Errors      std::invalid_argument if the shapes differ.
-template <std::floating_point T = float>
-void missing_indicators(matrix_view<const std::type_identity_t<T>> values,
-                        matrix_view<std::type_identity_t<T>> out) {
-  detail::check_shape("missing_indicators", "out", out, values.rows(), values.cols(), "values");
-  for (std::size_t i = 0; i < values.rows(); ++i)
-    for (std::size_t j = 0; j < values.cols(); ++j)
-      out(i, j) = std::isnan(values(i, j)) ? T{1} : T{0};
+template <detail::Matrix Values, detail::Matrix Out>
+void missing_indicators(const Values& values, Out&& out) {
+  const auto from = detail::as_view(values);
+  using T = typename std::remove_cvref_t<Out>::value_type;
+  const matrix_view<T> to = out;
+  detail::check_shape("missing_indicators", "out", to, from.rows(), from.cols(), "values");
+  for (std::size_t i = 0; i < from.rows(); ++i)
+    for (std::size_t j = 0; j < from.cols(); ++j) to(i, j) = std::isnan(from(i, j)) ? T{1} : T{0};
 }
 
 }  // namespace funnel

@@ -3,13 +3,13 @@
 
 #include <funnel/core/arena.hpp>
 #include <funnel/core/detail/checks.hpp>
+#include <funnel/core/detail/element_of.hpp>
 #include <funnel/core/matrix.hpp>
 
 #include <concepts>
 #include <cstddef>
 #include <span>
 #include <string_view>
-#include <type_traits>
 
 namespace funnel {
 
@@ -68,32 +68,36 @@ void check_fuse(const F& formula, matrix_view<const T> objectives, std::span<T> 
 /// time.
 ///
 /// Shapes      objectives [n, t], one row per candidate and one column per objective, in the order
-///             that `formula` expects; scores [n], all written.
+///             that `formula` expects; scores [n], all written. Both have the number type of the
+///             formula.
 /// Order       NaN in an objective with weight or power other than 0 makes the score NaN, which
 ///             ranks last.
 /// Errors      std::invalid_argument if `scores` does not have n values, and whatever
 ///             `formula.check` throws. Nothing is written then.
 /// Cost        n calls of `formula`; no scratch memory.
-template <class T = float, PointwiseFormula<T> F>
-void fuse(const F& formula, matrix_view<const std::type_identity_t<T>> objectives,
-          std::span<std::type_identity_t<T>> scores) {
-  detail::check_fuse(formula, objectives, scores);
-  for (std::size_t i = 0; i < scores.size(); ++i)
-    scores[i] = static_cast<T>(formula(objectives.row(i)));
+template <detail::Floats Scores, PointwiseFormula<detail::element_of<Scores>> F>
+void fuse(const F& formula, matrix_view<const detail::element_of<Scores>> objectives,
+          Scores&& scores) {
+  using T = detail::element_of<Scores>;
+  const std::span<T> out(scores);
+  detail::check_fuse(formula, objectives, out);
+  for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<T>(formula(objectives.row(i)));
 }
 
 /// Score fusion: writes a score for each candidate, by any formula.
 ///
 /// Shapes, order and errors are those of the function above.
 /// Cost        the cost of `formula`. Only a `SetFormula` uses `scratch`; it is not reset.
-template <class T = float, Formula<T> F>
-void fuse(const F& formula, matrix_view<const std::type_identity_t<T>> objectives,
-          std::span<std::type_identity_t<T>> scores, arena& scratch) {
+template <detail::Floats Scores, Formula<detail::element_of<Scores>> F>
+void fuse(const F& formula, matrix_view<const detail::element_of<Scores>> objectives,
+          Scores&& scores, arena& scratch) {
+  using T = detail::element_of<Scores>;
+  const std::span<T> out(scores);
   if constexpr (PointwiseFormula<F, T>) {
-    fuse<T>(formula, objectives, scores);
+    fuse(formula, objectives, out);
   } else {
-    detail::check_fuse(formula, objectives, scores);
-    formula(objectives, scores, scratch);
+    detail::check_fuse(formula, objectives, out);
+    formula(objectives, out, scratch);
   }
 }
 

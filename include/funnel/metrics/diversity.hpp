@@ -11,7 +11,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <concepts>
 #include <limits>
 #include <numeric>
 #include <span>
@@ -68,11 +67,10 @@ double intra_list_diversity(const Page& page, const Similarity& similarity,
 /// Units       in [0, 2]; 1 for vectors at right angles. The cosine with a zero vector is 0.
 /// Cost        O(k^2 d), or O(k w d) with a window; 2 k doubles of memory.
 /// Numerics    in double. NaN if k < 2 or a value is not finite.
-template <class Vectors>
-requires std::convertible_to<const Vectors&, matrix_view<const typename Vectors::value_type>>
+template <detail::Matrix Vectors>
 double intra_list_diversity(const Vectors& vectors,
                             const intra_list_diversity_options& options = {}) {
-  const matrix_view<const typename Vectors::value_type> rows = vectors;
+  const auto rows = detail::as_view(vectors);
   const std::size_t k = rows.rows();
   std::vector<detail::unit_scale> scales(k);
   for (std::size_t i = 0; i < k; ++i) {

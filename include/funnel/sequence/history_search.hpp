@@ -3,6 +3,7 @@
 
 #include <funnel/core/arena.hpp>
 #include <funnel/core/detail/checks.hpp>
+#include <funnel/core/detail/element_of.hpp>
 #include <funnel/core/error.hpp>
 #include <funnel/core/ids.hpp>
 #include <funnel/core/matrix.hpp>
@@ -103,19 +104,20 @@ std::size_t hard_search(const field_equals& categories, std::span<std::uint32_t>
 /// Errors      std::invalid_argument if the candidate does not have d values.
 /// Cost        O(n d + K log K); n scores in `scratch`, which stay there until it is reset.
 /// Source      Pi et al., CIKM 2020; docs/formulas.md#history-search.
-template <class T = float>
-std::size_t soft_search(matrix_view<const std::type_identity_t<T>> history,
-                        std::span<const std::type_identity_t<T>> candidate,
+template <detail::Matrix History, detail::Numbers Candidate>
+std::size_t soft_search(const History& history, const Candidate& candidate,
                         std::span<std::uint32_t> positions, arena& scratch) {
-  const std::size_t n = history.rows();
-  detail::check_size("soft_search", "candidate", candidate.size(), history.cols(),
-                     "a row of history");
+  using T = typename History::value_type;
+  const auto items = detail::as_view(history);
+  const auto wanted = detail::as_span(candidate);
+  const std::size_t n = items.rows();
+  detail::check_size("soft_search", "candidate", wanted.size(), items.cols(), "a row of history");
   T* scores = scratch.allocate<T>(n);
   for (std::size_t i = 0; i < n; ++i) {
-    const std::span<const T> row = history.row(i);
+    const std::span<const T> row = items.row(i);
     double product = 0;
     for (std::size_t j = 0; j < row.size(); ++j)
-      product += static_cast<double>(row[j]) * static_cast<double>(candidate[j]);
+      product += static_cast<double>(row[j]) * static_cast<double>(wanted[j]);
     scores[i] = static_cast<T>(product);
   }
   const std::span<std::uint32_t> kept = positions.first(std::min(n, positions.size()));

@@ -40,9 +40,9 @@ struct platt_rows {
 };
 
 /// Checks the arguments of a fit and computes the statistics.
-template <class T>
-platt_rows scan_platt_rows(std::string_view function, std::span<const T> logits,
-                           std::span<const T> labels, const platt_options& options) {
+template <class Z, class Y>
+platt_rows scan_platt_rows(std::string_view function, std::span<const Z> logits,
+                           std::span<const Y> labels, const platt_options& options) {
   check_size(function, "labels", labels.size(), logits.size(), "logits");
   check_finite(function, "logits", logits);
   check_unit_interval(function, "labels", labels);
@@ -50,7 +50,7 @@ platt_rows scan_platt_rows(std::string_view function, std::span<const T> logits,
   check_that(function, "tolerance", options.tolerance, options.tolerance > 0, "a number above 0");
   platt_rows rows;
   rows.n = static_cast<double>(logits.size());
-  for (const T y : labels) rows.label_sum += static_cast<double>(y);
+  for (const Y y : labels) rows.label_sum += static_cast<double>(y);
   if (options.smooth_labels) {
     rows.label_of_positive = (rows.label_sum + 1) / (rows.label_sum + 2);
     rows.label_of_negative = 1 / (rows.n - rows.label_sum + 2);

@@ -3,6 +3,7 @@
 
 #include <funnel/core/detail/build.hpp>
 
+#include <concepts>
 #include <span>
 #include <type_traits>
 #include <utility>
@@ -17,6 +18,15 @@ using element_of =
 /// Concept of a vector, array or span of numbers.
 template <class Values>
 concept Numbers = std::is_arithmetic_v<element_of<const Values>>;
+
+/// Concept of a vector, array or span of floating-point numbers.
+template <class Values>
+concept Floats = std::floating_point<element_of<const Values>>;
+
+/// The floating-point type for results that are as exact as some numbers: their type, or double if
+/// they are integers.
+template <Numbers Values>
+using float_of = std::conditional_t<Floats<Values>, element_of<const Values>, double>;
 
 /// The numbers of a vector, array or span.
 template <Numbers Values>

@@ -93,7 +93,7 @@ inline float raw_number(double value, bool log1p) {
 
 inline std::uint32_t bucket_code(const schema& features, const category_plan& c, double value) {
   const std::size_t bounds = features.plan().tables[c.table].bounds;
-  return bucket_of<float>(raw_number(value, false), features.values().bounds[bounds]);
+  return bucket_of(raw_number(value, false), features.values().bounds[bounds]);
 }
 
 /// The row of a key in the table of a category or list.
