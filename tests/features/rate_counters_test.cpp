@@ -283,13 +283,13 @@ TEST_CASE("rate_counters: a loaded one goes on counting") {
     file.load(loaded);
     CHECK(saved_state(loaded) == file);
     for (int step = 0; step < 2; ++step) {
-      for (const std::uint64_t key : {7, 9, 1, 4}) {
+      for (const std::uint64_t key : {7u, 9u, 1u, 4u}) {
         CHECK(loaded.impressions(key) == original.impressions(key));
-        for (std::size_t action : {0, 1})
+        for (std::size_t action : {0u, 1u})
           CHECK(loaded.rate(key, action) == original.rate(key, action));
       }
       for (rate_counters* counters : {&loaded, &original})
-        for (const std::uint64_t key : {4, 7}) counters->add(key, std::vector<float>{1, 3});
+        for (const std::uint64_t key : {4u, 7u}) counters->add(key, std::vector<float>{1, 3});
     }
   }
 }
@@ -308,13 +308,13 @@ TEST_CASE("rate_counters: a state that does not fit is refused") {
   };
   const auto cut = [&](std::size_t n) { return std::vector<double>(sums.data(), sums.data() + n); };
   CHECK_FALSE(refused("sums", cut(9), ""));
-  for (const std::size_t n : {0, 6, 8, 11}) CHECK(refused("sums", cut(n), "sums has"));
+  for (const std::size_t n : {0u, 6u, 8u, 11u}) CHECK(refused("sums", cut(n), "sums has"));
   CHECK(refused("totals", cut(2), "totals has 2 values, expected 3 as in 1 + actions"));
   CHECK(refused("keys.ids", std::vector<std::uint64_t>{7, 7}, "ids[1] is 7 again"));
   CHECK(refused("keys.ids", std::vector<std::uint64_t>{7},
                 "sums has 12 values, expected 2 rows of 3"));
   CHECK(refused("keys.ids", std::vector<std::uint64_t>{7, 8, 9, 5}, "sums has"));
-  for (const std::size_t unknown : {0, 2, 9, 11}) {
+  for (const std::size_t unknown : {0u, 2u, 9u, 11u}) {
     std::vector<double> values = sums;
     values[unknown] = 1;
     CHECK(refused("sums", values, "counts of unknown keys"));
