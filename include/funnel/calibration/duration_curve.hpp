@@ -106,7 +106,7 @@ template <detail::Numbers Lengths, detail::Numbers Completions>
 duration_curve<detail::float_of<Lengths>>
 fit_duration_curve(const Lengths& lengths, const Completions& completions,
                    const duration_curve_options& options = {}) {
-  using T = detail::float_of<Lengths>;
+  using t = detail::float_of<Lengths>;
   const auto x = detail::as_span(lengths);
   const auto y = detail::as_span(completions);
   const std::size_t n = x.size();
@@ -118,20 +118,20 @@ fit_duration_curve(const Lengths& lengths, const Completions& completions,
   detail::check_not_negative("fit_duration_curve", "prior_plays", options.prior_plays);
 
   struct play {
-    T length;
+    t length;
     detail::element_of<const Completions> completion;
   };
   std::vector<play> plays(n);
   double total = 0;
   for (std::size_t i = 0; i < n; ++i) {
-    plays[i] = {static_cast<T>(x[i]), y[i]};
+    plays[i] = {static_cast<t>(x[i]), y[i]};
     total += static_cast<double>(y[i]);
   }
   const double overall = total / static_cast<double>(n);
   std::sort(plays.begin(), plays.end(),
             [](const play& a, const play& b) { return a.length < b.length; });
 
-  std::vector<T> medians, means, weights;
+  std::vector<t> medians, means, weights;
   std::size_t bin = 0;  // where the open bin begins
   const auto close_bin = [&](std::size_t end) {
     if (end == bin) return;
@@ -140,8 +140,8 @@ fit_duration_curve(const Lengths& lengths, const Completions& completions,
     const double count = static_cast<double>(end - bin);
     medians.push_back(plays[bin + (end - bin) / 2].length);
     means.push_back(
-        static_cast<T>((sum + options.prior_plays * overall) / (count + options.prior_plays)));
-    weights.push_back(static_cast<T>(count));
+        static_cast<t>((sum + options.prior_plays * overall) / (count + options.prior_plays)));
+    weights.push_back(static_cast<t>(count));
     bin = end;
   };
   // More than n bins cut at the same places as n bins: between any two lengths.
@@ -152,7 +152,7 @@ fit_duration_curve(const Lengths& lengths, const Completions& completions,
         close_bin(detail::nearer_cut(begin, rank, end));
       });
   close_bin(n);
-  return duration_curve<T>(
+  return duration_curve<t>(
       fit_isotonic(medians, means, weights, {.direction = isotonic_direction::decreasing}),
       options);
 }

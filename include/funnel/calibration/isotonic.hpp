@@ -165,7 +165,7 @@ template <detail::Numbers Scores, detail::Numbers Labels,
 isotonic_calibrator<detail::float_of<Scores>>
 fit_isotonic(const Scores& scores, const Labels& labels, const Weights& weights = {},
              const isotonic_options& options = {}) {
-  using T = detail::float_of<Scores>;
+  using t = detail::float_of<Scores>;
   const auto s = detail::as_span(scores);
   const auto y = detail::as_span(labels);
   const auto w = detail::as_span(weights);
@@ -178,7 +178,7 @@ fit_isotonic(const Scores& scores, const Labels& labels, const Weights& weights 
   detail::check_not_empty("fit_isotonic", "scores", n);
 
   struct block {
-    T first, last;
+    t first, last;
     double weight, sum;
     double mean() const { return sum / weight; }
     void join(const block& next) {
@@ -197,7 +197,7 @@ fit_isotonic(const Scores& scores, const Labels& labels, const Weights& weights 
                               ? 1.0
                               : std::max(weight_unit * static_cast<double>(w[i]),
                                          std::numeric_limits<double>::min());  // stays above 0
-    rows[i] = {static_cast<T>(s[i]), static_cast<T>(s[i]), weight,
+    rows[i] = {static_cast<t>(s[i]), static_cast<t>(s[i]), weight,
                sign * weight * (label_unit * static_cast<double>(y[i]))};
   }
   std::sort(rows.begin(), rows.end(),
@@ -216,10 +216,10 @@ fit_isotonic(const Scores& scores, const Labels& labels, const Weights& weights 
 
   // Rounding must not move a mean outside the range of the labels.
   const auto range = std::ranges::minmax(y);
-  const T lowest = static_cast<T>(range.min), highest = static_cast<T>(range.max);
-  std::vector<T> knots, values;
+  const t lowest = static_cast<t>(range.min), highest = static_cast<t>(range.max);
+  std::vector<t> knots, values;
   for (const block& b : blocks) {
-    const T value = std::clamp(static_cast<T>(sign * b.mean() / label_unit), lowest, highest);
+    const t value = std::clamp(static_cast<t>(sign * b.mean() / label_unit), lowest, highest);
     knots.push_back(b.first);
     values.push_back(value);
     if (b.last == b.first) continue;

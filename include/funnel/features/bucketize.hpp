@@ -33,14 +33,14 @@ namespace funnel {
 template <detail::Numbers Values>
 std::vector<detail::element_of<const Values>> quantile_boundaries(const Values& values,
                                                                   std::size_t buckets) {
-  using T = detail::element_of<const Values>;
+  using t = detail::element_of<const Values>;
   detail::check_at_least_one("quantile_boundaries", "buckets", buckets);
-  std::vector<T> sorted;
-  for (const T value : detail::as_span(values))
+  std::vector<t> sorted;
+  for (const t value : detail::as_span(values))
     if (value == value) sorted.push_back(value);
   std::ranges::sort(sorted);
   const std::size_t n = sorted.size();
-  std::vector<T> boundaries;
+  std::vector<t> boundaries;
   // With more buckets than values, cut at every value, as n buckets do.
   std::size_t landed = 0;  // first index of the value on which the previous quantile fell
   detail::for_each_quantile(

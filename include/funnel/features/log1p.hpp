@@ -25,12 +25,12 @@ T log1p_count(T count) {
 /// Errors      std::invalid_argument if the sizes differ.
 template <detail::Numbers Counts, detail::Floats Out>
 void log1p_counts(const Counts& counts, Out&& out) {
-  using T = detail::element_of<Out>;
+  using t = detail::element_of<Out>;
   const auto from = detail::as_span(counts);
-  const std::span<T> to(out);
+  const std::span<t> to(out);
   detail::check_size("log1p_counts", "out", to.size(), from.size(), "counts");
   for (std::size_t i = 0; i < from.size(); ++i)
-    to[i] = static_cast<T>(log1p_count(static_cast<detail::float_of<Counts>>(from[i])));
+    to[i] = static_cast<t>(log1p_count(static_cast<detail::float_of<Counts>>(from[i])));
 }
 
 }  // namespace funnel

@@ -31,11 +31,11 @@ double feature_coverage(const Values& values) {
 template <detail::Matrix Values, detail::Matrix Out>
 void missing_indicators(const Values& values, Out&& out) {
   const auto from = detail::as_view(values);
-  using T = typename std::remove_cvref_t<Out>::value_type;
-  const matrix_view<T> to = out;
+  using t = typename std::remove_cvref_t<Out>::value_type;
+  const matrix_view<t> to = out;
   detail::check_shape("missing_indicators", "out", to, from.rows(), from.cols(), "values");
   for (std::size_t i = 0; i < from.rows(); ++i)
-    for (std::size_t j = 0; j < from.cols(); ++j) to(i, j) = std::isnan(from(i, j)) ? T{1} : T{0};
+    for (std::size_t j = 0; j < from.cols(); ++j) to(i, j) = std::isnan(from(i, j)) ? t{1} : t{0};
 }
 
 }  // namespace funnel

@@ -78,10 +78,10 @@ void check_fuse(const F& formula, matrix_view<const T> objectives, std::span<T> 
 template <detail::Floats Scores, PointwiseFormula<detail::element_of<Scores>> F>
 void fuse(const F& formula, matrix_view<const detail::element_of<Scores>> objectives,
           Scores&& scores) {
-  using T = detail::element_of<Scores>;
-  const std::span<T> out(scores);
+  using t = detail::element_of<Scores>;
+  const std::span<t> out(scores);
   detail::check_fuse(formula, objectives, out);
-  for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<T>(formula(objectives.row(i)));
+  for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<t>(formula(objectives.row(i)));
 }
 
 /// Score fusion: writes a score for each candidate, by any formula.
@@ -91,9 +91,9 @@ void fuse(const F& formula, matrix_view<const detail::element_of<Scores>> object
 template <detail::Floats Scores, Formula<detail::element_of<Scores>> F>
 void fuse(const F& formula, matrix_view<const detail::element_of<Scores>> objectives,
           Scores&& scores, arena& scratch) {
-  using T = detail::element_of<Scores>;
-  const std::span<T> out(scores);
-  if constexpr (PointwiseFormula<F, T>) {
+  using t = detail::element_of<Scores>;
+  const std::span<t> out(scores);
+  if constexpr (PointwiseFormula<F, t>) {
     fuse(formula, objectives, out);
   } else {
     detail::check_fuse(formula, objectives, out);

@@ -95,7 +95,7 @@ frozen<Model, Arch> freeze(const Model& model) {
 template <class Arch = default_arch, class Model>
 requires(!std::is_reference_v<Model> && !std::is_const_v<Model> &&
          HasParameters<Model>) frozen<Model, Arch> freeze(Model&& model) {
-  return frozen<Model, Arch>(std::move(model));
+  return frozen<Model, Arch>(std::forward<Model>(model));
 }
 
 /// A frozen model cannot be frozen again: it no longer has its unpacked weights.

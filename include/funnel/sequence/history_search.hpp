@@ -107,21 +107,21 @@ std::size_t hard_search(const field_equals& categories, std::span<std::uint32_t>
 template <detail::Matrix History, detail::Numbers Candidate>
 std::size_t soft_search(const History& history, const Candidate& candidate,
                         std::span<std::uint32_t> positions, arena& scratch) {
-  using T = typename History::value_type;
+  using t = typename History::value_type;
   const auto items = detail::as_view(history);
   const auto wanted = detail::as_span(candidate);
   const std::size_t n = items.rows();
   detail::check_size("soft_search", "candidate", wanted.size(), items.cols(), "a row of history");
-  T* scores = scratch.allocate<T>(n);
+  t* scores = scratch.allocate<t>(n);
   for (std::size_t i = 0; i < n; ++i) {
-    const std::span<const T> row = items.row(i);
+    const std::span<const t> row = items.row(i);
     double product = 0;
     for (std::size_t j = 0; j < row.size(); ++j)
       product += static_cast<double>(row[j]) * static_cast<double>(wanted[j]);
-    scores[i] = static_cast<T>(product);
+    scores[i] = static_cast<t>(product);
   }
   const std::span<std::uint32_t> kept = positions.first(std::min(n, positions.size()));
-  top_k(std::span<const T>(scores, n), kept);
+  top_k(std::span<const t>(scores, n), kept);
   std::ranges::sort(kept);
   return kept.size();
 }

@@ -19,11 +19,11 @@
 // The two structures of the Arrow C data interface. Their names, their members and the name of the
 // guard are given by the interface, so that every header of a program may declare them.
 #ifndef ARROW_C_DATA_INTERFACE
-#define ARROW_C_DATA_INTERFACE
+#define ARROW_C_DATA_INTERFACE  // NOLINT(readability-identifier-naming): the standard's guard
 
 extern "C" {
 
-struct ArrowSchema {
+struct ArrowSchema {  // NOLINT(readability-identifier-naming): the name is the standard's
   const char* format;
   const char* name;
   const char* metadata;
@@ -35,7 +35,7 @@ struct ArrowSchema {
   void* private_data;
 };
 
-struct ArrowArray {
+struct ArrowArray {  // NOLINT(readability-identifier-naming)
   std::int64_t length;
   std::int64_t null_count;
   std::int64_t offset;

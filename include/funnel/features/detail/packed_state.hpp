@@ -27,6 +27,8 @@ struct pack_visitor {
     std::uint64_t bits = 0;
     if constexpr (std::is_floating_point_v<T>)
       bits = std::bit_cast<bits_of<T>>(value);
+    else if constexpr (std::is_same_v<T, char>)
+      bits = static_cast<unsigned char>(value);
     else
       bits = static_cast<std::uint64_t>(value);
     for (std::size_t i = 0; i < sizeof(T); ++i) to += static_cast<char>(bits >> (8 * i) & 0xff);
