@@ -16,7 +16,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
+#include <cstdio>
 #include <functional>
 #include <limits>
 #include <optional>
@@ -171,7 +171,10 @@ class training_run {
     const std::string& path = options_.checkpoint.path;
     if (path.empty()) return;
     static_assert(HasState<O>, "the optimizer is saved by its visit_state");
-    if (!std::filesystem::exists(path)) return;
+    if (std::FILE* found = std::fopen(path.c_str(), "rb"))
+      std::fclose(found);
+    else
+      return;
     const model_file file(path);
     if (const std::string& made = file.text("training"); made != description())
       throw format_error(
