@@ -126,7 +126,7 @@ TEST_CASE("the same bits on 1, 2 and 4 threads, and in a second run") {
                               .leaf_rows = 16};
   ranker<float> first(d.features);
   train(first, d.past.rows, loss, options);
-  for (const std::size_t threads : {1, 2, 4}) {
+  for (const std::size_t threads : {1u, 2u, 4u}) {
     thread_pool pool(threads);
     ranker<float> model(d.features);
     train(pool, model, d.past.rows, loss, options);

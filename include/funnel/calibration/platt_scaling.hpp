@@ -38,7 +38,7 @@ struct platt_scaling {
     std::uint64_t steps = iterations;
     visit("a", a), visit("b", b), visit("converged", converged), visit("iterations", steps);
     if (!is_loading(visit)) return;
-    iterations = static_cast<std::size_t>(steps);
+    iterations = steps;
     detail::check_loaded([&] {
       detail::check_that("platt_scaling", "a", a, std::isfinite(a), "a finite number");
       detail::check_that("platt_scaling", "b", b, std::isfinite(b), "a finite number");

@@ -92,7 +92,7 @@ struct row_batch {
       visit(path + ".categories", categories);
       visit(path + ".lists", lists);
       if (is_loading(visit)) {
-        of.rows = static_cast<std::size_t>(rows);
+        of.rows = rows;
         resize(of.categories, categories);
         resize(of.lists, lists);
       }
@@ -130,7 +130,7 @@ struct row_batch {
     if (count > 65536)
       throw format_error(
           detail::join_text("a row batch has ", count, " columns, expected 65536 or fewer"));
-    values.resize(static_cast<std::size_t>(count));
+    values.resize(count);
   }
   void refuse_damaged() {
     const auto fits_offsets = [](const std::vector<std::uint32_t>& values, std::size_t lists,

@@ -63,7 +63,7 @@ class safetensors_file {
     if (length > bytes.size() - 8)
       refuse("byte 8: the header has ", length, " bytes, but the file ends after ",
              bytes.size() - 8, ": it is truncated");
-    header_ = 8 + static_cast<std::size_t>(length);
+    header_ = 8 + length;
     read_header(text.substr(8, header_ - 8));
     place_tensors(bytes.subspan(header_));
   }
@@ -226,8 +226,7 @@ class safetensors_file {
       refuse("byte ", header_ + filled, ": the last tensor ends here, but the file ends at byte ",
              header_ + data.size());
     for (entry& e : entries_) {
-      e.described.bytes = data.subspan(static_cast<std::size_t>(e.begin),
-                                       static_cast<std::size_t>(e.end - e.begin));
+      e.described.bytes = data.subspan(e.begin, e.end - e.begin);
       align(e.described);
       stored_.push_back(e.described.bytes);
       if (!e.described.name.starts_with("_pad.")) tensors_.push_back(std::move(e.described));

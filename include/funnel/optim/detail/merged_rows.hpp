@@ -88,7 +88,7 @@ class merged_rows {
 
   /// Rows that are next to each other belong to different slices.
   static std::size_t slice_of(std::uint32_t row, std::size_t slices) {
-    return static_cast<std::size_t>((std::uint64_t{row * 0x85ebca6bU} * slices) >> 32);
+    return (std::uint64_t{row * 0x85ebca6bU} * slices) >> 32;
   }
 
   std::vector<parameter_gradient<T>*> parts_;

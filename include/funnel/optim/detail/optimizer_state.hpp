@@ -35,8 +35,8 @@ struct optimizer_state {
       visit(name, number);
       if (is_loading(visit)) field = static_cast<std::remove_reference_t<decltype(field)>>(number);
     };
-    visit_as("rows", rows, static_cast<std::uint64_t>(rows));
-    visit_as("cols", cols, static_cast<std::uint64_t>(cols));
+    visit_as("rows", rows, std::uint64_t{rows});
+    visit_as("cols", cols, std::uint64_t{cols});
     visit_as("kind", kind, static_cast<std::uint8_t>(kind));
     visit("first", first);
     visit("second", second);
@@ -113,7 +113,7 @@ class optimizer_memory {
   void visit_state(std::string_view optimizer, auto&& visit) {
     std::uint64_t count = states.size();
     visit(optimizer, count);
-    if (is_loading(visit)) states.resize(static_cast<std::size_t>(count));
+    if (is_loading(visit)) states.resize(count);
     visit("parameters", states);
   }
 
