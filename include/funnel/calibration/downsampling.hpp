@@ -214,7 +214,9 @@ class negative_downsampling {
   std::uint64_t dropped(std::size_t head) const { return dropped_[checked(head, "dropped")]; }
   void reset_counts() {
     std::vector<std::uint64_t> none(heads()), zero(heads()), nothing(heads());
-    positives_.swap(none), negatives_.swap(zero), dropped_.swap(nothing);
+    positives_.swap(none);
+    negatives_.swap(zero);
+    dropped_.swap(nothing);
   }
 
   /// The correction of a head's estimates; it changes nothing if kept negatives weigh 1 / alpha.

@@ -29,9 +29,18 @@ class column_values {
   value_kind kind() const { return kind_; }
 
   /// Appends a value, or a missing one; the kind must be that of the column.
-  void push_back(std::int64_t value) { integers_.push_back(value), mark(true); }
-  void push_back(double value) { numbers_.push_back(value), mark(true); }
-  void push_back(std::string_view value) { codes_.push_back(code_of(value)), mark(true); }
+  void push_back(std::int64_t value) {
+    integers_.push_back(value);
+    mark(true);
+  }
+  void push_back(double value) {
+    numbers_.push_back(value);
+    mark(true);
+  }
+  void push_back(std::string_view value) {
+    codes_.push_back(code_of(value));
+    mark(true);
+  }
   void push_back_missing() {
     if (kind_ == value_kind::integer) integers_.push_back(0);
     if (kind_ == value_kind::number) numbers_.push_back(std::numeric_limits<double>::quiet_NaN());

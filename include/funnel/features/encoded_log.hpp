@@ -63,8 +63,10 @@ class encoded_log {
     to.label_present.resize(labels_.size());
     to.label_sums.assign(labels_.size(), 0);
     to.label_counts.assign(labels_.size(), 0);
-    for (std::size_t k = 0; k < labels_.size(); ++k)
-      to.labels[k].clear(), to.label_present[k].clear();
+    for (std::size_t k = 0; k < labels_.size(); ++k) {
+      to.labels[k].clear();
+      to.label_present[k].clear();
+    }
     to.log_rows.clear();
     for (const std::uint32_t r : requests) {
       add_user(r, to);

@@ -107,7 +107,11 @@ class rate_counters {
   void visit_state(auto&& visit) {
     visit("prior_strength", options_.prior_strength), visit("default_rate", options_.default_rate);
     visit("keys", keys_), visit("totals", totals_), visit("sums", sums_);
-    if (is_loading(visit)) detail::check_loaded([&] { check_options(), check_counts(); });
+    if (is_loading(visit))
+      detail::check_loaded([&] {
+        check_options();
+        check_counts();
+      });
   }
 
  private:

@@ -212,7 +212,8 @@ class request_encoder {
     keys[side] = table.keys(version);
     if (version == 0) {  // only the id is known
       detail::read_id(features_, side, id, records_[side]);
-      codes = records_[side].codes, numbers = records_[side].numbers,
+      codes = records_[side].codes;
+      numbers = records_[side].numbers;
       keys[side] = records_[side].keys;
     }
     add_row(side, keys, time, numbers, table.times(row), codes, table.vectors(version));

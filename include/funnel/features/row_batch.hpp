@@ -154,8 +154,11 @@ struct row_batch {
       fits = fits && h.offsets.size() == requests() + 1;
     }
     if (!fits) throw format_error("a row batch is damaged: its arrays do not fit together");
-    labels.clear(), label_present.clear(), label_sums.clear(), label_counts.clear(),
-        log_rows.clear();
+    labels.clear();
+    label_present.clear();
+    label_sums.clear();
+    label_counts.clear();
+    log_rows.clear();
     step_rows = rows();
   }
 };

@@ -165,8 +165,10 @@ class window_counters {
     std::vector<std::int64_t> newest, last_late;
     std::vector<std::uint64_t> counted, late;
     for (const state& s : states_) {
-      newest.push_back(s.newest), last_late.push_back(s.last_late);
-      counted.push_back(s.counted), late.push_back(s.late);
+      newest.push_back(s.newest);
+      last_late.push_back(s.last_late);
+      counted.push_back(s.counted);
+      late.push_back(s.late);
     }
     visit("keys", keys_), visit("newest", newest), visit("last_late", last_late);
     visit("counted", counted), visit("late", late), visit("starts", starts_), visit("sums", sums_);

@@ -112,7 +112,8 @@ struct arrow_type {
     } else if (format == "tdD") {
       code = 'D';
     } else if (format == "tdm") {
-      code = 'T', unit = 1000;
+      code = 'T';
+      unit = 1000;
     } else if (format.size() >= 4 && format.starts_with("ts") && format[3] == ':' &&
                std::string_view("smun").find(format[2]) != format.npos) {
       code = 'T';

@@ -59,7 +59,9 @@ class entity_table {
   /// The row of an id; an unknown one is added, and has no values.
   std::uint32_t add(std::uint64_t id) {
     // Room before the row exists, so that no row is ever without values.
-    make_room(current_, 1), make_room(numbers_, numbers_width_), make_room(times_, times_width_);
+    make_room(current_, 1);
+    make_room(numbers_, numbers_width_);
+    make_room(times_, times_width_);
     const std::uint32_t row = ids_.add(id);
     if (row < current_.size()) return row;
     append_row(current_, 1);
@@ -199,10 +201,14 @@ class entity_table {
     return true;
   }
   void make_version_room(const side_record& record) {
-    make_room(since_, 1), make_room(previous_, 1), make_room(codes_, codes_width_);
-    make_room(keys_, keys_width_), make_room(vectors_, vectors_width_);
+    make_room(since_, 1);
+    make_room(previous_, 1);
+    make_room(codes_, codes_width_);
+    make_room(keys_, keys_width_);
+    make_room(vectors_, vectors_width_);
     for (std::size_t i = 0; i < lists_.size(); ++i) {
-      make_room(lists_[i].begin, 1), make_room(lists_[i].size, 1);
+      make_room(lists_[i].begin, 1);
+      make_room(lists_[i].size, 1);
       make_room(lists_[i].ids, record.lists[i].size());
     }
   }
@@ -235,7 +241,11 @@ class entity_table {
     }
   }
   void clear_versions() {
-    since_.clear(), previous_.clear(), codes_.clear(), keys_.clear(), vectors_.clear();
+    since_.clear();
+    previous_.clear();
+    codes_.clear();
+    keys_.clear();
+    vectors_.clear();
     for (lists& list : lists_) list = {};
   }
   void copy_version(const entity_table& from, std::uint32_t version, std::uint32_t previous) {

@@ -151,8 +151,10 @@ class event_queue {
     std::vector<float> amounts;
     if (!is_loading(visit)) {
       for (const event& e : events_) {
-        visible.push_back(e.visible), time.push_back(e.time);
-        user.push_back(e.user), item.push_back(e.item);
+        visible.push_back(e.visible);
+        time.push_back(e.time);
+        user.push_back(e.user);
+        item.push_back(e.item);
         places.insert(places.end(), this->places(e.slot).begin(), this->places(e.slot).end());
         amounts.insert(amounts.end(), this->amounts(e.slot).begin(), this->amounts(e.slot).end());
       }
@@ -165,7 +167,9 @@ class event_queue {
         places.size() != n * places_width_ || amounts.size() != n * amounts_width_)
       throw format_error("the events of a feature state are damaged: their arrays do not fit");
     event_queue loaded = *this;
-    loaded.events_.clear(), loaded.free_.clear(), loaded.slots_ = 0;
+    loaded.events_.clear();
+    loaded.free_.clear();
+    loaded.slots_ = 0;
     for (std::size_t i = 0; i < n; ++i)
       loaded.add(visible[i],
                  {time[i], user[i], item[i],

@@ -24,7 +24,10 @@ inline void clear_batch(const feature_plan& plan, row_batch& to) {
     values.categories.resize(plan.of[side].categories.size());
     for (auto& column : values.categories) column.clear();
     values.lists.resize(plan.of[side].lists.size());
-    for (auto& list : values.lists) list.ids.clear(), list.offsets.assign(1, 0);
+    for (auto& list : values.lists) {
+      list.ids.clear();
+      list.offsets.assign(1, 0);
+    }
     values.numbers.clear();
   }
   to.histories.resize(plan.histories.size());

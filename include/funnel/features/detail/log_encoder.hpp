@@ -105,7 +105,10 @@ class log_encoder {
     rows_.times_.resize(requests);
     rows_.items_.resize(n);
     rows_.collected_.resize(plan_.collected);
-    for (auto& all : rows_.collected_) all.begin.resize(requests), all.size.resize(requests);
+    for (auto& all : rows_.collected_) {
+      all.begin.resize(requests);
+      all.size.resize(requests);
+    }
     for (const column* label : log_.labels()) {
       std::vector<float> values(n);
       for (std::size_t i = 0; i < n; ++i)
