@@ -54,7 +54,7 @@ constexpr std::size_t tensor_type_size(tensor_type type) {
 namespace detail {
 
 template <class T>
-consteval tensor_type type_of_values() {
+constexpr tensor_type type_of_values() {
   static_assert(sizeof(T) == 0 || std::endian::native == std::endian::little,
                 "files of tensors hold the lowest byte first; this machine does not");
   if constexpr (std::same_as<T, double>) {
