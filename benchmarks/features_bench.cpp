@@ -73,10 +73,10 @@ funnel::schema_options plain() {
 funnel::schema_options counters() {
   using namespace funnel;
   schema_options options = plain();
-  const auto of_log = [](const char* name, names keys) {
+  const auto of_log = [](const char* name, name_list keys) {
     return rate{.name = name, .keys = keys, .actions = {"click", "long_view", "like", "seconds"}};
   };
-  const auto of_past = [](const char* name, names keys) {
+  const auto of_past = [](const char* name, name_list keys) {
     return rate{.name = name, .keys = keys, .actions = {"long_view", "like"}};
   };
   const auto add = [](std::vector<feature>& to, std::vector<feature> more) {
