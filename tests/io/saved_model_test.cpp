@@ -15,6 +15,7 @@
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 #include "support/saved_state.hpp"
+#include "support/two_head_ranker.hpp"
 
 #include <array>
 #include <cstdint>
@@ -30,25 +31,9 @@ using namespace funnel;
 namespace {
 
 template <class T>
-struct ranker {
-  feature_inputs<T> inputs;
-  mlp<T> click, like;
-
+struct ranker : two_head_ranker<T> {
   explicit ranker(const schema& features, activation hidden = activation::relu, std::size_t dim = 4)
-      : inputs(features, {.dim = dim}), click(inputs.width(), {8, 1}, {.hidden = hidden}),
-        like(inputs.width(), {8, 1}, {.hidden = hidden}) {
-    initialize(*this, 1);
-  }
-  template <Context C>
-  std::array<value_of<C>, 2> operator()(C& context, const row_batch& rows) const {
-    const auto x = inputs(context, rows);
-    const auto all = concat(context, x.user, x.item);
-    const auto first = click(context, all);
-    return {first, like(context, all)};
-  }
-  void visit_parameters(auto&& visit) {
-    visit("inputs", inputs), visit("click", click), visit("like", like);
-  }
+      : two_head_ranker<T>(features, 1, {.dim = dim}, {.hidden = hidden}, {.hidden = hidden}) {}
 };
 
 struct example {

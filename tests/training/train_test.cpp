@@ -18,6 +18,7 @@
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 #include "support/tolerance.hpp"
+#include "support/two_head_ranker.hpp"
 
 #include <array>
 #include <cmath>
@@ -34,28 +35,12 @@ using namespace funnel;
 
 namespace {
 
+/// Its click head drops values, by the random numbers of each step.
 template <class T>
-struct ranker {
-  feature_inputs<T> inputs;
-  mlp<T> click, like;
-
+struct ranker : two_head_ranker<T> {
   ranker() = default;
   explicit ranker(const schema& features, std::uint64_t seed = 1)
-      : inputs(features, {.dim = 4}), click(inputs.width(), {8, 1}, {.dropout = .1}),
-        like(inputs.width(), {8, 1}) {
-    random_generator bits(seed);
-    initialize(*this, bits);
-  }
-  template <Context C>
-  std::array<value_of<C>, 2> operator()(C& context, const row_batch& rows) const {
-    const auto x = inputs(context, rows);
-    const auto all = concat(context, x.user, x.item);
-    const auto first = click(context, all);
-    return {first, like(context, all)};
-  }
-  void visit_parameters(auto&& visit) {
-    visit("inputs", inputs), visit("click", click), visit("like", like);
-  }
+      : two_head_ranker<T>(features, seed, {.dim = 4}, {.dropout = .1}) {}
 };
 
 const auto loss = [](auto& context, const auto& model, const row_batch& leaf) {

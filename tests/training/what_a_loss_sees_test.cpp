@@ -18,6 +18,7 @@
 #include "features/random_log.hpp"
 #include "support/catch.hpp"
 #include "support/tolerance.hpp"
+#include "support/two_head_ranker.hpp"
 
 #include <algorithm>
 #include <array>
@@ -91,26 +92,9 @@ double difference(const std::vector<double>& a, const std::vector<double>& b) {
 }
 
 template <class T>
-struct two_heads {
-  feature_inputs<T> inputs;
-  mlp<T> click, like;
-
+struct two_heads : two_head_ranker<T> {
   explicit two_heads(const schema& features)
-      : inputs(features, {.dim = 4, .initial_scale = .5}), click(inputs.width(), {8, 1}),
-        like(inputs.width(), {8, 1}) {
-    random_generator bits(1);
-    initialize(*this, bits);
-  }
-  template <Context C>
-  std::array<value_of<C>, 2> operator()(C& context, const row_batch& rows) const {
-    const auto x = inputs(context, rows);
-    const auto all = concat(context, x.user, x.item);
-    const auto first = click(context, all);
-    return {first, like(context, all)};
-  }
-  void visit_parameters(auto&& visit) {
-    visit("inputs", inputs), visit("click", click), visit("like", like);
-  }
+      : two_head_ranker<T>(features, 1, {.dim = 4, .initial_scale = .5}) {}
 };
 
 template <class T>
