@@ -110,12 +110,20 @@ examples() {
 # unlinked <source>: compiled, and that is all.
 unlinked() { compiled "$1" "$flags $warnings $third"; }
 
+# All headers in the other order than users write, where a name of one could hide another's.
+backwards() {
+  (cd include && find funnel -name '*.hpp' ! -path '*/detail/*' ! -name 'tbb*' | sort -r) |
+    sed 's/.*/#include <&>/' >"$out/backwards.cpp"
+  unlinked "$out/backwards.cpp"
+}
+
 finish() { ninja -f "$out/build.ninja" -j "$jobs" --quiet; }
 
 # The configurations.
 
 debug() {
   begin g++ "-g -O0"
+  backwards
   examples custom_ranker rerank_only
   folders core simd nn optim loss diversity
   finish

@@ -305,7 +305,7 @@ value_kind kind_by_patterns(const strings& values) {
 TEST_CASE("read_csv agrees with patterns and strtod on random tables, in blocks of any size") {
   funnel::random_generator bits(5);
   const strings parts{"", "1", "-1", "07", "12", "0", "2.5", "nan", "-.5", "3e2", "x", "1.2.3"};
-  for (int round = 0; round < 300; ++round) {
+  for (std::size_t round = 0; round < 300; ++round) {
     const std::size_t rows = funnel::uniform_below(bits, 12), cols = 1 + round % 4;
     std::vector<strings> values(cols);
     std::string text;

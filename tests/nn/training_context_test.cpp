@@ -235,7 +235,7 @@ TEST_CASE("training_context: values are read as those of an inference context") 
 
   // A view of some columns of a wider value is read by its own stride.
   const auto wide = training.input(numbers);
-  const auto second = funnel::detail::columns(wide, 1, 1);
+  const auto second = funnel::detail::middle_cols(wide, 1, 1);
   CHECK(second(2, 0) == numbers(2, 1));
   CHECK(second.row(1).size() == 1);
   CHECK(second.row(1)[0] == numbers(1, 1));

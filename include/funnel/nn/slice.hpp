@@ -20,7 +20,7 @@ value_of<C> slice(C&, const value_of<C>& x, std::size_t begin, std::size_t count
   detail::check_that("slice", "begin", begin, begin <= d, "at most ", d, ", the columns of x");
   detail::check_that("slice", "count", count, count <= d - begin, "at most ", d - begin,
                      ", the columns of x from column ", begin, " on");
-  return detail::columns(x, begin, count);
+  return detail::middle_cols(x, begin, count);
 }
 
 }  // namespace funnel

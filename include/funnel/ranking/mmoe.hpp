@@ -161,7 +161,7 @@ class mmoe {
     const std::size_t k = experts.size();
     std::array<value_of<C>, Tasks> weights;
     for (std::size_t t = 0; t < Tasks; ++t)
-      weights[t] = gate_softmax(context, detail::columns(logits, t * k, k), gate_dropout);
+      weights[t] = gate_softmax(context, detail::middle_cols(logits, t * k, k), gate_dropout);
     return weights;
   }
 

@@ -11,14 +11,14 @@ namespace funnel::detail {
 
 /// Columns [begin, begin + count) of a value, as a value.
 template <class T>
-matrix_view<T> columns(matrix_view<T> value, std::size_t begin, std::size_t count) {
+matrix_view<T> middle_cols(matrix_view<T> value, std::size_t begin, std::size_t count) {
   return value.middle_cols(begin, count);
 }
 template <class Variable>
 requires requires(const Variable& v) {
   v.gradient;
 }
-Variable columns(const Variable& value, std::size_t begin, std::size_t count) {
+Variable middle_cols(const Variable& value, std::size_t begin, std::size_t count) {
   return {value.values.middle_cols(begin, count),
           value.has_gradient() ? value.gradient.middle_cols(begin, count) : value.gradient};
 }
