@@ -78,9 +78,9 @@ int main(int count, char** arguments) {
   train_options how{.epochs = 10, .batch_rows = 256, .patience = 2};
   how.optimizer.learning_rate = 2e-3;
   thread_pool threads(2);
-  for (const std::size_t experts : {8, 1}) {  // 1: all tasks share it, as wide as 8 together
+  for (const std::size_t experts : {8u, 1u}) {  // 1: all tasks share it, as wide as 8 together
     double mean[2] = {0, 0};
-    for (int seed = 1; seed <= 3; ++seed) {
+    for (std::uint64_t seed = 1; seed <= 3; ++seed) {
       two_tasks<float> model(
           features, {.experts = experts, .expert_sizes = {256 / experts, 32}, .dropout = .2});
       initialize(model, seed);
@@ -88,10 +88,11 @@ int main(int count, char** arguments) {
         const auto area = areas(m, validation.rows);
         return area[0] + area[1];
       };
-      how.seed = static_cast<std::uint64_t>(seed);
+      how.seed = seed;
       train(threads, model, past.rows, loss, how, {.validate = validate});
       const auto [income, married] = areas(model, test.rows);
-      std::printf("%zu experts, seed %d: %.4f %.4f\n", experts, seed, income, married);
+      std::printf("%zu experts, seed %d: %.4f %.4f\n", experts, static_cast<int>(seed), income,
+                  married);
       mean[0] += income / 3, mean[1] += married / 3;
     }
     std::printf("%zu experts, mean: %.4f %.4f\n", experts, mean[0], mean[1]);

@@ -35,7 +35,7 @@ std::vector<float> numbers_of(const schema& features, const feature_state& state
   const row_batch& batch = encode(101, std::vector<int>{1, 2, 3}, time, {{"device", "ios"}},
                                   {{"position", column(std::span<const double>(positions))}});
   std::vector<float> all = batch.item.numbers;
-  for (const std::size_t side : {0, 2, 3})
+  for (const std::size_t side : {0u, 2u, 3u})
     all.insert(all.end(), batch.side(side).numbers.begin(), batch.side(side).numbers.end());
   for (const auto& field : batch.histories[0].fields)
     for (const std::uint32_t id : field) all.push_back(static_cast<float>(id));
