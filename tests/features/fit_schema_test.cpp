@@ -27,19 +27,21 @@ bool sees(const event_delay& delay, std::int64_t row, std::int64_t event) {
   return event + delay.ticks < row;
 }
 
-const detail::counter_plan& counter(const schema& features, std::string_view name) {
-  return *std::ranges::find(features.plan().counters, name, &detail::counter_plan::name);
-}
-
 /// The first number of a counter in a row of a batch, as it was before scaling.
 double raw(const schema& features, const row_batch& batch, std::string_view name, std::size_t row,
            std::size_t j = 0) {
-  const detail::counter_plan& c = counter(features, name);
-  const std::size_t width = features.plan().of[c.side].width;
-  const std::size_t at = c.offset + j;
-  const double scaled = static_cast<double>(batch.side(c.side).numbers[row * width + at]);
-  return scaled / static_cast<double>(features.values().factors[c.side][at]) +
-         static_cast<double>(features.values().means[c.side][at]);
+  for (std::size_t side = 0; side < detail::sides; ++side) {
+    const detail::side_plan& of = features.plan().of[side];
+    for (const detail::counter_plan& c : of.counters) {
+      if (c.name != name) continue;
+      const std::size_t at = c.offset + j;
+      const double scaled = static_cast<double>(batch.side(side).numbers[row * of.width + at]);
+      return scaled / static_cast<double>(features.values().factors[side][at]) +
+             static_cast<double>(features.values().means[side][at]);
+    }
+  }
+  FAIL("there is no counter " << name);
+  return 0;
 }
 
 row_batch all_of(const encoded_log& rows) {

@@ -117,7 +117,7 @@ class feature_state {
     users_.refuse_unknown_items(plan_.of[detail::user_side], items_.rows());
     histories_.refuse_unknown_items(items_.rows());
     pending_.for_each([&](const detail::pending_event& event) {
-      counters_.refuse_unknown_places(plan_, event.places);
+      counters_.refuse_unknown_places(event.places);
       if (event.user >= users_.rows() || event.item >= items_.rows())
         throw format_error("the events of a feature state are damaged: a user or item is unknown");
     });

@@ -49,11 +49,10 @@ struct category_plan {
   std::string name;
   category_source source;
   std::size_t table;
-  std::size_t column = no_index;    ///< of the side; of a place, the latitude
-  std::size_t column2 = no_index;   ///< of a place, the longitude
-  std::size_t length = 0;           ///< of a place, the characters of the geohash
-  std::size_t age = no_index;       ///< of a bucket, the age that is bucketized
-  std::size_t counters = no_index;  ///< of an activity class
+  std::size_t column = no_index;   ///< of the side; of a place, the latitude
+  std::size_t column2 = no_index;  ///< of a place, the longitude
+  std::size_t length = 0;          ///< of a place, the characters of the geohash
+  std::size_t age = no_index;      ///< of a bucket, the age that is bucketized
   double drop_rate = 0;
 };
 
@@ -91,6 +90,8 @@ struct vector_plan {
 struct key_part {
   std::size_t side;
   std::size_t key;
+
+  bool operator==(const key_part&) const = default;
 };
 
 /// A kept key of a side: the key of a column, or the bucket that a category found.
@@ -100,36 +101,39 @@ struct key_plan {
   std::size_t category = no_index;
 };
 
-enum class counter_kind : std::uint8_t { rate, window, stock, item_stock };
+enum class counter_kind : std::uint8_t { rate, window, stock };
 
 /// Largest number of actions of a window.
 inline constexpr std::size_t most_window_actions = 64;
 
-/// Counters by key, and the numbers that they write.
+/// Counts by key: sums of all past events, or of periods. Counters of the same key share their sums.
+struct counts_plan {
+  std::size_t side;  ///< the first that needs them
+  std::vector<key_part> keys = {};
+  std::vector<std::size_t> actions = {};  ///< that are summed
+  bool of_items = false;                  ///< items are counted, not events
+  std::int64_t period_ticks = 1;          ///< of windows
+  std::uint32_t periods = 1;              ///< of windows: the longest
+};
+
+/// A counter, and the numbers that it writes.
 struct counter_plan {
   std::string name;
   counter_kind kind;
-  std::size_t side;
-  std::vector<key_part> keys = {};
-  std::vector<std::size_t> actions = {};
-  std::size_t per = no_index;  ///< of a rate: position in `actions` of what is counted
-  std::size_t rates = 0;       ///< of a rate: the number of rates; the first of `actions`
+  std::size_t counts = 0;                 ///< index among sums or windows
+  std::vector<std::size_t> actions = {};  ///< positions among the counts' actions
+  std::size_t per = no_index;             ///< of a rate: the same, of what is counted
   double prior_strength = 0;
   bool log_odds = false;
   std::vector<std::uint32_t> lengths = {};
-  std::int64_t period_ticks = 1;
-  std::size_t windows = no_index;  ///< index among window counters
-  std::size_t sums = no_index;     ///< index among sums by key
-  std::size_t offset = 0;          ///< of the side's numbers
-  std::size_t width = 0;
+  std::size_t offset = 0;  ///< of the side's numbers
 };
 
-/// An activity class: daily counters, and the category that they give.
+/// An activity class: the category that counts by day give.
 struct activity_plan {
-  std::vector<key_part> keys = {};
+  std::size_t counts;  ///< index among windows
   std::vector<std::uint32_t> bounds = {};
   std::uint32_t days = 0;
-  std::size_t windows = 0;   ///< index among window counters
   std::size_t category = 0;  ///< of the side
 };
 
@@ -143,6 +147,12 @@ struct history_plan {
   std::vector<std::size_t> categories = {};  ///< of the item side: those read for each event
 };
 
+/// Numbers of a side that follow one another.
+struct number_range {
+  std::size_t begin = 0;
+  std::size_t size = 0;
+};
+
 /// What is computed for one side.
 struct side_plan {
   std::vector<std::string> columns = {};  ///< that are read
@@ -152,9 +162,12 @@ struct side_plan {
   std::vector<vector_plan> vectors = {};
   std::vector<key_plan> keys = {};     ///< of a user and an item, key 0 is the id if they have one
   std::vector<std::size_t> ages = {};  ///< columns whose time is kept
-  std::size_t simple_width = 0;        ///< numbers that do not come from counters
-  std::size_t scaled_width = 0;        ///< numbers without the vectors
-  std::size_t width = 0;               ///< all numbers
+  std::vector<counter_plan> counters = {};
+  std::vector<activity_plan> activities = {};
+  std::vector<number_range> logarithms = {};  ///< numbers that counters write before the logarithm
+  std::size_t simple_width = 0;               ///< numbers that do not come from counters
+  std::size_t scaled_width = 0;               ///< numbers without the vectors
+  std::size_t width = 0;                      ///< all numbers
 
   std::size_t column(const std::string& name) {
     const auto found = std::ranges::find(columns, name);
@@ -168,20 +181,16 @@ struct side_plan {
 struct feature_plan {
   std::array<side_plan, sides> of;
   std::vector<table_plan> tables = {};
-  std::vector<counter_plan> counters = {};
-  std::vector<activity_plan> activities = {};
-  /// Per side: its counters and activities, as indices.
-  std::array<std::vector<std::size_t>, sides> counters_of, activities_of;
+  std::vector<counts_plan> sums = {};
+  std::vector<counts_plan> windows = {};
   std::vector<history_plan> histories = {};
   std::vector<std::string> actions = {};  ///< columns of the log whose amounts are counted
   std::size_t vocabularies = 0;
   std::size_t bounds = 0;
-  std::size_t sums = 0;
-  std::size_t windows = 0;
   std::size_t collected = 0;
 
-  /// Number of counters of all kinds: each has one place in the keys of an event.
-  std::size_t places() const { return counters.size() + activities.size(); }
+  /// Number of counts: an event has one place for each, those of the windows after the sums.
+  std::size_t places() const { return sums.size() + windows.size(); }
 };
 
 }  // namespace funnel::detail

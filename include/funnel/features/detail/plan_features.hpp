@@ -73,34 +73,60 @@ class feature_planner : column_planner {
     return static_cast<std::size_t>(found - plan_.actions.begin());
   }
 
+  /// The sums of a key, which counters share; those of items apart.
+  std::size_t sums_of(std::size_t side, const std::vector<key_part>& keys, bool of_items) {
+    const auto found = std::ranges::find_if(
+        plan_.sums, [&](const counts_plan& s) { return s.keys == keys && s.of_items == of_items; });
+    if (found != plan_.sums.end()) return static_cast<std::size_t>(found - plan_.sums.begin());
+    plan_.sums.push_back({.side = side, .keys = keys, .of_items = of_items});
+    return plan_.sums.size() - 1;
+  }
+  /// Positions of actions among those that are summed, which they join.
+  std::vector<std::size_t> actions_of(counts_plan& counts, const name_list& names) {
+    std::vector<std::size_t> positions;
+    for (const std::string& name : names) {
+      const std::size_t wanted = action(name);
+      const auto found = std::ranges::find(counts.actions, wanted);
+      positions.push_back(static_cast<std::size_t>(found - counts.actions.begin()));
+      if (found == counts.actions.end()) counts.actions.push_back(wanted);
+    }
+    return positions;
+  }
+  void add_counter(std::size_t side, counter_plan planned, std::size_t width) {
+    planned.offset = take(side, width);
+    plan_.of[side].counters.push_back(std::move(planned));
+  }
+  /// Has the logarithm taken of numbers of a side.
+  void take_logarithms(std::size_t side, std::size_t begin, std::size_t size) {
+    std::vector<number_range>& all = plan_.of[side].logarithms;
+    if (!all.empty() && all.back().begin + all.back().size == begin)
+      all.back().size += size;
+    else
+      all.push_back({begin, size});
+  }
+
   void add_counted(std::size_t side, const rate& f) {
-    counter_plan planned{.name = f.name,
-                         .kind = counter_kind::rate,
-                         .side = side,
-                         .keys = key_of(side, f.name, f.keys)};
+    const std::vector<key_part> keys = key_of(side, f.name, f.keys);
     if (f.actions.empty()) refuse(side, f.name, "actions is empty, expected one or more");
     if (!(f.prior_strength >= 0 && f.prior_strength < 1e18))
       refuse(side, f.name, "prior_strength is ", f.prior_strength,
              ", expected a number in [0, 1e18)");
     if (f.as > rate_as::value)
       refuse(side, f.name, "rate_as is ", static_cast<int>(f.as), ", expected below 2");
-    for (const std::string& name : f.actions) planned.actions.push_back(action(name));
-    planned.rates = planned.actions.size();
-    if (!f.per.empty()) {
-      planned.per = planned.actions.size();
-      planned.actions.push_back(action(f.per));
-    }
-    planned.prior_strength = f.prior_strength;
-    planned.log_odds = f.as == rate_as::log_odds;
-    planned.sums = plan_.sums++;
-    planned.width = 1 + planned.rates;
-    add_counter(std::move(planned));
+    counter_plan planned{.name = f.name,
+                         .kind = counter_kind::rate,
+                         .counts = sums_of(side, keys, false),
+                         .prior_strength = f.prior_strength,
+                         .log_odds = f.as == rate_as::log_odds};
+    counts_plan& sums = plan_.sums[planned.counts];
+    planned.actions = actions_of(sums, f.actions);
+    if (!f.per.empty()) planned.per = actions_of(sums, f.per)[0];
+    const std::size_t begin = width(side);
+    add_counter(side, std::move(planned), 1 + f.actions.size());
+    take_logarithms(side, begin, f.as == rate_as::log_odds ? 1 + f.actions.size() : 1);
   }
   void add_counted(std::size_t side, const window& f) {
-    counter_plan planned{.name = f.name,
-                         .kind = counter_kind::window,
-                         .side = side,
-                         .keys = key_of(side, f.name, f.keys)};
+    counts_plan counts{.side = side, .keys = key_of(side, f.name, f.keys)};
     if (f.lengths.empty()) refuse(side, f.name, "lengths is empty, expected one or more");
     for (const std::uint32_t length : f.lengths)
       if (length == 0 || length > 10000)
@@ -110,35 +136,34 @@ class feature_planner : column_planner {
     if (f.actions.size() > most_window_actions)
       refuse(side, f.name, "actions has ", f.actions.size(), " names, expected ",
              most_window_actions, " or fewer");
-    for (const std::string& name : f.actions) planned.actions.push_back(action(name));
-    planned.lengths = f.lengths;
-    planned.period_ticks = std::int64_t{f.period_hours} * 3600 * options_.ticks_per_second;
-    planned.windows = plan_.windows++;
-    planned.width = f.lengths.size() * (1 + planned.actions.size());
-    add_counter(std::move(planned));
+    counts.period_ticks = std::int64_t{f.period_hours} * 3600 * options_.ticks_per_second;
+    counts.periods = std::ranges::max(f.lengths);
+    counter_plan planned{.name = f.name,
+                         .kind = counter_kind::window,
+                         .counts = plan_.windows.size(),
+                         .actions = actions_of(counts, f.actions),
+                         .lengths = f.lengths};
+    plan_.windows.push_back(std::move(counts));
+    const std::size_t begin = width(side), size = f.lengths.size() * (1 + f.actions.size());
+    add_counter(side, std::move(planned), size);
+    take_logarithms(side, begin, size);
   }
   void add_counted(std::size_t side, const stock& f) {
-    counter_plan planned{.name = f.name,
-                         .kind = f.of_items ? counter_kind::item_stock : counter_kind::stock,
-                         .side = side,
-                         .keys = key_of(side, f.name, f.keys)};
+    const std::vector<key_part> keys = key_of(side, f.name, f.keys);
     if (f.of_items) {
       if (!f.action.empty())
         refuse(side, f.name, "action is \"", f.action, "\", expected none: items are counted");
-      for (const key_part& part : planned.keys)
+      for (const key_part& part : keys)
         if (part.side != item_side)
           refuse(side, f.name, "a key is ", side_names[part.side],
                  ", expected of_item: items are counted");
     }
-    if (!f.action.empty()) planned.actions.push_back(action(f.action));
-    planned.sums = plan_.sums++;
-    planned.width = 1;
-    add_counter(std::move(planned));
-  }
-  void add_counter(counter_plan planned) {
-    planned.offset = take(planned.side, planned.width);
-    plan_.counters_of[planned.side].push_back(plan_.counters.size());
-    plan_.counters.push_back(std::move(planned));
+    counter_plan planned{
+        .name = f.name, .kind = counter_kind::stock, .counts = sums_of(side, keys, f.of_items)};
+    if (!f.action.empty()) planned.actions = actions_of(plan_.sums[planned.counts], f.action);
+    const std::size_t begin = width(side);
+    add_counter(side, std::move(planned), 1);
+    take_logarithms(side, begin, 1);
   }
   void add_counted(std::size_t side, const activity& f) {
     if (f.days == 0 || f.days > 1000)
@@ -147,16 +172,16 @@ class feature_planner : column_planner {
       if (f.bounds[i] == 0 || (i > 0 && f.bounds[i] <= f.bounds[i - 1]))
         refuse(side, f.name, "bounds[", i, "] is ", f.bounds[i], ", expected more than ",
                i == 0 ? 0 : f.bounds[i - 1]);
-    plan_.activities_of[side].push_back(plan_.activities.size());
-    plan_.activities.push_back({key_of(side, f.name, f.keys), f.bounds, f.days, plan_.windows++,
-                                plan_.of[side].categories.size()});
+    side_plan& of = plan_.of[side];
+    of.activities.push_back({plan_.windows.size(), f.bounds, f.days, of.categories.size()});
+    plan_.windows.push_back({.side = side,
+                             .keys = key_of(side, f.name, f.keys),
+                             .period_ticks = 86400 * options_.ticks_per_second,
+                             .periods = f.days});
     // Row 0 is that of a missing value, which a class never is.
     const std::size_t table =
         add_table(side, {.name = f.name, .fixed_rows = f.bounds.size() + 2, .dim = f.dim});
-    plan_.of[side].categories.push_back({.name = f.name,
-                                         .source = category_source::activity,
-                                         .table = table,
-                                         .counters = plan_.activities.size() - 1});
+    of.categories.push_back({.name = f.name, .source = category_source::activity, .table = table});
   }
   void add_counted(std::size_t, const auto&) {}
 
