@@ -58,20 +58,21 @@ class event_counters {
   void add_places(const feature_plan& plan, std::size_t side, const row_keys& keys,
                   std::span<std::uint64_t> places) {
     find_keys(plan, side, keys, places);
-    for (std::size_t s = 0; s < sums_.size(); ++s)
-      if (plan.sums[s].side == side) places[s] = located(sums_[s], sums_[s].add_row(places[s]));
+    const side_plan& of = plan.of[side];
+    for (std::size_t s = of.sums.begin; s < of.sums.end; ++s)
+      places[s] = located(sums_[s], sums_[s].add_row(places[s]));
     // So that counting the event needs no memory.
-    for (std::size_t w = 0; w < windows_.size(); ++w)
-      if (const std::uint64_t key = places[sums_.size() + w];
-          plan.windows[w].side == side && key != missing_key)
+    for (std::size_t w = of.windows.begin; w < of.windows.end; ++w)
+      if (const std::uint64_t key = places[sums_.size() + w]; key != missing_key)
         windows_[w].reserve(key);
   }
   /// The same without adding keys.
   void find_places(const feature_plan& plan, std::size_t side, const row_keys& keys,
                    std::span<std::uint64_t> places) const {
     find_keys(plan, side, keys, places);
-    for (std::size_t s = 0; s < sums_.size(); ++s)
-      if (plan.sums[s].side == side) places[s] = located(sums_[s], sums_[s].find_row(places[s]));
+    const plan_range& of = plan.of[side].sums;
+    for (std::size_t s = of.begin; s < of.end; ++s)
+      places[s] = located(sums_[s], sums_[s].find_row(places[s]));
   }
 
   /// Counts an event, whose places were added. `amounts` are those of the plan's actions. Allocates
@@ -133,8 +134,9 @@ class event_counters {
       else
         *out = one_plus(sums[c.actions.empty() ? 0 : 1 + c.actions[0]]);
     }
-    for (const number_range& r : of.logarithms)
-      log_kernel(default_arch{}, numbers.data() + r.begin, numbers.data() + r.begin, r.size);
+    for (const plan_range& r : of.logarithms)
+      log_kernel(default_arch{}, numbers.data() + r.begin, numbers.data() + r.begin,
+                 r.end - r.begin);
     for (const activity_plan& a : of.activities) {
       const std::uint64_t key = places[sums_.size() + a.counts];
       const std::int64_t day = floor_divided(tick, features.plan().windows[a.counts].period_ticks);
@@ -159,14 +161,13 @@ class event_counters {
   /// tables are larger than the caches, and one request after another would wait for each.
   void find_keys(const feature_plan& plan, std::size_t side, const row_keys& keys,
                  std::span<std::uint64_t> places) const {
-    for (std::size_t s = 0; s < sums_.size(); ++s) {
-      if (plan.sums[s].side != side) continue;
+    const side_plan& of = plan.of[side];
+    for (std::size_t s = of.sums.begin; s < of.sums.end; ++s) {
       places[s] = joined_key(keys, plan.sums[s].keys);
       sums_[s].prefetch_key(places[s]);
     }
-    for (std::size_t w = 0; w < windows_.size(); ++w)
-      if (plan.windows[w].side == side)
-        places[sums_.size() + w] = joined_key(keys, plan.windows[w].keys);
+    for (std::size_t w = of.windows.begin; w < of.windows.end; ++w)
+      places[sums_.size() + w] = joined_key(keys, plan.windows[w].keys);
   }
   FUNNEL_INLINE static std::uint64_t located(const key_sums& sums, std::uint32_t row) {
     sums.prefetch_sums(row);
@@ -176,18 +177,26 @@ class event_counters {
   /// What the logarithm of a count is taken of; a sum of amounts may be negative or NaN.
   static float one_plus(double count) { return static_cast<float>(count > 0 ? 1 + count : 1); }
 
+  /// The rates of a key are drawn toward those of all keys, and are theirs if nothing is known.
   static void write_rates(const counter_plan& c, const double* sums, const double* totals,
                           float* out) {
-    const std::size_t of = c.per == no_index ? 0 : 1 + c.per;
-    const double n = sums[of], all = totals[of];
+    const std::size_t counted = c.per == no_index ? 0 : 1 + c.per;
+    const double n = sums[counted], all = totals[counted];
     *out++ = one_plus(n);
-    const double weight = n + c.prior_strength;
-    for (const std::size_t a : c.actions) {
-      const double mean = all > 0 ? totals[1 + a] / all : 0;
-      const double amount = weight > 0 ? sums[1 + a] + c.prior_strength * mean : mean;
-      const double whole = weight > 0 ? weight : 1;
-      *out++ =
-          static_cast<float>(c.log_odds ? clamped_odds(amount, whole - amount) : amount / whole);
+    double own = 1, share = all > 0 ? c.prior_strength / all : 0, whole = n + c.prior_strength;
+    if (!(whole > 0)) {
+      own = 0;
+      share = all > 0 ? 1 : 0;
+      whole = all > 0 ? all : 1;
+    }
+    if (c.log_odds) {
+      for (const std::size_t a : c.actions) {
+        const double amount = own * sums[1 + a] + share * totals[1 + a];
+        *out++ = static_cast<float>(clamped_odds(amount, whole - amount));
+      }
+    } else {
+      for (const std::size_t a : c.actions)
+        *out++ = static_cast<float>((own * sums[1 + a] + share * totals[1 + a]) / whole);
     }
   }
   void write_windows(const counter_plan& c, const counts_plan& counts, std::uint64_t key,

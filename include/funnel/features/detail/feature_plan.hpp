@@ -108,7 +108,6 @@ inline constexpr std::size_t most_window_actions = 64;
 
 /// Counts by key: sums of all past events, or of periods. Counters of the same key share their sums.
 struct counts_plan {
-  std::size_t side;  ///< the first that needs them
   std::vector<key_part> keys = {};
   std::vector<std::size_t> actions = {};  ///< that are summed
   bool of_items = false;                  ///< items are counted, not events
@@ -147,10 +146,10 @@ struct history_plan {
   std::vector<std::size_t> categories = {};  ///< of the item side: those read for each event
 };
 
-/// Numbers of a side that follow one another.
-struct number_range {
+/// Things that follow one another.
+struct plan_range {
   std::size_t begin = 0;
-  std::size_t size = 0;
+  std::size_t end = 0;
 };
 
 /// What is computed for one side.
@@ -164,10 +163,12 @@ struct side_plan {
   std::vector<std::size_t> ages = {};  ///< columns whose time is kept
   std::vector<counter_plan> counters = {};
   std::vector<activity_plan> activities = {};
-  std::vector<number_range> logarithms = {};  ///< numbers that counters write before the logarithm
-  std::size_t simple_width = 0;               ///< numbers that do not come from counters
-  std::size_t scaled_width = 0;               ///< numbers without the vectors
-  std::size_t width = 0;                      ///< all numbers
+  /// Sums and windows that need a key of this side, and none of a later one.
+  plan_range sums = {}, windows = {};
+  std::vector<plan_range> logarithms = {};  ///< numbers that counters write before the logarithm
+  std::size_t simple_width = 0;             ///< numbers that do not come from counters
+  std::size_t scaled_width = 0;             ///< numbers without the vectors
+  std::size_t width = 0;                    ///< all numbers
 
   std::size_t column(const std::string& name) {
     const auto found = std::ranges::find(columns, name);

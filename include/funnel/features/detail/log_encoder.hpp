@@ -139,7 +139,8 @@ class log_encoder {
           tell_value(item_side, rows[i], log_.events().item(rows[i]), log_.time(r));
   }
   std::uint32_t tell_value(std::size_t side, std::size_t row, std::uint64_t id, std::int64_t time) {
-    if (log_.has_table(side) || id == missing_key) return state_.entity(features_, side, id);
+    if (log_.has_table(side) || id == missing_key || has_only_id(plan_.of[side]))
+      return state_.entity(features_, side, id);
     read_side(features_, side, log_.cells(side, row), time, item_row(), records_[side]);
     return state_.set(features_, side, id, records_[side], time);
   }
@@ -193,8 +194,10 @@ class log_encoder {
              std::span<const std::uint32_t> codes) {
     encoded_log::moving_side& moving = rows_.moving_[side];
     codes_.assign(codes.begin(), codes.end());
-    write_row(features_, side, state_.counters(), places, time, numbers, times,
-              moving.numbers.row(row), codes_);
+    // In a row that is in the cache: the logarithms read what was just written.
+    numbers_.resize(moving.numbers.cols());
+    write_row(features_, side, state_.counters(), places, time, numbers, times, numbers_, codes_);
+    std::ranges::copy(numbers_, moving.numbers.row(row).begin());
     for (std::size_t m = 0; m < moving.categories.size(); ++m)
       moving.codes[row * moving.categories.size() + m] = codes_[moving.categories[m]];
   }
@@ -288,6 +291,7 @@ class log_encoder {
   std::vector<side_record> records_;  // of each side, used again
   std::vector<float> amounts_;
   std::vector<std::uint32_t> codes_;
+  std::vector<float> numbers_;
   // Of the requests of one time:
   std::size_t first_row_ = 0;
   std::vector<std::uint64_t> places_;  // [rows, places] of the counters

@@ -18,6 +18,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace funnel::detail {
@@ -152,10 +153,12 @@ class log_reader {
         if (events_.time(i) < events_.time(first[r])) first[r] = i;
       }
     }
+    std::vector<std::int64_t> times;
+    for (const std::uint32_t i : first) times.push_back(events_.time(i));
     std::vector<std::uint32_t> by_time(first.size());
     std::iota(by_time.begin(), by_time.end(), 0u);
-    std::ranges::sort(by_time, {},
-                      [&](std::uint32_t r) { return std::pair(events_.time(first[r]), r); });
+    if (!std::ranges::is_sorted(times))
+      std::ranges::sort(by_time, {}, [&](std::uint32_t r) { return std::pair(times[r], r); });
     std::vector<std::uint32_t> rank(first.size());
     for (std::uint32_t k = 0; k < by_time.size(); ++k) rank[by_time[k]] = k;
     offsets_.assign(first.size() + 1, 0);
@@ -164,7 +167,7 @@ class log_reader {
     std::vector<std::uint32_t> next(offsets_.begin(), offsets_.end() - 1);
     order_.resize(rows_);
     for (std::uint32_t i = 0; i < rows_; ++i) order_[next[rank[request_of[i]]]++] = i;
-    for (const std::uint32_t r : by_time) times_.push_back(events_.time(first[r]));
+    for (const std::uint32_t r : by_time) times_.push_back(times[r]);
   }
 
   const schema_options& options_;

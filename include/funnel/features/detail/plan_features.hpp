@@ -23,11 +23,16 @@ class feature_planner : column_planner {
  public:
   explicit feature_planner(const schema_options& options) : column_planner(options) {
     for (std::size_t side = 0; side < sides; ++side) {
-      plan_.of[side].simple_width = width(side);
+      side_plan& of = plan_.of[side];
+      of.simple_width = width(side);
+      of.sums.begin = plan_.sums.size();
+      of.windows.begin = plan_.windows.size();
       for (const feature& f : options_.of(side))
         std::visit([&](const auto& kind) { add_counted(side, kind); }, f);
-      plan_.of[side].scaled_width = width(side);
-      for (vector_plan& v : plan_.of[side].vectors) v.offset = take(side, v.size);
+      of.sums.end = plan_.sums.size();
+      of.windows.end = plan_.windows.size();
+      of.scaled_width = width(side);
+      for (vector_plan& v : of.vectors) v.offset = take(side, v.size);
     }
     for (std::size_t side = 0; side < sides; ++side)
       for (const feature& f : options_.of(side))
@@ -74,11 +79,11 @@ class feature_planner : column_planner {
   }
 
   /// The sums of a key, which counters share; those of items apart.
-  std::size_t sums_of(std::size_t side, const std::vector<key_part>& keys, bool of_items) {
+  std::size_t sums_of(const std::vector<key_part>& keys, bool of_items) {
     const auto found = std::ranges::find_if(
         plan_.sums, [&](const counts_plan& s) { return s.keys == keys && s.of_items == of_items; });
     if (found != plan_.sums.end()) return static_cast<std::size_t>(found - plan_.sums.begin());
-    plan_.sums.push_back({.side = side, .keys = keys, .of_items = of_items});
+    plan_.sums.push_back({.keys = keys, .of_items = of_items});
     return plan_.sums.size() - 1;
   }
   /// Positions of actions among those that are summed, which they join.
@@ -98,11 +103,11 @@ class feature_planner : column_planner {
   }
   /// Has the logarithm taken of numbers of a side.
   void take_logarithms(std::size_t side, std::size_t begin, std::size_t size) {
-    std::vector<number_range>& all = plan_.of[side].logarithms;
-    if (!all.empty() && all.back().begin + all.back().size == begin)
-      all.back().size += size;
+    std::vector<plan_range>& all = plan_.of[side].logarithms;
+    if (!all.empty() && all.back().end == begin)
+      all.back().end += size;
     else
-      all.push_back({begin, size});
+      all.push_back({begin, begin + size});
   }
 
   void add_counted(std::size_t side, const rate& f) {
@@ -115,7 +120,7 @@ class feature_planner : column_planner {
       refuse(side, f.name, "rate_as is ", static_cast<int>(f.as), ", expected below 2");
     counter_plan planned{.name = f.name,
                          .kind = counter_kind::rate,
-                         .counts = sums_of(side, keys, false),
+                         .counts = sums_of(keys, false),
                          .prior_strength = f.prior_strength,
                          .log_odds = f.as == rate_as::log_odds};
     counts_plan& sums = plan_.sums[planned.counts];
@@ -126,7 +131,7 @@ class feature_planner : column_planner {
     take_logarithms(side, begin, f.as == rate_as::log_odds ? 1 + f.actions.size() : 1);
   }
   void add_counted(std::size_t side, const window& f) {
-    counts_plan counts{.side = side, .keys = key_of(side, f.name, f.keys)};
+    counts_plan counts{.keys = key_of(side, f.name, f.keys)};
     if (f.lengths.empty()) refuse(side, f.name, "lengths is empty, expected one or more");
     for (const std::uint32_t length : f.lengths)
       if (length == 0 || length > 10000)
@@ -159,7 +164,7 @@ class feature_planner : column_planner {
                  ", expected of_item: items are counted");
     }
     counter_plan planned{
-        .name = f.name, .kind = counter_kind::stock, .counts = sums_of(side, keys, f.of_items)};
+        .name = f.name, .kind = counter_kind::stock, .counts = sums_of(keys, f.of_items)};
     if (!f.action.empty()) planned.actions = actions_of(plan_.sums[planned.counts], f.action);
     const std::size_t begin = width(side);
     add_counter(side, std::move(planned), 1);
@@ -174,8 +179,7 @@ class feature_planner : column_planner {
                i == 0 ? 0 : f.bounds[i - 1]);
     side_plan& of = plan_.of[side];
     of.activities.push_back({plan_.windows.size(), f.bounds, f.days, of.categories.size()});
-    plan_.windows.push_back({.side = side,
-                             .keys = key_of(side, f.name, f.keys),
+    plan_.windows.push_back({.keys = key_of(side, f.name, f.keys),
                              .period_ticks = 86400 * options_.ticks_per_second,
                              .periods = f.days});
     // Row 0 is that of a missing value, which a class never is.

@@ -204,6 +204,17 @@ inline void read_id(const schema& features, std::size_t side, std::uint64_t id, 
   if (id_column != no_index) to.keys[0] = id;
 }
 
+/// Whether all values of a user or an item follow from the id, as `read_id` sets them.
+inline bool has_only_id(const side_plan& plan) {
+  const auto is_known = [](const category_plan& c) {
+    return c.source == category_source::vocabulary || c.source == category_source::hash ||
+           c.source == category_source::activity;
+  };
+  return plan.columns.size() <= 1 && plan.numbers.empty() && plan.ages.empty() &&
+         plan.vectors.empty() && plan.lists.empty() &&
+         std::ranges::all_of(plan.categories, is_known);
+}
+
 /// The columns that a side reads.
 ///
 /// Errors      std::invalid_argument if one is missing, is a list where one value is expected, or
