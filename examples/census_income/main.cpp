@@ -80,7 +80,7 @@ int main(int count, char** arguments) {
   thread_pool threads(2);
   for (const std::size_t experts : {8u, 1u}) {  // 1: all tasks share it, as wide as 8 together
     double mean[2] = {0, 0};
-    for (std::uint64_t seed = 1; seed <= 3; ++seed) {
+    for (const std::size_t seed : {1u, 2u, 3u}) {
       two_tasks<float> model(
           features, {.experts = experts, .expert_sizes = {256 / experts, 32}, .dropout = .2});
       initialize(model, seed);
@@ -91,8 +91,7 @@ int main(int count, char** arguments) {
       how.seed = seed;
       train(threads, model, past.rows, loss, how, {.validate = validate});
       const auto [income, married] = areas(model, test.rows);
-      std::printf("%zu experts, seed %d: %.4f %.4f\n", experts, static_cast<int>(seed), income,
-                  married);
+      std::printf("%zu experts, seed %zu: %.4f %.4f\n", experts, seed, income, married);
       mean[0] += income / 3, mean[1] += married / 3;
     }
     std::printf("%zu experts, mean: %.4f %.4f\n", experts, mean[0], mean[1]);

@@ -148,6 +148,29 @@ TEST_CASE("a rate is smoothed toward the mean of what is past") {
   CHECK(std::abs(raw(features, batch, "r", 3) - std::log1p(2)) < 1e-5);
 }
 
+TEST_CASE("a rate of which nothing is counted is that of all keys") {
+  // User 1 likes without a click; of the clicks of user 2 half are likes.
+  column_table log;
+  log.add("user_id", std::vector<int>{1, 2, 2, 1});
+  log.add("item_id", std::vector<int>{5, 6, 5, 7});
+  log.add("time", std::vector<int>{1, 2, 3, 4});
+  log.add("click", std::vector<int>{0, 1, 1, 0});
+  log.add("like", std::vector<double>{.25, 1, 0, 0});
+  for (const rate_as as : {rate_as::value, rate_as::log_odds}) {
+    schema features({.of_user = {rate{.name = "r",
+                                      .keys = "user_id",
+                                      .actions = "like",
+                                      .per = "click",
+                                      .prior_strength = 0,
+                                      .as = as}},
+                     .number_limit = 1000});
+    const row_batch batch = all_of(fit_schema(features, log).rows);
+    const double all = 1.25 / 2;  // likes per click
+    const double expected = as == rate_as::value ? all : std::log(all / (1 - all));
+    CHECK(raw(features, batch, "r", 3, 1) == Approx(expected).margin(1e-5));
+  }
+}
+
 TEST_CASE("the order of the rows in the log does not matter but for equal times") {
   auto rows = random_log(3, {.most_rows = 1, .last_time = 1'000'000, .time_step = 1});
   const auto encode = [](const std::vector<log_row>& log) {
