@@ -41,7 +41,7 @@ set(families
     "loss/detail/row_weights: check_logits check_weights weight_of total_of divided_by"
     "metrics/detail/ranked_rows: scores_below auc_of_sorted"
     "nn/activation: activate"
-    "nn/detail/rows: columns copy_rows"
+    "nn/detail/rows: middle_cols middle_rows copy_rows"
     "nn/elementwise: add subtract multiply affine"
     "nn/elementwise: add multiply affine"
     "nn/initialization: initialize"

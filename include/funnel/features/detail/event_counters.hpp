@@ -8,8 +8,6 @@
 #include <funnel/features/hashing.hpp>
 #include <funnel/features/schema.hpp>
 #include <funnel/features/window_counters.hpp>
-#include <funnel/simd/arch.hpp>
-#include <funnel/simd/elementwise.hpp>
 
 #include <algorithm>
 #include <array>
@@ -115,7 +113,8 @@ class event_counters {
         throw format_error("the events of a feature state are damaged: a key is unknown");
   }
 
-  /// Writes the numbers of the counters and the activity classes of a side, before scaling.
+  /// Writes the numbers of the counters of a side, before scaling and before the logarithms of the
+  /// plan, and its activity classes.
   void write(const schema& features, std::size_t side, std::span<const std::uint64_t> places,
              std::int64_t time, std::span<float> numbers, std::span<std::uint32_t> codes) const {
     const side_plan& of = features.plan().of[side];
@@ -134,9 +133,6 @@ class event_counters {
       else
         *out = one_plus(sums[c.actions.empty() ? 0 : 1 + c.actions[0]]);
     }
-    for (const plan_range& r : of.logarithms)
-      log_kernel(default_arch{}, numbers.data() + r.begin, numbers.data() + r.begin,
-                 r.end - r.begin);
     for (const activity_plan& a : of.activities) {
       const std::uint64_t key = places[sums_.size() + a.counts];
       const std::int64_t day = floor_divided(tick, features.plan().windows[a.counts].period_ticks);

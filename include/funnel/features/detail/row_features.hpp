@@ -6,6 +6,8 @@
 #include <funnel/features/detail/fit_values.hpp>
 #include <funnel/features/detail/side_reader.hpp>
 #include <funnel/features/schema.hpp>
+#include <funnel/simd/arch.hpp>
+#include <funnel/simd/elementwise.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -42,6 +44,8 @@ inline void write_row(const schema& features, std::size_t side, const event_coun
       codes[i] = bucket_code(features, c, age_in_hours(features.options(), time, times[c.age]));
   }
   counters.write(features, side, places, time, numbers, codes);
+  for (const plan_range& r : of.logarithms)
+    log_kernel(default_arch{}, numbers.data() + r.begin, numbers.data() + r.begin, r.end - r.begin);
 }
 
 /// 1 for each number of a side that is standardized, 0 for the others.
