@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -62,25 +63,36 @@ class merged_rows {
   bool counts_earlier(std::size_t part, std::size_t i) const {
     return (next_[begins_[part] + i] & later) != 0;
   }
-  /// Sums the gradients that the parts have of a row, into that of the first of them.
+  /// Sums the gradients that the parts have of a row, into that of the first of them, along the tree
+  /// of `sum_parts`. Those of the others are overwritten.
   template <class Arch>
-  void sum(Arch arch, std::size_t part, std::size_t i, sum_room<T>& room) noexcept {
+  void sum(Arch arch, std::size_t part, std::size_t i) noexcept {
     std::uint32_t entry = next_[begins_[part] + i] & ~later;
     if (entry == 0) return;  // no other part has it; entry 0 is nobody's next
     const std::size_t cols = parts_[part]->values().cols();
-    std::array<const T*, most_parts> rows{};
-    T* const to = parts_[part]->values().row(i).data();
-    rows[part] = to;
+    // Sums that wait for their right side, from left to right, each with its first part. The common
+    // node of two parts is the higher, the higher the first bit in which their numbers differ.
+    std::array<T*, std::bit_width(most_parts)> sums;
+    std::array<std::size_t, std::bit_width(most_parts)> first;
+    std::size_t waiting = 1;
+    const auto add_last = [&] {
+      --waiting;
+      T* const left = sums[waiting - 1];
+      const T* const right = sums[waiting];
+      map(
+          arch, cols, left, [](const auto& x, const auto& y) { return x + y; },
+          static_cast<const T*>(left), right);
+    };
+    sums[0] = parts_[part]->values().row(i).data();
+    first[0] = part;
     for (std::size_t other = part; entry != 0; entry = next_[entry] & ~later) {
+      const std::size_t last = other;
       while (begins_[other + 1] <= entry) ++other;
-      rows[other] = parts_[other]->values().row(entry - begins_[other]).data();
+      while (waiting > 1 && (first[waiting - 2] ^ first[waiting - 1]) < (last ^ other)) add_last();
+      sums[waiting] = parts_[other]->values().row(entry - begins_[other]).data();
+      first[waiting++] = other;
     }
-    for (std::size_t j = 0; j < cols; j += sum_room<T>::chunk) {
-      sum_parts(arch, std::span<const T* const>(rows.data(), parts_.size()),
-                std::min(sum_room<T>::chunk, cols - j), to + j, room);
-      for (const T*& row : rows)
-        if (row != nullptr) row += sum_room<T>::chunk;
-    }
+    while (waiting > 1) add_last();
   }
 
  private:

@@ -231,9 +231,8 @@ class update_step {
     item& of = items_[t.item];
     if (of.p->kind == parameter_kind::rows) {
       if (!of.merged) return;
-      sum_room<T> room;
       for (std::size_t i = t.begin; i < t.end; ++i)
-        if (!of.merged->counts_earlier(t.part, i)) of.merged->sum(Arch{}, t.part, i, room);
+        if (!of.merged->counts_earlier(t.part, i)) of.merged->sum(Arch{}, t.part, i);
       return;
     }
     if (count_ == 1) return;
