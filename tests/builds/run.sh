@@ -122,7 +122,8 @@ finish() { ninja -f "$out/build.ninja" -j "$jobs" --quiet; }
 # The configurations.
 
 debug() {
-  begin g++ "-g -O0"
+  begin g++ "-g -O0 -D_GLIBCXX_DEBUG"
+  own_main
   backwards
   examples custom_ranker rerank_only
   folders core simd nn optim loss diversity
