@@ -153,8 +153,8 @@ class log_reader {
         if (events_.time(i) < events_.time(first[r])) first[r] = i;
       }
     }
-    std::vector<std::int64_t> times;
-    for (const std::uint32_t i : first) times.push_back(events_.time(i));
+    std::vector<std::int64_t> times(first.size());
+    for (std::size_t r = 0; r < times.size(); ++r) times[r] = events_.time(first[r]);
     std::vector<std::uint32_t> by_time(first.size());
     std::iota(by_time.begin(), by_time.end(), 0u);
     if (!std::ranges::is_sorted(times))

@@ -75,10 +75,9 @@ class merged_rows {
     std::array<T*, std::bit_width(most_parts)> sums;
     std::array<std::size_t, std::bit_width(most_parts)> first;
     std::size_t waiting = 1;
-    const auto add_last = [&] {
-      --waiting;
-      T* const left = sums[waiting - 1];
-      const T* const right = sums[waiting];
+    const auto add_to_left = [&](std::size_t at) {
+      T* const left = sums[at - 1];
+      const T* const right = sums[at];
       map(
           arch, cols, left, [](const auto& x, const auto& y) { return x + y; },
           static_cast<const T*>(left), right);
@@ -88,11 +87,12 @@ class merged_rows {
     for (std::size_t other = part; entry != 0; entry = next_[entry] & ~later) {
       const std::size_t last = other;
       while (begins_[other + 1] <= entry) ++other;
-      while (waiting > 1 && (first[waiting - 2] ^ first[waiting - 1]) < (last ^ other)) add_last();
+      while (waiting > 1 && (first[waiting - 2] ^ first[waiting - 1]) < (last ^ other))
+        add_to_left(--waiting);
       sums[waiting] = parts_[other]->values().row(entry - begins_[other]).data();
       first[waiting++] = other;
     }
-    while (waiting > 1) add_last();
+    while (waiting > 1) add_to_left(--waiting);
   }
 
  private:
