@@ -120,7 +120,7 @@ class trainer {
   funnel::adam<float> optimizer_{{.learning_rate = 1e-3}};
 };
 
-/// The same by a `training_step`: leaves of 128 rows, at most 8, whose sums do not depend on the
+/// The same by a `training_step`: leaves of 256 rows, two at least, whose sums do not depend on the
 /// threads.
 template <class Executor>
 class leaf_trainer {
@@ -130,7 +130,7 @@ class leaf_trainer {
 
   void step() {
     const std::size_t n = batch_.x.rows();
-    const std::size_t leaves = std::clamp<std::size_t>(n / 128, 1, 8);
+    const std::size_t leaves = std::max<std::size_t>(n / 256, 2);
     step_(executor_, model_, optimizer_, {.leaves = leaves, .rows = n, .step = steps_++},
           [&](auto& context, std::size_t leaf) {
             const std::size_t begin = leaf * n / leaves;

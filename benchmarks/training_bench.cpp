@@ -135,7 +135,7 @@ class loop_trainer : feed_trainer {
   targets targets_;
 };
 
-/// The same by a `training_step` in leaves of 128 rows.
+/// The same by a `training_step` in leaves of 256 rows.
 template <class Executor>
 class leaf_trainer : feed_trainer {
  public:
@@ -158,7 +158,7 @@ class leaf_trainer : feed_trainer {
   }
 
  private:
-  static constexpr std::size_t leaves = 4;
+  static constexpr std::size_t leaves = 2;
 
   static Executor make(std::size_t threads) {
     if constexpr (std::is_constructible_v<Executor, std::size_t>)

@@ -262,7 +262,7 @@ TEST_CASE("what a loss sees: its leaf, and sums of the whole batch") {
     std::size_t rows, step_rows, missing;
     std::array<double, 2> sums, step_sums;
   };
-  const auto leaves_of = [&](bool whole_batch) {
+  const auto leaves_of = [&](bool whole_batch, std::size_t batch_rows = 600) {
     std::vector<seen> leaves;
     ranker<float> model(features);
     const auto watch = [&](auto& context, const auto& m, const row_batch& leaf) {
@@ -280,13 +280,14 @@ TEST_CASE("what a loss sees: its leaf, and sums of the whole batch") {
       const auto z = m(context, leaf);
       return bce_with_logits(context, z[0], leaf.label(0));
     };
-    train(model, past.rows, watch, {.batch_rows = 600, .whole_batch = whole_batch});
+    train(model, past.rows, watch, {.batch_rows = batch_rows, .whole_batch = whole_batch});
     return leaves;
   };
 
   const std::vector<seen> cut = leaves_of(false), whole = leaves_of(true);
   REQUIRE(whole.size() == 1);
-  CHECK(cut.size() == 5);  // of about 128 rows
+  CHECK(cut.size() == 3);  // of about 256 rows
+  CHECK(leaves_of(false, 256).size() == 2 + 2 + 1);
   CHECK(whole[0].rows == n);
   CHECK(whole[0].missing == n / 5);
   CHECK(whole[0].sums == whole[0].step_sums);

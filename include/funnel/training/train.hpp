@@ -28,7 +28,7 @@ namespace funnel {
 /// Trains a model on the rows of an encoded log.
 ///
 /// `loss(context, model, leaf)` runs the model on a `row_batch` and returns the loss, [1, 1]. A batch
-/// is cut at requests into leaves of about 128 rows, and `loss` is called once per leaf, at the same
+/// is cut at requests into leaves of about 256 rows, and `loss` is called once per leaf, at the same
 /// time on the threads of the executor. Losses of rows divide by the rows of the whole batch
 /// (`training_context::set_step_rows`). To divide a head by its own rows of the whole batch, pass
 /// `leaf.label_sums[k]` as `total_weight` where label k is its weight, or `leaf.label_counts[k]`

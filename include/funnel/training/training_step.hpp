@@ -27,7 +27,7 @@ namespace funnel {
 
 /// Options of one step of a `training_step`.
 struct training_step_options {
-  /// Number of leaves: parts of the batch that are run one by one; 1 to 64. Leaves of about 128 rows
+  /// Number of leaves: parts of the batch that are run one by one; 1 to 64. Leaves of about 256 rows
   /// are fast, and up to 8 of them; their number limits the threads that a step can use.
   std::size_t leaves = 1;
   /// Rows of the whole batch, by which losses divide (`training_context::set_step_rows`). 0: each

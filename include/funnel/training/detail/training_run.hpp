@@ -83,8 +83,10 @@ class leaf_cut {
            std::size_t rows, const train_options& options)
       : requests_(requests) {
     const std::size_t wanted = (rows + options.leaf_rows - 1) / options.leaf_rows;
+    // Batches end with a request, and may have some rows less.
+    const std::size_t least = rows / 3 >= options.leaf_rows / 4 ? 2 : 1;
     const std::size_t leaves =
-        options.whole_batch ? 1 : std::clamp<std::size_t>(wanted, 1, options.max_leaves);
+        options.whole_batch ? 1 : std::min(std::max(wanted, least), options.max_leaves);
     std::size_t seen = 0;
     for (std::size_t i = 0; i < requests.size(); ++i) {
       seen += offsets[requests[i] + 1] - offsets[requests[i]];
