@@ -16,6 +16,7 @@ if [ "$1" = --one ]; then
   case $header in
     funnel/funnel.hpp) budget=10 ;;
     funnel/training/* | funnel/io/saved_model.hpp) budget=6 ;;
+    funnel/features/fit_schema.hpp | funnel/features/request_encoder.hpp) budget=4.5 ;;
   esac
   lines=$(mktemp)
   trap 'rm -f "$lines"' EXIT
