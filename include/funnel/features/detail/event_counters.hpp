@@ -103,7 +103,7 @@ class event_counters {
     for (std::size_t s = 0; s < sums_.size(); ++s)
       if (plan.sums[s].of_items) {
         const std::uint64_t key = joined_key({{{}, keys, {}, {}}}, plan.sums[s].keys);
-        if (key != missing_key) sums_[s].count(sums_[s].find_row(key), {}, {});
+        sums_[s].count(sums_[s].find_row(key), {}, {});
       }
   }
   /// Errors      format_error if a place of an event is not there.

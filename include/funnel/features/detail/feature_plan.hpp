@@ -146,7 +146,7 @@ struct history_plan {
   std::vector<std::size_t> categories = {};  ///< of the item side: those read for each event
 };
 
-/// Things that follow one another.
+/// Elements [begin, end) of an array.
 struct plan_range {
   std::size_t begin = 0;
   std::size_t end = 0;

@@ -33,7 +33,9 @@ class key_sums {
     return keys_.add(key);
   }
   /// The row of a key; 0, whose sums are zeros, for an unknown one.
-  std::uint32_t find_row(std::uint64_t key) const { return keys_.find(key); }
+  std::uint32_t find_row(std::uint64_t key) const {
+    return key == missing_key ? 0 : keys_.find(key);
+  }
   std::size_t rows() const { return keys_.rows(); }
 
   /// Counts one event of a row; amounts has width() - 1 values.

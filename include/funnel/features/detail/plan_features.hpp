@@ -101,7 +101,7 @@ class feature_planner : column_planner {
     planned.offset = take(side, width);
     plan_.of[side].counters.push_back(std::move(planned));
   }
-  /// Has the logarithm taken of numbers of a side.
+  /// Notes numbers of a side whose logarithm is taken once the counters are read.
   void take_logarithms(std::size_t side, std::size_t begin, std::size_t size) {
     std::vector<plan_range>& all = plan_.of[side].logarithms;
     if (!all.empty() && all.back().end == begin)
