@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/json_text.hpp>
 #include <funnel/core/detail/printable.hpp>
 #include <funnel/core/error.hpp>
 #include <funnel/evaluation/detail/number_text.hpp>
@@ -153,10 +154,10 @@ class report {
       const child& of = children[c];
       text += c == 0 ? "\n" : ",\n";
       text.append(2 * (depth + 1), ' ');
-      detail::append_json_string(of.name, text);
+      detail::append_json_string(text, of.name);
       text += ": ";
       if (of.items.front().name.empty())
-        detail::append_json_number(of.items.front().value, text);
+        detail::append_json_number(text, of.items.front().value);
       else
         append_json(of.items, depth + 1, text);
     }

@@ -10,32 +10,16 @@
 #include <string_view>
 #include <vector>
 
-// Numbers and names as text. std::to_chars, because printf writes a decimal comma in some locales.
+// Numbers as text. std::to_chars, because printf writes a decimal comma in some locales.
 namespace funnel::detail {
 
 /// The shortest digits that read back as the same number; null if it is not finite.
-inline void append_json_number(double value, std::string& text) {
+inline void append_json_number(std::string& text, double value) {
   char digits[32];  // at most 24: a sign, 17 digits, a point, e, and an exponent with its sign
   if (std::isfinite(value))
     text.append(digits, std::to_chars(digits, digits + sizeof digits, value).ptr);
   else
     text += "null";
-}
-
-/// A JSON string of a name in UTF-8.
-inline void append_json_string(std::string_view name, std::string& text) {
-  constexpr const char* hex = "0123456789abcdef";
-  text += '"';
-  for (const char c : name) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\')
-      text.append(1, '\\').append(1, c);
-    else if (byte < 0x20)
-      text.append("\\u00").append(1, hex[byte / 16]).append(1, hex[byte % 16]);
-    else
-      text += c;
-  }
-  text += '"';
 }
 
 /// Number of characters of a text in UTF-8.
