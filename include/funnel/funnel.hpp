@@ -5,6 +5,7 @@
 #include <funnel/calibration/downsampling.hpp>
 #include <funnel/calibration/duration_curve.hpp>
 #include <funnel/calibration/fit_bias.hpp>
+#include <funnel/calibration/head_calibration.hpp>
 #include <funnel/calibration/isotonic.hpp>
 #include <funnel/calibration/platt.hpp>
 #include <funnel/calibration/platt_scaling.hpp>
@@ -36,13 +37,6 @@
 #include <funnel/diversity/mmr.hpp>
 #include <funnel/diversity/similarity.hpp>
 #include <funnel/diversity/slate_rule.hpp>
-#include <funnel/evaluation/bootstrap.hpp>
-#include <funnel/evaluation/heads.hpp>
-#include <funnel/evaluation/number_column.hpp>
-#include <funnel/evaluation/report.hpp>
-#include <funnel/evaluation/requests.hpp>
-#include <funnel/evaluation/retrieval.hpp>
-#include <funnel/evaluation/row_users.hpp>
 #include <funnel/features/bucketize.hpp>
 #include <funnel/features/column_table.hpp>
 #include <funnel/features/columns.hpp>
@@ -60,6 +54,7 @@
 #include <funnel/features/row_batch.hpp>
 #include <funnel/features/schema.hpp>
 #include <funnel/features/schema_options.hpp>
+#include <funnel/features/segments.hpp>
 #include <funnel/features/smoothing.hpp>
 #include <funnel/features/standardize.hpp>
 #include <funnel/features/vocabulary.hpp>
@@ -102,7 +97,6 @@
 #include <funnel/metrics/mean_absolute_error.hpp>
 #include <funnel/metrics/ndcg.hpp>
 #include <funnel/metrics/recall.hpp>
-#include <funnel/metrics/root_mean_squared_error.hpp>
 #include <funnel/metrics/xauc.hpp>
 #include <funnel/nn/activation.hpp>
 #include <funnel/nn/concat.hpp>

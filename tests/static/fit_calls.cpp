@@ -3,6 +3,7 @@
 // arrays and spans of any number type: no type is named and no span is made.
 #include <funnel/calibration/duration_curve.hpp>
 #include <funnel/calibration/fit_bias.hpp>
+#include <funnel/calibration/head_calibration.hpp>
 #include <funnel/calibration/isotonic.hpp>
 #include <funnel/calibration/platt.hpp>
 #include <funnel/core/arena.hpp>
@@ -32,6 +33,9 @@ void fit_all(const Scores& scores, const Labels& labels) {
   funnel::fit_platt(scores, labels);
   funnel::fit_platt(scores, labels, {.smooth_labels = true});
   funnel::fit_bias(scores, labels, {.tolerance = 1e-6});
+  funnel::head_calibration heads({{}});
+  heads.fit(0, scores, labels);
+  heads.fit(0, scores, labels, std::array<std::uint32_t, 2>{}, {.slope = true});
   funnel::fit_isotonic(scores, labels);
   funnel::fit_isotonic(scores, labels, {}, {.interpolation = funnel::isotonic_interpolation::step});
   funnel::fit_isotonic(scores, labels, scores);

@@ -17,7 +17,6 @@ set(layers
     "features"
     "retrieval preranking ranking calibration fusion diversity"
     "data io"
-    "evaluation"
     "training"
     "adapters")
 
