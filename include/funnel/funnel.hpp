@@ -37,6 +37,13 @@
 #include <funnel/diversity/mmr.hpp>
 #include <funnel/diversity/similarity.hpp>
 #include <funnel/diversity/slate_rule.hpp>
+#include <funnel/evaluation/bootstrap.hpp>
+#include <funnel/evaluation/heads.hpp>
+#include <funnel/evaluation/number_column.hpp>
+#include <funnel/evaluation/report.hpp>
+#include <funnel/evaluation/requests.hpp>
+#include <funnel/evaluation/retrieval.hpp>
+#include <funnel/evaluation/row_users.hpp>
 #include <funnel/features/bucketize.hpp>
 #include <funnel/features/column_table.hpp>
 #include <funnel/features/columns.hpp>
@@ -97,6 +104,7 @@
 #include <funnel/metrics/mean_absolute_error.hpp>
 #include <funnel/metrics/ndcg.hpp>
 #include <funnel/metrics/recall.hpp>
+#include <funnel/metrics/root_mean_squared_error.hpp>
 #include <funnel/metrics/xauc.hpp>
 #include <funnel/nn/activation.hpp>
 #include <funnel/nn/concat.hpp>

@@ -17,6 +17,7 @@ set(layers
     "features"
     "retrieval preranking ranking calibration fusion diversity"
     "data io"
+    "evaluation"
     "training"
     "adapters")
 

@@ -6,7 +6,7 @@
 cmake_minimum_required(VERSION 3.25)
 
 set(without_xsimd
-    "^(calibration|core|data|fusion|metrics)/"
+    "^(calibration|core|data|evaluation|fusion|metrics)/"
     "^features/[a-eg-qs-z][a-z_]*[.]hpp$" # all but fit_schema, request_encoder and feature_inputs
     "^features/(feature_kinds|feature_state|rate_counters|row_batch)[.]hpp$"
     "^io/(load_parameters|model_file|model_writer|npy|parameter_map|safetensors|safetensors_writer|tensor)[.]hpp$"

@@ -12,6 +12,7 @@
 #include <funnel/metrics/mean_absolute_error.hpp>
 #include <funnel/metrics/ndcg.hpp>
 #include <funnel/metrics/recall.hpp>
+#include <funnel/metrics/root_mean_squared_error.hpp>
 #include <funnel/metrics/xauc.hpp>
 
 #include <array>
@@ -30,6 +31,7 @@ void call_all(const Scores& scores, const Labels& labels) {
   funnel::xauc(scores, labels);
   funnel::pcoc(scores, labels);
   funnel::mean_absolute_error(scores, labels);
+  funnel::root_mean_squared_error(scores, labels);
   funnel::logloss(scores, labels);
   funnel::logloss_from_logits(scores, labels);
   funnel::normalized_entropy(scores, labels);
