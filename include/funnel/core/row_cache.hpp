@@ -21,9 +21,11 @@ namespace funnel {
 
 namespace detail {
 
-/// Spreads ids over 64 bits, the higher ones best: Fibonacci hashing.
-constexpr std::uint64_t spread_id(std::uint64_t id) {
-  return (id ^ id >> 32) * 0x9e3779b97f4a7c15ULL;
+/// One of `buckets` for an id, by Fibonacci hashing: the upper half of the product, in which all bits
+/// of the id count, scaled to the number of buckets. With more than 2^32 buckets some are never used.
+constexpr std::size_t bucket_of(std::uint64_t id, std::size_t buckets) {
+  const std::uint64_t upper = id * 0x9e3779b97f4a7c15ULL >> 32;
+  return static_cast<std::size_t>(upper * buckets >> 32);
 }
 
 }  // namespace detail
@@ -143,11 +145,8 @@ class row_cache {
 
   std::span<slot> set_of(std::uint64_t id) {
     if (slots_.empty()) return {};  // moved-from
-    // The upper half of the hash, scaled to the number of sets. With more than 2^32 sets the product
-    // wraps, which leaves sets unused.
-    const std::uint64_t sets = slots_.size() / ways;
-    const std::uint64_t set = (detail::spread_id(id) >> 32) * sets >> 32;
-    return std::span<slot>(slots_).subspan(static_cast<std::size_t>(set) * ways, ways);
+    const std::size_t set = detail::bucket_of(id, slots_.size() / ways);
+    return std::span<slot>(slots_).subspan(set * ways, ways);
   }
   std::span<T> row_of(const slot& s) {
     return rows_.row(static_cast<std::size_t>(&s - slots_.data()));
@@ -175,7 +174,7 @@ std::size_t join_equal_ids(std::span<Id> ids, std::uint32_t* places, arena& scra
   std::uint32_t count = 0;
   for (std::size_t i = 0; i < ids.size(); ++i) {
     const Id id = ids[i];
-    std::size_t at = (spread_id(static_cast<std::uint64_t>(id)) >> 32) & (buckets - 1);
+    std::size_t at = bucket_of(static_cast<std::uint64_t>(id), buckets);
     while (table[at] != none && ids[table[at]] != id) at = (at + 1) & (buckets - 1);
     if (table[at] == none) {
       ids[count] = id;
