@@ -14,12 +14,14 @@
 #include <funnel/core/eigen.hpp>
 #include <funnel/core/error.hpp>
 #include <funnel/core/executor.hpp>
+#include <funnel/core/executor_ref.hpp>
 #include <funnel/core/float16.hpp>
 #include <funnel/core/id_lists.hpp>
 #include <funnel/core/ids.hpp>
 #include <funnel/core/math.hpp>
 #include <funnel/core/matrix.hpp>
 #include <funnel/core/random.hpp>
+#include <funnel/core/row_cache.hpp>
 #include <funnel/core/state.hpp>
 #include <funnel/core/thread_pool.hpp>
 #include <funnel/core/top_k.hpp>
@@ -152,6 +154,7 @@
 #include <funnel/sequence/last_n_mean.hpp>
 #include <funnel/sequence/sampling.hpp>
 #include <funnel/sequence/target_attention.hpp>
+#include <funnel/serving/model_slot.hpp>
 #include <funnel/simd/activation.hpp>
 #include <funnel/simd/arch.hpp>
 #include <funnel/simd/attention.hpp>

@@ -2,6 +2,7 @@
 #include <funnel/core/arena.hpp>
 #include <funnel/core/executor.hpp>
 #include <funnel/core/matrix.hpp>
+#include <funnel/core/row_cache.hpp>
 #include <funnel/core/top_k.hpp>
 #ifdef FUNNEL_HAS_TBB
 #include <funnel/adapters/tbb.hpp>
@@ -12,6 +13,7 @@
 #include <funnel/sequence/category_index.hpp>
 #include <funnel/sequence/history_search.hpp>
 #include <funnel/sequence/sampling.hpp>
+#include <funnel/serving/model_slot.hpp>
 
 #include "support/failing_allocator.hpp"
 #include "support/matrices.hpp"
@@ -225,6 +227,69 @@ TEST_CASE("out of memory: item_tower_cache") {
         s->given = std::move(given);
       },
       [](const auto& s) { return s->given; });
+}
+
+TEST_CASE("out of memory: row_cache") {
+  using cache = funnel::row_cache<float>;
+  constexpr std::uint64_t ids = 60;
+  // What is held, without asking for it: `find` counts.
+  const auto observe = [](cache kept) {
+    std::vector<float> all{static_cast<float>(kept.capacity()), static_cast<float>(kept.width()),
+                           static_cast<float>(kept.bytes_read())};
+    for (std::uint64_t id = 0; id < ids; ++id) {
+      const auto row = kept.find(id, 1);
+      all.insert(all.end(), row.begin(), row.end());
+    }
+    return all;
+  };
+  const auto make = [] {
+    cache kept(2, {.budget = 3000});
+    for (std::uint64_t id = 0; id < 9; ++id) kept.insert(id, 1, std::vector<float>(2, float(id)));
+    return kept;
+  };
+  cache other(3, {.budget = 6000});
+  for (std::uint64_t id = 0; id < ids; ++id) other.insert(id, 1, std::vector<float>(3, float(id)));
+  check_every_failure(
+      "copy", make, [&](cache& kept) { kept = other; }, observe);
+  check_every_failure(
+      "replace", make, [](cache& kept) { kept = cache(7, {.budget = 10'000}); }, observe);
+  const std::vector<std::uint32_t> asked{3, 20, 4, 21, 20};
+  check_every_failure(
+      "cached_rows", make,
+      [&](cache& kept) {
+        matrix<float> out(asked.size(), 2);
+        funnel::cached_rows(kept, asked, 1, out,
+                            [](std::span<const std::uint32_t> missing, auto rows) {
+                              const std::vector<float> needed(3);  // a fetch that fails
+                              for (std::size_t i = 0; i < missing.size(); ++i)
+                                std::ranges::fill(rows.row(i), float(missing[i]) + needed[0]);
+                            });
+      },
+      observe);
+}
+
+TEST_CASE("out of memory: model_slot") {
+  using slot = funnel::model_slot<std::vector<float>>;
+  const std::vector<float> next(20, 2.f);
+  std::optional<slot::snapshot> used;
+  const auto make = [&] {
+    auto of = std::make_unique<slot>();
+    of->publish(std::vector<float>(10, 1.f));
+    used = of->get();
+    return of;
+  };
+  const auto observe = [](const std::unique_ptr<slot>& of) {
+    const auto model = of->get();
+    std::vector<float> all{static_cast<float>(model.version()),
+                           static_cast<float>(of->destroy_unused())};
+    all.insert(all.end(), model->begin(), model->end());
+    return all;
+  };
+  check_every_failure(
+      "publish", make, [&](auto& of) { of->publish(next); }, observe);
+  const auto shared = std::make_shared<const std::vector<float>>(next);
+  check_every_failure(
+      "publish a pointer", make, [&](auto& of) { of->publish(shared); }, observe);
 }
 
 TEST_CASE("out of memory: filters and sampling leave the positions as they are") {

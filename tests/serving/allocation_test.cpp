@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
+#include <funnel/core/executor_ref.hpp>
 #include <funnel/core/math.hpp>
+#include <funnel/core/row_cache.hpp>
 #include <funnel/core/top_k.hpp>
 #include <funnel/diversity/dpp.hpp>
 #include <funnel/diversity/mmr.hpp>
@@ -10,6 +12,7 @@
 #include <funnel/preranking/item_tower_cache.hpp>
 #include <funnel/preranking/three_tower.hpp>
 #include <funnel/retrieval/two_tower.hpp>
+#include <funnel/serving/model_slot.hpp>
 
 #include "support/allocation.hpp"
 #include "support/catch.hpp"
@@ -17,6 +20,7 @@
 #include "support/matrices.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -179,6 +183,75 @@ TEST_CASE("serving: a whole request asks for no memory after the first") {
   std::ranges::sort(page);
   CHECK(std::ranges::adjacent_find(page) == page.end());
   for (const std::size_t item : page) CHECK(item % 5 != 0);
+}
+
+TEST_CASE("serving: model_slot::get asks for no memory, and gives the model itself") {
+  funnel::model_slot<std::vector<float>> slot;
+  std::vector<float> values(1000, 3.f);
+  const float* first = values.data();
+  slot.publish(std::move(values));
+  CHECK(slot.get()->data() == first);
+  CHECK(allocations_of([&] {
+          for (int i = 0; i < 10; ++i) {
+            const auto model = slot.get();
+            const auto copy = model;
+            if (copy.version() != 1 || copy->data() != first) FAIL("another model");
+          }
+        }) == 0);
+}
+
+TEST_CASE("serving: executor_ref asks for no memory") {
+  funnel::serial_executor serial;
+  std::size_t sum = 0;
+  CHECK(allocations_of([&] {
+          const funnel::executor_ref threads = serial;
+          const funnel::executor_ref copy = threads;
+          const std::array<std::size_t, 16> large{1};  // more than fits into a std::function
+          copy.for_each(10, [&sum, large](std::size_t i) { sum += i + large[0]; });
+        }) == 0);
+  CHECK(sum == 55);
+}
+
+TEST_CASE("serving: row_cache asks for its budget once, and a request for nothing") {
+  for (const std::size_t width : size_list{1, 7, 100}) {
+    for (const std::size_t budget : size_list{5000, 123'457, std::size_t{5} << 20}) {
+      std::size_t held = 0, room = 0;
+      const std::size_t asked = bytes_of([&] {
+        const funnel::row_cache<float> cache(width, {.budget = budget});
+        held = cache.bytes();
+        room = cache.capacity();
+      });
+      INFO("width " << width << ", budget " << budget);
+      CHECK(asked <= budget);
+      CHECK(asked == held);
+      CHECK(asked > room * width * sizeof(float));
+    }
+  }
+
+  funnel::row_cache<float> cache(3, {.budget = 10'000});
+  funnel::arena scratch;
+  matrix<float> out(100, 3);
+  std::vector<std::uint64_t> ids(100);
+  std::uint64_t version = 0;
+  const auto request = [&] {
+    scratch.reset();
+    for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = i * i % 900 + version;
+    funnel::cached_rows(
+        cache, ids, version++ / 4, out,
+        [](std::span<const std::uint64_t> missing, matrix_view<float> rows) {
+          for (std::size_t i = 0; i < missing.size(); ++i)
+            std::ranges::fill(rows.row(i), static_cast<float>(missing[i]));
+        },
+        scratch);
+  };
+  request();
+  request();
+  CHECK(allocations_of([&] {
+          for (int i = 0; i < 50; ++i) request();
+        }) == 0);
+  CHECK(cache.hits() > 0);
+  CHECK(cache.evictions() > 0);
+  CHECK(out(99, 2) == static_cast<float>(ids[99]));
 }
 
 TEST_CASE("serving: freezing a model that is moved in copies no table") {

@@ -18,7 +18,7 @@ set(layers
     "retrieval preranking ranking calibration fusion diversity"
     "data io"
     "evaluation"
-    "training"
+    "training serving"
     "adapters")
 
 # The tools that the folders above them are made of: their detail/ is for the whole library.

@@ -31,6 +31,9 @@ set(of_several_headers
     "loss/step_rows" # every loss, on parts of a batch
     "ranking/whole_ranker" # layers of ranking/, sequence/ and loss/ in one model
     "retrieval/two_tower_serving" # a two_tower, its training and an index
+    "serving/allocation" # a whole request
+    "serving/batch" # a whole request
+    "serving/replayed_log" # encoded rows of a log and of a request
     "training/killed_runs" # train and model_file, in processes that are killed
     "training/what_a_loss_sees") # train, and losses and layers that compare rows
 

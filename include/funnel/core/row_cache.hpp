@@ -23,14 +23,15 @@ namespace detail {
 
 /// One of `buckets` for an id, by Fibonacci hashing: the upper half of the product, in which all bits
 /// of the id count, scaled to the number of buckets. With more than 2^32 buckets some are never used.
-constexpr std::size_t bucket_of(std::uint64_t id, std::size_t buckets) {
+template <std::unsigned_integral Size>
+constexpr Size bucket_of(std::uint64_t id, Size buckets) {
   const std::uint64_t upper = id * 0x9e3779b97f4a7c15ULL >> 32;
-  return static_cast<std::size_t>(upper * buckets >> 32);
+  return static_cast<Size>(upper * buckets >> 32);
 }
 
 }  // namespace detail
 
-/// What `row_cache` can be told.
+/// Options of `row_cache`.
 struct row_cache_options {
   /// Most bytes that the cache may take, rows and what is kept about them together: room for eight
   /// rows or more. All of it is allocated at construction.
@@ -126,7 +127,7 @@ class row_cache {
     if (place == set.end()) {
       place = std::ranges::min_element(set, {}, &slot::used);
       if (place == set.end()) return;  // a moved-from cache has no slots
-      evictions_ += place->used != 0 ? 1 : 0;
+      if (place->used != 0) ++evictions_;
     }
     *place = {id, version, ++clock_};
     ++inserted_;
