@@ -24,7 +24,7 @@ namespace detail {
 /// One of `buckets` for an id, by Fibonacci hashing: the upper half of the product, in which all bits
 /// of the id count, scaled to the number of buckets. With more than 2^32 buckets some are never used.
 template <std::unsigned_integral Size>
-constexpr Size bucket_of(std::uint64_t id, Size buckets) {
+constexpr Size hashed_bucket(std::uint64_t id, Size buckets) {
   const std::uint64_t upper = id * 0x9e3779b97f4a7c15ULL >> 32;
   return static_cast<Size>(upper * buckets >> 32);
 }
@@ -146,7 +146,7 @@ class row_cache {
 
   std::span<slot> set_of(std::uint64_t id) {
     if (slots_.empty()) return {};  // moved-from
-    const std::size_t set = detail::bucket_of(id, slots_.size() / ways);
+    const std::size_t set = detail::hashed_bucket(id, slots_.size() / ways);
     return std::span<slot>(slots_).subspan(set * ways, ways);
   }
   std::span<T> row_of(const slot& s) {
@@ -175,7 +175,7 @@ std::size_t join_equal_ids(std::span<Id> ids, std::uint32_t* places, arena& scra
   std::uint32_t count = 0;
   for (std::size_t i = 0; i < ids.size(); ++i) {
     const Id id = ids[i];
-    std::size_t at = bucket_of(static_cast<std::uint64_t>(id), buckets);
+    std::size_t at = hashed_bucket(static_cast<std::uint64_t>(id), buckets);
     while (table[at] != none && ids[table[at]] != id) at = (at + 1) & (buckets - 1);
     if (table[at] == none) {
       ids[count] = id;
