@@ -88,7 +88,7 @@ TEST_CASE("evaluate_head: an amount, worked by hand") {
   funnel::report numbers;
   funnel::evaluate_head(
       numbers, "watch",
-      {.scores = p, .labels = t, .baseline = mean, .kind = funnel::head_kind::amount});
+      {.scores = p, .labels = t, .baseline = mean, .kind = funnel::score_kind::amount});
   CHECK(names_of(numbers) == "watch.xauc watch.mae watch.rmse watch.pcoc watch.baseline_xauc "
                              "watch.baseline_mae watch.rows ");
   CHECK(numbers["watch.xauc"] == 1);
@@ -122,7 +122,7 @@ TEST_CASE("evaluate_head: each number is that of its metric, for any number type
 
 TEST_CASE("evaluate_head: rows without a label are left out, whatever their score") {
   const some_rows rows = random_rows(200, 6);
-  for (const auto kind : {funnel::head_kind::probability, funnel::head_kind::amount}) {
+  for (const auto kind : {funnel::score_kind::probability, funnel::score_kind::amount}) {
     doubles scores, labels, baseline, masked;
     ids users;
     std::vector<std::uint8_t> present;
@@ -177,7 +177,7 @@ TEST_CASE("evaluate_head: what does not exist is NaN") {
   CHECK(std::isfinite(numbers["zeros.logloss"]));
   CHECK(numbers["zeros.positives"] == 0);
   for (const auto kind :
-       {funnel::head_kind::probability, funnel::head_kind::logit, funnel::head_kind::amount}) {
+       {funnel::score_kind::probability, funnel::score_kind::logit, funnel::score_kind::amount}) {
     funnel::report empty;
     funnel::evaluate_head(
         empty, "", {.scores = p, .labels = none, .users = users, .baseline = p, .kind = kind});
@@ -194,7 +194,7 @@ TEST_CASE("evaluate_head: logits are not rounded to probabilities first") {
   const ids users{1, 1, 2, 2};
   funnel::report numbers;
   funnel::evaluate_head(
-      numbers, "", {.scores = z, .labels = y, .users = users, .kind = funnel::head_kind::logit});
+      numbers, "", {.scores = z, .labels = y, .users = users, .kind = funnel::score_kind::logit});
   CHECK(numbers["auc"] == 1);
   CHECK(numbers["gauc"] == 1);
   CHECK(numbers["logloss"] == funnel::logloss_from_logits(z, y));
@@ -219,14 +219,14 @@ TEST_CASE("evaluate_heads: a list of columns, a matrix and a log give the same n
   }
   const std::vector<funnel::model_head> heads{
       {.name = "click", .baseline = a.baseline, .label = 2},
-      {.name = "watch_s", .kind = funnel::head_kind::amount, .label = 1}};
+      {.name = "watch_s", .kind = funnel::score_kind::amount, .label = 1}};
   funnel::report expected, of_columns, of_matrix;
   funnel::evaluate_head(
       expected, "rank.click",
       {.scores = scores[0], .labels = log.columns[2], .users = a.users, .baseline = a.baseline});
   funnel::evaluate_head(
       expected, "rank.watch_s",
-      {.scores = scores[1], .labels = seconds, .kind = funnel::head_kind::amount});
+      {.scores = scores[1], .labels = seconds, .kind = funnel::score_kind::amount});
   CHECK(expected["rank.watch_s.rows"] == 59);
   funnel::evaluate_heads(of_columns, "rank", heads, scores, log, a.users);
   funnel::evaluate_heads(of_matrix, "rank", heads, score_matrix, label_matrix.view(), a.users);
@@ -250,7 +250,7 @@ TEST_CASE("evaluate_head, evaluate_heads: refuse what they cannot read, and chan
                                 "funnel::evaluate_head: ", words);
     return thrown && numbers.entries().size() == 1 && numbers["h.auc"] == -1;
   };
-  const auto amount = funnel::head_kind::amount;
+  const auto amount = funnel::score_kind::amount;
   CHECK(refused({.scores = floats{}, .labels = floats{}}, "scores is empty"));
   CHECK(refused({.scores = p, .labels = three}, "labels has 3 values, expected 2 as in scores"));
   CHECK(refused({.scores = p, .labels = y, .users = users}, "users has 1 value, expected 2"));
@@ -259,9 +259,9 @@ TEST_CASE("evaluate_head, evaluate_heads: refuse what they cannot read, and chan
   CHECK(refused({.scores = p, .labels = y, .present = odd}, "present[1] is 0.5, expected 0 or 1"));
   CHECK(refused({.scores = p, .labels = odd}, "labels[1] is 0.5, expected 0 or 1, or NaN"));
   CHECK(refused({.scores = logits, .labels = y}, "scores[0] is -1, expected a probability"));
-  CHECK(refused({.scores = logits, .labels = y}, "of logits, kind is head_kind::logit"));
+  CHECK(refused({.scores = logits, .labels = y}, "of logits, kind is score_kind::logit"));
   CHECK(refused({.scores = far, .labels = y}, "scores[1] is nan, expected a probability"));
-  CHECK(refused({.scores = far, .labels = y, .kind = funnel::head_kind::logit},
+  CHECK(refused({.scores = far, .labels = y, .kind = funnel::score_kind::logit},
                 "scores[1] is nan, expected a finite number"));
   CHECK(refused({.scores = far, .labels = y, .kind = amount}, "scores[1] is nan"));
   CHECK(refused({.scores = p, .labels = doubles{1, infinity}, .kind = amount},

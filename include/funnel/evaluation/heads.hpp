@@ -27,7 +27,7 @@
 namespace funnel {
 
 /// What the scores of a head are.
-enum class head_kind {
+enum class score_kind {
   /// Probabilities of a label that is 0 or 1, in [0, 1]: after the sigmoid, and calibrated if the
   /// server calibrates.
   probability,
@@ -50,7 +50,7 @@ struct head_rows {
   number_column baseline = {};
   /// [n], or empty: rows with 0 are left out, as if the label were NaN.
   number_column present = {};
-  head_kind kind = head_kind::probability;
+  score_kind kind = score_kind::probability;
   /// Bins of the calibration error.
   calibration_error_options calibration = {};
 };
@@ -58,7 +58,7 @@ struct head_rows {
 /// A head of a model with several.
 struct model_head {
   std::string name = {};
-  head_kind kind = head_kind::probability;
+  score_kind kind = score_kind::probability;
   /// As in `head_rows`.
   number_column baseline = {};
   /// The column of the labels; by default the head's own position.
@@ -68,12 +68,12 @@ struct model_head {
 namespace detail {
 
 /// The rows of a head that have a label.
-struct labeled_rows {
+struct judged_rows {
   std::vector<double> scores, labels, baseline;
   std::vector<user_id> users;
 };
 
-inline labeled_rows labeled_rows_of(const head_rows& rows) {
+inline judged_rows judged_rows_of(const head_rows& rows) {
   constexpr const char* function = "evaluate_head";
   const std::size_t n = rows.scores.size();
   check_not_empty(function, "scores", n);
@@ -82,8 +82,8 @@ inline labeled_rows labeled_rows_of(const head_rows& rows) {
   if (!rows.baseline.empty()) check_size(function, "baseline", rows.baseline.size(), n, "scores");
   if (!rows.present.empty()) check_size(function, "present", rows.present.size(), n, "scores");
 
-  const bool amount = rows.kind == head_kind::amount;
-  labeled_rows kept;
+  const bool amount = rows.kind == score_kind::amount;
+  judged_rows kept;
   for (std::size_t i = 0; i < n; ++i) {
     const double score = rows.scores[i], label = rows.labels[i];
     if (std::isnan(label)) continue;
@@ -97,9 +97,9 @@ inline labeled_rows labeled_rows_of(const head_rows& rows) {
       fail_check(function, "labels", "[", i, "] is ", label, ", expected ",
                  amount ? "a finite number, or NaN if it is missing"
                         : "0 or 1, or NaN if it is missing");
-    if (rows.kind == head_kind::probability && !(score >= 0 && score <= 1))
+    if (rows.kind == score_kind::probability && !(score >= 0 && score <= 1))
       fail_check(function, "scores", "[", i, "] is ", score,
-                 ", expected a probability in [0, 1]; of logits, kind is head_kind::logit");
+                 ", expected a probability in [0, 1]; of logits, kind is score_kind::logit");
     if (!std::isfinite(score))
       fail_check(function, "scores", "[", i, "] is ", score, ", expected a finite number");
     kept.scores.push_back(score);
@@ -160,11 +160,11 @@ number_column column_at(const Columns& columns, std::size_t j) {
 ///             docs/formulas.md#mean-absolute-error, docs/formulas.md#root-mean-squared-error.
 inline void evaluate_head(report& numbers, std::string_view name, const head_rows& rows) {
   detail::check_at_least_one("evaluate_head", "calibration.bins", rows.calibration.bins);
-  const detail::labeled_rows kept = detail::labeled_rows_of(rows);
+  const detail::judged_rows kept = detail::judged_rows_of(rows);
   const std::vector<double>& labels = kept.labels;
   const bool baseline = !rows.baseline.empty();
   report part;
-  if (rows.kind == head_kind::amount) {
+  if (rows.kind == score_kind::amount) {
     part.set("xauc", xauc(kept.scores, labels));
     part.set("mae", mean_absolute_error(kept.scores, labels));
     part.set("rmse", root_mean_squared_error(kept.scores, labels));
@@ -173,7 +173,7 @@ inline void evaluate_head(report& numbers, std::string_view name, const head_row
     if (baseline) part.set("baseline_mae", mean_absolute_error(kept.baseline, labels));
     part.set("rows", static_cast<double>(labels.size()));
   } else {
-    const bool logits = rows.kind == head_kind::logit;
+    const bool logits = rows.kind == score_kind::logit;
     std::vector<double> probabilities = kept.scores;
     if (logits)
       for (double& p : probabilities) p = sigmoid(p);
@@ -198,7 +198,7 @@ inline void evaluate_head(report& numbers, std::string_view name, const head_row
 /// head>`; with an empty prefix, in the group of its name.
 ///
 ///     evaluate_heads(numbers, "rank",
-///                    {{"click", head_kind::logit}, {"watch_s", head_kind::amount}},
+///                    {{"click", score_kind::logit}, {"watch_s", score_kind::amount}},
 ///                    score_log(model, test.rows), test.rows, users);
 ///
 /// Shapes      scores: one column per head, in the order of `heads`: what `score_log` returns, a
