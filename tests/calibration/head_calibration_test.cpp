@@ -185,10 +185,10 @@ TEST_CASE("head_calibration: the factor of a segment, by hand") {
   CHECK(tolerance::within(c.scaling(0, 3).a, tab, tolerance::elementwise<double>(tab)));
   CHECK(c.scaling(0, 5).a == c.scaling(0, 2).a);  // no rows
   // No amount in the segment: the factor is m / (n + m) of the parent's.
-  c.fit(0, doubles{1, 1, 2, 2}, doubles{3, 3, 0, 0}, ids{1, 1, 2, 2}, {.prior_strength = 2});
+  c.fit(0, doubles{1, 1, 2, 2}, doubles{4, 2, 0, 0}, ids{1, 1, 2, 2}, {.prior_strength = 2});
   CHECK(c.scaling(0, 2).a == .5);
   // Without a prior that would be 0, which has no order.
-  c.fit(0, doubles{1, 1, 2, 2}, doubles{3, 3, 0, 0}, ids{1, 1, 2, 2}, {.prior_strength = 0});
+  c.fit(0, doubles{1, 1, 2, 2}, doubles{4, 2, 0, 0}, ids{1, 1, 2, 2}, {.prior_strength = 0});
   CHECK(c.scaling(0, 1).a == 3);
   CHECK(c.scaling(0, 2).a == 1);
 }
