@@ -3,6 +3,7 @@
 #include "workloads.hpp"
 
 #include <funnel/index/flat_index.hpp>
+#include <funnel/index/score_items.hpp>
 
 #ifdef FUNNEL_HAS_TBB
 #include <funnel/adapters/tbb.hpp>
@@ -66,8 +67,34 @@ void add_build() {
              });
 }
 
+bench::cost cost_of(const bench::score_case& s) {
+  const double bytes = 4.0 * static_cast<double>(s.n * s.dim);
+  return {.flops = .5 * bytes * static_cast<double>(s.queries),
+          .memory_bytes =
+              bytes * bench::uncached_share(4.0 * static_cast<double>(s.items * s.dim))};
+}
+
+void add_scores(const bench::score_case& s) {
+  using bench::score_data;
+  bench::add("score_items/" + s.name(), cost_of(s), [s]() -> bench::task {
+    const auto data = std::make_shared<score_data>(s);
+    return [data, batch = std::size_t{0}]() mutable {
+      funnel::score_items(data->query, data->rows, data->batch(batch++), data->scores);
+    };
+  });
+  if (s.items > 200000) return;  // the packed vectors beside the rows
+  bench::add("flat_index_scores/" + s.name(), cost_of(s), [s]() -> bench::task {
+    const auto data = std::make_shared<score_data>(s);
+    const auto index = std::make_shared<const funnel::flat_index<>>(data->rows);
+    return [data, index, batch = std::size_t{0}]() mutable {
+      index->scores(data->query, data->batch(batch++), data->scores);
+    };
+  });
+}
+
 const bool added = [] {
   add_build();
+  for (const bench::score_case& s : bench::score_cases()) add_scores(s);
   add_search(1, 1);
   add_search(search_data::queries, 1);
 #ifdef FUNNEL_HAS_TBB

@@ -38,9 +38,17 @@ GROUPS = [
           "5,000 candidates of one user: user tower 256 -> (256, 128, 64), item vectors of 64 values "
           "from a warm cache, cross tower 32 -> 16, top 144 -> (128, 64, 4). Peers get the item vectors "
           "as input, and compute the user's part of the first product of the top once, as above."),
+    Group(r"multi_vector_tower/", "Multi-vector two towers",
+          "N candidates of one user, picked by id from a table of 1,000,000 vectors of 64: user tower 256 -> "
+          "(256, 128, 4 * 64), and 4 heads on cosines. Each repetition picks other candidates."),
     Group(r"top_k/", "Search by inner product",
           "Exact search for the 500 best of 1,000,000 vectors of 64 values, for one query and for 32 "
           "queries at once."),
+    Group(r"score_items/|flat_index_scores/", "Scores of given items",
+          "Inner products of one query, or of 4, with N items picked at random of 200,000 or 5,000,000; "
+          "each repetition picks others. `score_items` reads rows; `flat_index_scores` reads the packed "
+          "vectors of a `flat_index`. The roofline is the time for a sequential read of the part of the "
+          "picked rows that does not fit into the last-level cache."),
     Group(r"flat_index/|category_index/", "Building an index",
           "`flat_index`: prepares 1,000,000 vectors of 64 values for the search above. funnel rearranges "
           "them; Faiss copies them. `category_index`: finds the positions of each category in a history "
@@ -113,7 +121,8 @@ PLOTS = [
 # How each peer is set up: its settings, and the variants that were tried.
 PEERS = {
     "eigen": "same compiler and flags as funnel; one product into the result, then bias and relu in one "
-             "pass over it",
+             "pass over it; scores of given items by a dot product per score, or by a copy of the rows and "
+             "one product",
     "faiss": "IndexFlatIP, `omp_set_num_threads`; its own loop, or its BLAS in blocks of 1,024 or 16,384",
     "implicit": "`topk`, num_threads=1",
     "libtorch": "Debian's package; ATEN_CPU_CAPABILITY=avx512 if the processor has AVX-512, "

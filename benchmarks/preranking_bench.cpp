@@ -6,8 +6,12 @@
 #include <funnel/nn/inference_context.hpp>
 #include <funnel/preranking/item_tower_cache.hpp>
 
+#include <cstddef>
 #include <memory>
 #include <numeric>
+#include <span>
+#include <string>
+#include <vector>
 
 namespace {
 
@@ -43,7 +47,41 @@ struct server {
   }
 };
 
+/// A request of the multi-vector model: the user's vectors, then the candidates by id.
+struct id_server {
+  using model = bench::multi_vector_model;
+
+  funnel::frozen<model, funnel::default_arch> frozen = funnel::freeze(model());
+  bench::matrix<float> user = bench::tower_data().user;
+  bench::matrix<float> table = bench::uniform(model::items, model::dim, 46);
+  std::vector<funnel::item_id> ids;
+  funnel::inference_context<float> context;
+  std::size_t batch = 0;
+
+  explicit id_server(std::size_t n)
+      : ids(bench::uniform_ids(model::batches * n, model::items, 47)) {}
+
+  void run(std::size_t n) {
+    context.reset();
+    const auto candidates =
+        std::span<const funnel::item_id>(ids).subspan(batch++ % model::batches * n, n);
+    const auto score = [&](const auto& m, auto& c, const auto& x) {
+      return m.score(c, m.user_vectors(c, x), table, candidates);
+    };
+    benchmark::DoNotOptimize(frozen.call(context, score, user.view()));
+  }
+};
+
 const bool added = [] {
+  for (const std::size_t n : bench::size_list{2000, 5000}) {
+    bench::add("multi_vector_tower/" + std::to_string(n),
+               {.flops = bench::multi_vector_model::flops(n),
+                .memory_bytes = 4.0 * static_cast<double>(n * id_server::model::dim)},
+               [n]() -> bench::task {
+                 const auto s = std::make_shared<id_server>(n);
+                 return [s, n] { s->run(n); };
+               });
+  }
   bench::add("three_tower/5000", {.flops = bench::tower_model::flops()}, []() -> bench::task {
     const auto s = std::make_shared<server>();
     return [s] { s->run(); };

@@ -6,6 +6,7 @@
 #include <funnel/nn/embedding.hpp>
 #include <funnel/nn/initialization.hpp>
 #include <funnel/nn/mlp.hpp>
+#include <funnel/preranking/multi_vector_tower.hpp>
 #include <funnel/preranking/three_tower.hpp>
 #include <funnel/ranking/mmoe.hpp>
 
@@ -238,6 +239,23 @@ struct tower_model : funnel::three_tower<funnel::mlp<float>, funnel::mlp<float>,
   }
 };
 
+// multi_vector_tower/N: the same user (256 -> 256, 128, 4 * 64) once, and 4 heads on cosines with N
+// vectors of 64 picked from a table of 1,000,000. Each batch picks others.
+
+struct multi_vector_model : funnel::multi_vector_tower<funnel::mlp<float>, funnel::mlp<float>> {
+  static constexpr std::size_t items = 1000000, dim = 64, tasks = 4, batches = 64;
+
+  multi_vector_model()
+      : multi_vector_tower{
+            {256, {256, 128, tasks * dim}}, {128, {128, dim}}, funnel::cosine_heads<float>(tasks)} {
+    funnel::random_generator bits(45);
+    initialize(*this, bits);
+  }
+  static double flops(std::size_t n) {
+    return 2 * (multiply_adds({256, 256, 128, tasks * dim}) + static_cast<double>(n * tasks * dim));
+  }
+};
+
 struct tower_data {
   matrix<float> user = uniform(1, 256, 42);
   matrix<float> items = uniform(tower_model::candidates, 128, 43);  ///< static features
@@ -251,6 +269,43 @@ struct search_data {
 
   matrix<float> vectors = uniform(items, dim, 51);
   matrix<float> query = uniform(queries, dim, 52);
+};
+
+// score_items/ITEMSxDIM/n:N/queries:T: inner products of T queries with N items at random. Each batch
+// picks others, so that rows come from memory or, of 200,000 items, in part from the last cache.
+
+struct score_case {
+  std::size_t items, dim, n, queries;
+
+  std::string name() const {
+    return std::to_string(items) + "x" + std::to_string(dim) + "/n:" + std::to_string(n) +
+           "/queries:" + std::to_string(queries);
+  }
+};
+
+inline std::vector<score_case> score_cases() {
+  std::vector<score_case> cases;
+  for (const std::size_t items : size_list{200000, 5000000})
+    for (const std::size_t dim : size_list{32, 64, 128})
+      for (const std::size_t n : size_list{2000, 5000})
+        for (const std::size_t queries : size_list{1, 4}) cases.push_back({items, dim, n, queries});
+  return cases;
+}
+
+struct score_data {
+  static constexpr std::size_t batches = 64;
+
+  score_case shape;
+  matrix<float> rows, query, scores;
+  std::vector<std::uint32_t> ids;
+
+  explicit score_data(const score_case& s)
+      : shape(s), rows(uniform(s.items, s.dim, 53)), query(uniform(s.queries, s.dim, 54)),
+        scores(s.n, s.queries), ids(uniform_ids(batches * s.n, s.items, 55)) {}
+
+  std::span<const std::uint32_t> batch(std::size_t i) const {
+    return std::span(ids).subspan(i % batches * shape.n, shape.n);
+  }
 };
 
 // mmr/Nx64/k:K[/window:W][/INPUT], dpp the same: n vectors about 50 topics.

@@ -74,6 +74,7 @@
 #include <funnel/fusion/weighted_sum.hpp>
 #include <funnel/index/flat_index.hpp>
 #include <funnel/index/item_filter.hpp>
+#include <funnel/index/score_items.hpp>
 #include <funnel/index/scored_item.hpp>
 #include <funnel/index/vector_index.hpp>
 #include <funnel/io/load_parameters.hpp>
@@ -141,6 +142,7 @@
 #include <funnel/optim/schedule.hpp>
 #include <funnel/optim/sgd.hpp>
 #include <funnel/preranking/item_tower_cache.hpp>
+#include <funnel/preranking/multi_vector_tower.hpp>
 #include <funnel/preranking/three_tower.hpp>
 #include <funnel/ranking/gate_diagnostics.hpp>
 #include <funnel/ranking/gate_softmax.hpp>
@@ -167,6 +169,7 @@
 #include <funnel/simd/interleaved_dot.hpp>
 #include <funnel/simd/optimizer.hpp>
 #include <funnel/simd/reduce.hpp>
+#include <funnel/simd/row_products.hpp>
 #include <funnel/simd/softmax.hpp>
 #include <funnel/simd/stored_value.hpp>
 #include <funnel/training/batches.hpp>

@@ -12,6 +12,7 @@
 #include <funnel/simd/interleaved_dot.hpp>
 #include <funnel/simd/optimizer.hpp>
 #include <funnel/simd/reduce.hpp>
+#include <funnel/simd/row_products.hpp>
 #include <funnel/simd/softmax.hpp>
 
 #include <concepts>
@@ -125,6 +126,7 @@ void add_search(kernel_table<T>& t) {
     funnel::inner_products_kernel(arch{}, matrix_view<const T>(queries, q, d), panels, 0,
                                   matrix_view<T>(scores, q, size));
   };
+  t.row_products = [](auto... a) { funnel::row_products_kernel(arch{}, a...); };
   t.find_above = [](auto... a) { return funnel::find_above_kernel(arch{}, a...); };
   t.max_lane = [](const T* values) {
     return funnel::detail::max_lane(funnel::detail::pack<arch, T>::load_unaligned(values));

@@ -61,6 +61,9 @@ struct kernel_table {
   /// Packs the items [n, d] into `panels` first; scores [q, n up to a whole panel].
   void (*inner_products)(const T* queries, const T* items, T* panels, std::size_t q, std::size_t n,
                          std::size_t d, T* scores);
+  /// Rows anywhere, [n] of [d]; queries [count, d]; y [n, count].
+  void (*row_products)(const T* const* rows, std::size_t n, const T* queries, std::size_t stride,
+                       std::size_t count, std::size_t d, T* y);
   std::size_t (*find_above)(const T* values, std::size_t begin, std::size_t n, T bound);
   T (*max_lane)(const T* values);
   /// Rows a register has lanes for, [lanes][d], or `direction_block` of them.

@@ -93,6 +93,33 @@ TEMPLATE_TEST_CASE("archs: inner products of queries with packed items agree", "
   });
 }
 
+TEMPLATE_TEST_CASE(
+    "archs: inner products of rows that lie anywhere agree, and have the same bits alone", "",
+    float, double) {
+  for_each_pair<TestType>([](const auto& scalar, const auto& other) {
+    for (const std::size_t d : size_list{1, 7, 16, 32, 33, 64}) {
+      for (const std::size_t count : size_list{1, 3, 4}) {
+        constexpr std::size_t n = 19;
+        INFO("d " << d << ", " << count << " queries");
+        const std::vector<TestType> values = random_values<TestType>(n * d, 22);
+        const std::vector<TestType> queries = random_values<TestType>(count * d, 23);
+        std::vector<const TestType*> rows(n);
+        for (std::size_t i = 0; i < n; ++i) rows[i] = values.data() + i * 5 % n * d;
+        std::vector<TestType> a(n * count), b(n * count), alone(n * count);
+        scalar.row_products(rows.data(), n, queries.data(), d, count, d, a.data());
+        other.row_products(rows.data(), n, queries.data(), d, count, d, b.data());
+        CHECK(agree(a, b, [&](std::size_t) {
+          return 2 * tolerance::reduction<TestType>(d, static_cast<double>(d));
+        }));
+        for (std::size_t i = 0; i < n; ++i)
+          for (std::size_t t = 0; t < count; ++t)
+            other.row_products(&rows[i], 1, queries.data() + t * d, d, 1, d, &alone[i * count + t]);
+        CHECK(same_bits(alone.data(), b.data(), n * count));
+      }
+    }
+  });
+}
+
 TEMPLATE_TEST_CASE("archs: the first value above a bound is the same", "", float, double) {
   for_each_pair<TestType>([](const auto& scalar, const auto& other) {
     for (const std::size_t n : lengths) {

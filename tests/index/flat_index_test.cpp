@@ -288,3 +288,54 @@ TEST_CASE("flat_index: what a predicate throws on a thread reaches the caller, a
   check(funnel::tbb_executor(2));
 #endif
 }
+
+TEST_CASE("flat_index: scores of given items have the bits that a search gives") {
+  for (const std::size_t n : size_list{1, 31, 33, 700}) {
+    for (const std::size_t d : size_list{0, 1, 17, 64, 256, 257}) {
+      matrix<float> vectors = random_matrix<float>(n, d, n + d);
+      if (d > 3 && n > 5) {
+        vectors(2, 3) = not_a_number;
+        vectors(3, 0) = std::numeric_limits<float>::infinity();
+        for (float& v : vectors.row(4)) v = -0.f;
+        for (float& v : vectors.row(5)) v = -std::numeric_limits<float>::denorm_min();
+      }
+      const flat_index<> index(vectors);
+      for (const std::size_t count : size_list{0, 1, 4, 9}) {
+        const matrix<float> queries = random_matrix<float>(count, d, d);
+        std::vector<item_id> ids;  // all items, in another order, some of them twice
+        for (std::size_t i = 0; i < n + n / 2; ++i) ids.push_back(static_cast<item_id>(i * 7 % n));
+        matrix<float> scores(ids.size(), count + 2, 7.f);
+        index.scores(queries, ids, scores.view().middle_cols(1, count));
+        std::size_t other_bits = 0;
+        for (std::size_t t = 0; t < count; ++t) {
+          std::vector<float> expected(n), alone(ids.size());
+          for (const scored_item& f : search(index, queries.row(t), n)) expected[f.item] = f.score;
+          index.scores(queries.row(t), ids, alone);
+          for (std::size_t i = 0; i < ids.size(); ++i) {
+            other_bits += !same_bits(&scores(i, 1 + t), &expected[ids[i]], 1);
+            other_bits += !same_bits(&alone[i], &expected[ids[i]], 1);
+          }
+        }
+        for (std::size_t i = 0; i < ids.size(); ++i)
+          other_bits += scores(i, 0) != 7 || scores(i, count + 1) != 7;
+        CAPTURE(n, d, count);
+        CHECK(other_bits == 0);
+      }
+    }
+  }
+}
+
+TEST_CASE("flat_index: given items that are refused, before anything is written") {
+  const flat_index<> index(matrix<float>(5, 4));
+  const matrix<float> queries(2, 4), narrow(2, 3);
+  const std::vector<item_id> ids{0, 4, 1}, unknown{0, 5, 6};
+  matrix<float> scores(3, 2, 7.f), shorter(2, 2);
+  CHECK(refuses([&] { index.scores(queries, unknown, scores); }, "funnel::flat_index::scores",
+                "ids[1] is 5, expected below 5"));
+  CHECK(refuses([&] { index.scores(narrow, ids, scores); }, "funnel::flat_index::scores",
+                "query has 3 values, expected 4"));
+  CHECK(refuses([&] { index.scores(queries, ids, shorter); }, "funnel::flat_index::scores",
+                "out is [2, 2], expected [3, 2]"));
+  for (const float s : scores.flat()) CHECK(s == 7);
+  flat_index<>().scores(matrix<float>(1, 0), {}, matrix<float>(0, 1));
+}

@@ -7,6 +7,7 @@
 #include "support/errors.hpp"
 #include "support/gradients.hpp"
 #include "support/matrices.hpp"
+#include "support/requests.hpp"
 #include "support/tolerance.hpp"
 
 #include <algorithm>
@@ -16,6 +17,7 @@
 using funnel::cosine;
 using funnel::l2_normalize;
 using funnel::matrix;
+using funnel::multi_dot;
 using funnel::pairwise_dot;
 using funnel::row_dot;
 
@@ -89,6 +91,20 @@ TEST_CASE("row_dot, cosine, pairwise_dot: against the definitions") {
   }
 }
 
+TEST_CASE("row_dot, multi_dot, pairwise_dot: the same bits for (a, b) and (b, a)") {
+  for (const std::size_t d : size_list{1, 7, 64, 67}) {
+    const matrix<float> a = random_matrix<float>(5, d, 1), b = random_matrix<float>(5, d, 2);
+    funnel::inference_context<float> context;
+    CHECK(same_bits(row_dot(context, a.view(), b.view()), row_dot(context, b.view(), a.view())));
+    CHECK(same_bits(multi_dot(context, a.view(), b.view()),
+                    multi_dot(context, b.view(), a.view())));
+    const auto pairs = pairwise_dot(context, a.view(), b.view());
+    const auto turned = pairwise_dot(context, b.view(), a.view());
+    for (std::size_t i = 0; i < 5; ++i)
+      for (std::size_t j = 0; j < 5; ++j) CHECK(same_bits(&pairs(i, j), &turned(j, i), 1));
+  }
+}
+
 TEST_CASE("cosine: 1 with itself, 0 with zero") {
   const matrix<double> x = random_matrix<double>(3, 6, 4);
   const matrix<double> zeros(3, 6);
@@ -101,6 +117,57 @@ TEST_CASE("cosine: 1 with itself, 0 with zero") {
   }
 }
 
+TEST_CASE("l2_normalize: several vectors side by side, each as if alone") {
+  matrix<float> x = random_matrix<float>(3, 4 * 7, 1);
+  for (std::size_t j = 7; j < 14; ++j) x(1, j) = 0;
+  x(2, 3) = std::nanf("");
+  funnel::inference_context<float> context;
+  const auto y = l2_normalize(context, x.view(), 7);
+  REQUIRE(y.cols() == 28);
+  for (std::size_t v = 0; v < 4; ++v)
+    CHECK(
+        same_bits(y.middle_cols(7 * v, 7), l2_normalize(context, x.view().middle_cols(7 * v, 7))));
+  CHECK(l2_normalize(context, matrix<float>(2, 0).view(), 3).cols() == 0);
+  CHECK(l2_normalize(context, matrix<float>(2, 0).view()).cols() == 0);
+}
+
+TEST_CASE("multi_dot: row_dot with each of the vectors; the bits of a row alone") {
+  for (const std::size_t count : size_list{1, 2, 4, 5}) {
+    const matrix<float> a = random_matrix<float>(40, count * 19, 1);
+    const matrix<float> b = random_matrix<float>(40, 19, 2);
+    funnel::inference_context<float> context;
+    const auto y = multi_dot(context, a.view(), b.view());
+    REQUIRE(y.rows() == 40);
+    REQUIRE(y.cols() == count);
+    for (std::size_t i = 0; i < 40; ++i) {
+      CHECK(same_bits(multi_dot(context, a.view().middle_rows(i, 1), b.view().middle_rows(i, 1)),
+                      y.middle_rows(i, 1)));
+      for (std::size_t t = 0; t < count; ++t) {
+        const auto vector = a.row(i).subspan(19 * t, 19);
+        CHECK(tolerance::within(static_cast<double>(y(i, t)), exact_dot(vector, b.row(i)),
+                                tolerance::reduction<float>(19, 19)));
+      }
+    }
+  }
+}
+
+TEST_CASE("multi_dot: a of one row, or one row per request, is a in every row, to the bit") {
+  const request_offsets requests = offsets_of({7, 1, 30, 2});
+  const matrix<float> a = random_matrix<float>(4, 3 * 11, 1);
+  const matrix<float> b = random_matrix<float>(40, 11, 2);
+  const matrix<float> one(a.view().middle_rows(2, 1));
+  funnel::inference_context<float> plain, context;
+  context.group_rows(requests);
+  CHECK(same_bits(multi_dot(context, a.view(), b.view()),
+                  multi_dot(plain, repeated(a, requests).view(), b.view())));
+  CHECK(same_bits(multi_dot(plain, one.view(), b.view()),
+                  multi_dot(plain, repeated(one, {0, 40}).view(), b.view())));
+  const matrix<float> item(b.view().middle_rows(5, 1));
+  const matrix<float> users = random_matrix<float>(40, 3 * 11, 3);
+  CHECK(same_bits(multi_dot(plain, users.view(), item.view()),
+                  multi_dot(plain, users.view(), repeated(item, {0, 40}).view())));
+}
+
 TEST_CASE("similarity: shapes that don't fit are refused") {
   funnel::inference_context<double> context;
   const matrix<double> a(4, 3);
@@ -110,11 +177,33 @@ TEST_CASE("similarity: shapes that don't fit are refused") {
                 "b has 2 columns, expected 3 as in a"));
   CHECK(refuses([&] { row_dot(context, a.view(), shorter.view()); }, "funnel::row_dot",
                 "b has 3 rows, expected 1, or 4 as in a"));
+  CHECK(refuses([&] { multi_dot(context, a.view(), narrow.view()); }, "funnel::multi_dot",
+                "a.cols() is 3, expected a multiple of 2, the columns of b"));
+  CHECK(refuses([&] { multi_dot(context, a.view(), matrix<double>(4, 0).view()); },
+                "funnel::multi_dot", "b.cols() is 0"));
+  CHECK(refuses([&] { multi_dot(context, a.view(), shorter.view()); }, "funnel::multi_dot",
+                "b has 3 rows, expected 1, or 4 as in a"));
+  CHECK(refuses([&] { l2_normalize(context, a.view(), 2); }, "funnel::l2_normalize",
+                "x.cols() is 3, expected a multiple of width, which is 2"));
+  CHECK(refuses([&] { l2_normalize(context, a.view(), 0); }, "funnel::l2_normalize", "width is 0"));
   CHECK(refuses([&] { pairwise_dot(context, a.view(), narrow.view()); }, "funnel::pairwise_dot",
                 "b has 2 columns, expected 3 as in a"));
 }
 
 TEST_CASE("similarity: gradients") {
+  check_operation({{4, 15}}, [](auto& context, const double_values& x) {
+    return l2_normalize(context, x[0], 5);
+  });
+  for (const std::vector<shape>& shapes :
+       {std::vector<shape>{{4, 15}, {4, 5}}, {{1, 15}, {4, 5}}, {{4, 15}, {1, 5}}}) {
+    check_operation(shapes, [](auto& context, const double_values& x) {
+      return multi_dot(context, x[0], x[1]);
+    });
+  }
+  check_operation({{3, 15}, {20, 5}}, [](auto& context, const double_values& x) {
+    context.group_rows(offsets_of({2, 17, 1}));
+    return multi_dot(context, x[0], x[1]);
+  });
   check_operation(
       {{4, 5}}, [](auto& context, const double_values& x) { return l2_normalize(context, x[0]); });
   for (const std::vector<shape>& shapes :

@@ -52,7 +52,7 @@ set(families
     "nn/initialization: initialize"
     "nn/normalization: layer_norm batch_norm"
     "nn/sum: sum mean row_sum row_mean"
-    "nn/similarity: l2_normalize row_dot cosine pairwise_dot"
+    "nn/similarity: l2_normalize row_dot cosine multi_dot pairwise_dot"
     "sequence/history_search: hard_search soft_search filter_union"
     "sequence/sampling: sample_sequence sample_sequence_balanced"
     "simd/attention: fold_rows_kernel weighted_rows_kernel"
