@@ -96,8 +96,8 @@ TEST_CASE("row_dot, multi_dot, pairwise_dot: the same bits for (a, b) and (b, a)
     const matrix<float> a = random_matrix<float>(5, d, 1), b = random_matrix<float>(5, d, 2);
     funnel::inference_context<float> context;
     CHECK(same_bits(row_dot(context, a.view(), b.view()), row_dot(context, b.view(), a.view())));
-    CHECK(same_bits(multi_dot(context, a.view(), b.view()),
-                    multi_dot(context, b.view(), a.view())));
+    CHECK(
+        same_bits(multi_dot(context, a.view(), b.view()), multi_dot(context, b.view(), a.view())));
     const auto pairs = pairwise_dot(context, a.view(), b.view());
     const auto turned = pairwise_dot(context, b.view(), a.view());
     for (std::size_t i = 0; i < 5; ++i)

@@ -10,6 +10,7 @@
 #include <funnel/nn/freeze.hpp>
 #include <funnel/nn/inference_context.hpp>
 #include <funnel/preranking/item_tower_cache.hpp>
+#include <funnel/preranking/multi_vector_tower.hpp>
 #include <funnel/preranking/three_tower.hpp>
 #include <funnel/retrieval/two_tower.hpp>
 #include <funnel/serving/model_slot.hpp>
@@ -252,6 +253,35 @@ TEST_CASE("serving: row_cache asks for its budget once, and a request for nothin
   CHECK(cache.hits() > 0);
   CHECK(cache.evictions() > 0);
   CHECK(out(99, 2) == static_cast<float>(ids[99]));
+}
+
+TEST_CASE("serving: scores of given items ask for no memory, and by a model none after the first") {
+  const matrix<float> vectors = random_matrix<float>(item_count, vector_width, 1);
+  const funnel::flat_index<> index(vectors);
+  const auto model = funnel::freeze(filled(
+      funnel::multi_vector_tower<tower, tower>{{funnel::mlp<float>(5, {16, 3 * vector_width})},
+                                               {funnel::mlp<float>(item_numbers, {vector_width})},
+                                               funnel::cosine_heads<float>(3)}));
+  const matrix<float> user = random_matrix<float>(1, 5, 2);
+  const matrix<float> queries = random_matrix<float>(3, vector_width, 3);
+  std::vector<item_id> ids;
+  for (std::size_t i = 0; i < 500; ++i) ids.push_back(static_cast<item_id>(i * 7 % item_count));
+  matrix<float> scores(500, 3);
+  CHECK(allocations_of([&] { funnel::score_items(queries, vectors, ids, scores); }) == 0);
+  CHECK(allocations_of([&] { index.scores(queries, ids, scores); }) == 0);
+  funnel::inference_context<float> context;
+  const auto serve = [&] {
+    context.reset();
+    model.call(
+        context,
+        [&](const auto& m, auto& c, const auto& x) {
+          return m.score(c, m.user_vectors(c, x), vectors, ids);
+        },
+        user.view());
+  };
+  CHECK(allocations_of(serve) > 0);
+  serve();
+  CHECK(allocations_of(serve) == 0);
 }
 
 TEST_CASE("serving: freezing a model that is moved in copies no table") {
