@@ -10,6 +10,7 @@
 #include <funnel/calibration/platt.hpp>
 #include <funnel/calibration/platt_scaling.hpp>
 #include <funnel/core/arena.hpp>
+#include <funnel/core/candidates.hpp>
 #include <funnel/core/date.hpp>
 #include <funnel/core/eigen.hpp>
 #include <funnel/core/error.hpp>
@@ -156,7 +157,11 @@
 #include <funnel/sequence/last_n_mean.hpp>
 #include <funnel/sequence/sampling.hpp>
 #include <funnel/sequence/target_attention.hpp>
+#include <funnel/serving/cascade.hpp>
 #include <funnel/serving/model_slot.hpp>
+#include <funnel/serving/score_rows.hpp>
+#include <funnel/serving/stage_call.hpp>
+#include <funnel/serving/stage_options.hpp>
 #include <funnel/simd/activation.hpp>
 #include <funnel/simd/arch.hpp>
 #include <funnel/simd/attention.hpp>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <funnel/core/arena.hpp>
+#include <funnel/core/candidates.hpp>
 #include <funnel/core/executor.hpp>
 #include <funnel/core/matrix.hpp>
 #include <funnel/core/row_cache.hpp>
@@ -21,6 +22,7 @@
 #include <algorithm>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 using failing_allocator::check_every_failure;
@@ -67,6 +69,36 @@ std::vector<funnel::category_id> history(std::size_t n, funnel::category_id fact
 }
 
 }  // namespace
+
+TEST_CASE("out of memory: candidates have the one that was added, or are as before") {
+  const auto make = [] {
+    auto found = std::make_unique<funnel::candidates>(
+        std::vector<std::string>{"one", "two"},
+        std::vector<funnel::score_stage>{{"rank", {"click", "like"}}});
+    for (std::int64_t id = 0; id < 64; ++id) found->add(0, id, 1);
+    return found;
+  };
+  const auto observe = [](const auto& found) {
+    std::vector<std::int64_t> seen{found->ids().begin(), found->ids().end()};
+    seen.insert(seen.end(), found->kept().begin(), found->kept().end());
+    for (std::int64_t id = 0; id < 70; ++id) seen.push_back(found->find(id));
+    seen.push_back(static_cast<std::int64_t>(found->finds().size()));
+    seen.push_back(static_cast<std::int64_t>(found->found_by(1)));
+    seen.push_back(static_cast<std::int64_t>(found->scores(0).rows()));
+    return seen;
+  };
+  check_every_failure(
+      "add", make, [](auto& found) { found->add(1, 64, 2); }, observe);
+  check_every_failure(
+      "copy", make,
+      [](auto& found) {
+        funnel::candidates other({"one"});
+        other.add(0, 9, 1);
+        *found = other;
+        found->clear();
+      },
+      [](const auto& found) { return found->size(); });
+}
 
 TEST_CASE("out of memory: matrix") {
   const matrix<float> small = random_matrix<float>(2, 3, 1), large = random_matrix<float>(50, 7, 2);

@@ -13,6 +13,7 @@
 #include <funnel/preranking/multi_vector_tower.hpp>
 #include <funnel/preranking/three_tower.hpp>
 #include <funnel/retrieval/two_tower.hpp>
+#include <funnel/serving/cascade.hpp>
 #include <funnel/serving/model_slot.hpp>
 
 #include "support/allocation.hpp"
@@ -199,6 +200,40 @@ TEST_CASE("serving: model_slot::get asks for no memory, and gives the model itse
             if (copy.version() != 1 || copy->data() != first) FAIL("another model");
           }
         }) == 0);
+}
+
+TEST_CASE("serving: a cascade asks for no memory after the first requests") {
+  struct request {
+    std::int64_t first = 0;
+    std::size_t n = 0;
+  };
+  funnel::cascade<request> pages({.budget_ms = 1e9});
+  for (const char* name : {"one", "two"})
+    pages.add_source({.name = name}, [](const request& r, funnel::source_call& to) {
+      for (std::size_t i = 0; i < r.n; ++i) to.add(r.first + 7 * static_cast<std::int64_t>(i), 1);
+    });
+  pages.add_filter({.name = "filter"}, [](const request&, std::int64_t id) { return id % 5 != 0; });
+  pages.add_scorer({.name = "prerank", .takes = 900, .keeps = 500},
+                   [](const request&, funnel::scorer_call& call) {
+                     for (std::size_t i = 0; i < call.size(); ++i)
+                       call.scores()(i, 0) = static_cast<float>(call.ids()[i] % 101);
+                   });
+  pages.add_scorer({.name = "rank", .keeps = 50, .outputs = {"a", "b"}},
+                   [](const request&, funnel::scorer_call& call) {
+                     const auto before = call.scores_of("prerank");
+                     for (std::size_t i = 0; i < call.size(); ++i)
+                       call.scores()(i, 0) = call.scores()(i, 1) = -before(i, 0);
+                   });
+  pages.add_selector({.name = "page", .keeps = 10},
+                     [](const request&, funnel::selector_call& call) {
+                       for (std::size_t i = 0; i < call.picked().size(); ++i)
+                         call.picked()[i] = 2 * i;
+                     });
+  const auto serve = [&](const request& r) { needed = pages(r).data(); };
+  for (std::int64_t r = 0; r < 3; ++r) serve({r, 2000});
+  for (std::int64_t r = 0; r < 20; ++r)
+    CHECK(allocations_of([&] { serve({11 * r, static_cast<std::size_t>(100 * r)}); }) == 0);
+  CHECK(allocations_of([&] { serve({0, 5000}); }) > 0);  // more candidates than ever before
 }
 
 TEST_CASE("serving: executor_ref asks for no memory") {

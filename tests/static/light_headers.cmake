@@ -15,7 +15,7 @@ set(without_xsimd
     "^optim/schedule[.]hpp$"
     "^index/(item_filter|scored_item|vector_index)[.]hpp$"
     "^sequence/(category_index|sampling)[.]hpp$"
-    "^serving/model_slot[.]hpp$")
+    "^serving/(cascade|model_slot|stage_call|stage_options)[.]hpp$")
 
 # Fails where one of `headers` reads a file whose path matches `pattern`.
 list(TRANSFORM folders PREPEND -I)

@@ -22,6 +22,8 @@ set(tested_elsewhere
     "index/vector_index: static/index_concepts.cpp"
     "io/parameter_map: io/load_parameters_test.cpp"
     "nn/context: static/nn_concepts.cpp"
+    "serving/stage_call: serving/cascade_test.cpp"
+    "serving/stage_options: serving/cascade_test.cpp"
     "training/train_options: training/train_test.cpp"
     "simd/arch: simd/pack_test.cpp archs/main.cpp")
 

@@ -104,5 +104,5 @@ TEST_CASE("score_log: no rows, and outputs of another number of rows") {
     return model.inputs(context, rows).user;
   };
   CHECK(refuses([&] { score_log(of_requests, e.past.rows); }, "funnel::score_log",
-                "one per row of the batch"));
+                "as in the batch"));
 }

@@ -10,6 +10,7 @@
 #include <funnel/features/schema.hpp>
 #include <funnel/io/model_file.hpp>
 #include <funnel/io/model_writer.hpp>
+#include <funnel/nn/detail/for_each_output.hpp>
 #include <funnel/nn/inference_context.hpp>
 #include <funnel/nn/parameter.hpp>
 
@@ -19,7 +20,6 @@
 #include <functional>
 #include <numeric>
 #include <string>
-#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -27,26 +27,16 @@
 namespace funnel {
 namespace detail {
 
-/// Appends the scores of a model: a value, or an array, vector, pair or tuple of them.
-template <class Scores>
-void append_scores(const Scores& scores, std::vector<float>& to) {
-  if constexpr (requires { scores.rows(), scores(0, 0); }) {
-    for (std::size_t i = 0; i < scores.rows(); ++i)
-      for (std::size_t j = 0; j < scores.cols(); ++j)
-        to.push_back(static_cast<float>(scores(i, j)));
-  } else if constexpr (requires { scores.begin(); }) {
-    for (const auto& part : scores) append_scores(part, to);
-  } else {
-    std::apply([&](const auto&... parts) { (append_scores(parts, to), ...); }, scores);
-  }
-}
-
 /// The scores that a model gives to the rows of a batch, in float.
 template <class T, class Model>
 std::vector<float> scores_of(const Model& model, const row_batch& rows) {
   inference_context<T> context;
   std::vector<float> scores;
-  append_scores(model(context, rows), scores);
+  for_each_output(model(context, rows), [&](const auto& output) {
+    for (std::size_t i = 0; i < output.rows(); ++i)
+      for (std::size_t j = 0; j < output.cols(); ++j)
+        scores.push_back(static_cast<float>(output(i, j)));
+  });
   return scores;
 }
 

@@ -4,6 +4,7 @@
 #include <funnel/core/detail/checks.hpp>
 #include <funnel/features/encoded_log.hpp>
 #include <funnel/features/row_batch.hpp>
+#include <funnel/nn/detail/for_each_output.hpp>
 #include <funnel/nn/inference_context.hpp>
 #include <funnel/training/detail/model_scalar.hpp>
 
@@ -11,35 +12,9 @@
 #include <cstdint>
 #include <numeric>
 #include <span>
-#include <tuple>
 #include <vector>
 
 namespace funnel {
-namespace detail {
-
-/// Appends the columns of a model's outputs, a value or an array, vector, pair or tuple of them.
-/// `output` counts the columns.
-template <class Outputs>
-void append_outputs(const Outputs& outputs, std::size_t rows, std::vector<std::vector<float>>& to,
-                    std::size_t& output) {
-  if constexpr (requires { outputs.rows(), outputs(0, 0); }) {
-    check_that("score_log", "the number of rows of an output", outputs.rows(),
-               outputs.rows() == rows, rows, ", one per row of the batch");
-    for (std::size_t j = 0; j < outputs.cols(); ++j, ++output) {
-      if (to.size() <= output) to.resize(output + 1);
-      for (std::size_t i = 0; i < rows; ++i)
-        to[output].push_back(static_cast<float>(outputs(i, j)));
-    }
-  } else if constexpr (requires { outputs.begin(); }) {
-    for (const auto& part : outputs) append_outputs(part, rows, to, output);
-  } else {
-    std::apply([&](const auto&... parts) { (append_outputs(parts, rows, to, output), ...); },
-               outputs);
-  }
-}
-
-}  // namespace detail
-
 /// Scores the rows of an encoded log with a model: for validation and metrics.
 ///
 ///     const auto scores = score_log(model, later.rows);
@@ -66,8 +41,16 @@ std::vector<std::vector<float>> score_log(const Model& model, const encoded_log&
     while (end < requests.size() && offsets[end] - offsets[begin] < least) ++end;
     rows.gather(std::span(requests).subspan(begin, end - begin), batch);
     context.reset();
-    std::size_t output = 0;
-    detail::append_outputs(model(context, batch), batch.rows(), scores, output);
+    std::size_t column = 0;
+    detail::for_each_output(model(context, batch), [&](const auto& output) {
+      detail::check_rows("score_log", "an output of the model", output.rows(), batch.rows(),
+                         "the batch");
+      for (std::size_t j = 0; j < output.cols(); ++j, ++column) {
+        if (scores.size() <= column) scores.resize(column + 1);
+        for (std::size_t i = 0; i < batch.rows(); ++i)
+          scores[column].push_back(static_cast<float>(output(i, j)));
+      }
+    });
   }
   return scores;
 }
