@@ -5,10 +5,14 @@
 //     movie_ranker <folder> <file for the model> [din | mean | none] [delay in seconds | midnight]
 //
 // The folder has ratings.csv and movies.csv of MovieLens (grouplens.org). The model reads the history
-// by attention, as a mean or not at all; features see a rating after the delay.
+// by attention, as a mean or not at all; features see a rating after the delay. In the end it serves a
+// page: popular movies that the user has not rated, ranked, then made diverse.
 #include <funnel/funnel.hpp>
 
 #include <cstdio>
+#include <map>
+#include <set>
+#include <unordered_map>
 using namespace funnel;
 
 template <class T>
@@ -67,20 +71,49 @@ schema_options features_of(const std::string& reads, const event_delay& delay) {
   return options;
 }
 
-/// Prints how good scores of like and of stars are, and returns AUC - RMSE.
-double judge(const char* name, const std::vector<std::vector<float>>& scores, const encoded& part,
+/// Prints how good the scores of a model are, and returns AUC - RMSE.
+double judge(const char* name, const ranker<float>& model, const encoded& part,
              const columns& log) {
-  std::vector<user_id> users;
-  double squares = 0;
-  for (std::size_t i = 0; i < part.rows.rows(); ++i) {
-    users.push_back(static_cast<user_id>(log["userId"].integers()[part.rows.log_rows()[i]]));
-    squares += std::pow(scores[1][i] - part.rows.label(1)[i], 2);
+  report numbers;
+  evaluate_heads(numbers, name, {{"like", score_kind::logit}, {"stars", score_kind::amount}},
+                 score_log(model, part.rows), part.rows,
+                 row_users(part.rows.log_rows(), log["userId"]));
+  const auto n = [&](const char* metric) { return numbers[std::string(name) + '.' + metric]; };
+  std::printf("%-12s AUC %.4f  GAUC %.4f  RMSE %.4f\n", name, n("like.auc"), n("like.gauc"),
+              n("stars.rmse"));
+  return n("like.auc") - n("stars.rmse");
+}
+
+struct page_request {
+  std::int64_t user, time;
+};
+
+/// Who rated what, and the movies with the most ratings first.
+struct seen_movies {
+  std::set<std::pair<std::int64_t, std::int64_t>> pairs;
+  std::vector<std::pair<std::size_t, std::int64_t>> popular;
+
+  explicit seen_movies(const columns& log) {
+    std::map<std::int64_t, std::size_t> ratings;
+    for (std::size_t i = 0; i < log.rows(); ++i) {
+      pairs.emplace(log["userId"].integers()[i], log["movieId"].integers()[i]);
+      ++ratings[log["movieId"].integers()[i]];
+    }
+    for (const auto& [movie, count] : ratings) popular.emplace_back(count, movie);
+    std::ranges::sort(popular, std::greater());
   }
-  const double area = auc(scores[0], part.rows.label(0));
-  const double error = std::sqrt(squares / static_cast<double>(users.size()));
-  std::printf("%-12s AUC %.4f  GAUC %.4f  RMSE %.4f\n", name, area,
-              gauc(users, scores[0], part.rows.label(0)).value, error);
-  return area - error;
+};
+
+/// A row for each movie, with a 1 for each of its genres: two movies are alike by their genres.
+matrix<float> genre_vectors(const column& genres) {
+  std::map<std::string, std::size_t, std::less<>> columns;
+  for (std::size_t i = 0; i < genres.end(genres.rows() - 1); ++i)
+    columns.try_emplace(std::string(genres.text(i)), columns.size());
+  matrix<float> vectors(genres.rows(), columns.size());
+  for (std::size_t movie = 0; movie < genres.rows(); ++movie)
+    for (std::size_t i = genres.begin(movie); i < genres.end(movie); ++i)
+      vectors(movie, columns.find(genres.text(i))->second) = 1;
+  return vectors;
 }
 
 int main(int count, char** arguments) {
@@ -126,9 +159,9 @@ int main(int count, char** arguments) {
     train(pool, model, past.rows, loss,
           {.epochs = 6, .batch_rows = 512, .seed = seed, .patience = 2},
           {.validate = [&](const auto& m) {
-            return judge("validation", score_log(m, validation.rows), validation, validation_log);
+            return judge("validation", m, validation, validation_log);
           }});
-    judge("test", score_log(model, test.rows), test, test_log);
+    judge("test", model, test, test_log);
     save_model(arguments[2], model, features, test);
   }
 
@@ -141,10 +174,35 @@ int main(int count, char** arguments) {
   state.advance(file.features(), now);  // counts the last ratings, too
   request_encoder encode(file.features(), state);
   inference_context<float> context;
-  const std::int64_t user = test_log.view()["userId"].integers().back();
-  const auto z = serving(context, encode(user, movies.view()["movieId"].integers(), now, {}));
-  std::array<std::size_t, 5> best{};
-  top_k(std::span(z[0].data(), z[0].rows()), best);
-  for (const std::size_t i : best)
-    std::printf("%.2f %.1f ", sigmoid(z[0](i, 0)), z[1](i, 0)), std::puts(title.text(i).data());
+  const seen_movies seen(log.view());
+  const matrix<float> looks = genre_vectors(genres);
+  const column ids = movies.view()["movieId"];
+  std::unordered_map<std::int64_t, std::size_t> row_of;
+  for (std::size_t i = 0; i < movies.rows(); ++i) row_of[ids.integers()[i]] = i;
+
+  cascade<page_request> pages({.budget_ms = 50});
+  pages.add_source({.name = "popular", .keeps = 1000}, [&](const page_request&, source_call& to) {
+    for (const auto& [ratings, movie] : seen.popular)
+      if (!to.add(movie, static_cast<float>(ratings))) break;
+  });
+  pages.add_filter({.name = "not rated yet"}, [&](const page_request& r, std::int64_t movie) {
+    return !seen.pairs.contains({r.user, movie});
+  });
+  pages.add_scorer({.name = "rank", .keeps = 50, .outputs = {"like", "stars"}, .budget_ms = 30},
+                   [&](const page_request& r, scorer_call& call) {
+                     score_rows(context, serving, encode(r.user, call.ids(), r.time),
+                                call.scores());
+                   });
+  pages.add_selector({.name = "mmr", .keeps = 5}, [&](const page_request&, selector_call& call) {
+    matrix<float> vectors(call.size(), looks.cols());
+    for (std::size_t i = 0; i < call.size(); ++i)
+      std::ranges::copy(looks.row(row_of.at(call.ids()[i])), vectors.row(i).begin());
+    mmr(call.relevance(), vectors.view(), call.picked(), {.relevance_weight = .8}, call.scratch());
+  });
+  const page_request last{test_log.view()["userId"].integers().back(), now};
+  for (const std::int64_t movie : pages(last)) {
+    const auto scores = pages.candidates().scores(0).row(pages.candidates().find(movie));
+    std::printf("%.2f %.1f %s\n", sigmoid(scores[0]), scores[1],
+                std::string(title.text(row_of.at(movie))).c_str());
+  }
 }

@@ -58,7 +58,7 @@ TEST_CASE("out of memory: a report gets all numbers of a call or none") {
         numbers->merge("a prefix that is longer than a short string", *numbers);
       },
       observe);
-  for (const auto kind : {funnel::head_kind::logit, funnel::head_kind::amount})
+  for (const auto kind : {funnel::score_kind::logit, funnel::score_kind::amount})
     check_every_failure(
         "evaluate_heads", some_numbers,
         [&](auto& numbers) {

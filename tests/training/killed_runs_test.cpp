@@ -130,6 +130,14 @@ void check_same(const training& a, const training& b) {
   CHECK(a.result.best_epoch == b.result.best_epoch);
 }
 
+/// Files that are being written.
+std::vector<std::filesystem::path> parts_of_files(const std::string& folder) {
+  std::vector<std::filesystem::path> parts;
+  for (const auto& entry : std::filesystem::directory_iterator(folder))
+    if (entry.path().extension() == ".tmp") parts.push_back(entry.path());
+  return parts;
+}
+
 }  // namespace
 
 TEST_CASE("a training that is killed at ten moments ends with the bits of one that is not") {
@@ -145,7 +153,7 @@ TEST_CASE("a training that is killed at ten moments ends with the bits of one th
   constexpr std::array<std::size_t, 3> threads{1, 2, 4};
   random_generator bits(1);
   std::size_t kills = 0, resumed = 0, in_writing = 0;
-  // Two of them while a checkpoint is written; about a third are.
+  // Eight at random moments, then two or more as soon as a checkpoint is seen being written.
   while (kills < 10 || (in_writing < 2 && kills < 100)) {
     resumed += std::filesystem::exists(path) ? 1 : 0;
     const pid_t child = fork();
@@ -158,10 +166,17 @@ TEST_CASE("a training that is killed at ten moments ends with the bits of one th
       }
       std::_Exit(0);
     }
-    std::this_thread::sleep_for(uniform01(bits) * .1 * whole);
-    kill(child, SIGKILL);
     int status = 0;
-    REQUIRE(waitpid(child, &status, 0) == child);
+    pid_t ended = 0;
+    if (kills < 8) {
+      std::this_thread::sleep_for(uniform01(bits) * .1 * whole);
+    } else {
+      while (ended == 0 && parts_of_files(folder.path()).empty())
+        ended = waitpid(child, &status, WNOHANG);
+    }
+    kill(child, SIGKILL);
+    if (ended == 0) ended = waitpid(child, &status, 0);
+    REQUIRE(ended == child);
     if (WIFEXITED(status)) {
       // It was faster than the unbroken one: it is compared, and another is begun.
       REQUIRE(WEXITSTATUS(status) == 0);
@@ -172,10 +187,9 @@ TEST_CASE("a training that is killed at ten moments ends with the bits of one th
       continue;
     }
     ++kills;
-    for (const auto& entry : std::filesystem::directory_iterator(folder.path())) {
-      if (entry.path().extension() != ".tmp") continue;
+    for (const auto& part : parts_of_files(folder.path())) {
       ++in_writing;
-      std::filesystem::remove(entry.path());
+      std::filesystem::remove(part);
     }
   }
   INFO(resumed << " of " << kills << " runs went on, " << in_writing << " died while writing");

@@ -240,7 +240,8 @@ class negative_downsampling {
  private:
   std::size_t checked(std::size_t head, const char* function) const {
     if (head >= heads())
-      detail::check_below(std::string("negative_downsampling::") + function, "head", head, heads());
+      detail::check_below(detail::join_text("negative_downsampling::", function), "head", head,
+                          heads());
     return head;
   }
 
