@@ -5,6 +5,8 @@
 #include <funnel/core/top_k.hpp>
 #include <funnel/diversity/dpp.hpp>
 #include <funnel/diversity/mmr.hpp>
+#include <funnel/features/fit_schema.hpp>
+#include <funnel/features/request_encoder.hpp>
 #include <funnel/fusion/weighted_sum.hpp>
 #include <funnel/index/flat_index.hpp>
 #include <funnel/nn/freeze.hpp>
@@ -15,17 +17,25 @@
 #include <funnel/retrieval/two_tower.hpp>
 #include <funnel/serving/cascade.hpp>
 #include <funnel/serving/model_slot.hpp>
+#include <funnel/serving/score_rows.hpp>
 
+#include "features/random_log.hpp"
 #include "support/allocation.hpp"
 #include "support/catch.hpp"
 #include "support/feed_ranker.hpp"
 #include "support/matrices.hpp"
+#include "support/two_head_ranker.hpp"
 
 #include <algorithm>
 #include <array>
+#include <atomic>
+#include <bit>
 #include <cstdint>
+#include <map>
+#include <memory>
 #include <span>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -234,6 +244,118 @@ TEST_CASE("serving: a cascade asks for no memory after the first requests") {
   for (std::int64_t r = 0; r < 20; ++r)
     CHECK(allocations_of([&] { serve({11 * r, static_cast<std::size_t>(100 * r)}); }) == 0);
   CHECK(allocations_of([&] { serve({0, 5000}); }) > 0);  // more candidates than ever before
+}
+
+namespace {
+
+/// All that requests need of one version: a ranker on its own schema and state, with an encoder and a
+/// context for each thread, which the thread that publishes has warmed up.
+struct served_version {
+  funnel::schema features;
+  funnel::feature_state state;
+  funnel::frozen<two_head_ranker<float>, funnel::default_arch> ranker;
+  struct of_thread {
+    funnel::request_encoder encode;
+    funnel::inference_context<float> context;
+  };
+  mutable std::vector<of_thread> threads;
+
+  served_version(const funnel::schema& schema, const funnel::feature_state& past,
+                 std::uint64_t seed, std::size_t thread_count)
+      : features(schema), state(past),
+        ranker(funnel::freeze(two_head_ranker<float>(schema, seed))) {
+    matrix<float> scores(served_items.size(), 2);
+    for (std::size_t t = 0; t < thread_count; ++t) {
+      threads.push_back({funnel::request_encoder(features, state), {}});
+      for (int i = 0; i < 2; ++i) score(t, 100, served_items, scores);
+    }
+  }
+  void score(std::size_t thread, std::int64_t user, std::span<const std::int64_t> items,
+             matrix_view<float> scores) const {
+    of_thread& own = threads[thread];
+    funnel::score_rows(own.context, ranker, own.encode(user, items, 900'000), scores);
+  }
+
+  static constexpr std::array<std::int64_t, 9> served_items{0, 1, 2, 3, 4, 5, 6, 7, 8};
+};
+
+}  // namespace
+
+TEST_CASE("serving: models are replaced while two threads serve; each page is of one version") {
+  const funnel::schema_options options{
+      .of_user = {funnel::category{"user_id"}, funnel::rate{"ctr", {"user_id"}, "click"}},
+      .of_item = {funnel::category{"item_id"}, funnel::rate{"item_ctr", {"item_id"}, "click"}},
+      .labels = {"click", "like"}};
+  funnel::schema features(options);
+  const funnel::fitted past = funnel::fit_schema(features, table_of(random_log(1)));
+  constexpr std::size_t threads = 2, requests_of_thread = 150, versions = 8;
+  // What each version gives to each user.
+  const auto seed_of = [](std::uint32_t version) { return std::uint64_t{1000} + version; };
+  std::vector<std::map<std::int64_t, std::vector<float>>> expected(versions + 1);
+  for (std::uint32_t v = 1; v <= versions; ++v) {
+    const served_version made(features, past.state, seed_of(v), 1);
+    for (std::int64_t user = 100; user < 107; ++user) {
+      matrix<float> scores(served_version::served_items.size(), 2);
+      made.score(0, user, served_version::served_items, scores);
+      for (std::size_t i = 0; i < scores.rows(); ++i)
+        expected[v][user].push_back(scores(i, 0)), expected[v][user].push_back(scores(i, 1));
+    }
+  }
+  CHECK(expected[1] != expected[2]);
+
+  funnel::model_slot<served_version> slot;
+  const auto publish = [&](std::uint32_t version) {
+    slot.publish(
+        std::make_shared<const served_version>(features, past.state, seed_of(version), threads));
+  };
+  publish(1);
+  struct request {
+    std::int64_t user = 0;
+    const served_version* served = nullptr;
+    std::size_t thread = 0;
+  };
+  std::atomic<std::size_t> served{0}, wrong{0}, allocations{0}, swaps_seen{0}, done{0};
+  const auto serve_all = [&](std::size_t thread) {
+    funnel::cascade<request> pages({.budget_ms = 1e9});
+    pages.add_source({.name = "all"}, [](const request&, funnel::source_call& to) {
+      for (const std::int64_t item : served_version::served_items) to.add(item, 1);
+    });
+    pages.add_scorer({.name = "rank", .outputs = {"click", "like"}},
+                     [](const request& r, funnel::scorer_call& call) {
+                       r.served->score(r.thread, r.user, call.ids(), call.scores());
+                     });
+    std::uint32_t last = 0;
+    for (std::size_t i = 0; i < requests_of_thread || last < versions; ++i) {
+      const std::size_t before = allocations_of_thread;
+      const auto snapshot = slot.get();
+      const std::int64_t user = 100 + static_cast<std::int64_t>(i % 7);
+      const auto page = pages({user, &*snapshot, thread});
+      if (i >= 2) allocations += allocations_of_thread - before;  // of this thread's cascade
+      if (last != 0 && snapshot.version() != last) ++swaps_seen;
+      last = snapshot.version();
+      const matrix_view<const float> scores = pages.candidates().scores(0);
+      if (page.size() == served_version::served_items.size()) ++served;
+      const std::vector<float>& right = expected[snapshot.version()].at(user);
+      for (std::size_t s = 0; s < scores.rows(); ++s)
+        for (std::size_t t = 0; t < 2; ++t)
+          if (std::bit_cast<std::uint32_t>(scores(s, t)) !=
+              std::bit_cast<std::uint32_t>(right[2 * s + t]))
+            ++wrong;
+    }
+    ++done;
+  };
+  std::vector<std::thread> running;
+  for (std::size_t t = 0; t < threads; ++t) running.emplace_back(serve_all, t);
+  for (std::uint32_t v = 2; v <= versions; ++v) {
+    const std::size_t until = served + 10;  // a few requests on each
+    while (served < until && done < threads) std::this_thread::yield();
+    publish(v);
+  }
+  for (std::thread& thread : running) thread.join();
+  CHECK(served >= threads * requests_of_thread);
+  CHECK(wrong == 0);
+  CHECK(allocations == 0);
+  CHECK(swaps_seen >= 2);
 }
 
 TEST_CASE("serving: executor_ref asks for no memory") {

@@ -10,6 +10,7 @@
 
 inline std::atomic<std::size_t> allocation_count{0};
 inline std::atomic<std::size_t> allocated_bytes{0};
+inline thread_local std::size_t allocations_of_thread = 0;
 
 /// A compiler may leave out an allocation that nobody looks at, but not one whose address is here.
 inline const void* volatile needed = nullptr;
@@ -32,6 +33,7 @@ std::size_t bytes_of(Call&& call) {
 
 bool replaced_new::serves(std::size_t bytes) noexcept {
   ++allocation_count;
+  ++allocations_of_thread;
   allocated_bytes += bytes;
   return true;
 }
