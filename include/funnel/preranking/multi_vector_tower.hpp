@@ -231,7 +231,7 @@ struct multi_vector_tower {
 /// Query that finds the items with the largest weighted sum of cosines: the weighted sum of the
 /// vectors of a user. One search takes the place of one per task.
 ///
-///     sum_t w_t <a_t, b> = <sum_t w_t a_t, b>
+///     sum_t w_t (a_t . b) = (sum_t w_t a_t) . b
 ///
 /// It stands for the cosines, not for the probabilities. With weights w_t kappa_t
 /// (`cosine_heads::scale`), the order is that of the weighted sum of the logits.

@@ -60,7 +60,10 @@ void row_products(Arch arch, const T* const* rows, std::size_t n, const T* queri
         of_row[m] = rows[row];
         of_query[m] = queries + query * query_stride;
         // Behind the last product, it is computed again and not stored.
-        if (done + s + m + 1 < count && ++query == query_count) query = 0, ++row;
+        if (done + s + m + 1 < count && ++query == query_count) {
+          query = 0;
+          ++row;
+        }
       }
       four_products<Shared>(arch, of_row, of_query, d, sums + s);
     }
