@@ -30,9 +30,14 @@
 #include <funnel/data/arrow.hpp>
 #include <funnel/data/csv.hpp>
 #include <funnel/data/csv_columns.hpp>
+#include <funnel/data/funnel_log.hpp>
+#include <funnel/data/funnel_log_file.hpp>
+#include <funnel/data/funnel_log_reader.hpp>
+#include <funnel/data/funnel_names.hpp>
 #include <funnel/data/interaction_log.hpp>
 #include <funnel/data/kuairand.hpp>
 #include <funnel/data/log_columns.hpp>
+#include <funnel/data/logged_rows.hpp>
 #include <funnel/data/simulator.hpp>
 #include <funnel/data/simulator_options.hpp>
 #include <funnel/data/splits.hpp>

@@ -14,6 +14,8 @@ set(tested_elsewhere
     "core/ids: index/flat_index_test.cpp" # names of types
     "core/version: docs/repository.cmake consumer/two_copies.cmake"
     "data/simulator_options: data/simulator_test.cpp"
+    "data/funnel_log_reader: data/funnel_log_test.cpp"
+    "data/funnel_names: data/funnel_log_test.cpp"
     "features/encoded_log: features/fit_schema_test.cpp features/request_encoder_test.cpp"
     "features/feature_kinds: features/schema_test.cpp"
     "features/row_batch: features/fit_schema_test.cpp"

@@ -14,6 +14,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <numeric>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -28,13 +29,42 @@ class log_encoder;
 /// are kept by request, requests in the order of time. `gather` makes a batch of some requests.
 ///
 /// Cost        per row 4 bytes per number and per changing category; categories and lists of users
-///             and items are kept once, histories as parts of one list per user.
+///             and items are kept once, histories as parts of one list per user. Of rows that were
+///             encoded before, all values of each row are kept.
 class encoded_log {
  public:
   encoded_log() = default;
 
-  std::size_t requests() const { return users_.size(); }
-  std::size_t rows() const { return items_.size(); }
+  /// An encoded log of rows that were encoded before, such as those that a server read: `gather`
+  /// returns them to the bit.
+  ///
+  /// Shapes      times [requests], not decreasing; labels [labels][rows]: NaN is missing. `log_rows`
+  ///             are 0, 1, 2, ...
+  /// Errors      std::invalid_argument if the schema is not fitted, the batch does not have its
+  ///             columns, a size differs, or times decrease.
+  encoded_log(const schema& features, row_batch rows, std::vector<std::int64_t> times,
+              std::vector<std::vector<float>> labels = {})
+      : plan_(features.plan()) {
+    features.check_fitted("encoded_log");
+    check_rows(features, rows);
+    detail::check_size("encoded_log", "times", times.size(), rows.requests(), "rows.requests()");
+    for (std::size_t r = 1; r < times.size(); ++r)
+      if (times[r] < times[r - 1])
+        detail::fail("funnel::encoded_log: times[", r, "] is ", times[r], ", expected ",
+                     times[r - 1], " or more, as the one before");
+    for (const std::vector<float>& label : labels)
+      detail::check_size("encoded_log", "a label", label.size(), rows.rows(), "rows.rows()");
+    log_rows_.resize(rows.rows());
+    std::iota(log_rows_.begin(), log_rows_.end(), 0u);
+    offsets_ = rows.offsets;
+    times_ = std::move(times);
+    labels_ = std::move(labels);
+    kept_ = std::move(rows);
+    keeps_rows_ = true;
+  }
+
+  std::size_t requests() const { return times_.size(); }
+  std::size_t rows() const { return log_rows_.size(); }
   /// The first row of each request, and the number of rows: [requests + 1].
   std::span<const std::uint32_t> offsets() const { return offsets_; }
   /// The row of the log that row i was made of.
@@ -69,8 +99,14 @@ class encoded_log {
     }
     to.log_rows.clear();
     for (const std::uint32_t r : requests) {
-      add_user(r, to);
-      for (std::uint32_t i = offsets_[r]; i < offsets_[r + 1]; ++i) add_row(r, i, to);
+      if (keeps_rows_) {
+        detail::append_request(kept_, r, to);
+        detail::append_rows(kept_, offsets_[r], offsets_[r + 1], to);
+      } else {
+        add_user(r, to);
+        for (std::uint32_t i = offsets_[r]; i < offsets_[r + 1]; ++i) add_row(r, i, to);
+      }
+      for (std::uint32_t i = offsets_[r]; i < offsets_[r + 1]; ++i) add_labels(i, to);
       to.offsets.push_back(static_cast<std::uint32_t>(to.item.rows));
     }
     to.step_rows = to.rows();
@@ -79,6 +115,46 @@ class encoded_log {
 
  private:
   friend class detail::log_encoder;
+
+  static void check_rows(const schema& features, const row_batch& rows) {
+    const detail::feature_plan& plan = features.plan();
+    constexpr std::array<std::string_view, detail::sides> names{"rows.user", "rows.item",
+                                                                "rows.context", "rows.cross"};
+    const auto check = [&](std::size_t side, std::string_view what, std::size_t count,
+                           std::size_t expected) {
+      if (count != expected)
+        detail::fail("funnel::encoded_log: ", names[side], " has ", count, ' ', what, ", expected ",
+                     expected, " as in the schema \"", features.label(), '"');
+    };
+    for (std::size_t side = 0; side < detail::sides; ++side) {
+      const detail::side_plan& of = plan.of[side];
+      const side_values& values = rows.side(side);
+      const bool by_request = side == detail::user_side || side == detail::context_side;
+      check(side, "rows", values.rows, by_request ? rows.requests() : rows.rows());
+      check(side, "categories", values.categories.size(), of.categories.size());
+      check(side, "lists", values.lists.size(), of.lists.size());
+      check(side, "numbers", values.numbers.size(), values.rows * of.width);
+      for (const auto& column : values.categories)
+        check(side, "values of a category", column.size(), values.rows);
+      for (const auto& list : values.lists) {
+        check(side, "offsets of a list", list.offsets.size(), values.rows + 1);
+        detail::check_offsets("encoded_log", "offsets of a list", list.offsets, list.ids.size(),
+                              "ids");
+      }
+    }
+    detail::check_size("encoded_log", "rows.histories", rows.histories.size(),
+                       plan.histories.size(), "the schema");
+    for (std::size_t h = 0; h < plan.histories.size(); ++h) {
+      const history_values& history = rows.histories[h];
+      detail::check_size("encoded_log", "fields of a history", history.fields.size(),
+                         plan.histories[h].categories.size(), "the schema");
+      detail::check_size("encoded_log", "offsets of a history", history.offsets.size(),
+                         rows.offsets.size(), "rows.offsets");
+      for (const auto& field : history.fields)
+        detail::check_offsets("encoded_log", "offsets of a history", history.offsets, field.size(),
+                              "events");
+    }
+  }
 
   void add_user(std::uint32_t r, row_batch& to) const {
     const std::uint32_t version = tables_[0].version(users_[r], times_[r]);
@@ -102,6 +178,8 @@ class encoded_log {
     const std::uint32_t version = tables_[1].version(items_[i], times_[r]);
     add_entity(detail::item_side, tables_[1], version, i, to.item);
     add_moving(detail::cross_side, i, to.cross);
+  }
+  void add_labels(std::uint32_t i, row_batch& to) const {
     for (std::size_t k = 0; k < labels_.size(); ++k) {
       const bool is_there = !std::isnan(labels_[k][i]);
       to.labels[k].push_back(is_there ? labels_[k][i] : 0.f);
@@ -160,6 +238,8 @@ class encoded_log {
   std::array<moving_side, detail::sides> moving_;
   std::vector<collected> collected_;
   std::vector<std::vector<float>> labels_;
+  bool keeps_rows_ = false;  // all rows are in `kept_`; tables and what changes by row are empty
+  row_batch kept_;
 };
 
 }  // namespace funnel

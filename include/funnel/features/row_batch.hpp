@@ -163,4 +163,77 @@ struct row_batch {
   }
 };
 
+namespace detail {
+
+/// Appends rows [begin, end) of a side.
+inline void append_side(const side_values& from, std::size_t begin, std::size_t end,
+                        side_values& to) {
+  const auto append = [](auto& values, const auto& more, std::size_t first, std::size_t last) {
+    values.insert(values.end(), more.begin() + static_cast<std::ptrdiff_t>(first),
+                  more.begin() + static_cast<std::ptrdiff_t>(last));
+  };
+  for (std::size_t c = 0; c < from.categories.size(); ++c)
+    append(to.categories[c], from.categories[c], begin, end);
+  for (std::size_t l = 0; l < from.lists.size(); ++l) {
+    const side_values::list& list = from.lists[l];
+    const std::uint32_t moved = to.lists[l].offsets.back() - list.offsets[begin];
+    append(to.lists[l].ids, list.ids, list.offsets[begin], list.offsets[end]);
+    for (std::size_t i = begin + 1; i <= end; ++i)
+      to.lists[l].offsets.push_back(list.offsets[i] + moved);
+  }
+  const std::size_t width = from.rows == 0 ? 0 : from.numbers.size() / from.rows;
+  append(to.numbers, from.numbers, begin * width, end * width);
+  to.rows += end - begin;
+}
+
+/// Appends what a request has once: its user, context and histories. Its rows follow, then
+/// `end_request`.
+inline void append_request(const row_batch& from, std::size_t request, row_batch& to) {
+  append_side(from.user, request, request + 1, to.user);
+  append_side(from.context, request, request + 1, to.context);
+  for (std::size_t h = 0; h < from.histories.size(); ++h) {
+    const history_values& history = from.histories[h];
+    const std::uint32_t begin = history.offsets[request], end = history.offsets[request + 1];
+    for (std::size_t f = 0; f < history.fields.size(); ++f)
+      to.histories[h].fields[f].insert(to.histories[h].fields[f].end(),
+                                       history.fields[f].begin() + begin,
+                                       history.fields[f].begin() + end);
+    to.histories[h].offsets.push_back(to.histories[h].offsets.back() + (end - begin));
+  }
+}
+/// Appends rows [begin, end) to the request that was appended last.
+inline void append_rows(const row_batch& from, std::size_t begin, std::size_t end, row_batch& to) {
+  append_side(from.item, begin, end, to.item);
+  append_side(from.cross, begin, end, to.cross);
+}
+inline void end_request(row_batch& to) {
+  to.offsets.push_back(static_cast<std::uint32_t>(to.item.rows));
+  to.step_rows = to.rows();
+}
+
+/// Empties the encoded values of a batch, and gives it the columns of another one. Keeps its memory.
+inline void clear_like(const row_batch& like, row_batch& to) {
+  for (std::size_t side = 0; side < 4; ++side) {
+    const side_values& from = like.side(side);
+    side_values& values = to.side(side);
+    values.rows = 0;
+    values.categories.resize(from.categories.size());
+    for (auto& column : values.categories) column.clear();
+    values.lists.resize(from.lists.size());
+    for (auto& list : values.lists) {
+      list.ids.clear();
+      list.offsets.assign(1, 0);
+    }
+    values.numbers.clear();
+  }
+  to.histories.resize(like.histories.size());
+  for (std::size_t h = 0; h < to.histories.size(); ++h) {
+    to.histories[h].fields.resize(like.histories[h].fields.size());
+    for (auto& field : to.histories[h].fields) field.clear();
+    to.histories[h].offsets.assign(1, 0);
+  }
+  to.offsets.assign(1, 0);
+}
+
+}  // namespace detail
 }  // namespace funnel

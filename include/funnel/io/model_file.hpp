@@ -2,12 +2,12 @@
 #pragma once
 
 #include <funnel/core/detail/printable.hpp>
+#include <funnel/core/detail/xxh64.hpp>
 #include <funnel/core/error.hpp>
 #include <funnel/core/matrix.hpp>
 #include <funnel/core/state.hpp>
 #include <funnel/io/detail/nearest_name.hpp>
 #include <funnel/io/detail/tensor_stream.hpp>
-#include <funnel/io/detail/xxh64.hpp>
 #include <funnel/io/load_parameters.hpp>
 #include <funnel/io/model_writer.hpp>
 #include <funnel/io/safetensors.hpp>

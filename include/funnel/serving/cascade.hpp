@@ -138,6 +138,12 @@ class cascade {
 
   std::size_t stages() const { return stages_.size(); }
   const stage_options& options_of(std::size_t s) const { return stages_[checked(s)].options; }
+  /// Names of the stages by number, for a `funnel_log`.
+  std::vector<std::string> stage_names() const {
+    std::vector<std::string> names;
+    for (const stage& s : stages_) names.push_back(s.options.name);
+    return names;
+  }
   /// The number of a stage by its name; throws std::invalid_argument if there is none.
   std::size_t stage_of(std::string_view name) const {
     for (std::size_t s = 0; s < stages_.size(); ++s)

@@ -3,9 +3,9 @@
 
 #include <funnel/core/detail/checks.hpp>
 #include <funnel/core/detail/printable.hpp>
+#include <funnel/core/detail/xxh64.hpp>
 #include <funnel/io/detail/json.hpp>
 #include <funnel/io/detail/replaced_file.hpp>
-#include <funnel/io/detail/xxh64.hpp>
 #include <funnel/io/safetensors.hpp>
 #include <funnel/io/tensor.hpp>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <funnel/io/detail/xxh64.hpp>
+#include <funnel/core/detail/xxh64.hpp>
 
 #include "support/catch.hpp"
 #include "support/matrices.hpp"
