@@ -94,7 +94,8 @@ TEST_CASE("funnel_log: what is read is what was added") {
     row_batch expected;
     detail::clear_like(batches[i], expected);
     detail::append_request(batches[i], 0, expected);
-    for (const std::uint32_t slot : r.row_slots) detail::append_rows(batches[i], slot, slot + 1, expected);
+    for (const std::uint32_t slot : r.row_slots)
+      detail::append_rows(batches[i], slot, slot + 1, expected);
     detail::end_request(expected);
     CHECK(same_batch(r.rows, expected));
   }

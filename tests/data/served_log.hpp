@@ -34,7 +34,8 @@ struct served_page {
   std::vector<std::uint32_t> shown, row_slots;
 };
 
-inline const std::vector<std::string> stages_of_pages{"popular", "towers", "prerank", "rank", "page"};
+inline const std::vector<std::string> stages_of_pages{"popular", "towers", "prerank", "rank",
+                                                      "page"};
 
 /// Replays a log as a server sees it: `serve(page, rows)` for each request, with the encoded rows of
 /// the slots `page.row_slots`, which are those of the page and `unseen` others.
@@ -74,7 +75,7 @@ void serve_log(const std::vector<log_row>& rows, const funnel::schema& features,
       }
       for (const std::uint32_t slot : page.row_slots) {
         items.push_back(page.found.id(slot));
-        positions.push_back(slot < unseen ? 50 : shown[slot - unseen].position);
+        positions.push_back(slot < unseen ? 50. + slot : shown[slot - unseen].position);
         page.found.scores(0)(slot, 0) = slot < unseen ? -static_cast<float>(slot) : 1.f;
       }
       std::vector<std::uint32_t> ranked;  // every second of the unseen ones is dropped before

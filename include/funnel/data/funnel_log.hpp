@@ -120,7 +120,7 @@ class funnel_log {
            std::span<const std::uint32_t> shown, const row_batch& rows,
            std::span<const std::uint32_t> row_slots) {
     check(found, shown);
-    check_rows(rows, row_slots, found.size());
+    place_rows(rows, row_slots, found.size());
     draw(request.id, found, shown);
     detail::clear_like(columns_, rows_);
     row_slots_.clear();
@@ -186,7 +186,7 @@ class funnel_log {
     }
   }
 
-  void check_rows(const row_batch& rows, std::span<const std::uint32_t> row_slots, std::size_t n) {
+  void place_rows(const row_batch& rows, std::span<const std::uint32_t> row_slots, std::size_t n) {
     detail::check_that("funnel_log", "rows.requests()", rows.requests(), rows.requests() == 1, 1);
     detail::check_size("funnel_log", "row_slots", row_slots.size(), rows.rows(), "rows");
     for (std::size_t s = 0; s < detail::sides; ++s) {

@@ -76,7 +76,7 @@ class funnel_log_reader {
             throw format_error("a record of an unknown kind");
           }
         } catch (const format_error& error) {
-          source_.fail(error.what());
+          source_.refuse(error.what());
         }
       } else if (next_file_ < files_.size()) {
         detail::record_source opened(files_[next_file_]);

@@ -83,7 +83,8 @@ inline training_rows_result training_rows(funnel_log_reader& log, const schema& 
       ++result.repeated;
       continue;
     }
-    if (detail::after(options.complete_until, r.served.time, options.window) < 0) {
+    if (options.complete_until != std::numeric_limits<std::int64_t>::max() &&
+        detail::after(options.complete_until, r.served.time, options.window) < 0) {
       ++result.open;
       continue;
     }

@@ -46,7 +46,7 @@ class encoded_log {
               std::vector<std::vector<float>> labels = {})
       : plan_(features.plan()) {
     features.check_fitted("encoded_log");
-    check_rows(features, rows);
+    refuse_unfit(features, rows);
     detail::check_size("encoded_log", "times", times.size(), rows.requests(), "rows.requests()");
     for (std::size_t r = 1; r < times.size(); ++r)
       if (times[r] < times[r - 1])
@@ -116,7 +116,7 @@ class encoded_log {
  private:
   friend class detail::log_encoder;
 
-  static void check_rows(const schema& features, const row_batch& rows) {
+  static void refuse_unfit(const schema& features, const row_batch& rows) {
     const detail::feature_plan& plan = features.plan();
     constexpr std::array<std::string_view, detail::sides> names{"rows.user", "rows.item",
                                                                 "rows.context", "rows.cross"};

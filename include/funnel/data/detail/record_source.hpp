@@ -45,7 +45,7 @@ class record_source {
     if (!read_head(head_, head)) {
       const std::size_t mark = std::min(head_.size(), sizeof record_mark);
       if (begin_ == 0 && std::memcmp(head_.data(), record_mark, mark) != 0)
-        fail("this is no funnel log");
+        refuse("this is no funnel log");
       end(head_, "the head of the record is damaged", dropped);
       return std::nullopt;
     }
@@ -63,7 +63,7 @@ class record_source {
   std::uint64_t whole() const { return end_; }
 
   /// Throws, now and at every later call of `next`.
-  [[noreturn]] void fail(std::string_view what) {
+  [[noreturn]] void refuse(std::string_view what) {
     error_ = join_text(name_, ": byte ", begin_, ": ", what);
     throw format_error(error_);
   }
@@ -85,7 +85,7 @@ class record_source {
       std::size_t got = 0;
       if (file_ != nullptr) {
         got = std::fread(to.data() + before, 1, wanted, file_.get());
-        if (got < wanted && std::ferror(file_.get()) != 0) fail("the file can't be read");
+        if (got < wanted && std::ferror(file_.get()) != 0) refuse("the file can't be read");
       } else {
         got = std::min(wanted, memory_.size());
         if (got > 0) std::memcpy(to.data() + before, memory_.data(), got);
@@ -110,7 +110,7 @@ class record_source {
       window.insert(window.end(), more.begin(), more.end());
       record_head head;
       for (; first + record_head_size <= window.size(); ++first)
-        if (read_head(std::span<const std::byte>(window).subspan(first), head)) fail(what);
+        if (read_head(std::span<const std::byte>(window).subspan(first), head)) refuse(what);
       window.erase(window.begin(),
                    window.begin() + static_cast<std::ptrdiff_t>(std::min(first, window.size())));
       first = 0;
