@@ -6,14 +6,20 @@
 #include <funnel/data/arrow.hpp>
 #include <funnel/data/csv.hpp>
 #include <funnel/data/csv_columns.hpp>
+#include <funnel/data/funnel_log_file.hpp>
 #include <funnel/data/kuairand.hpp>
+#include <funnel/data/logged_rows.hpp>
 #include <funnel/data/simulator.hpp>
+#include <funnel/features/fit_schema.hpp>
+#include <funnel/features/request_encoder.hpp>
 
 #include <cstddef>
 #include <filesystem>
 #include <iterator>
+#include <memory>
 #include <new>
 #include <optional>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <tuple>
@@ -233,4 +239,78 @@ TEST_CASE("a simulator is copied whole or not at all") {
         for (const funnel::impression& e : log.impressions) all.push_back(s.truth(e).click);
         return all;
       });
+}
+
+TEST_CASE("funnel_log survives every failed allocation, and so do its file and its readers") {
+  using namespace funnel;
+  column_table past;
+  for (const char* c : {"user_id", "item_id", "time", "click"})
+    past.add(c, 9, [](std::size_t i) { return i; });
+  schema features({.of_user = {category{"user_id"}},
+                   .of_item = {category{"item_id"}, number{"click"}},
+                   .labels = "click"});
+  const fitted fitted = fit_schema(features, past);
+  request_encoder encode(features, fitted.state);
+  candidates found({"popular"}, {{"rank"}});
+  for (std::int64_t id = 0; id < 9; ++id) {
+    const std::uint32_t slot = found.add(0, id, 1);
+    found.scores(0)(slot, 0) = 1;
+  }
+  const std::vector<std::uint32_t> slots(found.kept().begin(), found.kept().end());
+  found.keep(std::span(slots).first(3), 0, drop_cause::size);
+  const row_batch rows = encode(1, found.ids(), 20);
+  const auto empty = [&] { return funnel_log(features, found, {"rank"}); };
+  const auto bytes_of = [](const funnel_log& log) {
+    return std::tuple(std::vector<std::byte>(log.bytes().begin(), log.bytes().end()),
+                      log.requests(), log.lost());
+  };
+  const auto add = [&](funnel_log& log) {
+    log.add({.id = 1, .user = 1, .time = 20}, found, found.kept(), rows, slots);
+  };
+  check_every_failure("funnel_log::add", empty, add, bytes_of);
+  funnel_log log = empty();
+  add(log);
+
+  const temporary_folder folder;
+  const std::string path = folder.path() + "/a.log";
+  const std::ptrdiff_t open = open_files();
+  check_every_failure(
+      "funnel_log_file",
+      [&] {
+        folder.write("a.log", {reinterpret_cast<const char*>(log.bytes().data()), 300});
+        return std::optional<funnel_log_file>();
+      },
+      [&](auto& file) { file.emplace(path); },
+      [](const auto& file) { return file ? file->size() : 7; });
+  check_every_failure(
+      "funnel_log_file::append",
+      [&] {
+        folder.write("a.log", "");
+        return std::pair(std::make_unique<funnel_log_file>(path), log);
+      },
+      [](auto& both) { both.first->append(both.second); },
+      [&](const auto& both) { return std::pair(both.first->size(), both.second.requests()); });
+  CHECK(open_files() == open);
+
+  column_table outcomes;
+  for (const char* c : {"request", "item", "click"}) outcomes.add(c, std::vector<int>{1});
+  check_every_failure(
+      "training_rows", [] { return training_rows_result(); },
+      [&](training_rows_result& to) {
+        funnel_log_reader reader(log);
+        to = training_rows(reader, features, outcomes);
+      },
+      [](const training_rows_result& r) {
+        std::vector<float> all{static_cast<float>(r.joined)};
+        if (r.rows.rows() > 0)
+          all.insert(all.end(), r.rows.label(0).begin(), r.rows.label(0).end());
+        return all;
+      });
+  check_every_failure(
+      "distillation_lists", [] { return logged_lists(); },
+      [&](logged_lists& to) {
+        funnel_log_reader reader(log);
+        to = distillation_lists(reader, features);
+      },
+      [](const logged_lists& lists) { return std::pair(lists.of.items, lists.scores); });
 }

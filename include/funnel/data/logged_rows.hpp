@@ -184,8 +184,9 @@ inline logged_lists hard_negatives(funnel_log_reader& log,
                std::ranges::find(stages, fate.stage) != stages.end())
         dropped.push_back(slot);
     }
-    std::ranges::stable_sort(ranked, [&](std::uint32_t a, std::uint32_t b) {
-      return collect.scores(a)[options.output] > collect.scores(b)[options.output];
+    std::sort(ranked.begin(), ranked.end(), [&](std::uint32_t a, std::uint32_t b) {
+      const float x = collect.scores(a)[options.output], y = collect.scores(b)[options.output];
+      return x != y ? x > y : a < b;
     });
     const auto low =
         static_cast<std::size_t>(std::floor(options.low_part * static_cast<double>(ranked.size())));

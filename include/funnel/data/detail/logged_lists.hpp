@@ -85,14 +85,18 @@ class outcome_table {
     for (const std::string& name : labels) labels_.push_back(find(name));
     order_.resize(outcomes.rows());
     std::iota(order_.begin(), order_.end(), std::size_t{0});
-    std::ranges::stable_sort(order_, {}, [&](std::size_t i) { return key(i); });
+    std::sort(order_.begin(), order_.end(),
+              [&](std::size_t a, std::size_t b) { return key(a) < key(b); });
   }
 
   /// The outcomes of an item of a request.
   std::span<const std::size_t> of(std::uint64_t request, std::int64_t item) const {
-    const auto found = std::ranges::equal_range(order_, std::pair(request, category_key(item)), {},
-                                                [&](std::size_t i) { return key(i); });
-    return {found.begin(), found.end()};
+    const std::pair<std::uint64_t, std::uint64_t> wanted(request, category_key(item));
+    const auto begin = std::lower_bound(order_.begin(), order_.end(), wanted,
+                                        [&](std::size_t i, const auto& k) { return key(i) < k; });
+    auto end = begin;
+    while (end != order_.end() && key(*end) == wanted) ++end;
+    return {begin, end};
   }
   /// A missing time is that of an outcome in the window.
   std::int64_t time(std::size_t i) const {
@@ -151,7 +155,9 @@ struct list_builder {
   list_builder sorted() const {
     std::vector<std::size_t> order(of.requests.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
-    std::ranges::stable_sort(order, {}, [&](std::size_t r) { return of.times[r]; });
+    std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+      return of.times[a] != of.times[b] ? of.times[a] < of.times[b] : a < b;
+    });
     list_builder to(values.size());
     clear_like(rows, to.rows);
     for (const std::size_t r : order) {
