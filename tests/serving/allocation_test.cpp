@@ -3,8 +3,10 @@
 #include <funnel/core/math.hpp>
 #include <funnel/core/row_cache.hpp>
 #include <funnel/core/top_k.hpp>
+#include <funnel/data/funnel_log.hpp>
 #include <funnel/diversity/dpp.hpp>
 #include <funnel/diversity/mmr.hpp>
+#include <funnel/features/column_table.hpp>
 #include <funnel/features/fit_schema.hpp>
 #include <funnel/features/request_encoder.hpp>
 #include <funnel/fusion/weighted_sum.hpp>
@@ -244,6 +246,35 @@ TEST_CASE("serving: a cascade asks for no memory after the first requests") {
   for (std::int64_t r = 0; r < 20; ++r)
     CHECK(allocations_of([&] { serve({11 * r, static_cast<std::size_t>(100 * r)}); }) == 0);
   CHECK(allocations_of([&] { serve({0, 5000}); }) > 0);  // more candidates than ever before
+}
+
+TEST_CASE("serving: a log of requests asks for no memory after the first ones") {
+  funnel::column_table past;
+  for (const char* name : {"user_id", "item_id", "time", "click"})
+    past.add(name, 9, [](std::size_t i) { return i; });
+  funnel::schema features({.of_user = {funnel::category{"user_id"}},
+                           .of_item = {funnel::category{"item_id"}},
+                           .labels = "click"});
+  const funnel::fitted fitted = funnel::fit_schema(features, past);
+  funnel::request_encoder encode(features, fitted.state);
+  funnel::candidates found({"popular"}, {{"rank"}});
+  funnel::funnel_log log(features, found, {"popular", "rank"});
+  std::vector<std::uint32_t> slots;
+  const auto serve = [&](std::uint64_t request, std::int64_t n) {
+    found.clear();
+    for (std::int64_t id = 0; id < n; ++id) found.add(0, id, 1);
+    slots.assign(found.kept().begin(), found.kept().end());
+    const auto& rows = encode(1, found.ids(), 20);
+    found.keep(std::span(slots).first(10), 1, funnel::drop_cause::size);
+    log.add({.id = request, .user = 1, .time = 20}, found, found.kept(), rows, slots);
+  };
+  for (std::uint64_t round = 0; round < 3; ++round) {
+    const std::size_t count = allocations_of([&] {
+      for (std::uint64_t r = 0; r < 10; ++r) serve(r, 500 - 10 * static_cast<std::int64_t>(r));
+      log.clear();
+    });
+    CHECK((count > 0) == (round == 0));
+  }
 }
 
 namespace {
