@@ -164,6 +164,8 @@ aarch64() {
   foreign
   flags="$flags -static"
   runner=qemu-aarch64
+  # Minutes on the emulator, for the same kernels as the other requests.
+  skipped="'~serving: requests of a real log*'"
   folders simd nn optim index diversity retrieval sequence preranking ranking serving
   finish
 }
