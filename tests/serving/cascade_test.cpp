@@ -296,6 +296,42 @@ TEST_CASE("cascade: for want of time, later stages shrink as declared, and a pag
   CHECK(run.pages.counts(2).skipped + run.pages.counts(2).shrunk == 0);
 }
 
+TEST_CASE("cascade: when the time is over, a stage without a budget of its own is skipped, too") {
+  fixture f(20);
+  f.source_ms = 21;
+  CHECK(f.page() == ids{0, 1});
+  CHECK(f.sent.empty());
+  for (const std::size_t s : {1u, 2u, 3u}) CHECK(f.pages.counts(s).skipped == 1);
+}
+
+TEST_CASE("cascade: a selector reads no scores of the request before") {
+  fixture f(0, {}, {.budget_ms = 5, .if_late = when_late::drop});
+  std::vector<float> relevance;
+  f.pages.add_selector({.name = "last"}, [&](const request&, selector_call& call) {
+    relevance.assign(call.relevance().begin(), call.relevance().end());
+    call.shorten(0);
+  });
+  f.page();
+  CHECK(relevance == std::vector<float>{3, 1});  // of rank
+  f.rank_ms = 9;
+  f.page();
+  CHECK(relevance == std::vector<float>{0, -2});  // of prerank
+  cascade<request> pages;
+  pages.add_source({.name = "ids"}, [](const request&, source_call& to) { to.add(4, 1); });
+  pages.add_scorer({.name = "rank"}, [](const request& r, scorer_call& call) {
+    if (r.first == 1) throw std::runtime_error("no ranker");
+    call.scores()(0, 0) = 7;
+  });
+  pages.add_selector({.name = "last"}, [&](const request&, selector_call& call) {
+    relevance.assign(call.relevance().begin(), call.relevance().end());
+    call.picked()[0] = 0;
+  });
+  pages({0});
+  CHECK(relevance == std::vector<float>{7});
+  pages({1});
+  CHECK(relevance == std::vector<float>{0});
+}
+
 TEST_CASE("cascade: a selector that shrinks still gets a whole page") {
   fixture f(20, {}, {}, {.budget_ms = 10});
   f.rank_ms = 15;  // 3 of 10 ms are left: 1 of 4 candidates, but the page has 2
