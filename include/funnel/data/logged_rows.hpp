@@ -172,7 +172,8 @@ inline logged_lists hard_negatives(funnel_log_reader& log,
     stages.clear();
     for (const std::string& stage : options.dropped_by)
       stages.push_back(detail::number_of(name, "dropped_by", stage, log.names().stages));
-    dropped.clear(), ranked.clear();
+    dropped.clear();
+    ranked.clear();
     if (!options.ranked_by.empty())
       detail::check_below(name, "output", options.output, collect.outputs());
     for (std::uint32_t slot = 0; slot < r.ids.size(); ++slot) {
