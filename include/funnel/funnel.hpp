@@ -62,6 +62,7 @@
 #include <funnel/features/fit_schema.hpp>
 #include <funnel/features/geohash.hpp>
 #include <funnel/features/hashing.hpp>
+#include <funnel/features/hide_candidates.hpp>
 #include <funnel/features/log1p.hpp>
 #include <funnel/features/missing_values.hpp>
 #include <funnel/features/rate_counters.hpp>

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <funnel/features/fit_schema.hpp>
 
+#include <funnel/features/request_encoder.hpp>
+
 #include "features/random_log.hpp"
 #include "support/catch.hpp"
 #include "support/errors.hpp"
@@ -143,10 +145,109 @@ TEST_CASE("a rate is smoothed toward the mean of what is past") {
   const auto close = [](double found, double rate) {
     return std::abs(found - std::log(rate / (1 - rate))) < 1e-3;
   };
-  CHECK(close(odds(0), 1e-4));                            // nothing is known: 0, at its limit
+  CHECK(batch.user.numbers[1] == 0);                      // nothing is known: as a missing value
   CHECK(close(odds(1), (1 + 2 * 1.0 - 3e-4) / (1 + 2)));  // 1 of 1, and the mean is 1
   CHECK(close(odds(3), (2 + 2 * 2. / 3) / (2 + 2)));      // 2 of 2, and 2 of 3 overall
   CHECK(std::abs(raw(features, batch, "r", 3) - std::log1p(2)) < 1e-5);
+}
+
+TEST_CASE("a rate is missing while nothing is known of any key, in training and in serving") {
+  column_table log;
+  log.add("user_id", std::vector<int>{1, 2, 1, 2});
+  log.add("item_id", std::vector<int>{5, 6, 5, 7});
+  log.add("time", std::vector<int>{0, 1, 86400, 86401});
+  log.add("click", std::vector<int>{1, 0, 1, 1});
+  for (const rate_as as : {rate_as::value, rate_as::log_odds}) {
+    schema features(
+        {.of_user = {rate{.name = "r", .keys = "user_id", .actions = "click", .as = as}},
+         .delay = to_midnight});
+    const row_batch batch = all_of(fit_schema(features, log).rows);
+    // The mean and the deviation are those of the second day alone: +1 and -1 there.
+    const auto& numbers = batch.user.numbers;
+    CHECK((numbers[1] == 0 && numbers[3] == 0));
+    CHECK(tolerance::within(static_cast<double>(numbers[5]), 1.0,
+                            tolerance::elementwise<float>(1000)));
+    const feature_state empty(features);
+    request_encoder encode(features, empty);
+    CHECK(encode(1, std::vector<int>{5}, 0).user.numbers[1] == 0);
+  }
+}
+
+TEST_CASE("a relative rate is a multiple of the mean count, and differences from all keys") {
+  // User 1 is shown three of four items and clicks two of them, user 2 is shown one without a click;
+  // so it is again and again. Without a prior their rates are 2/3 and 0, and 1/2 of all.
+  for (const rate_as as : {rate_as::value, rate_as::log_odds}) {
+    for (const std::size_t repeats : {1, 10}) {
+      column_table log;
+      const std::size_t n = 4 * repeats + 2;
+      log.add("user_id", n, [&](std::size_t i) {
+        return i + 2 == n ? 1 : i + 1 == n ? 2 : i % 4 < 3 ? 1 : 2;
+      });
+      log.add("item_id", n, [](std::size_t i) { return i; });
+      log.add("time", n, [&](std::size_t i) { return i + 2 >= n ? n : i; });
+      log.add("click", n, [](std::size_t i) { return i % 4 < 2; });
+      schema features({.of_user = {rate{.name = "r",
+                                        .keys = "user_id",
+                                        .actions = "click",
+                                        .prior_strength = 0,
+                                        .as = as,
+                                        .relative = true}},
+                       .number_limit = 1000});
+      const row_batch batch = all_of(fit_schema(features, log).rows);
+      const auto is = [&](std::size_t row, std::size_t j, double expected) {
+        return tolerance::within(raw(features, batch, "r", row, j), expected,
+                                 tolerance::elementwise<float>(100));
+      };
+      CHECK(is(n - 2, 0, std::log1p(1.5)));
+      CHECK(is(n - 1, 0, std::log1p(0.5)));
+      CHECK(is(n - 2, 1, as == rate_as::value ? 2. / 3 - .5 : std::log(2.)));
+      CHECK(is(n - 1, 1, as == rate_as::value ? -.5 : std::log(1e-4 / (1 - 1e-4))));
+      CHECK(batch.user.numbers[1] == 0);  // nothing is known of any key
+    }
+  }
+}
+
+TEST_CASE("events before the log are counted, and are no rows") {
+  for (const event_delay delay : {event_delay{}, to_midnight}) {
+    auto rows = random_log(3);
+    std::ranges::stable_sort(rows, {}, &log_row::time);
+    const std::size_t half = rows.size() / 2;
+    const std::int64_t begin = rows[half].time;
+    const auto split = static_cast<std::ptrdiff_t>(
+        std::ranges::lower_bound(rows, begin, {}, &log_row::time) - rows.begin());
+    const std::vector<log_row> before(rows.begin(), rows.begin() + split),
+        later(rows.begin() + split, rows.end());
+    REQUIRE(!before.empty());
+    schema_options options = every_kind(delay);
+    options.number_limit = 1000;
+
+    const column_table earlier = table_of(before), log = table_of(later);
+    schema features(options);
+    const fitted past = fit_schema(features, log, {.earlier = earlier});
+    CHECK(past.rows.rows() == later.size());
+    // The same schema, and the earlier rows as a log of their own.
+    const encoded first = encode_log(features, feature_state(features), earlier);
+    const encoded second = encode_log(features, first.state, log);
+    const row_batch found = all_of(past.rows), expected = all_of(second.rows);
+    // Items have no table here, so that the events before are of items without values: compare what
+    // is counted by user.
+    CHECK(found.user.numbers == expected.user.numbers);
+    CHECK(found.user.categories == expected.user.categories);
+    CHECK(found.log_rows == expected.log_rows);
+    // Without the events it is another result, so that this test can fail.
+    schema other(options);
+    CHECK(all_of(fit_schema(other, log).rows).user.numbers != found.user.numbers);
+
+    const encoded again = encode_log(features, feature_state(features), log, {.earlier = earlier});
+    CHECK(all_of(again.rows).user.numbers == found.user.numbers);
+  }
+  column_table incomplete;
+  incomplete.add("user_id", std::vector<int>{1});
+  const auto rows = random_log(1);
+  schema features(every_kind({}));
+  CHECK_THROWS_AS(fit_schema(features, table_of(rows), {.earlier = incomplete}),
+                  std::invalid_argument);
+  CHECK(!features.is_fitted());
 }
 
 TEST_CASE("a rate of which nothing is counted is that of all keys") {

@@ -18,7 +18,6 @@ set(tested_elsewhere
     "data/funnel_names: data/funnel_log_test.cpp"
     "features/encoded_log: features/fit_schema_test.cpp features/request_encoder_test.cpp"
     "features/feature_kinds: features/schema_test.cpp"
-    "features/row_batch: features/fit_schema_test.cpp"
     "features/schema_options: features/schema_test.cpp"
     "index/scored_item: index/flat_index_test.cpp"
     "index/vector_index: static/index_concepts.cpp"

@@ -204,10 +204,15 @@ struct rate {
   /// Weight of the mean over all keys, in rows.
   double prior_strength = 20;
   rate_as as = rate_as::log_odds;
+  /// Whether the inputs are relative to all keys: n as a multiple of its mean, rates as differences
+  /// from the rate of all keys (of the log odds, or of the values). Sums grow with the log, and rates
+  /// drift from day to day: a model meets larger sums than all that it has learned from. What is
+  /// relative stays the same.
+  bool relative = false;
 
   void visit_state(auto&& visit) {
     visit("name", name), visit("keys", keys), visit("actions", actions), visit("per", per);
-    visit("prior_strength", prior_strength), visit("as", as);
+    visit("prior_strength", prior_strength), visit("as", as), visit("relative", relative);
   }
 };
 

@@ -69,26 +69,7 @@ class feature_state {
   /// `tell_users` and `tell_items`.
   void tell(const schema& features, const columns& events) {
     check(features, "feature_state::tell");
-    const detail::event_columns read(features, events);
-    for (std::size_t i = 0; i < events.rows(); ++i) read.check(i);
-    const detail::feature_plan& plan = features.plan();
-    detail::side_record context(plan.of[detail::context_side]), cross(plan.of[detail::cross_side]);
-    std::vector<float> amounts(plan.actions.size());
-    const auto no_item = [](std::uint64_t) { return std::uint32_t{0}; };
-    std::vector<std::uint64_t> places(plan.places());
-    for (std::size_t i = 0; i < events.rows(); ++i) {
-      const std::int64_t time = read.time(i);
-      detail::read_side(features, detail::context_side, read.context(i), time, no_item, context);
-      detail::read_side(features, detail::cross_side, read.cross(i), time, no_item, cross);
-      for (std::size_t a = 0; a < amounts.size(); ++a) amounts[a] = read.amount(a, i);
-      const std::uint32_t user = entity(features, detail::user_side, read.user(i));
-      const std::uint32_t item = entity(features, detail::item_side, read.item(i));
-      const detail::row_keys keys{users_.keys(users_.version(user)),
-                                  items_.keys(items_.version(item)), context.keys, cross.keys};
-      for (std::size_t side = 0; side < detail::sides; ++side)
-        counters_.add_places(plan, side, keys, places);
-      tell(features, {time, user, item, places, amounts});
-    }
+    tell_events(features, events);
   }
 
   /// Counts the events whose delay is over at a time.
@@ -154,6 +135,29 @@ class feature_state {
     if (entities.set(row, record, time) && side == detail::item_side)
       counters_.count_item(features.plan(), entities.keys(entities.version(row)));
     return row;
+  }
+  /// Adds the events of a log.
+  void tell_events(const schema& features, const columns& events) {
+    const detail::event_columns read(features, events);
+    for (std::size_t i = 0; i < events.rows(); ++i) read.check(i);
+    const detail::feature_plan& plan = features.plan();
+    detail::side_record context(plan.of[detail::context_side]), cross(plan.of[detail::cross_side]);
+    std::vector<float> amounts(plan.actions.size());
+    const auto no_item = [](std::uint64_t) { return std::uint32_t{0}; };
+    std::vector<std::uint64_t> places(plan.places());
+    for (std::size_t i = 0; i < events.rows(); ++i) {
+      const std::int64_t time = read.time(i);
+      detail::read_side(features, detail::context_side, read.context(i), time, no_item, context);
+      detail::read_side(features, detail::cross_side, read.cross(i), time, no_item, cross);
+      for (std::size_t a = 0; a < amounts.size(); ++a) amounts[a] = read.amount(a, i);
+      const std::uint32_t user = entity(features, detail::user_side, read.user(i));
+      const std::uint32_t item = entity(features, detail::item_side, read.item(i));
+      const detail::row_keys keys{users_.keys(users_.version(user)),
+                                  items_.keys(items_.version(item)), context.keys, cross.keys};
+      for (std::size_t side = 0; side < detail::sides; ++side)
+        counters_.add_places(plan, side, keys, places);
+      tell(features, {time, user, item, places, amounts});
+    }
   }
   /// Adds an event, of rows of the tables.
   void tell(const schema& features, const detail::pending_event& event) {

@@ -22,6 +22,10 @@ namespace funnel {
 struct side_tables {
   columns users = {};
   columns items = {};
+  /// Events before the log, with the columns of `feature_state::tell`: counters and histories see
+  /// them, by the same rule as those of the log, but they are no rows. Users and items have the
+  /// values of their tables then, if there are tables.
+  columns earlier = {};
 };
 
 /// The share of rows in which a column of the training log has a value.
@@ -67,7 +71,7 @@ inline fitted fit_schema(schema& features, const columns& log, const side_tables
       coverage.push_back({std::string(detail::side_names[side]), fresh.plan().of[side].columns[c],
                           reader.coverage(side, c)});
   fresh.set_values(detail::fit_values(fresh, reader));
-  detail::log_encoder encoder(fresh, reader, feature_state::before_fit(fresh));
+  detail::log_encoder encoder(fresh, reader, feature_state::before_fit(fresh), tables.earlier);
   detail::fitted_values values = fresh.values();
   encoder.fit_scale(values);
   fresh.set_values(std::move(values));
@@ -95,7 +99,7 @@ inline encoded encode_log(const schema& features, const feature_state& state, co
   detail::check_that("encode_log", "the first time of log", reader.time(0),
                      reader.time(0) >= state.time(), state.time(),
                      ", the time of the state, or later");
-  detail::log_encoder encoder(features, reader, state);
+  detail::log_encoder encoder(features, reader, state, tables.earlier);
   encoder.scale();
   return {encoder.take_rows(), encoder.take_state()};
 }

@@ -236,4 +236,28 @@ inline void clear_like(const row_batch& like, row_batch& to) {
 }
 
 }  // namespace detail
+
+/// Copies some rows of a request, such as the candidates that an earlier stage kept: the user, the
+/// context and the histories as they are, of the item and the cross side the rows `picked`.
+///
+/// Labels are not copied. `to` keeps its memory: after some calls nothing is allocated.
+///
+/// Order       that of `picked`; a row may be picked more than once.
+/// Errors      std::invalid_argument if `from` does not have one request, a row is not below
+///             rows(), or `to` is `from`; `to` is unchanged then.
+inline void pick_rows(const row_batch& from, std::span<const std::uint32_t> picked, row_batch& to) {
+  detail::check_that("pick_rows", "from.requests()", from.requests(), from.requests() == 1, "1");
+  if (&from == &to) detail::fail("funnel::pick_rows: to is from, expected another batch");
+  for (const std::uint32_t i : picked) detail::check_below("pick_rows", "a row", i, from.rows());
+  detail::clear_like(from, to);
+  detail::append_request(from, 0, to);
+  for (const std::uint32_t i : picked) detail::append_rows(from, i, std::size_t{i} + 1, to);
+  detail::end_request(to);
+  to.labels.clear();
+  to.label_present.clear();
+  to.label_sums.clear();
+  to.label_counts.clear();
+  to.log_rows.clear();
+}
+
 }  // namespace funnel

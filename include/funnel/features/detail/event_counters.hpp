@@ -13,6 +13,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -129,7 +130,7 @@ class event_counters {
       const key_sums& counts = sums_[c.counts];
       const double* sums = counts.sums(static_cast<std::uint32_t>(places[c.counts]));
       if (c.kind == counter_kind::rate)
-        write_rates(c, sums, counts.totals(), out);
+        write_rates(c, sums, counts.totals(), counts.rows() - 1, out);
       else
         *out = one_plus(sums[c.actions.empty() ? 0 : 1 + c.actions[0]]);
     }
@@ -173,26 +174,35 @@ class event_counters {
   /// What the logarithm of a count is taken of; a sum of amounts may be negative or NaN.
   static float one_plus(double count) { return static_cast<float>(count > 0 ? 1 + count : 1); }
 
-  /// The rates of a key are drawn toward those of all keys, and are theirs if nothing is known.
+  /// The rates of a key are drawn toward those of all keys, and are theirs if nothing is known of it.
+  /// If nothing is known of any key they are missing (NaN): the mean of the rows, once scaled.
   static void write_rates(const counter_plan& c, const double* sums, const double* totals,
-                          float* out) {
+                          std::size_t keys, float* out) {
     const std::size_t counted = c.per == no_index ? 0 : 1 + c.per;
     const double n = sums[counted], all = totals[counted];
-    *out++ = one_plus(n);
+    *out++ = one_plus(!c.relative ? n : all > 0 ? n * static_cast<double>(keys) / all : 0);
+    if (!(n > 0 || all > 0)) {
+      std::fill_n(out, c.actions.size(), std::numeric_limits<float>::quiet_NaN());
+      return;
+    }
     double own = 1, share = all > 0 ? c.prior_strength / all : 0, whole = n + c.prior_strength;
     if (!(whole > 0)) {
       own = 0;
       share = all > 0 ? 1 : 0;
       whole = all > 0 ? all : 1;
     }
-    if (c.log_odds) {
-      for (const std::size_t a : c.actions) {
-        const double amount = own * sums[1 + a] + share * totals[1 + a];
+    // What a relative rate is compared with: the rate of all keys, of which something is known here.
+    const double of_all = c.relative && all > 0 ? 1 / all : 0;
+    for (const std::size_t a : c.actions) {
+      const double amount = own * sums[1 + a] + share * totals[1 + a];
+      const double total = totals[1 + a];
+      if (!c.log_odds)
+        *out++ = static_cast<float>(amount / whole - of_all * total);
+      else if (of_all == 0)
         *out++ = static_cast<float>(clamped_odds(amount, whole - amount));
-      }
-    } else {
-      for (const std::size_t a : c.actions)
-        *out++ = static_cast<float>((own * sums[1 + a] + share * totals[1 + a]) / whole);
+      else
+        *out++ = static_cast<float>(clamped_odds(amount, whole - amount) /
+                                    clamped_odds(total, all - total));
     }
   }
   void write_windows(const counter_plan& c, const counts_plan& counts, std::uint64_t key,

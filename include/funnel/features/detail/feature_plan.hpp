@@ -124,6 +124,7 @@ struct counter_plan {
   std::size_t per = no_index;             ///< of a rate: the same, of what is counted
   double prior_strength = 0;
   bool log_odds = false;
+  bool relative = false;  ///< the count is divided by its mean over all keys
   std::vector<std::uint32_t> lengths = {};
   std::size_t offset = 0;  ///< of the side's numbers
 };

@@ -26,11 +26,13 @@ namespace funnel::detail {
 /// events.
 class log_encoder {
  public:
-  log_encoder(const schema& features, const log_reader& log, feature_state state)
+  log_encoder(const schema& features, const log_reader& log, feature_state state,
+              const columns& earlier)
       : features_(features), plan_(features.plan()), log_(log), state_(std::move(state)) {
     state_.keep_past(true);
     prepare();
     for (std::size_t side = 0; side < 2; ++side) tell_table(side);
+    if (earlier.rows() > 0) state_.tell_events(features_, earlier);
     for (std::size_t r = 0, end = 0; r < log_.requests(); r = end) {
       const std::int64_t time = log_.time(r);
       while (end < log_.requests() && log_.time(end) == time) tell_values(end++);

@@ -122,7 +122,8 @@ class feature_planner : column_planner {
                          .kind = counter_kind::rate,
                          .counts = sums_of(keys, false),
                          .prior_strength = f.prior_strength,
-                         .log_odds = f.as == rate_as::log_odds};
+                         .log_odds = f.as == rate_as::log_odds,
+                         .relative = f.relative};
     counts_plan& sums = plan_.sums[planned.counts];
     planned.actions = actions_of(sums, f.actions);
     if (!f.per.empty()) planned.per = actions_of(sums, f.per)[0];
