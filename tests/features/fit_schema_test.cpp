@@ -177,7 +177,7 @@ TEST_CASE("a relative rate is a multiple of the mean count, and differences from
   // User 1 is shown three of four items and clicks two of them, user 2 is shown one without a click;
   // so it is again and again. Without a prior their rates are 2/3 and 0, and 1/2 of all.
   for (const rate_as as : {rate_as::value, rate_as::log_odds}) {
-    for (const std::size_t repeats : {1, 10}) {
+    for (const std::size_t repeats : {1u, 10u}) {
       column_table log;
       const std::size_t n = 4 * repeats + 2;
       log.add("user_id", n, [&](std::size_t i) {

@@ -306,7 +306,7 @@ class funnel_log {
       to.value(static_cast<std::uint8_t>(bits));
     }
     for (std::size_t slot = 0; slot < scores.rows(); ++slot)
-      if (is_scored(slot)) to.values(std::span<const float>(scores.row(slot)));
+      if (is_scored(slot)) to.values(scores.row(slot));
   }
 
   funnel_log_options options_;

@@ -130,7 +130,7 @@ inline void end_record(std::vector<std::byte>& to, std::size_t begin, record_kin
   };
   std::memcpy(head, record_mark, sizeof record_mark);
   put(4, static_cast<std::uint32_t>(kind));
-  put(8, static_cast<std::uint64_t>(to.size() - begin));
+  put(8, std::uint64_t{to.size() - begin});
   put(16, xxh64_of(std::span<const std::byte>(to).subspan(begin)));
   put(24, xxh64_of({head, 24}));
 }
