@@ -183,7 +183,9 @@ class flat_index {
     constexpr std::size_t ahead = 8;       // items; each is d cache lines
     alignas(64) float copied[most_dim * panel];
     const auto place = [&](std::size_t i) {
-      return panels_.data() + packed_item_place<Arch, float>(ids[i], 0, dim_);
+      // Without columns there are no panels, and nothing may be added to a null pointer.
+      return dim_ == 0 ? panels_.data()
+                       : panels_.data() + packed_item_place<Arch, float>(ids[i], 0, dim_);
     };
     const auto score = [&](const float* vectors, std::size_t i, std::size_t lane,
                            std::size_t count) {
