@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/core/detail/checks.hpp>
+#include <funnel/core/detail/hashed_bucket.hpp>
 #include <funnel/core/error.hpp>
 #include <funnel/core/matrix.hpp>
 
@@ -241,7 +242,7 @@ class candidates {
   };
   place& place_of(std::int64_t id) {
     const std::size_t last = table_.size() - 1;
-    std::size_t at = static_cast<std::uint64_t>(id) * 0x9e3779b97f4a7c15ULL >> 32 & last;
+    std::size_t at = detail::hashed_bucket(static_cast<std::uint64_t>(id), table_.size());
     while (table_[at].request == request_ && ids_[table_[at].slot] != id) at = (at + 1) & last;
     return table_[at];
   }
