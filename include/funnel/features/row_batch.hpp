@@ -211,28 +211,34 @@ inline void end_request(row_batch& to) {
   to.step_rows = to.rows();
 }
 
-/// Empties the encoded values of a batch, and gives it the columns of another one. Keeps its memory.
-inline void clear_like(const row_batch& like, row_batch& to) {
+/// Empties the encoded values of a batch. Keeps its columns and its memory.
+inline void clear_values(row_batch& to) {
   for (std::size_t side = 0; side < 4; ++side) {
-    const side_values& from = like.side(side);
     side_values& values = to.side(side);
     values.rows = 0;
-    values.categories.resize(from.categories.size());
     for (auto& column : values.categories) column.clear();
-    values.lists.resize(from.lists.size());
     for (auto& list : values.lists) {
       list.ids.clear();
       list.offsets.assign(1, 0);
     }
     values.numbers.clear();
   }
-  to.histories.resize(like.histories.size());
-  for (std::size_t h = 0; h < to.histories.size(); ++h) {
-    to.histories[h].fields.resize(like.histories[h].fields.size());
-    for (auto& field : to.histories[h].fields) field.clear();
-    to.histories[h].offsets.assign(1, 0);
+  for (history_values& history : to.histories) {
+    for (auto& field : history.fields) field.clear();
+    history.offsets.assign(1, 0);
   }
   to.offsets.assign(1, 0);
+}
+/// The same, and gives it the columns of another one.
+inline void clear_like(const row_batch& like, row_batch& to) {
+  for (std::size_t side = 0; side < 4; ++side) {
+    to.side(side).categories.resize(like.side(side).categories.size());
+    to.side(side).lists.resize(like.side(side).lists.size());
+  }
+  to.histories.resize(like.histories.size());
+  for (std::size_t h = 0; h < to.histories.size(); ++h)
+    to.histories[h].fields.resize(like.histories[h].fields.size());
+  clear_values(to);
 }
 
 }  // namespace detail

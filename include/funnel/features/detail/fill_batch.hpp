@@ -19,24 +19,13 @@ namespace funnel::detail {
 /// Empties a batch, and gives it the columns of a plan. Keeps its memory.
 inline void clear_batch(const feature_plan& plan, row_batch& to) {
   for (std::size_t side = 0; side < sides; ++side) {
-    side_values& values = to.side(side);
-    values.rows = 0;
-    values.categories.resize(plan.of[side].categories.size());
-    for (auto& column : values.categories) column.clear();
-    values.lists.resize(plan.of[side].lists.size());
-    for (auto& list : values.lists) {
-      list.ids.clear();
-      list.offsets.assign(1, 0);
-    }
-    values.numbers.clear();
+    to.side(side).categories.resize(plan.of[side].categories.size());
+    to.side(side).lists.resize(plan.of[side].lists.size());
   }
   to.histories.resize(plan.histories.size());
-  for (std::size_t h = 0; h < plan.histories.size(); ++h) {
+  for (std::size_t h = 0; h < plan.histories.size(); ++h)
     to.histories[h].fields.resize(plan.histories[h].categories.size());
-    for (auto& field : to.histories[h].fields) field.clear();
-    to.histories[h].offsets.assign(1, 0);
-  }
-  to.offsets.assign(1, 0);
+  clear_values(to);
 }
 
 /// Appends a row to a side, and returns its position. The numbers are `scaled` and then `vectors`.
