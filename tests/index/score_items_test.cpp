@@ -66,15 +66,9 @@ TEMPLATE_TEST_CASE("score_items: sums in double; the same bits whatever the othe
         std::size_t wrong = 0, other_bits = 0;
         for (std::size_t i = 0; i < n; ++i)
           for (std::size_t t = 0; t < count; ++t) {
-            double sum = 0, magnitude = 0;
-            for (std::size_t k = 0; k < d; ++k) {
-              const double term =
-                  static_cast<double>(rows(ids[i], k)) * static_cast<double>(queries(t, k));
-              sum += term;
-              magnitude += std::abs(term);
-            }
-            wrong += !tolerance::within(static_cast<double>(scores(i, t)), sum,
-                                        tolerance::reduction<T>(d, magnitude));
+            wrong += !tolerance::is_sum(scores(i, t), d, [&](std::size_t k) {
+              return static_cast<double>(rows(ids[i], k)) * static_cast<double>(queries(t, k));
+            });
             const matrix<T> query(queries.view().middle_rows(t, 1));
             other_bits += !same_bits(scores_of(query, rows, {ids[i]}).data(), &scores(i, t), 1);
           }

@@ -17,6 +17,7 @@
 #include "support/matrices.hpp"
 #include "support/requests.hpp"
 #include "support/tolerance.hpp"
+#include "support/towers.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -36,31 +37,8 @@ using funnel::start_at_rate;
 
 namespace {
 
-/// A network on the caller's numbers.
 template <class T>
-struct tower {
-  mlp<T> network;
-
-  template <funnel::Context C>
-  auto operator()(C& context, matrix_view<const T> x) const {
-    return network(context, context.input(x));
-  }
-  void visit_parameters(auto&& visit) { visit("network", network); }
-};
-
-/// Says when it runs.
-struct spoken_tower {
-  char name;
-  std::string* spoken;
-
-  template <funnel::Context C>
-  auto operator()(C& context, matrix_view<const double> x) const {
-    spoken->push_back(name);
-    return context.input(x);
-  }
-  void visit_parameters(auto&&) {}
-};
-
+using tower = network_tower<T>;
 template <class T>
 using preranker = multi_vector_tower<tower<T>, tower<T>, T>;
 

@@ -11,6 +11,7 @@
 #include "support/matrices.hpp"
 #include "support/requests.hpp"
 #include "support/tolerance.hpp"
+#include "support/towers.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -24,30 +25,7 @@ using funnel::mlp;
 
 namespace {
 
-/// A network on the caller's numbers.
-struct tower {
-  mlp<double> network;
-
-  template <funnel::Context C>
-  auto operator()(C& context, matrix_view<const double> x) const {
-    return network(context, context.input(x));
-  }
-  void visit_parameters(auto&& visit) { visit("network", network); }
-};
-
-/// Says when it runs.
-struct spoken_tower {
-  char name;
-  std::string* spoken;
-
-  template <funnel::Context C>
-  auto operator()(C& context, matrix_view<const double> x) const {
-    spoken->push_back(name);
-    return context.input(x);
-  }
-  void visit_parameters(auto&&) {}
-};
-
+using tower = network_tower<double>;
 using preranker = funnel::three_tower<tower, tower, tower, mlp<double>>;
 
 constexpr std::size_t tasks = 2;

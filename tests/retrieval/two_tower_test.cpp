@@ -12,6 +12,7 @@
 #include "support/gradients.hpp"
 #include "support/matrices.hpp"
 #include "support/tolerance.hpp"
+#include "support/towers.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -33,19 +34,6 @@ struct plain_tower {
     return network(context, context.input(x));
   }
   void visit_parameters(auto&& visit) { visit("network", network); }
-};
-
-/// Says when it runs.
-struct spoken_tower {
-  char name;
-  std::string* spoken;
-
-  template <funnel::Context C>
-  auto operator()(C& context, matrix_view<const double> x) const {
-    spoken->push_back(name);
-    return context.input(x);
-  }
-  void visit_parameters(auto&&) {}
 };
 
 template <class Model>

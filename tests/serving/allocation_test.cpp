@@ -26,6 +26,7 @@
 #include "support/catch.hpp"
 #include "support/feed_ranker.hpp"
 #include "support/matrices.hpp"
+#include "support/towers.hpp"
 #include "support/two_head_ranker.hpp"
 
 #include <algorithm>
@@ -51,17 +52,7 @@ constexpr std::size_t item_count = 3000;
 constexpr std::size_t item_numbers = 6;
 constexpr std::size_t vector_width = 8;
 
-/// A network on the caller's numbers.
-struct tower {
-  funnel::mlp<float> network;
-
-  template <funnel::Context C>
-  auto operator()(C& context, matrix_view<const float> x) const {
-    return network(context, context.input(x));
-  }
-  void visit_parameters(auto&& visit) { visit("network", network); }
-};
-
+using tower = network_tower<float>;
 using retriever = funnel::two_tower<tower, tower>;
 using preranker = funnel::three_tower<tower, tower, tower, funnel::mlp<float>>;
 

@@ -50,14 +50,9 @@ TEST_CASE(
           bool right = true;
           for (std::size_t a = 0; a < q; ++a) {
             for (std::size_t i = 0; i < n; ++i) {
-              double exact = 0, magnitudes = 0;
-              for (std::size_t j = 0; j < d; ++j) {
-                const double term = double{queries(a, j)} * double{items(i, j)};
-                exact += term;
-                magnitudes += std::abs(term);
-              }
-              right = right && tolerance::within(double{scores(a, i)}, exact,
-                                                 tolerance::reduction<float>(d, magnitudes));
+              right = right && tolerance::is_sum(scores(a, i), d, [&](std::size_t j) {
+                        return double{queries(a, j)} * double{items(i, j)};
+                      });
             }
             for (std::size_t i = n; i < scores.cols(); ++i) right = right && scores(a, i) == 0;
           }

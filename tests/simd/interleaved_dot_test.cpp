@@ -59,17 +59,10 @@ TEMPLATE_TEST_CASE("interleaved_dot_kernel: agree with sums in double, for any p
               outside += part[s * lanes + lane] != T(7);
           for (std::size_t s = begin; s < end; ++s)
             for (std::size_t lane = 0; lane < lanes; ++lane) {
-              double sum = 0;
-              double magnitudes = 0;
-              for (std::size_t f = 0; f < d; ++f) {
-                const double term =
-                    static_cast<double>(group(f, lane)) * static_cast<double>(directions(f, s));
-                sum += term;
-                magnitudes += std::abs(term);
-              }
               const T product = part[s * lanes + lane];
-              wrong += !tolerance::within(static_cast<double>(product), sum,
-                                          tolerance::reduction<T>(d, magnitudes));
+              wrong += !tolerance::is_sum(product, d, [&](std::size_t f) {
+                return static_cast<double>(group(f, lane)) * static_cast<double>(directions(f, s));
+              });
               other_bits += product != whole[s * lanes + lane];
             }
         }

@@ -49,16 +49,10 @@ TEMPLATE_TEST_CASE("row_products_kernel: agrees with sums in double; a product h
           std::size_t wrong = 0, other_bits = 0;
           for (std::size_t i = 0; i < n; ++i)
             for (std::size_t t = 0; t < count; ++t) {
-              double sum = 0, magnitudes = 0;
-              for (std::size_t k = 0; k < d; ++k) {
-                const double term =
-                    static_cast<double>(rows(i, k)) * static_cast<double>(queries(t, k));
-                sum += term;
-                magnitudes += std::abs(term);
-              }
               const T found = all[i * count + t];
-              wrong += !tolerance::within(static_cast<double>(found), sum,
-                                          tolerance::reduction<T>(d, magnitudes));
+              wrong += !tolerance::is_sum(found, d, [&](std::size_t k) {
+                return static_cast<double>(rows(i, k)) * static_cast<double>(queries(t, k));
+              });
               const funnel::matrix<T> row(rows.view().middle_rows(i, 1));
               const funnel::matrix<T> query(queries.view().middle_rows(t, 1));
               other_bits += !same_bits(products_of(arch, row, query).data(), &found, 1);

@@ -31,6 +31,19 @@ double reduction(std::size_t n, double sum_of_magnitudes) {
          (sum_of_magnitudes + static_cast<double>(std::numeric_limits<T>::min()));
 }
 
+/// Whether `found` is the sum of term(0) to term(n - 1), products of values of T, as far as T can hold
+/// it.
+template <class T, class Term>
+bool is_sum(T found, std::size_t n, const Term& term) {
+  double sum = 0, magnitudes = 0;
+  for (std::size_t k = 0; k < n; ++k) {
+    const double value = term(k);
+    sum += value;
+    magnitudes += std::abs(value);
+  }
+  return within(static_cast<double>(found), sum, reduction<T>(n, magnitudes));
+}
+
 /// A chain of `steps` computations in T on values of size `scale`, each rounding a few times.
 template <class T>
 double iterative(std::size_t steps, double scale) {
