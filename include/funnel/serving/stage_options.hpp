@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/build.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <limits>
