@@ -13,6 +13,7 @@
 #include <funnel/features/schema.hpp>
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -69,12 +70,14 @@ class feature_state {
   /// `tell_users` and `tell_items`.
   void tell(const schema& features, const columns& events) {
     check(features, "feature_state::tell");
+    change();
     tell_events(features, events);
   }
 
   /// Counts the events whose delay is over at a time.
   void advance(const schema& features, std::int64_t time) {
     check(features, "feature_state::advance");
+    if (pending_.has_next(time)) change();
     count_until(features, time);
   }
 
@@ -95,6 +98,7 @@ class feature_state {
     visit("histories", histories_);
     visit("pending", pending_);
     if (!is_loading(visit)) return;
+    change();
     users_.refuse_unknown_items(plan_.of[detail::user_side], items_.rows());
     histories_.refuse_unknown_items(items_.rows());
     pending_.for_each([&](const detail::pending_event& event) {
@@ -106,6 +110,8 @@ class feature_state {
 
   // For the library's own functions.
 
+  /// A number for what the state knows: copies share it, and every change gives another one.
+  std::uint64_t revision() const { return revision_; }
   const detail::entity_table& table(std::size_t side) const {
     return side == detail::user_side ? users_ : items_;
   }
@@ -194,12 +200,18 @@ class feature_state {
   void belong_to(const schema& features) {
     fingerprint_ = features.fingerprint();
     label_ = features.label();
+    change();
   }
 
  private:
+  void change() {
+    static std::atomic<std::uint64_t> last{0};
+    revision_ = ++last;
+  }
   void tell_table(const schema& features, const columns& table, std::size_t side,
                   std::string_view what) {
     check(features, "feature_state");
+    change();
     const auto read = detail::columns_of_side(features, side, table, what);
     const std::string& id_column =
         side == detail::user_side ? features.options().user : features.options().item;
@@ -218,6 +230,7 @@ class feature_state {
   }
 
   std::uint64_t fingerprint_ = 0;
+  std::uint64_t revision_ = 0;
   std::string label_ = "none";
   std::int64_t time_ = std::numeric_limits<std::int64_t>::min();
   detail::feature_plan plan_;

@@ -22,16 +22,17 @@ namespace funnel::detail {
 /// The keys of the four sides of a row.
 using row_keys = std::array<std::span<const std::uint64_t>, sides>;
 
-/// The key that some keys make together; missing_key if one of them is missing.
+/// The key that two keys make together; missing_key if one of them is missing.
+inline std::uint64_t joined_key(std::uint64_t first, std::uint64_t second) {
+  if (first == missing_key || second == missing_key) return missing_key;
+  const std::uint64_t joined = mix_key(mix_key(first) ^ second);
+  return joined == missing_key ? 0 : joined;
+}
 inline std::uint64_t joined_key(const row_keys& keys, std::span<const key_part> parts) {
   std::uint64_t joined = keys[parts[0].side][parts[0].key];
-  if (joined == missing_key) return missing_key;
-  for (std::size_t i = 1; i < parts.size(); ++i) {
-    const std::uint64_t next = keys[parts[i].side][parts[i].key];
-    if (next == missing_key) return missing_key;
-    joined = mix_key(mix_key(joined) ^ next);
-  }
-  return joined == missing_key ? 0 : joined;
+  for (const key_part& part : parts.subspan(1))
+    joined = joined_key(joined, keys[part.side][part.key]);
+  return joined;
 }
 
 /// The odds a / b of a rate a / (a + b), in [1e-4, 1 - 1e-4].
@@ -56,24 +57,25 @@ class event_counters {
   /// Finds the places of a side. Keys that are new are added.
   void add_places(const feature_plan& plan, std::size_t side, const row_keys& keys,
                   std::span<std::uint64_t> places) {
-    find_keys(plan, side, keys, places);
     const side_plan& of = plan.of[side];
-    for (std::size_t s = of.sums.begin; s < of.sums.end; ++s)
-      places[s] = located(sums_[s], sums_[s].add_row(places[s]));
+    // The tables are larger than the caches: ask for all that is read before waiting for it.
+    for (std::size_t s = of.sums.begin; s < of.sums.end; ++s) {
+      places[s] = joined_key(keys, plan.sums[s].keys);
+      sums_[s].prefetch_key(places[s]);
+    }
+    for (std::size_t s = of.sums.begin; s < of.sums.end; ++s) {
+      const std::uint32_t row = sums_[s].add_row(places[s]);
+      sums_[s].prefetch_sums(row);
+      places[s] = row;
+    }
     // So that counting the event needs no memory.
-    for (std::size_t w = of.windows.begin; w < of.windows.end; ++w)
-      if (const std::uint64_t key = places[sums_.size() + w]; key != missing_key)
-        windows_[w].reserve(key);
+    for (std::size_t w = of.windows.begin; w < of.windows.end; ++w) {
+      const std::uint64_t key = joined_key(keys, plan.windows[w].keys);
+      places[sums_.size() + w] = key;
+      if (key != missing_key) windows_[w].reserve(key);
+    }
   }
-  /// The same without adding keys.
-  void find_places(const feature_plan& plan, std::size_t side, const row_keys& keys,
-                   std::span<std::uint64_t> places) const {
-    find_keys(plan, side, keys, places);
-    const plan_range& of = plan.of[side].sums;
-    for (std::size_t s = of.begin; s < of.end; ++s)
-      places[s] = located(sums_[s], sums_[s].find_row(places[s]));
-  }
-
+  const key_sums& sums(std::size_t i) const { return sums_[i]; }
   /// Counts an event, whose places were added. `amounts` are those of the plan's actions. Allocates
   /// no memory.
   void count(const schema& features, std::span<const std::uint64_t> places,
@@ -114,34 +116,29 @@ class event_counters {
         throw format_error("the events of a feature state are damaged: a key is unknown");
   }
 
-  /// Writes the numbers of the counters of a side, before scaling and before the logarithms of the
-  /// plan, and its activity classes.
-  void write(const schema& features, std::size_t side, std::span<const std::uint64_t> places,
-             std::int64_t time, std::span<float> numbers, std::span<std::uint32_t> codes) const {
-    const side_plan& of = features.plan().of[side];
-    const std::int64_t tick = local_ticks(features.options(), time);
-    for (const counter_plan& c : of.counters) {
-      float* out = numbers.data() + c.offset;
-      if (c.kind == counter_kind::window) {
-        write_windows(c, features.plan().windows[c.counts], places[sums_.size() + c.counts], tick,
-                      out);
-        continue;
-      }
-      const key_sums& counts = sums_[c.counts];
-      const double* sums = counts.sums(static_cast<std::uint32_t>(places[c.counts]));
-      if (c.kind == counter_kind::rate)
-        write_rates(c, sums, counts.totals(), counts.rows() - 1, out);
-      else
-        *out = one_plus(sums[c.actions.empty() ? 0 : 1 + c.actions[0]]);
-    }
-    for (const activity_plan& a : of.activities) {
-      const std::uint64_t key = places[sums_.size() + a.counts];
-      const std::int64_t day = floor_divided(tick, features.plan().windows[a.counts].period_ticks);
-      const std::size_t days =
-          key == missing_key ? 0 : windows_[a.counts].active_periods(key, day, a.days);
-      codes[a.category] = static_cast<std::uint32_t>(
-          1 + (std::ranges::upper_bound(a.bounds, days) - a.bounds.begin()));
-    }
+  /// Writes the numbers of a counter of a side, before scaling and before the logarithms of the plan.
+  void write(const schema& features, const counter_plan& c, std::uint64_t place, std::int64_t time,
+             std::span<float> numbers) const {
+    float* out = numbers.data() + c.offset;
+    if (c.kind == counter_kind::window)
+      return write_windows(c, features.plan().windows[c.counts], place,
+                           local_ticks(features.options(), time), out);
+    const key_sums& counts = sums_[c.counts];
+    const double* sums = counts.sums(static_cast<std::uint32_t>(place));
+    if (c.kind == counter_kind::rate)
+      write_rates(c, sums, counts.totals(), counts.rows() - 1, out);
+    else
+      *out = one_plus(sums[c.actions.empty() ? 0 : 1 + c.actions[0]]);
+  }
+  /// The activity class of a key.
+  std::uint32_t activity_class(const schema& features, const activity_plan& a, std::uint64_t key,
+                               std::int64_t time) const {
+    const std::int64_t day = floor_divided(local_ticks(features.options(), time),
+                                           features.plan().windows[a.counts].period_ticks);
+    const std::size_t days =
+        key == missing_key ? 0 : windows_[a.counts].active_periods(key, day, a.days);
+    return static_cast<std::uint32_t>(
+        1 + (std::ranges::upper_bound(a.bounds, days) - a.bounds.begin()));
   }
 
   void visit_state(auto&& visit) {
@@ -152,23 +149,6 @@ class event_counters {
  private:
   static std::int64_t local_ticks(const schema_options& options, std::int64_t time) {
     return time + options.utc_offset * options.ticks_per_second;
-  }
-
-  /// Sets the places of a side to its keys, and asks for the memory that looking them up reads: the
-  /// tables are larger than the caches, and one request after another would wait for each.
-  void find_keys(const feature_plan& plan, std::size_t side, const row_keys& keys,
-                 std::span<std::uint64_t> places) const {
-    const side_plan& of = plan.of[side];
-    for (std::size_t s = of.sums.begin; s < of.sums.end; ++s) {
-      places[s] = joined_key(keys, plan.sums[s].keys);
-      sums_[s].prefetch_key(places[s]);
-    }
-    for (std::size_t w = of.windows.begin; w < of.windows.end; ++w)
-      places[sums_.size() + w] = joined_key(keys, plan.windows[w].keys);
-  }
-  FUNNEL_INLINE static std::uint64_t located(const key_sums& sums, std::uint32_t row) {
-    sums.prefetch_sums(row);
-    return row;
   }
 
   /// What the logarithm of a count is taken of; a sum of amounts may be negative or NaN.

@@ -115,6 +115,12 @@ struct counts_plan {
   std::uint32_t periods = 1;              ///< of windows: the longest
 };
 
+/// Elements [begin, end) of an array.
+struct plan_range {
+  std::size_t begin = 0;
+  std::size_t end = 0;
+};
+
 /// A counter, and the numbers that it writes.
 struct counter_plan {
   std::string name;
@@ -127,6 +133,8 @@ struct counter_plan {
   bool relative = false;  ///< the count is divided by its mean over all keys
   std::vector<std::uint32_t> lengths = {};
   std::size_t offset = 0;  ///< of the side's numbers
+  std::size_t width = 0;
+  plan_range logarithms = {};  ///< numbers that are written before the logarithm
 };
 
 /// An activity class: the category that counts by day give.
@@ -145,12 +153,6 @@ struct history_plan {
   std::size_t list = no_index;       ///< given: the list of the side
   std::size_t last = 0;
   std::vector<std::size_t> categories = {};  ///< of the item side: those read for each event
-};
-
-/// Elements [begin, end) of an array.
-struct plan_range {
-  std::size_t begin = 0;
-  std::size_t end = 0;
 };
 
 /// What is computed for one side.

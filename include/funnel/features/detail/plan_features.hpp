@@ -97,17 +97,19 @@ class feature_planner : column_planner {
     }
     return positions;
   }
-  void add_counter(std::size_t side, counter_plan planned, std::size_t width) {
-    planned.offset = take(side, width);
+  /// Adds a counter of `width` numbers; of the first ones the logarithm is taken.
+  void add_counter(std::size_t side, counter_plan planned, std::size_t width,
+                   std::size_t logarithms) {
+    const std::size_t begin = take(side, width), end = begin + logarithms;
+    planned.offset = begin;
+    planned.width = width;
+    planned.logarithms = {begin, end};
     plan_.of[side].counters.push_back(std::move(planned));
-  }
-  /// Notes numbers of a side whose logarithm is taken once the counters are read.
-  void take_logarithms(std::size_t side, std::size_t begin, std::size_t size) {
     std::vector<plan_range>& all = plan_.of[side].logarithms;
     if (!all.empty() && all.back().end == begin)
-      all.back().end += size;
+      all.back().end = end;
     else
-      all.push_back({begin, begin + size});
+      all.push_back({begin, end});
   }
 
   void add_counted(std::size_t side, const rate& f) {
@@ -127,9 +129,8 @@ class feature_planner : column_planner {
     counts_plan& sums = plan_.sums[planned.counts];
     planned.actions = actions_of(sums, f.actions);
     if (!f.per.empty()) planned.per = actions_of(sums, f.per)[0];
-    const std::size_t begin = width(side);
-    add_counter(side, std::move(planned), 1 + f.actions.size());
-    take_logarithms(side, begin, f.as == rate_as::log_odds ? 1 + f.actions.size() : 1);
+    const std::size_t width = 1 + f.actions.size();
+    add_counter(side, std::move(planned), width, f.as == rate_as::log_odds ? width : 1);
   }
   void add_counted(std::size_t side, const window& f) {
     counts_plan counts{.keys = key_of(side, f.name, f.keys)};
@@ -150,9 +151,8 @@ class feature_planner : column_planner {
                          .actions = actions_of(counts, f.actions),
                          .lengths = f.lengths};
     plan_.windows.push_back(std::move(counts));
-    const std::size_t begin = width(side), size = f.lengths.size() * (1 + f.actions.size());
-    add_counter(side, std::move(planned), size);
-    take_logarithms(side, begin, size);
+    const std::size_t width = f.lengths.size() * (1 + f.actions.size());
+    add_counter(side, std::move(planned), width, width);
   }
   void add_counted(std::size_t side, const stock& f) {
     const std::vector<key_part> keys = key_of(side, f.name, f.keys);
@@ -167,9 +167,7 @@ class feature_planner : column_planner {
     counter_plan planned{
         .name = f.name, .kind = counter_kind::stock, .counts = sums_of(keys, f.of_items)};
     if (!f.action.empty()) planned.actions = actions_of(plan_.sums[planned.counts], f.action);
-    const std::size_t begin = width(side);
-    add_counter(side, std::move(planned), 1);
-    take_logarithms(side, begin, 1);
+    add_counter(side, std::move(planned), 1, 1);
   }
   void add_counted(std::size_t side, const activity& f) {
     if (f.days == 0 || f.days > 1000)

@@ -24,15 +24,16 @@ inline bool is_moving(const category_plan& c) {
   return c.source == category_source::activity || c.age != no_index;
 }
 
-/// Writes the numbers of a row, before they are scaled, and its categories that depend on the time.
+/// Writes the numbers of a row that do not come from counters, before they are scaled, and its
+/// categories that depend on the age of a user or an item.
 ///
 /// `simple` and `times` are those of the user, the item, or the row.
-inline void write_row(const schema& features, std::size_t side, const event_counters& counters,
-                      std::span<const std::uint64_t> places, std::int64_t time,
-                      std::span<const float> simple, std::span<const std::int64_t> times,
-                      std::span<float> numbers, std::span<std::uint32_t> codes) {
+inline void write_simple(const schema& features, std::size_t side, std::int64_t time,
+                         std::span<const float> simple, std::span<const std::int64_t> times,
+                         std::span<float> numbers, std::span<std::uint32_t> codes) {
   const side_plan& of = features.plan().of[side];
   std::ranges::copy(simple, numbers.begin());
+  if (of.ages.empty()) return;
   for (const number_plan& n : of.numbers) {
     if (n.source != number_source::age) continue;
     numbers[n.offset] = raw_number(age_in_hours(features.options(), time, times[n.age]), n.log1p);
@@ -43,9 +44,28 @@ inline void write_row(const schema& features, std::size_t side, const event_coun
     if (c.age != no_index)
       codes[i] = bucket_code(features, c, age_in_hours(features.options(), time, times[c.age]));
   }
-  counters.write(features, side, places, time, numbers, codes);
-  for (const plan_range& r : of.logarithms)
-    log_kernel(default_arch{}, numbers.data() + r.begin, numbers.data() + r.begin, r.end - r.begin);
+}
+
+/// Takes the logarithms of numbers that counters wrote.
+inline void take_logarithms(std::span<float> numbers, const plan_range& of) {
+  log_kernel(default_arch{}, numbers.data() + of.begin, numbers.data() + of.begin,
+             of.end - of.begin);
+}
+
+/// Writes all numbers of a row, before they are scaled, and its categories that depend on the time.
+inline void write_row(const schema& features, std::size_t side, const event_counters& counters,
+                      std::span<const std::uint64_t> places, std::int64_t time,
+                      std::span<const float> simple, std::span<const std::int64_t> times,
+                      std::span<float> numbers, std::span<std::uint32_t> codes) {
+  write_simple(features, side, time, simple, times, numbers, codes);
+  const feature_plan& plan = features.plan();
+  const auto windows = places.subspan(plan.sums.size());
+  for (const counter_plan& c : plan.of[side].counters)
+    counters.write(features, c, (c.kind == counter_kind::window ? windows : places)[c.counts], time,
+                   numbers);
+  for (const activity_plan& a : plan.of[side].activities)
+    codes[a.category] = counters.activity_class(features, a, windows[a.counts], time);
+  for (const plan_range& r : plan.of[side].logarithms) take_logarithms(numbers, r);
 }
 
 /// 1 for each number of a side that is standardized, 0 for the others.

@@ -41,19 +41,24 @@ inline std::int64_t visible_at(const schema_options& options, std::int64_t time)
 }
 
 /// Cells of one row of some columns, as `read_side` reads them: a missing value is NaN or missing_key.
+/// All values of a column that is null are missing.
 struct row_cells {
   std::span<const column* const> columns;
   std::size_t row;
 
-  std::size_t count(std::size_t c) const { return columns[c]->end(row) - columns[c]->begin(row); }
+  std::size_t count(std::size_t c) const {
+    return columns[c] == nullptr ? 0 : columns[c]->end(row) - columns[c]->begin(row);
+  }
   double number(std::size_t c, std::size_t j = 0) const {
+    if (columns[c] == nullptr) return std::numeric_limits<double>::quiet_NaN();
     return columns[c]->number(columns[c]->begin(row) + j);
   }
   std::uint64_t key(std::size_t c, std::size_t j = 0) const {
-    return columns[c]->key(columns[c]->begin(row) + j);
+    return columns[c] == nullptr ? missing_key : columns[c]->key(columns[c]->begin(row) + j);
   }
   /// A time; no_time if it is missing.
   std::int64_t time(std::size_t c) const {
+    if (columns[c] == nullptr) return no_time;
     const column& values = *columns[c];
     const std::size_t j = values.begin(row);
     if (!values.has_value(j)) return no_time;
