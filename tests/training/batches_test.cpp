@@ -52,6 +52,29 @@ TEST_CASE("an epoch has every request once, in batches of whole requests") {
   CHECK(std::ranges::equal(in_time.requests(), first));
 }
 
+TEST_CASE("an epoch of some requests has these alone") {
+  const encoded_log rows = example();
+  const std::vector<std::uint32_t> picked{7, 3, 41, 3};
+  std::size_t count = 0;
+  for (const std::uint32_t r : picked) count += rows.offsets()[r + 1] - rows.offsets()[r];
+  for (const bool shuffle : {false, true}) {
+    batches some(rows, {.rows = 2, .requests = picked, .shuffle = shuffle});
+    CHECK(some.epoch_rows() == count);
+    std::vector<std::uint32_t> seen;
+    for (int epoch = 0; epoch < 2; ++epoch) {
+      seen.clear();
+      std::size_t sum = 0;
+      for (; some.next(); sum += some.rows())
+        seen.insert(seen.end(), some.requests().begin(), some.requests().end());
+      CHECK(sum == count);
+    }
+    CHECK((shuffle ? std::ranges::is_permutation(seen, picked) : seen == picked));
+  }
+  CHECK_FALSE(batches(rows, {.requests = std::vector<std::uint32_t>{}}).next());
+  CHECK(refuses([&] { batches(rows, {.requests = std::vector{50u}}); }, "funnel::batches",
+                "a request is 50"));
+}
+
 TEST_CASE("batches that are loaded go on with the next one, and drop the same values") {
   const encoded_log rows = example();
   batches whole(rows, {.rows = 16, .seed = 3});

@@ -206,6 +206,31 @@ TEST_CASE("a checkpoint of another training is refused, and nothing has changed"
   CHECK(weights_of(other) == weights_of(model));
 }
 
+TEST_CASE("training on some requests sees these alone") {
+  const data d(50);
+  ranker<float> model(d.features);
+  std::vector<std::uint32_t> picked, seen;
+  for (std::uint32_t r = 0; r < d.past.rows.requests(); r += 3) picked.push_back(r);
+  std::vector<std::uint32_t> expected;
+  for (const std::uint32_t r : picked)
+    for (std::uint32_t i = d.past.rows.offsets()[r]; i < d.past.rows.offsets()[r + 1]; ++i)
+      expected.push_back(d.past.rows.log_rows()[i]);
+  const auto watched = [&](auto& context, const auto& m, const row_batch& leaf) {
+    seen.insert(seen.end(), leaf.log_rows.begin(), leaf.log_rows.end());
+    return loss(context, m, leaf);
+  };
+  std::vector<train_progress> told;
+  train(model, d.past.rows, watched, {.batch_rows = 8, .requests = picked},
+        {.progress = [&](const train_progress& p) { told.push_back(p); }});
+  std::ranges::sort(seen);
+  std::ranges::sort(expected);
+  CHECK(seen == expected);
+  CHECK(told.back().done == 1);
+  CHECK(
+      refuses([&] { train(model, d.past.rows, loss, {.requests = std::vector<std::uint32_t>{}}); },
+              "funnel::train", "rows is 0"));
+}
+
 TEST_CASE("what training refuses") {
   const data d(50);
   ranker<float> model(d.features);

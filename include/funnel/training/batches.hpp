@@ -9,9 +9,11 @@
 #include <funnel/features/hashing.hpp>
 #include <funnel/features/row_batch.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <numeric>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -21,7 +23,11 @@ namespace funnel {
 struct batches_options {
   /// Rows of a batch, 1 or more. A batch has whole requests: as many as it takes to reach this number.
   std::size_t rows = 1024;
-  /// Whether each epoch has an order of its own; otherwise requests come in the order of time.
+  /// The requests of an epoch: those of some days, or those with a click. Without it all; one that is
+  /// there twice is in each epoch twice.
+  std::optional<std::vector<std::uint32_t>> requests = {};
+  /// Whether each epoch has an order of its own; otherwise requests come in the order of
+  /// time, or in that of `requests`.
   bool shuffle = true;
   /// Determines the orders.
   std::uint64_t seed = 1;
@@ -36,7 +42,7 @@ struct batches_options {
 /// Where it is in the epochs is its state (`visit_state`): one that is loaded goes on with the next
 /// batch.
 ///
-/// Errors      std::invalid_argument if `rows` is 0.
+/// Errors      std::invalid_argument if `rows` is 0, or a request is not one of the log's.
 /// Cost        4 bytes per request, and one shuffle per epoch.
 class batches {
  public:
@@ -44,7 +50,15 @@ class batches {
   explicit batches(const encoded_log& rows, const batches_options& options = {})
       : rows_(&rows), options_(options) {
     detail::check_at_least_one("batches", "rows", options.rows);
-    order_.resize(rows.requests());
+    epoch_rows_ = rows.rows();
+    if (options.requests) {
+      epoch_rows_ = 0;
+      for (const std::uint32_t r : *options.requests) {
+        detail::check_below("batches", "a request", r, rows.requests());
+        epoch_rows_ += rows.offsets()[r + 1] - rows.offsets()[r];
+      }
+    }
+    order_.resize(options.requests ? options.requests->size() : rows.requests());
     begin_epoch();
   }
 
@@ -77,6 +91,8 @@ class batches {
     rows_->gather(requests_, batch_, &random);
     return batch_;
   }
+  /// The number of rows of an epoch.
+  std::size_t epoch_rows() const { return epoch_rows_; }
   /// The number of epochs that have ended.
   std::size_t epoch() const { return epoch_; }
 
@@ -94,7 +110,10 @@ class batches {
 
  private:
   void begin_epoch(std::uint64_t position = 0) {
-    std::iota(order_.begin(), order_.end(), 0u);
+    if (options_.requests)
+      std::ranges::copy(*options_.requests, order_.begin());
+    else
+      std::iota(order_.begin(), order_.end(), 0u);
     if (options_.shuffle) {
       random_generator random(mix_key(mix_key(options_.seed) ^ epoch_));
       shuffle(random, std::span(order_));
@@ -106,6 +125,7 @@ class batches {
 
   const encoded_log* rows_;
   batches_options options_;
+  std::size_t epoch_rows_ = 0;
   std::vector<std::uint32_t> order_;  // of this epoch
   std::uint64_t epoch_ = 0;
   std::uint64_t position_ = 0;  // in the order: the first request after the batch

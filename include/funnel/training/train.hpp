@@ -50,13 +50,14 @@ train_result train(E& executor, Model& model, O& optimizer, const encoded_log& r
                    const Loss& loss, const train_options& options = {},
                    const train_callbacks<std::type_identity_t<Model>>& callbacks = {}) {
   using scalar = detail::scalar_of_model<Model>;
-  detail::check_train_options(options, rows.rows());
+  detail::check_train_options(options);
   detail::check_initialized(model);
   detail::training_run<Model, O> run(model, optimizer, rows, options);
   run.restore();
   training_step<scalar> step;
   std::vector<row_batch> leaves;
-  const double all = static_cast<double>(rows.rows()) * static_cast<double>(options.epochs);
+  const double all =
+      static_cast<double>(run.loader().epoch_rows()) * static_cast<double>(options.epochs);
   while (!run.ended()) {
     batches& loader = run.loader();
     while (loader.next()) {

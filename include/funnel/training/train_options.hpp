@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,9 @@ struct train_options {
   std::size_t epochs = 1;
   /// Rows of a batch, 1 or more; see `batches_options`.
   std::size_t batch_rows = 1024;
+  /// The requests to train on: those of some days, or those with a click. Without it all; see
+  /// `batches_options`.
+  std::optional<std::vector<std::uint32_t>> requests = {};
   /// Options of Adam, if `train` is not given an optimizer. `learning_rate` is the highest rate.
   adam_options optimizer = {};
   /// The part of the training in which the learning rate rises linearly, in [0, 1).

@@ -28,9 +28,8 @@
 
 namespace funnel::detail {
 
-inline void check_train_options(const train_options& options, std::size_t rows) {
+inline void check_train_options(const train_options& options) {
   constexpr std::string_view name = "train";
-  check_that(name, "rows", rows, rows > 0, "1 or more");
   check_at_least_one(name, "batch_rows", options.batch_rows);
   check_at_least_one(name, "leaf_rows", options.leaf_rows);
   check_that(name, "max_leaves", options.max_leaves,
@@ -135,10 +134,13 @@ template <class Model, class O>
 class training_run {
  public:
   training_run(Model& model, O& optimizer, const encoded_log& rows, const train_options& options)
-      : model_(model), optimizer_(optimizer), options_(options), row_count_(rows.rows()),
+      : model_(model), optimizer_(optimizer), options_(options),
         peak_rate_(optimizer.options.learning_rate), at_{.loader = batches(
                                                              rows, {.rows = options.batch_rows,
-                                                                    .seed = options.seed})} {}
+                                                                    .requests = options.requests,
+                                                                    .seed = options.seed})} {
+    check_that("train", "rows", at_.loader.epoch_rows(), at_.loader.epoch_rows() > 0, "1 or more");
+  }
 
   batches& loader() { return at_.loader; }
   std::size_t steps() const { return at_.steps; }
@@ -199,8 +201,8 @@ class training_run {
 
  private:
   std::string description() const {
-    return join_text(options_.epochs, " epochs of ", row_count_, " rows in batches of ",
-                     options_.batch_rows, " and leaves of ",
+    return join_text(options_.epochs, " epochs of ", at_.loader.epoch_rows(),
+                     " rows in batches of ", options_.batch_rows, " and leaves of ",
                      options_.whole_batch ? options_.batch_rows : options_.leaf_rows, " (at most ",
                      options_.whole_batch ? 1 : options_.max_leaves, ") with seed ", options_.seed);
   }
@@ -229,7 +231,6 @@ class training_run {
   Model& model_;
   O& optimizer_;
   const train_options& options_;
-  std::size_t row_count_;
   double peak_rate_;
   training_position at_;
   std::optional<Model> best_model_;
