@@ -37,6 +37,7 @@
 #include <funnel/data/interaction_log.hpp>
 #include <funnel/data/kuairand.hpp>
 #include <funnel/data/log_columns.hpp>
+#include <funnel/data/log_histories.hpp>
 #include <funnel/data/logged_rows.hpp>
 #include <funnel/data/simulator.hpp>
 #include <funnel/data/simulator_options.hpp>

@@ -27,6 +27,7 @@ set(families
     "data/detail/log_record: begin_record end_record read_head"
     "data/detail/logged_lists: list_builder list_collector outcome_table"
     "data/detail/logged_rows_bytes: write_rows read_rows"
+    "data/log_histories: history_impressions remove_days_of_histories"
     "data/logged_rows: training_rows hard_negatives distillation_lists"
     "data/splits: row_split split_by_time split_by_user leave_last_out"
     "diversity/detail/greedy: pick_greedily pick_by_relevance"
