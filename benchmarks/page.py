@@ -86,7 +86,7 @@ GROUPS = [
           "number of threads; two threads of a `thread_pool`."),
     Group(r"train_feed/", "Training step, the ranker of a feed",
           "The ranker of examples/short_video_feed on batches of 512 simulated rows, with the gathering of "
-          "the rows: the whole batch on one context (`loop`), or by `training_step` in leaves of 128 rows "
+          "the rows: the whole batch on one context (`loop`), or by `training_step` in leaves of 256 rows "
           "(`leaves`). There is no roofline: most of the work outside of the dense layers moves rows."),
     Group(r"train_requests/", "Training step, requests",
           "The MMoE above on 100 requests of 10 candidates. The user's 160 inputs are numbers (`raw`), or "

@@ -1,23 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "harness.hpp"
 
-#include "short_video_feed/ranker.hpp"
-
-#include <funnel/core/executor.hpp>
-#include <funnel/core/thread_pool.hpp>
-#include <funnel/data/simulator.hpp>
-#include <funnel/loss/bce.hpp>
-#include <funnel/loss/total_loss.hpp>
-#include <funnel/loss/watch_time.hpp>
-#include <funnel/nn/initialization.hpp>
-#include <funnel/nn/training_context.hpp>
-#include <funnel/optim/adam.hpp>
-#include <funnel/training/training_step.hpp>
+#include "short_video_feed/models.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <numeric>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -27,30 +17,19 @@
 namespace {
 
 /// The rows of the days of training, as the example makes them.
-struct feed_data {
-  funnel::interaction_log log =
-      funnel::simulator({.users = 1000, .impressions_per_user_day = 12}).log();
-  feed::features known{log};
-  feed::rows training = make_training();
-  feed::catalog source{log, known};
+struct feed_rows {
+  funnel::schema features;
+  funnel::encoded_log rows;
 
-  static const feed_data& shared() {
-    static const feed_data made;
-    return made;
+  feed_rows() {
+    const feed::feed_log data(
+        funnel::simulator({.users = 1000, .impressions_per_user_day = 12}).log(), {}, 0);
+    features = funnel::schema(feed::feed_features(data.log, 0));
+    rows = funnel::fit_schema(features, data.rows(data.training), data.tables()).rows;
   }
-
- private:
-  feed::rows make_training() {
-    std::vector<feed::rows> days;
-    for (std::int32_t date = 20220425; date <= 20220430; ++date) {
-      const auto day = funnel::impressions_between(log.impressions, date, date);
-      days.push_back(feed::make_rows(known, day));
-      known.count_day(day);
-    }
-    feed::rows all = feed::join_rows(days);
-    for (funnel::matrix<float>* block : {&all.user, &all.item, &all.cross})
-      feed::scaler(*block).apply(*block);
-    return all;
+  static const feed_rows& shared() {
+    static const feed_rows made;
+    return made;
   }
 };
 
@@ -59,15 +38,18 @@ class feed_trainer {
  protected:
   static constexpr std::size_t batch_rows = 512;
 
-  const feed_data& data_ = feed_data::shared();
-  const feed::ranker_options options_;
-  funnel::random_generator bits_{1};
-  feed::feed_ranker<float> model_{data_.source.sizes, data_.known.user_width()};
-  funnel::adam<float> optimizer_{{.learning_rate = options_.learning_rate, .weight_decay = 1e-4}};
-  std::vector<std::uint32_t> order_ = feed::random_order(data_.training.size(), bits_);
+  const feed_rows& data_ = feed_rows::shared();
+  feed::ranker model_{data_.features};
+  funnel::adam<float> optimizer_{{.learning_rate = 2e-3, .weight_decay = 1e-4}};
+  std::vector<std::uint32_t> order_;  // of requests, which have one row each
   std::size_t begin_ = 0;
 
-  feed_trainer() { funnel::initialize(model_, bits_); }
+  feed_trainer() : order_(data_.rows.requests()) {
+    funnel::random_generator bits(1);
+    funnel::initialize(model_, bits);
+    std::iota(order_.begin(), order_.end(), 0u);
+    funnel::shuffle(bits, std::span(order_));
+  }
 
   std::span<const std::uint32_t> next_batch() {
     if (begin_ + batch_rows > order_.size()) begin_ = 0;
@@ -75,73 +57,32 @@ class feed_trainer {
     begin_ += batch_rows;
     return picked;
   }
-
-  /// Labels of some rows, and the negatives that each head keeps.
-  struct targets {
-    std::array<std::vector<float>, feed::tasks> labels;
-    std::array<std::vector<float>, feed::watch> kept;
-    std::array<float, feed::watch> kept_rows{};
-
-    void gather(const feed::rows& from, std::span<const std::uint32_t> picked,
-                const feed::ranker_options& options, funnel::random_generator& bits) {
-      for (std::size_t t = 0; t < feed::watch; ++t) {
-        labels[t].clear();
-        kept[t].clear();
-        kept_rows[t] = 0;
-        for (const std::uint32_t i : picked) {
-          labels[t].push_back(from.labels(i, t));
-          const bool positive = labels[t].back() != 0;
-          kept[t].push_back(positive || bernoulli(bits, options.kept_negatives[t]) ? 1.f : 0.f);
-          kept_rows[t] += kept[t].back();
-        }
-      }
-      labels[feed::watch].clear();
-      for (const std::uint32_t i : picked)
-        labels[feed::watch].push_back(std::min(from.shown[i].play_s, feed::longest_watch));
-    }
-  };
-
-  /// The losses of the heads, added with `weights`.
-  funnel::variable<float> loss(funnel::training_context<float>& context,
-                               const feed::candidates& rows, const targets& of,
-                               const std::array<float, feed::tasks>& weights) const {
-    const auto logits = model_(context, rows);
-    std::array<funnel::variable<float>, feed::tasks> losses;
-    for (std::size_t t = 0; t < feed::watch; ++t)
-      losses[t] = bce_with_logits(context, logits[t], of.labels[t], {.weights = of.kept[t]});
-    losses[feed::watch] = watch_time_loss(context, logits[feed::watch], of.labels[feed::watch],
-                                          model_.watch_head.loss_options());
-    return funnel::total_loss<funnel::training_context<float>>(context, losses, weights);
+  static auto loss(auto& context, const feed::ranker& model, const funnel::row_batch& rows) {
+    return model.loss(context, rows);
   }
 };
 
-/// A step as in the example: one context, the whole batch at once.
+/// A loop without leaves: one context, the whole batch at once.
 class loop_trainer : feed_trainer {
  public:
   void step() {
-    const auto picked = next_batch();
-    targets_.gather(data_.training, picked, options_, bits_);
-    std::array<float, feed::tasks> weights{1, 1, 1, .2f};
-    for (std::size_t t = 0; t < feed::watch; ++t) weights[t] = targets_.kept_rows[t] / batch_rows;
-    context_.backward(
-        loss(context_, batch_.gather(data_.training, picked, &bits_), targets_, weights));
+    data_.rows.gather(next_batch(), batch_, &bits_);
+    context_.backward(loss(context_, model_, batch_));
     optimizer_.step(model_, context_);
     context_.clear();
   }
 
  private:
   funnel::training_context<float> context_;
-  feed::batch batch_{data_.source};
-  targets targets_;
+  funnel::random_generator bits_{1};
+  funnel::row_batch batch_;
 };
 
 /// The same by a `training_step` in leaves of 256 rows.
 template <class Executor>
 class leaf_trainer : feed_trainer {
  public:
-  explicit leaf_trainer(std::size_t threads) : executor_(make(threads)) {
-    for (std::size_t leaf = 0; leaf < leaves; ++leaf) batches_.emplace_back(data_.source);
-  }
+  explicit leaf_trainer(std::size_t threads) : executor_(make(threads)) {}
 
   void step() {
     const auto picked = next_batch();
@@ -149,11 +90,8 @@ class leaf_trainer : feed_trainer {
           {.leaves = leaves, .rows = batch_rows, .seed = 1, .step = steps_++},
           [&](auto& context, std::size_t leaf) {
             constexpr std::size_t rows = batch_rows / leaves;
-            const auto own = picked.subspan(leaf * rows, rows);
-            targets_[leaf].gather(data_.training, own, options_, context.random());
-            // Losses divide by the rows of the batch.
-            return loss(context, batches_[leaf].gather(data_.training, own, &context.random()),
-                        targets_[leaf], {1, 1, 1, .2f});
+            data_.rows.gather(picked.subspan(leaf * rows, rows), batches_[leaf], &context.random());
+            return loss(context, model_, batches_[leaf]);
           });
   }
 
@@ -169,8 +107,7 @@ class leaf_trainer : feed_trainer {
 
   Executor executor_;
   funnel::training_step<float> step_;
-  std::vector<feed::batch> batches_;
-  std::array<targets, leaves> targets_;
+  std::array<funnel::row_batch, leaves> batches_;
   std::uint64_t steps_ = 0;
 };
 

@@ -1,213 +1,242 @@
 // SPDX-License-Identifier: MIT
-// A short-video feed from end to end: reads a log, trains retrieval, pre-ranking and ranking,
-// serves pages with re-ranking, and measures each stage.
-
-#include "arguments.hpp"
-#include "error.hpp"
-#include "evaluation.hpp"
-#include "report.hpp"
-#include "server.hpp"
-
-#include <funnel/data/kuairand.hpp>
-#include <funnel/data/simulator.hpp>
-#ifdef FUNNEL_HAS_TBB
-#include <funnel/adapters/tbb.hpp>
-#endif
+// A short-video feed from end to end: trains retrieval, pre-ranking and ranking on a log, serves
+// pages, and measures each stage. Training and serving may be two processes: --save and --serve.
+#include "../support/arguments.hpp"
+#include "serving.hpp"
 
 #include <chrono>
-#include <cstdio>
-#include <exception>
+#include <filesystem>
 #include <fstream>
-#include <map>
-#include <optional>
 
 namespace {
 
 using namespace feed;
 
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+/// The quality of the ranker on the test rows, compared with smoothed rates of user and video; on the
+/// simulator, with the true probabilities as well.
+void measure_ranking(report& numbers, const feed_log& data, const trained_feed& feed,
+                     const simulator* simulated) {
+  const column_table log = data.rows_at_end(data.test);
+  const encoded test = encode_log(feed.features, feed.past.state, log);
+  const matrix<float> estimates = estimates_of(feed, test.rows);
+  rate_counters by_user(heads), by_item(heads);
+  for (std::size_t i = 0; i < feed.past.rows.rows(); ++i) {
+    std::array<float, heads> done;
+    for (std::size_t t = 0; t < heads; ++t) done[t] = feed.past.rows.label(t)[i];
+    const impression& e = data.training[feed.past.rows.log_rows()[i]];
+    by_user.add(e.user, done);
+    by_item.add(e.item, done);
+  }
+  matrix<double> rates(test.rows.rows(), heads);
+  std::vector<double> truth, estimated;
+  double seconds = 0;
+  for (std::size_t i = 0; i < rates.rows(); ++i) {
+    const impression& e = data.test[test.rows.log_rows()[i]];
+    for (std::size_t t = 0; t < heads; ++t)
+      rates(i, t) = by_item.rate(e.item, t) * (t == watch ? 1 : by_user.rate(e.user, t));
+    if (simulated == nullptr) continue;
+    truth.push_back(simulated->truth(e).click);
+    estimated.push_back(static_cast<double>(estimates(i, click)));
+    seconds += static_cast<double>(estimates(i, watch)) - simulated->truth(e).watch_s();
+  }
+  std::vector<model_head> judged;
+  for (std::size_t t = 0; t < heads; ++t)
+    judged.push_back({feed.features.options().labels[t],
+                      t == watch ? score_kind::amount : score_kind::probability,
+                      number_column(rates, t)});
+  const auto users = row_users(test.rows.log_rows(), log.view()["user_id"]);
+  evaluate_heads(numbers, "rank", judged, estimates, test.rows, users);
+  if (simulated == nullptr) return;
+  const calibration_error_options tenths{.bins = 10, .binning = binning::equal_mass};
+  numbers.set("truth.click_ratio", pcoc(estimated, truth));
+  numbers.set("truth.click_error", expected_calibration_error(estimated, truth, tenths));
+  numbers.set("truth.seconds_error", seconds / static_cast<double>(rates.rows()));
 }
 
-funnel::simulator_options simulated(const arguments& given) {
-  funnel::simulator_options options{.impressions_per_user_day = 12, .seed = given.seed};
-  if (given.small) {
-    options.users = 150;
-    options.videos = 250;
-    options.authors = 40;
+/// Recall of the test clicks by the towers, and by the most clicked videos, both without videos that
+/// the user has seen.
+void measure_retrieval(report& numbers, const feed_log& data,
+                       const model_slot<served_feed>& models) {
+  const std::size_t users = data.log.users.size(), videos = data.log.videos.size();
+  std::vector<std::vector<item_id>> clicked(users), found(users), popular(users);
+  const std::size_t action = data.log.action("click");
+  for (const impression& e : data.test)
+    if (e.did(action)) clicked[e.user].push_back(e.item);
+  std::vector<float> clicks(videos);
+  for (const impression& e : data.training) clicks[e.item] += e.did(action) ? 1.f : 0.f;
+  std::vector<item_id> most(videos);
+  top_k(clicks, most);
+  feed_server towers(models);
+  for (user_id user = 0; user < users; ++user) {
+    if (clicked[user].empty()) continue;
+    const std::uint64_t id = data.log.users[user].id;
+    for (const scored_item& s : towers.find({.user = id}, 500)) found[user].push_back(s.item);
+    const auto seen = models.get()->videos.seen_by(id);
+    for (std::size_t i = 0; i < videos && popular[user].size() < 500; ++i)
+      if (!std::ranges::binary_search(seen, most[i])) popular[user].push_back(most[i]);
   }
-  return options;
+  const retrieval_options at{.k = {100, 500}, .catalog = videos};
+  evaluate_retrieval(numbers, "retrieval.towers", found, clicked, at);
+  evaluate_retrieval(numbers, "retrieval.popular", popular, clicked, at);
 }
 
-/// Drops the days that the histories of the users cover: the features of their rows would contain
-/// the clicks of these rows (leakage).
-void forget_days_of_the_history(funnel::interaction_log& log) {
-  std::int64_t end_of_history = 0;
-  for (const funnel::user_history& history : log.histories) {
-    end_of_history = std::max(end_of_history, history.last_time_ms);
+/// Requests like those of the test days: each stage, the page, and the pre-rankers side by side.
+void measure_requests(report& numbers, const feed_log& data, const model_slot<served_feed>& models,
+                      const three_tower_preranker& undistilled, std::size_t retrieved,
+                      std::uint64_t seed, const std::string& prefix) {
+  constexpr std::size_t requests = 400, warm_up = 50, top = 100;
+  const feed_sizes sizes{.retrieved = retrieved};
+  feed_server serve(models, sizes), compare(models, sizes, &undistilled);
+  served_requests served;
+  random_generator bits(seed);
+  for (std::size_t r = 0; r < warm_up + requests; ++r) {
+    const impression& e = data.test[uniform_below(bits, data.test.size())];
+    const feed_request request{data.log.users[e.user].id, e.tab, e.hour};
+    serve(request);
+    compare(request);
+    if (r < warm_up) continue;
+    const cascade<feed_request>& stages = serve.stages();
+    served.add_time("time.request", stages.milliseconds());
+    served.add_time("time.features", serve.features_ms());
+    for (std::size_t s = 0; s < stages.stages(); ++s)
+      served.add_time("time." + stages.options_of(s).name, stages.milliseconds(s));
+
+    // What the ranker would have picked of all candidates, and what each pre-ranker passes on.
+    const candidates& all = compare.stages().candidates();
+    const auto scores_of = [](const candidates& of, const std::string& stage) {
+      const auto scores = of.scores(of.stage(stage));
+      return std::vector<float>(scores.data(), scores.data() + scores.rows());
+    };
+    for (const std::string name : {"prerank", "prerank_multi_vector", "prerank_undistilled"}) {
+      std::vector<std::uint32_t> kept(std::min(sizes.preranked, all.size()));
+      top_k(scores_of(all, name), kept);
+      served.add_agreement(name, kept, scores_of(all, "fuse"), top);
+      served.add_time(name + ".ms", compare.stages().milliseconds(compare.stages().stage_of(name)));
+    }
+
+    // The page, and the best of what was ranked.
+    std::vector<float> fused = scores_of(stages.candidates(), "fuse"), page_scores;
+    for (float& score : fused) score = std::isnan(score) ? 0 : score;  // not ranked
+    const std::span<const std::uint32_t> page = stages.candidates().kept();
+    for (const std::uint32_t slot : page) page_scores.push_back(fused[slot]);
+    std::vector<std::uint32_t> best(page.size());
+    top_k(fused, best);
+    served.add_score_kept("rerank", page_scores, fused);
+    const auto add_page = [&](const char* name, std::span<const std::uint32_t> slots) {
+      const catalog& videos = models.get()->videos;
+      std::vector<std::uint32_t> positions;
+      std::vector<category_id> tags;
+      for (const std::uint32_t slot : slots) {
+        positions.push_back(serve.positions()[slot]);
+        tags.push_back(videos.tags[positions.back()]);
+      }
+      matrix<float> vectors(slots.size(), videos.width());
+      videos.vectors(positions, vectors);
+      served.add_page(name, tags, vectors);
+    };
+    add_page("rerank.before", best);
+    add_page("rerank.after", page);
   }
-  std::map<std::int32_t, std::int64_t> end_of_day;
-  for (const funnel::impression& e : log.impressions) {
-    end_of_day[e.date] = std::max(end_of_day[e.date], e.time_ms);
-  }
-  std::erase_if(log.impressions,
-                [&](const funnel::impression& e) { return end_of_day[e.date] <= end_of_history; });
+  served.write(numbers, prefix);
 }
 
-/// The rows of each day of training, with features as known before that day. Also adds the days to
-/// the counters.
-std::vector<rows> days_of_training(features& known, const funnel::interaction_log& log,
-                                   std::int32_t until,
-                                   std::vector<funnel::matrix<float>>& item_tables) {
-  const auto items_now = [&] {
-    funnel::matrix<float>& table =
-        item_tables.emplace_back(log.videos.size(), features::item_width);
-    for (funnel::item_id item = 0; item < log.videos.size(); ++item)
-      known.item_numbers(item, table.row(item));
-  };
-  items_now();  // the history before the log
-  std::vector<rows> days;
-  for (std::size_t begin = 0, end = 0; begin < log.impressions.size(); begin = end) {
-    const std::int32_t date = log.impressions[begin].date;
-    while (end < log.impressions.size() && log.impressions[end].date == date) ++end;
-    if (date > until) continue;
-    const std::vector<funnel::impression> day(
-        log.impressions.begin() + static_cast<std::ptrdiff_t>(begin),
-        log.impressions.begin() + static_cast<std::ptrdiff_t>(end));
-    items_now();
-    days.push_back(make_rows(known, day));
-    known.count_day(day);
+/// Serves the requests of a file, and prints their pages.
+void print_pages(const model_slot<served_feed>& models, const std::string& path) {
+  const column_table requests = read_csv(path);
+  const auto values = [&](const char* name) { return requests.view()[name].integers(); };
+  feed_server serve(models);
+  for (std::size_t i = 0; i < requests.rows(); ++i) {
+    const std::int64_t user = values("user_id")[i];
+    std::printf("%lld:", static_cast<long long>(user));
+    for (const std::int64_t id :
+         serve({static_cast<std::uint64_t>(user), values("tab")[i], values("hour")[i]}))
+      std::printf(" %lld", static_cast<long long>(id));
+    std::puts("");
   }
-  items_now();
-  return days;
-}
-
-template <class Executor>
-report run(const arguments& given, Executor& executor) {
-  std::optional<funnel::simulator> simulator;
-  funnel::interaction_log log;
-  if (given.data.empty()) {
-    simulator.emplace(simulated(given));
-    log = simulator->log();
-  } else {
-    log = funnel::read_kuairand(given.data, {.until = given.test_until});
-  }
-  forget_days_of_the_history(log);
-  const std::size_t repeats = funnel::remove_duplicates(log.impressions);
-  std::ranges::stable_sort(log.impressions, {}, &funnel::impression::date);
-
-  const auto start = std::chrono::steady_clock::now();
-  features known(log);
-  std::vector<funnel::matrix<float>> item_tables;
-  std::vector<rows> days = days_of_training(known, log, given.train_until, item_tables);
-  rows test = make_rows(
-      known, funnel::impressions_between(log.impressions, given.test_from, given.test_until));
-  if (days.empty() || test.size() == 0) {
-    fail("the log has ", days.size(), " days until ", given.train_until, " and ", test.size(),
-         " rows from ", given.test_from, " to ", given.test_until);
-  }
-  rows training = join_rows(days);
-  const scaler user_scale(training.user), item_scale(training.item), cross_scale(training.cross);
-  const auto scale = [&](rows& part) {
-    user_scale.apply(part.user);
-    item_scale.apply(part.item);
-    cross_scale.apply(part.cross);
-  };
-  scale(training);
-  scale(test);
-  for (rows& day : days) scale(day);
-  for (funnel::matrix<float>& table : item_tables) item_scale.apply(table);
-  const catalog source(log, known);
-
-  const ranker_options ranking{.seed = given.seed};
-  const feed_ranker<float> ranker = [&] {
-    terminal_progress bar("ranker");
-    return train_ranker(source, training, ranking, std::ref(bar));
-  }();
-  const retrieval_data retrieval(log, known, days, std::move(item_tables));
-  const feed_towers towers = [&] {
-    terminal_progress bar("two towers");
-    return train_towers(retrieval, given.seed, std::ref(bar));
-  }();
-  const funnel::flat_index<> index = build_index(towers, retrieval);
-
-  const frozen_ranker teacher = funnel::freeze(ranker);
-  calibration calibrate(ranking, ranker.watch_head);
-  if (days.size() > 1) {
-    // A ranker trained without the last day shows how well calibrated a ranker is on a future day.
-    terminal_progress bar("ranker, rehearsal without the last day");
-    const rows early = join_rows(std::span<const rows>(days).first(days.size() - 1));
-    calibrate.fit_slope(funnel::freeze(train_ranker(source, early, ranking, std::ref(bar))), source,
-                        days.back(), executor);
-  }
-  calibrate.fit_bias(teacher, source, days.back(), executor);
-  const funnel::matrix<float> taught = estimate(teacher, calibrate, source, training, executor);
-  const taught_lists lists =
-      make_lists(source, retrieval, towers, index, teacher, calibrate, user_scale, item_scale,
-                 cross_scale, training.shown, given.seed, executor);
-  std::vector<float> clicks(training.size());
-  for (std::size_t i = 0; i < clicks.size(); ++i) clicks[i] = taught(i, click);
-  const preranker_options preranking{.seed = given.seed};
-  const auto train_student = [&](const char* name, const taught_lists* of) {
-    terminal_progress bar(name);
-    return train_preranker(source, training, clicks, of, preranking, std::ref(bar));
-  };
-  const feed_preranker student = train_student("pre-ranker", &lists);
-  const double train_seconds = seconds_since(start);
-  const feed_preranker plain = train_student("pre-ranker without distillation", nullptr);
-
-  report numbers;
-  numbers.set("data.users", static_cast<double>(log.users.size()));
-  numbers.set("data.videos", static_cast<double>(log.videos.size()));
-  numbers.set("data.train_rows", static_cast<double>(training.size()));
-  numbers.set("data.test_rows", static_cast<double>(test.size()));
-  numbers.set("data.repeats_removed", static_cast<double>(repeats));
-  const funnel::matrix<float> estimates = estimate(teacher, calibrate, source, test, executor);
-  measure_ranking(numbers, known, test, estimates);
-  if (simulator) measure_truth(numbers, *simulator, test, estimates);
-  const std::vector<std::vector<funnel::item_id>> seen = seen_videos(log, given.train_until);
-  measure_retrieval(numbers, retrieval, known, towers, index, seen, test, executor);
-  const funnel::matrix<float> content = content_vectors(log, known);
-  const models shared{.source = source,
-                      .retrieval = retrieval,
-                      .towers = funnel::freeze(towers),
-                      .index = index,
-                      .preranker = funnel::freeze(student),
-                      .ranker = teacher,
-                      .calibrate = calibrate,
-                      .user_scale = user_scale,
-                      .cross_scale = cross_scale,
-                      .item_numbers = retrieval.items.back(),
-                      .content = content,
-                      .seen = seen};
-  measure_requests(numbers, shared, funnel::freeze(plain), test, given.seed);
-  numbers.set("time.train_s", train_seconds);
-  print(numbers, given.data.empty() ? "the simulator" : "KuaiRand-Pure");
-  return numbers;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) try {
-  const std::optional<arguments> given = read_arguments(argc, argv);
-  if (!given) return 0;
+  examples::arguments given("short_video_feed",
+                            "trains a short-video feed and reports how good each stage of it is");
+  std::string folder, json, save, serve;
+  feed_days days;
+  std::uint64_t seed = 1;
+  std::size_t threads = 1;
+  bool small = false;
+  given.option("--data", "DIR", "folder of KuaiRand-Pure (default: the simulator)", folder);
+  given.option("--train-until", "yyyymmdd", "last day of training (20220430)", days.train_until);
+  given.option("--test-from", "yyyymmdd", "first day of the test (20220501)", days.test_from);
+  given.option("--test-until", "yyyymmdd", "last day of the test (20220505)", days.test_until);
+  given.option("--seed", "N", "of the models and the simulator (1)", seed);
+  given.option("--threads", "N", "for training (1)", threads);
+  given.option("--json", "FILE", "writes the numbers there, too", json);
+  given.option("--save", "DIR", "writes what a server needs there, and prints some pages", save);
+  given.option("--serve", "DIR", "prints the pages of the requests in DIR/requests.csv", serve);
+  given.flag("--small", "a small simulated feed, for a quick look", small);
+  if (!given.read(argc, argv)) return 0;
+
+  model_slot<served_feed> models;
+  const auto publish = [&](trained_feed feed) {
+    models.publish(std::make_shared<const served_feed>(std::move(feed)));
+  };
+  const auto write = [&](const std::string& path, const std::string& text) {
+    if (!(std::ofstream(path) << text).flush()) given.refuse("cannot write " + path);
+  };
+  if (!serve.empty()) {
+    publish(load_feed(serve + "/feed.safetensors"));
+    print_pages(models, serve + "/requests.csv");
+    return 0;
+  }
+  std::optional<simulator> simulated;
+  if (folder.empty()) {
+    simulator_options options{.impressions_per_user_day = 12, .seed = seed};
+    if (small) options.users = 150, options.videos = 250, options.authors = 40;
+    simulated.emplace(options);
+  }
+  const feed_log data(simulated ? simulated->log()
+                                : read_kuairand(folder, {.until = days.test_until}),
+                      days, simulated ? 0 : 8 * 3600);
+  thread_pool pool(threads);
+  teacher lessons;
+  const auto begin = std::chrono::steady_clock::now();
+  trained_feed feed = train_feed(data, seed, pool, lessons);
+  const auto time = std::chrono::steady_clock::now() - begin;
+  if (!save.empty()) {
+    std::filesystem::create_directories(save);
+    save_feed(save + "/feed.safetensors", feed);
+    std::string requests = "user_id,tab,hour\n";
+    for (const impression& e :
+         std::span(data.test).first(std::min<std::size_t>(20, data.test.size())))
+      requests += std::to_string(data.log.users[e.user].id) + ',' + std::to_string(e.tab) + ',' +
+                  std::to_string(e.hour) + '\n';
+    write(save + "/requests.csv", requests);
+    publish(std::move(feed));
+    print_pages(models, save + "/requests.csv");
+    return 0;
+  }
   report numbers;
-  if (given->threads == 1) {
-    funnel::serial_executor executor;
-    numbers = run(*given, executor);
-  } else {
-#ifdef FUNNEL_HAS_TBB
-    funnel::tbb_executor executor(given->threads);
-    numbers = run(*given, executor);
-#else
-    fail("--threads needs oneTBB, which this build did not find");
-#endif
-  }
-  if (!given->json.empty()) {
-    std::ofstream file(given->json);
-    file << numbers.json();
-    if (!file.flush()) fail("cannot write ", given->json);
-  }
+  const auto count = [&](const char* name, std::size_t n) {
+    numbers.set(name, static_cast<double>(n));
+  };
+  count("data.users", data.log.users.size());
+  count("data.videos", data.log.videos.size());
+  count("data.train_rows", data.training.size());
+  count("data.test_rows", data.test.size());
+  count("data.repeats_removed", data.repeats_removed);
+  numbers.set("time.train_s", std::chrono::duration<double>(time).count());
+  measure_ranking(numbers, data, feed, simulated ? &*simulated : nullptr);
+  const three_tower_preranker undistilled = train_undistilled(feed, seed, pool);
+  publish(std::move(feed));
+  measure_retrieval(numbers, data, models);
+  const std::size_t videos = data.log.videos.size();
+  measure_requests(numbers, data, models, undistilled, std::min<std::size_t>(2000, videos), seed,
+                   "requests");
+  if (videos > 5000)
+    measure_requests(numbers, data, models, undistilled, 5000, seed, "requests_of_5000");
+  std::printf("%s", numbers.text().c_str());
+  if (!json.empty()) write(json, numbers.json());
   return 0;
 } catch (const std::exception& error) {
   std::fprintf(stderr, "%s\n", error.what());

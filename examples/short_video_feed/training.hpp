@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+// Training: from the log to all that requests are served from, and its file.
+#pragma once
+
+#include "data.hpp"
+#include "models.hpp"
+
+namespace feed {
+
+/// The models with all they need: what training gives, and what a file keeps.
+struct trained_feed {
+  schema features;
+  encoded past = {};  ///< rows of training, which a loaded feed has not, and the state after it
+  feed_models models = {};
+  head_calibration calibration = {};
+  catalog videos = {};
+};
+
+/// What the ranker teaches the pre-rankers: its estimates of the training rows, and the order of
+/// lists of videos that retrieval finds.
+struct teacher {
+  static constexpr std::size_t length = 30;  ///< of a list
+  matrix<float> estimates;                   ///< [rows of the log, heads]
+  encoded lists;
+  std::vector<float> scores;  ///< of the rows of the lists
+};
+
+/// Trains all models; `lessons` is set to what the pre-rankers were taught.
+trained_feed train_feed(const feed_log& data, std::uint64_t seed, thread_pool& pool,
+                        teacher& lessons);
+/// Trains the three towers from clicks alone, to compare.
+three_tower_preranker train_undistilled(const trained_feed& feed, std::uint64_t seed,
+                                        thread_pool& pool);
+
+/// Turns the outputs of the ranker, [n, heads], into calibrated probabilities and seconds.
+void calibrate(const head_calibration& calibration, matrix_view<float> scores);
+/// The calibrated estimates of all rows, [n, heads].
+matrix<float> estimates_of(const trained_feed& feed, const encoded_log& rows);
+
+void save_feed(const std::string& path, const trained_feed& feed);
+trained_feed load_feed(const std::string& path);
+
+}  // namespace feed
