@@ -23,6 +23,7 @@
 #include <funnel/core/matrix.hpp>
 #include <funnel/core/random.hpp>
 #include <funnel/core/row_cache.hpp>
+#include <funnel/core/sparse_matrix.hpp>
 #include <funnel/core/state.hpp>
 #include <funnel/core/thread_pool.hpp>
 #include <funnel/core/top_k.hpp>
@@ -82,6 +83,7 @@
 #include <funnel/fusion/weighted_sum.hpp>
 #include <funnel/index/flat_index.hpp>
 #include <funnel/index/item_filter.hpp>
+#include <funnel/index/neighbor_table.hpp>
 #include <funnel/index/score_items.hpp>
 #include <funnel/index/scored_item.hpp>
 #include <funnel/index/vector_index.hpp>
@@ -156,6 +158,9 @@
 #include <funnel/ranking/gate_softmax.hpp>
 #include <funnel/ranking/mmoe.hpp>
 #include <funnel/ranking/watch_time_head.hpp>
+#include <funnel/retrieval/item_cf.hpp>
+#include <funnel/retrieval/neighbor_expander.hpp>
+#include <funnel/retrieval/swing.hpp>
 #include <funnel/retrieval/two_tower.hpp>
 #include <funnel/sequence/attention_history.hpp>
 #include <funnel/sequence/category_index.hpp>

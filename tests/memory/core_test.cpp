@@ -4,13 +4,16 @@
 #include <funnel/core/executor.hpp>
 #include <funnel/core/matrix.hpp>
 #include <funnel/core/row_cache.hpp>
+#include <funnel/core/sparse_matrix.hpp>
 #include <funnel/core/top_k.hpp>
 #ifdef FUNNEL_HAS_TBB
 #include <funnel/adapters/tbb.hpp>
 #endif
 #include <funnel/index/flat_index.hpp>
+#include <funnel/index/neighbor_table.hpp>
 #include <funnel/nn/inference_context.hpp>
 #include <funnel/preranking/item_tower_cache.hpp>
+#include <funnel/retrieval/neighbor_expander.hpp>
 #include <funnel/sequence/category_index.hpp>
 #include <funnel/sequence/history_search.hpp>
 #include <funnel/sequence/sampling.hpp>
@@ -370,3 +373,47 @@ TEST_CASE("out of memory: an executor passes a task's bad_alloc on, and works on
   }
 }
 #endif
+
+TEST_CASE("out of memory: interactions and lists of neighbors are copied whole or not at all") {
+  using entries = std::vector<funnel::sparse_entry>;
+  const funnel::sparse_matrix few(entries{{0, 1}, {2, 0}}),
+      many(entries{{5, 3, 2, 9}, {1, 1}, {1, 0}});
+  check_every_failure(
+      "sparse_matrix", [&] { return few; }, [&](auto& m) { m = many; },
+      [](const funnel::sparse_matrix& m) {
+        std::vector<float> all{static_cast<float>(m.rows()), static_cast<float>(m.columns())};
+        for (std::size_t r = 0; r < m.rows(); ++r)
+          for (std::size_t i = 0; i < m[r].size(); ++i)
+            all.insert(all.end(), {static_cast<float>(m[r].columns[i]), m[r].values[i],
+                                   static_cast<float>(m[r].times[i])});
+        return all;
+      });
+  using neighbors = std::vector<std::vector<funnel::scored_item>>;
+  const funnel::neighbor_table small(neighbors{{{1, 1}}, {}}),
+      large(neighbors{{{1, 3}, {2, 2}}, {{2, 1}, {0, .5f}}, {{0, 1}}});
+  check_every_failure(
+      "neighbor_table", [&] { return small; }, [&](auto& t) { t = large; },
+      [](const funnel::neighbor_table& t) {
+        std::vector<float> all{static_cast<float>(t.size())};
+        for (funnel::item_id i = 0; i < t.size(); ++i) {
+          all.insert(all.end(), t.neighbors(i).begin(), t.neighbors(i).end());
+          all.insert(all.end(), t.scores(i).begin(), t.scores(i).end());
+        }
+        return all;
+      });
+  // A search that ran out of memory leaves nothing for the next one.
+  const auto found_from = [](funnel::neighbor_expander& by, funnel::item_id seed) {
+    std::vector<funnel::scored_item> found(4);
+    found.resize(by.search(std::vector{seed}, {}, found));
+    std::vector<float> all;
+    for (const auto& f : found) all.insert(all.end(), {static_cast<float>(f.item), f.score});
+    return all;
+  };
+  check_every_failure(
+      "neighbor_expander", [&] { return funnel::neighbor_expander(large); },
+      [&](auto& by) { found_from(by, 0); },
+      [&](const funnel::neighbor_expander& by) {
+        funnel::neighbor_expander copy = by;
+        return found_from(copy, 1);
+      });
+}

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <funnel/core/detail/checks.hpp>
+#include <funnel/core/error.hpp>
+#include <funnel/core/executor.hpp>
+#include <funnel/core/ids.hpp>
+#include <funnel/core/sparse_matrix.hpp>
+#include <funnel/index/neighbor_table.hpp>
+#include <funnel/index/scored_item.hpp>
+#include <funnel/retrieval/detail/build_lists.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <string_view>
+#include <vector>
+
+namespace funnel {
+
+/// How similar two items are, from the users who like both.
+enum class item_similarity : std::uint8_t {
+  cosine,   ///< of the values of the users: sum w_ui w_uj / (|w_i| |w_j|)
+  jaccard,  ///< the users of both / the users of one or both; values do not count
+};
+
+/// Options of `item_cf`.
+struct item_cf_options {
+  item_similarity similarity = item_similarity::cosine;
+  /// Most neighbors of an item. k.
+  std::size_t neighbors = 100;
+  /// Pairs of items with fewer common users are not similar, 1 or more.
+  std::size_t min_users = 1;
+  /// Similarities are multiplied by n / (n + shrinkage) for n common users, which holds back pairs of
+  /// items with few of them; 0 or more.
+  double shrinkage = 0;
+  /// Only the latest items of a user and the latest users of an item count, 1 or more: the cost grows
+  /// with the square of the items of a user.
+  std::size_t most_items_of_user = 500;
+  std::size_t most_users_of_item = std::numeric_limits<std::size_t>::max();
+};
+
+namespace detail {
+
+inline void check_item_cf(const item_cf_options& options) {
+  constexpr std::string_view name = "item_cf";
+  if (options.similarity > item_similarity::jaccard)
+    fail("funnel::item_cf: similarity is ", static_cast<int>(options.similarity),
+         ", expected below 2");
+  check_at_least_one(name, "neighbors", options.neighbors);
+  check_at_least_one(name, "min_users", options.min_users);
+  check_that(name, "shrinkage", options.shrinkage,
+             options.shrinkage >= 0 && std::isfinite(options.shrinkage), "a number of 0 or more");
+  check_at_least_one(name, "most_items_of_user", options.most_items_of_user);
+  check_at_least_one(name, "most_users_of_item", options.most_users_of_item);
+}
+
+/// What is summed for the items that an item has users in common with. Values that are all 1 need no
+/// second sum.
+template <bool Weighted>
+struct common_users {
+  std::vector<std::uint32_t> users;  ///< by item
+  std::vector<double> products;      ///< by item; empty unless weighted
+  std::vector<item_id> touched;
+
+  explicit common_users(std::size_t items) : users(items), products(Weighted ? items : 0) {}
+};
+
+/// The lists of an item_cf of capped matrices.
+template <bool Weighted, Executor E>
+neighbor_table item_cf_lists(E& executor, const sparse_matrix& by_user,
+                             const sparse_matrix& by_item, const item_cf_options& options) {
+  std::vector<double> norms(by_item.rows());
+  for (std::size_t i = 0; i < norms.size(); ++i) {
+    double squares = 0;
+    for (const float value : by_item[i].values)
+      squares += static_cast<double>(value) * static_cast<double>(value);
+    norms[i] = std::sqrt(squares);
+  }
+  const auto similarity = [&](item_id i, item_id j, double products, double users) {
+    double s = products / (norms[i] * norms[j]);
+    if (options.similarity == item_similarity::jaccard)
+      s = users / (static_cast<double>(by_item[i].size() + by_item[j].size()) - users);
+    return static_cast<float>(s * (users / (users + options.shrinkage)));
+  };
+  const auto find = [&](common_users<Weighted>& common, item_id i,
+                        std::vector<scored_item>& found) {
+    const sparse_row users = by_item[i];
+    for (std::size_t u = 0; u < users.size(); ++u) {
+      const sparse_row items = by_user[users.columns[u]];
+      [[maybe_unused]] const double value = static_cast<double>(users.values[u]);
+      for (std::size_t j = 0; j < items.size(); ++j) {
+        const item_id item = items.columns[j];
+        if (common.users[item]++ == 0) common.touched.push_back(item);
+        if constexpr (Weighted)
+          common.products[item] += value * static_cast<double>(items.values[j]);
+      }
+    }
+    for (const item_id j : common.touched) {
+      const std::uint32_t count = common.users[j];
+      double products = static_cast<double>(count);
+      if constexpr (Weighted) {
+        products = common.products[j];
+        common.products[j] = 0;
+      }
+      common.users[j] = 0;
+      if (j != i && count >= options.min_users)
+        found.push_back({j, similarity(i, j, products, static_cast<double>(count))});
+    }
+    common.touched.clear();
+  };
+  return build_lists(
+      executor, by_item.rows(), options.neighbors,
+      [&] { return common_users<Weighted>(by_item.rows()); }, find);
+}
+
+}  // namespace detail
+
+/// Item-based collaborative filtering (ItemCF): items are similar if the same users like them.
+///
+///     cosine    sim(i, j) = sum_u w_ui w_uj / (sqrt(sum_u w_ui^2) sqrt(sum_u w_uj^2))
+///     jaccard   sim(i, j) = |W_i n W_j| / |W_i u W_j|        W_i: the users of item i
+///
+/// With values that are all 1 the cosine is |W_i n W_j| / sqrt(|W_i| |W_j|). Items without a common
+/// user are no neighbors. The caps are part of the definition: everything is computed from what they
+/// leave, first of the users, then of the items.
+///
+/// Lists are built item by item, so no list of pairs is ever made, and they have the same bits on any
+/// number of threads.
+///
+/// Shapes      by_user [users, items], values above 0; returns a list for each item.
+/// Order       by similarity; of equal ones the lower item first.
+/// Errors      std::invalid_argument if an option is out of range.
+/// Cost        sum over users of (items of the user)^2; memory for the matrix in both directions, the
+///             table, and 4 or 12 bytes per item and thread.
+/// Source      Sarwar et al., WWW 2001; Linden, Smith and York, IEEE Internet Computing 2003;
+///             docs/formulas.md#itemcf.
+template <Executor E>
+neighbor_table item_cf(E& executor, const sparse_matrix& by_user,
+                       const item_cf_options& options = {}) {
+  detail::check_item_cf(options);
+  const sparse_matrix of_items =
+      by_user.latest(options.most_items_of_user).transposed().latest(options.most_users_of_item);
+  const sparse_matrix of_users = of_items.transposed();
+  bool weighted = false;
+  for (std::size_t i = 0; i < of_items.rows() && !weighted; ++i)
+    weighted = std::ranges::any_of(of_items[i].values, [](float value) { return value != 1; });
+  return weighted ? detail::item_cf_lists<true>(executor, of_users, of_items, options)
+                  : detail::item_cf_lists<false>(executor, of_users, of_items, options);
+}
+/// The same on the caller's thread.
+inline neighbor_table item_cf(const sparse_matrix& by_user, const item_cf_options& options = {}) {
+  serial_executor executor;
+  return item_cf(executor, by_user, options);
+}
+
+}  // namespace funnel
