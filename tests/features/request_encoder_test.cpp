@@ -74,7 +74,7 @@ TEST_CASE(
       schema features(options);
       const fitted past = fit_schema(features, log);
       // No room to keep numbers of counters, room for few, or for all.
-      for (const std::size_t bytes : {0, 1000, 1 << 20})
+      for (const std::size_t bytes : {std::size_t{0}, std::size_t{1000}, std::size_t{1} << 20})
         CHECK(compare(rows, features, past.rows, {.counter_bytes = bytes}) == past.rows.requests());
     }
   }
@@ -85,7 +85,7 @@ TEST_CASE("requests of many items equal their rows to the bit") {
       3, {.requests = 12, .most_rows = 900, .users = 4, .items = 500, .last_time = 100'000});
   schema features(every_kind({}));
   const fitted past = fit_schema(features, table_of(rows));
-  for (const std::size_t bytes : {0, 10'000, 1 << 20})
+  for (const std::size_t bytes : {std::size_t{0}, std::size_t{10'000}, std::size_t{1} << 20})
     CHECK(compare(rows, features, past.rows, {.counter_bytes = bytes}) == past.rows.requests());
 }
 
