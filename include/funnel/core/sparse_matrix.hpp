@@ -125,6 +125,14 @@ class sparse_matrix {
             std::span(times_).subspan(begin, size)};
   }
 
+  /// The number of entries of the longest row.
+  std::size_t longest_row() const {
+    std::size_t longest = 0;
+    for (std::size_t r = 0; r < rows(); ++r)
+      longest = std::max<std::size_t>(longest, offsets_[r + 1] - offsets_[r]);
+    return longest;
+  }
+
   /// The same entries by column: row c of the result is column c.
   ///
   /// Cost        O(entries).
@@ -153,23 +161,31 @@ class sparse_matrix {
   sparse_matrix latest(std::size_t most) const {
     sparse_matrix kept;
     kept.columns_ = columns_;
+    kept.offsets_.reserve(offsets_.size());
+    const auto keep = [&](std::uint64_t begin, std::uint64_t end) {
+      const auto copy = [&](auto& to, const auto& from) {
+        to.insert(to.end(), from.begin() + static_cast<std::ptrdiff_t>(begin),
+                  from.begin() + static_cast<std::ptrdiff_t>(end));
+      };
+      copy(kept.columns_of_, columns_of_);
+      copy(kept.values_, values_);
+      copy(kept.times_, times_);
+    };
+    const auto later = [&](std::uint64_t a, std::uint64_t b) {
+      return times_[a] != times_[b] ? times_[a] > times_[b] : a > b;
+    };
     std::vector<std::uint64_t> order;
     for (std::size_t r = 0; r < rows(); ++r) {
-      order.resize(offsets_[r + 1] - offsets_[r]);
-      for (std::size_t i = 0; i < order.size(); ++i) order[i] = offsets_[r] + i;
-      if (order.size() > most) {
-        const auto later = [&](std::uint64_t a, std::uint64_t b) {
-          return times_[a] != times_[b] ? times_[a] > times_[b] : a > b;
-        };
+      const std::size_t n = offsets_[r + 1] - offsets_[r];
+      if (n <= most) {
+        keep(offsets_[r], offsets_[r + 1]);
+      } else {
+        order.resize(n);
+        for (std::size_t i = 0; i < n; ++i) order[i] = offsets_[r] + i;
         const auto end = order.begin() + static_cast<std::ptrdiff_t>(most);
         std::nth_element(order.begin(), end, order.end(), later);
-        order.resize(most);
-        std::ranges::sort(order);
-      }
-      for (const std::uint64_t i : order) {
-        kept.columns_of_.push_back(columns_of_[i]);
-        kept.values_.push_back(values_[i]);
-        kept.times_.push_back(times_[i]);
+        std::sort(order.begin(), end);
+        for (auto i = order.begin(); i != end; ++i) keep(*i, *i + 1);
       }
       kept.offsets_.push_back(kept.columns_of_.size());
     }

@@ -7,14 +7,15 @@
 #include <funnel/core/ids.hpp>
 #include <funnel/core/sparse_matrix.hpp>
 #include <funnel/index/neighbor_table.hpp>
-#include <funnel/index/scored_item.hpp>
 #include <funnel/retrieval/detail/build_lists.hpp>
+#include <funnel/simd/detail/prefetch.hpp>
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -57,63 +58,83 @@ inline void check_item_cf(const item_cf_options& options) {
   check_at_least_one(name, "most_users_of_item", options.most_users_of_item);
 }
 
-/// What is summed for the items that an item has users in common with. Values that are all 1 need no
-/// second sum.
+/// What is summed for the items that an item has users in common with.
 template <bool Weighted>
 struct common_users {
-  std::vector<std::uint32_t> users;  ///< by item
-  std::vector<double> products;      ///< by item; empty unless weighted
+  struct sum {
+    std::uint32_t users = 0;
+    float inverse = 0;  ///< 1 / |w|, rounded; beside the count, as both are read
+  };
+  std::vector<sum> sums;         ///< by item
+  std::vector<double> products;  ///< by item; empty unless weighted
   std::vector<item_id> touched;
 
-  explicit common_users(std::size_t items) : users(items), products(Weighted ? items : 0) {}
+  explicit common_users(std::span<const double> inverse)
+      : sums(inverse.size()), products(Weighted ? inverse.size() : 0), touched(inverse.size() + 1) {
+    for (std::size_t i = 0; i < sums.size(); ++i) sums[i].inverse = static_cast<float>(inverse[i]);
+  }
 };
 
 /// The lists of an item_cf of capped matrices.
 template <bool Weighted, Executor E>
 neighbor_table item_cf_lists(E& executor, const sparse_matrix& by_user,
                              const sparse_matrix& by_item, const item_cf_options& options) {
-  std::vector<double> norms(by_item.rows());
-  for (std::size_t i = 0; i < norms.size(); ++i) {
+  const std::size_t items = by_item.rows();
+  std::vector<double> inverse(items);  // 1 / |w_i|
+  for (std::size_t i = 0; i < items; ++i) {
     double squares = 0;
     for (const float value : by_item[i].values)
       squares += static_cast<double>(value) * static_cast<double>(value);
-    norms[i] = std::sqrt(squares);
+    if (squares > 0) inverse[i] = 1 / std::sqrt(squares);
   }
-  const auto similarity = [&](item_id i, item_id j, double products, double users) {
-    double s = products / (norms[i] * norms[j]);
-    if (options.similarity == item_similarity::jaccard)
-      s = users / (static_cast<double>(by_item[i].size() + by_item[j].size()) - users);
-    return static_cast<float>(s * (users / (users + options.shrinkage)));
-  };
-  const auto find = [&](common_users<Weighted>& common, item_id i,
-                        std::vector<scored_item>& found) {
+  const bool jaccard = options.similarity == item_similarity::jaccard;
+  const auto find = [&](common_users<Weighted>& common, item_id i, best_items& best) {
     const sparse_row users = by_item[i];
+    std::size_t touched = 0;
+    constexpr std::size_t ahead = 4;
     for (std::size_t u = 0; u < users.size(); ++u) {
-      const sparse_row items = by_user[users.columns[u]];
+      if (u + ahead < users.size()) {
+        const std::span<const std::uint32_t> next = by_user[users.columns[u + ahead]].columns;
+        prefetch_bytes<false>(next.data(),
+                              std::min<std::size_t>(next.size(), 64) * sizeof(item_id));
+      }
+      const sparse_row of_user = by_user[users.columns[u]];
       [[maybe_unused]] const double value = static_cast<double>(users.values[u]);
-      for (std::size_t j = 0; j < items.size(); ++j) {
-        const item_id item = items.columns[j];
-        if (common.users[item]++ == 0) common.touched.push_back(item);
+      for (std::size_t j = 0; j < of_user.size(); ++j) {
+        const item_id item = of_user.columns[j];
+        // Without a branch: whether an item is new is hard to predict.
+        common.touched[touched] = item;
+        touched += common.sums[item].users++ == 0 ? 1 : 0;
         if constexpr (Weighted)
-          common.products[item] += value * static_cast<double>(items.values[j]);
+          common.products[item] += value * static_cast<double>(of_user.values[j]);
       }
     }
-    for (const item_id j : common.touched) {
-      const std::uint32_t count = common.users[j];
-      double products = static_cast<double>(count);
+    // A cosine below this is not among the best, even if rounding made it lower than it is.
+    const auto bound = [&] {
+      return jaccard ? 0.f : .9999f * best.least() / static_cast<float>(inverse[i]);
+    };
+    float least = bound();
+    for (std::size_t t = 0; t < touched; ++t) {
+      const item_id j = common.touched[t];
+      auto& sum = common.sums[j];
+      const std::uint32_t count = sum.users;
+      sum.users = 0;
+      const double n = static_cast<double>(count);
+      double s = n;
       if constexpr (Weighted) {
-        products = common.products[j];
+        s = common.products[j];
         common.products[j] = 0;
       }
-      common.users[j] = 0;
-      if (j != i && count >= options.min_users)
-        found.push_back({j, similarity(i, j, products, static_cast<double>(count))});
+      if (static_cast<float>(s) * sum.inverse < least || j == i || count < options.min_users)
+        continue;
+      s *= inverse[i] * inverse[j];
+      if (jaccard) s = n / (static_cast<double>(users.size() + by_item[j].size()) - n);
+      if (options.shrinkage > 0) s *= n / (n + options.shrinkage);
+      if (best.add(j, static_cast<float>(s))) least = bound();
     }
-    common.touched.clear();
   };
   return build_lists(
-      executor, by_item.rows(), options.neighbors,
-      [&] { return common_users<Weighted>(by_item.rows()); }, find);
+      executor, items, options.neighbors, [&] { return common_users<Weighted>(inverse); }, find);
 }
 
 }  // namespace detail
@@ -141,14 +162,21 @@ template <Executor E>
 neighbor_table item_cf(E& executor, const sparse_matrix& by_user,
                        const item_cf_options& options = {}) {
   detail::check_item_cf(options);
-  const sparse_matrix of_items =
-      by_user.latest(options.most_items_of_user).transposed().latest(options.most_users_of_item);
-  const sparse_matrix of_users = of_items.transposed();
+  // Copies only of what a cap changes.
+  sparse_matrix capped, items;
+  const sparse_matrix* users = &by_user;
+  if (by_user.longest_row() > options.most_items_of_user)
+    users = &(capped = by_user.latest(options.most_items_of_user));
+  items = users->transposed();
+  if (items.longest_row() > options.most_users_of_item) {
+    items = items.latest(options.most_users_of_item);
+    users = &(capped = items.transposed());
+  }
   bool weighted = false;
-  for (std::size_t i = 0; i < of_items.rows() && !weighted; ++i)
-    weighted = std::ranges::any_of(of_items[i].values, [](float value) { return value != 1; });
-  return weighted ? detail::item_cf_lists<true>(executor, of_users, of_items, options)
-                  : detail::item_cf_lists<false>(executor, of_users, of_items, options);
+  for (std::size_t i = 0; i < items.rows() && !weighted; ++i)
+    weighted = std::ranges::any_of(items[i].values, [](float value) { return value != 1; });
+  return weighted ? detail::item_cf_lists<true>(executor, *users, items, options)
+                  : detail::item_cf_lists<false>(executor, *users, items, options);
 }
 /// The same on the caller's thread.
 inline neighbor_table item_cf(const sparse_matrix& by_user, const item_cf_options& options = {}) {

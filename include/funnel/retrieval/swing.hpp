@@ -6,7 +6,6 @@
 #include <funnel/core/ids.hpp>
 #include <funnel/core/sparse_matrix.hpp>
 #include <funnel/index/neighbor_table.hpp>
-#include <funnel/index/scored_item.hpp>
 #include <funnel/retrieval/detail/build_lists.hpp>
 
 #include <cmath>
@@ -94,7 +93,7 @@ neighbor_table swing(E& executor, const sparse_matrix& by_user, const swing_opti
   }
   const sparse_matrix by_item = capped.transposed().latest(options.most_users_of_item);
   const double alpha = options.alpha - (options.without_item ? 1 : 0);
-  const auto find = [&](detail::swing_sums& s, item_id item, std::vector<scored_item>& found) {
+  const auto find = [&](detail::swing_sums& s, item_id item, detail::best_items& best) {
     const std::span<const std::uint32_t> users = by_item[item].columns;
     for (std::size_t a = 0; a < users.size(); ++a) {
       for (const item_id i : capped[users[a]].columns) s.marked[i] = 1;
@@ -112,7 +111,7 @@ neighbor_table swing(E& executor, const sparse_matrix& by_user, const swing_opti
       for (const item_id i : capped[users[a]].columns) s.marked[i] = 0;
     }
     for (const item_id i : s.touched) {
-      if (i != item) found.push_back({i, static_cast<float>(s.sums[i])});
+      if (i != item) best.add(i, static_cast<float>(s.sums[i]));
       s.sums[i] = 0;
     }
     s.touched.clear();

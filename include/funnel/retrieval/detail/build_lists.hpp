@@ -2,34 +2,66 @@
 #pragma once
 
 #include <funnel/core/executor.hpp>
+#include <funnel/core/ids.hpp>
 #include <funnel/core/top_k.hpp>
 #include <funnel/index/neighbor_table.hpp>
 #include <funnel/index/scored_item.hpp>
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <utility>
 #include <vector>
 
 namespace funnel::detail {
 
-/// Keeps the best k of the items that were found, best first; of equal scores the lower item first.
-inline void keep_best(std::vector<scored_item>& found, std::size_t k) {
-  const auto before = [](const scored_item& a, const scored_item& b) {
-    return ranks_before(a.score, a.item, b.score, b.item);
-  };
-  if (found.size() > k) {
-    std::nth_element(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(k), found.end(),
-                     before);
-    found.resize(k);
-  }
-  std::sort(found.begin(), found.end(), before);
-}
+/// The best k of the items that are passed, in any order, with scores above 0; of equal scores the lower item is better.
+class best_items {
+ public:
+  explicit best_items(std::size_t k) : k_(k) {}
 
-/// Builds a neighbor table row by row: `find(workspace, item, found)` appends the neighbors of an item
-/// in any order. `make()` makes a workspace; there are as many as threads at work.
+  /// Returns true if `least()` has changed.
+  bool add(item_id item, float score) {
+    if (score < least_) return false;
+    found_.push_back({item, score});
+    if (found_.size() < 2 * k_ || found_.size() < 64) return false;
+    keep_best();
+    return true;
+  }
+  /// Items with a lower score are not among the best; 0 until that is known. Scores are above 0.
+  float least() const { return least_; }
+  /// Those that were passed since the last call, best first.
+  std::span<const scored_item> take() {
+    if (found_.size() > k_) keep_best();
+    std::sort(found_.begin(), found_.end(), before);
+    return found_;
+  }
+  void clear() {
+    found_.clear();
+    least_ = 0;
+  }
+
+ private:
+  static bool before(const scored_item& a, const scored_item& b) {
+    return ranks_before(a.score, a.item, b.score, b.item);
+  }
+  void keep_best() {
+    const auto last = found_.begin() + static_cast<std::ptrdiff_t>(k_ - 1);
+    std::nth_element(found_.begin(), last, found_.end(), before);
+    least_ = last->score;
+    found_.resize(k_);
+  }
+
+  std::size_t k_;
+  float least_ = 0;
+  std::vector<scored_item> found_;
+};
+
+/// Builds a neighbor table row by row: `find(workspace, item, best)` adds the neighbors of an item to
+/// `best_items`. `make()` makes a workspace; there are as many as threads at work.
 template <Executor E, class Make, class Find>
 neighbor_table build_lists(E& executor, std::size_t items, std::size_t k, const Make& make,
                            const Find& find) {
@@ -47,11 +79,11 @@ neighbor_table build_lists(E& executor, std::size_t items, std::size_t k, const 
       }
     }
     if (own == nullptr) own = std::make_unique<workspace>(make());
-    std::vector<scored_item> found;
+    best_items best(k);
     for (std::size_t i = begin; i < end; ++i) {
-      found.clear();
-      find(*own, static_cast<item_id>(i), found);
-      keep_best(found, k);
+      best.clear();
+      find(*own, static_cast<item_id>(i), best);
+      const auto found = best.take();
       lists[i].assign(found.begin(), found.end());
     }
     const std::lock_guard lock(mutex);
