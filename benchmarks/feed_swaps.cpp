@@ -86,8 +86,7 @@ int main() {
   const feed_log data(
       simulator({.users = 300, .videos = 2500, .impressions_per_user_day = 12}).log(), {}, 0);
   thread_pool pool(threads);
-  teacher lessons;
-  const trained_feed trained = train_feed(data, 1, pool, lessons);
+  const trained_feed trained = train_feed(data, 1, pool);
   std::vector<std::uint64_t> ids;
   for (std::size_t i = 0; i < users; ++i) ids.push_back(data.log.users[i].id);
   std::vector<std::shared_ptr<const served_feed>> made;

@@ -199,9 +199,8 @@ int main(int argc, char** argv) try {
                                 : read_kuairand(folder, {.until = days.test_until}),
                       days, simulated ? 0 : 8 * 3600);
   thread_pool pool(threads);
-  teacher lessons;
   const auto begin = std::chrono::steady_clock::now();
-  trained_feed feed = train_feed(data, seed, pool, lessons);
+  trained_feed feed = train_feed(data, seed, pool);
   const auto time = std::chrono::steady_clock::now() - begin;
   if (!save.empty()) {
     std::filesystem::create_directories(save);

@@ -14,6 +14,15 @@ using examples::progress;
 
 namespace {
 
+/// What a pre-ranker learns: targets for the rows of the log and, from a teacher, the order of lists
+/// of videos that retrieval finds.
+struct lessons {
+  static constexpr std::size_t length = 30;       ///< of a list
+  std::array<std::vector<float>, watch> targets;  ///< by row of the log
+  encoded_log lists = {};                         ///< a row after another
+  std::vector<float> scores = {};                 ///< of these rows, by the teacher
+};
+
 constexpr adam_options steps{.learning_rate = 2e-3, .weight_decay = 1e-4};
 
 double mean_label(const encoded_log& rows, std::size_t k) {
@@ -127,10 +136,20 @@ void train_towers(const feed_log& data, trained_feed& feed, std::uint64_t seed, 
         {.epochs = std::clamp<std::size_t>(clicks.size() / (3 * users), 2, 6)});
 }
 
-/// Lists of candidates for users of the log: videos that retrieval finds for them at the end of
-/// training, with the order of the ranker.
-void make_lists(const feed_log& data, const trained_feed& feed, std::uint64_t seed, teacher& to) {
+/// The ranker as the teacher: a target is the mean of the label and of its estimate, the lists are
+/// videos that retrieval finds for users of the log at the end of training.
+lessons make_lessons(const feed_log& data, const trained_feed& feed, std::uint64_t seed) {
   constexpr std::size_t requests = 1500, depth = 2000;
+  lessons made;
+  const encoded_log& log = feed.past.rows;
+  const matrix<float> taught = estimates_of(feed, log);
+  for (std::size_t t = 0; t < watch; ++t) {
+    std::vector<float> mixed(log.rows());
+    for (std::size_t i = 0; i < mixed.size(); ++i) mixed[i] = taught(i, t);
+    distillation_targets(log.label(t), mixed, mixed);
+    made.targets[t].resize(mixed.size());
+    for (std::size_t i = 0; i < mixed.size(); ++i) made.targets[t][log.log_rows()[i]] = mixed[i];
+  }
   random_generator bits(seed);
   inference_context<float> context;
   const feature_state& state = feed.past.state;
@@ -146,56 +165,47 @@ void make_lists(const feed_log& data, const trained_feed& feed, std::uint64_t se
     context.reset();
     const row_batch& user = encode.user(request.user, state.time(), request.context());
     index.search(towers.user_vectors(context, user).row(0), found);
-    for (std::size_t i = 0; i < teacher::length; ++i) {
+    for (std::size_t i = 0; i < lessons::length; ++i) {
       shown.item = found[uniform_below(bits, found.size())].item;
       rows.push_back(shown);
     }
   }
-  to.lists = encode_log(feed.features, feed.past.state, data.rows_at_end(rows));
-  const matrix<float> estimates = estimates_of(feed, to.lists.rows);
+  made.lists = encode_log(feed.features, state, data.rows_at_end(rows)).rows;
+  const matrix<float> estimates = estimates_of(feed, made.lists);
   constexpr float sharpness = 8;  // the logarithms of the scores differ by some tenths
   for (std::size_t i = 0; i < estimates.rows(); ++i)
-    to.scores.push_back(sharpness * std::log(formula(estimates.row(i))));
+    made.scores.push_back(sharpness * std::log(formula(estimates.row(i))));
+  return made;
 }
 
 /// Trains a pre-ranker on the actions, from all that its outputs are: click, or click, long view and
-/// like. With a teacher, a target is the mean of the label and the teacher's probability, and the
-/// order of the lists by the sum of the outputs is learned as well.
+/// like; and on the order of the lists by the sum of the outputs, if there are any.
 template <class Model>
-Model train_preranker(const trained_feed& feed, const teacher* of, std::uint64_t seed,
+Model train_preranker(const trained_feed& feed, const lessons& of, std::uint64_t seed,
                       thread_pool& pool, const char* name) {
-  constexpr std::size_t lists_a_step = 64;
   Model model(feed.features);
   initialize(model, seed);
+  std::optional<batches> lists;
+  if (!of.scores.empty())
+    lists.emplace(of.lists, batches_options{.rows = 64 * lessons::length, .shuffle = false});
   std::array<std::vector<float>, watch> targets;
-  std::vector<float> probabilities, scores;
-  std::vector<std::uint32_t> picked, offsets;
-  row_batch listed;
+  std::vector<float> scores;
+  std::vector<std::uint32_t> offsets;
   const auto loss = [&](auto& context, const auto& m, const row_batch& rows) {
     const auto z = m(context, rows);
     std::vector<std::remove_cvref_t<decltype(z)>> losses;
     for (std::size_t t = 0; t < z.cols(); ++t) {
-      targets[t].assign(rows.label(t).begin(), rows.label(t).end());
-      probabilities.clear();
-      for (const std::uint32_t row : rows.log_rows)
-        if (of != nullptr) probabilities.push_back(of->estimates(row, t));
-      if (of != nullptr) distillation_targets(targets[t], probabilities, targets[t]);
+      targets[t].clear();
+      for (const std::uint32_t row : rows.log_rows) targets[t].push_back(of.targets[t][row]);
       losses.push_back(bce_with_logits(context, slice(context, z, t, 1), targets[t]));
     }
-    if (of == nullptr) return total_loss(context, losses);
-    picked.clear();
-    scores.clear();
-    offsets.assign(1, 0);
-    for (std::size_t l = 0; l < lists_a_step; ++l) {
-      const std::size_t lists = of->scores.size() / teacher::length;
-      const std::size_t first = uniform_below(context.random(), lists) * teacher::length;
-      for (std::size_t i = first; i < first + teacher::length; ++i) {
-        picked.push_back(static_cast<std::uint32_t>(i));
-        scores.push_back(of->scores[i]);
-      }
-      offsets.push_back(static_cast<std::uint32_t>(picked.size()));
-    }
-    of->lists.rows.gather(picked, listed);
+    if (!lists) return total_loss(context, losses);
+    if (!lists->next()) lists->next();
+    const row_batch& listed = lists->batch();
+    const std::uint32_t first = lists->requests().front();  // each row is a request
+    scores.assign(of.scores.begin() + first, of.scores.begin() + first + listed.rows());
+    for (offsets = {0}; offsets.back() < listed.rows();)
+      offsets.push_back(offsets.back() + lessons::length);
     losses.push_back(listwise_distillation(context, row_sum(context, m(context, listed)), scores,
                                            offsets, {.scale = teacher_scale::logit}));
     return total_loss(context, losses);
@@ -225,8 +235,7 @@ matrix<float> estimates_of(const trained_feed& feed, const encoded_log& rows) {
   return estimates;
 }
 
-trained_feed train_feed(const feed_log& data, std::uint64_t seed, thread_pool& pool,
-                        teacher& lessons) {
+trained_feed train_feed(const feed_log& data, std::uint64_t seed, thread_pool& pool) {
   trained_feed feed{.features = schema(feed_features(data.log, data.utc_offset))};
   feed.past = fit_schema(feed.features, data.rows(data.training), data.tables());
   feed.past.state.advance(feed.features, data.end_of_training);
@@ -235,22 +244,21 @@ trained_feed train_feed(const feed_log& data, std::uint64_t seed, thread_pool& p
   feed.models.towers = two_towers(feed.features);
   feed.calibration = fit_calibration(data, feed, seed, pool);
   train_towers(data, feed, seed, pool);
-  const matrix<float> estimates = estimates_of(feed, feed.past.rows);
-  lessons.estimates.assign(estimates.rows(), heads);
-  for (std::size_t i = 0; i < estimates.rows(); ++i)
-    std::ranges::copy(estimates.row(i),
-                      lessons.estimates.row(feed.past.rows.log_rows()[i]).begin());
-  make_lists(data, feed, seed, lessons);
-  feed.models.three_towers = train_preranker<three_tower_preranker>(feed, &lessons, seed, pool,
-                                                                    "pre-ranker, three towers");
+  const lessons taught = make_lessons(data, feed, seed);
+  feed.models.three_towers =
+      train_preranker<three_tower_preranker>(feed, taught, seed, pool, "pre-ranker, three towers");
   feed.models.multi_vector =
-      train_preranker<multi_vector_preranker>(feed, &lessons, seed, pool, "pre-ranker, two towers");
+      train_preranker<multi_vector_preranker>(feed, taught, seed, pool, "pre-ranker, two towers");
   return feed;
 }
 
 three_tower_preranker train_undistilled(const trained_feed& feed, std::uint64_t seed,
                                         thread_pool& pool) {
-  return train_preranker<three_tower_preranker>(feed, nullptr, seed, pool,
+  lessons labels;
+  labels.targets[click].resize(feed.past.rows.rows());
+  for (std::size_t i = 0; i < feed.past.rows.rows(); ++i)
+    labels.targets[click][feed.past.rows.log_rows()[i]] = feed.past.rows.label(click)[i];
+  return train_preranker<three_tower_preranker>(feed, labels, seed, pool,
                                                 "pre-ranker without distillation");
 }
 

@@ -16,18 +16,7 @@ struct trained_feed {
   catalog videos = {};
 };
 
-/// What the ranker teaches the pre-rankers: its estimates of the training rows, and the order of
-/// lists of videos that retrieval finds.
-struct teacher {
-  static constexpr std::size_t length = 30;  ///< of a list
-  matrix<float> estimates;                   ///< [rows of the log, heads]
-  encoded lists;
-  std::vector<float> scores;  ///< of the rows of the lists
-};
-
-/// Trains all models; `lessons` is set to what the pre-rankers were taught.
-trained_feed train_feed(const feed_log& data, std::uint64_t seed, thread_pool& pool,
-                        teacher& lessons);
+trained_feed train_feed(const feed_log& data, std::uint64_t seed, thread_pool& pool);
 /// Trains the three towers from clicks alone, to compare.
 three_tower_preranker train_undistilled(const trained_feed& feed, std::uint64_t seed,
                                         thread_pool& pool);
