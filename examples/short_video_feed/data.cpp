@@ -129,16 +129,12 @@ catalog::catalog(const feed_log& data) {
       row[tag] = std::sqrt(.8f / static_cast<float>(v.tags.size()));
     row[tag_count + length_class(v.duration_s)] = std::sqrt(.2f);
   }
-  std::vector<std::vector<std::uint32_t>> by_user(log.users.size());
+  for (const user_profile& user : log.users) users.add(user.id);
+  std::vector<sparse_entry> shown;
   for (user_id user = 0; user < log.histories.size(); ++user)
-    by_user[user] = log.histories[user].watched;
-  for (const impression& e : data.training) by_user[e.user].push_back(e.item);
-  for (user_id user = 0; user < by_user.size(); ++user) {
-    users.add(log.users[user].id);
-    std::ranges::sort(by_user[user]);
-    seen.insert(seen.end(), by_user[user].begin(), by_user[user].end());
-    seen_end.push_back(static_cast<std::uint32_t>(seen.size()));
-  }
+    for (const item_id item : log.histories[user].watched) shown.push_back({user, item});
+  for (const impression& e : data.training) shown.push_back({e.user, e.item});
+  seen = sparse_matrix(shown, {.rows = log.users.size(), .columns = log.videos.size()});
 }
 
 }  // namespace feed

@@ -58,7 +58,7 @@ struct catalog {
   std::vector<std::uint32_t> tags;   ///< the first tag of each
   std::vector<float> similarity;     ///< [items, width]: vectors for the similarity on a page
   vocabulary users;
-  std::vector<std::uint32_t> seen, seen_end = {0};  ///< positions seen before the test, by user
+  sparse_matrix seen;  ///< [users, videos]: what was seen before the test
 
   catalog() = default;
   explicit catalog(const feed_log& data);
@@ -72,12 +72,11 @@ struct catalog {
   /// The positions of the videos that a user has seen, sorted.
   std::span<const std::uint32_t> seen_by(std::uint64_t user) const {
     const std::uint32_t row = users.find(user);
-    if (row == 0) return {};
-    return std::span(seen).subspan(seen_end[row - 1], seen_end[row] - seen_end[row - 1]);
+    return row == 0 ? std::span<const std::uint32_t>() : seen[row - 1].columns;
   }
   void visit_state(auto&& visit) {
     visit("items", items), visit("tags", tags), visit("similarity", similarity);
-    visit("users", users), visit("seen", seen), visit("seen_end", seen_end);
+    visit("users", users), visit("seen", seen);
   }
 };
 

@@ -158,6 +158,7 @@
 #include <funnel/ranking/gate_softmax.hpp>
 #include <funnel/ranking/mmoe.hpp>
 #include <funnel/ranking/watch_time_head.hpp>
+#include <funnel/retrieval/bloom_filter.hpp>
 #include <funnel/retrieval/item_cf.hpp>
 #include <funnel/retrieval/neighbor_expander.hpp>
 #include <funnel/retrieval/swing.hpp>
