@@ -6,10 +6,12 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <mutex>
 #include <thread>
 #include <type_traits>
 #include <utility>
@@ -71,11 +73,11 @@ class thread_pool {
     }
     open_ = true;
     ++loops_;
-    loops_.notify_all();
+    wake(loop_began_);
     run_tasks(0);
     open_ = false;
     // A thread that came in while the loop was open has counted itself, and is waited for.
-    for (std::uint32_t inside = inside_; inside != 0; inside = inside_) wait_while(inside_, inside);
+    wait_until(loop_ended_, [this] { return inside_ == 0; });
     const std::exception_ptr error = std::exchange(error_, nullptr);
     failed_ = false;
     busy_ = false;
@@ -102,27 +104,37 @@ class thread_pool {
     std::this_thread::yield();
 #endif
   }
-  /// Returns when the value is no longer `old`: looks for some time, then sleeps.
-  static void wait_while(const std::atomic<std::uint32_t>& value, std::uint32_t old) {
+  // Not std::atomic::wait: where a system has no futex, that of libstdc++ before 12.3 can miss a change.
+  using event = std::condition_variable;
+
+  /// Returns when `condition()` is true: looks for some time, then sleeps. Who makes it true calls
+  /// `wake` afterwards.
+  template <class Condition>
+  void wait_until(event& changed, const Condition& condition) {
     using clock = std::chrono::steady_clock;
     const auto until = clock::now() + std::chrono::microseconds(20);
     do {
       for (int i = 0; i < 32; ++i) {
-        if (value != old) return;
+        if (condition()) return;
         pause();
       }
     } while (clock::now() < until);
-    value.wait(old);
+    std::unique_lock lock(mutex_);
+    changed.wait(lock, condition);
+  }
+  void wake(event& changed) {
+    { const std::lock_guard lock(mutex_); }  // nobody is between looking and sleeping
+    changed.notify_all();
   }
 
   void work(std::size_t own) {
     for (std::uint32_t seen = 0;;) {
-      wait_while(loops_, seen);
+      wait_until(loop_began_, [&] { return loops_ != seen; });
       seen = loops_;
       if (ended_) return;
       ++inside_;
       if (open_) run_tasks(own);
-      if (--inside_ == 0) inside_.notify_all();
+      if (--inside_ == 0) wake(loop_ended_);
     }
   }
 
@@ -144,7 +156,7 @@ class thread_pool {
   void stop() {
     ended_ = true;
     ++loops_;
-    loops_.notify_all();
+    wake(loop_began_);
     for (std::thread& thread : threads_) thread.join();
   }
 
@@ -159,6 +171,8 @@ class thread_pool {
   std::atomic<bool> ended_{false};
   std::atomic<std::uint32_t> loops_{0};   // counts loops
   std::atomic<std::uint32_t> inside_{0};  // threads, beside the caller, that may run tasks
+  std::mutex mutex_;
+  event loop_began_, loop_ended_;
 };
 
 }  // namespace funnel
