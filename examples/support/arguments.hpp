@@ -9,7 +9,6 @@
 #include <string>
 #include <string_view>
 #include <system_error>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -31,13 +30,8 @@ class arguments {
   void option(const std::string& name, const std::string& what, const std::string& about,
               T& value) {
     add(name, ' ' + what, about, true, [this, name, &value](std::string_view text) {
-      if constexpr (std::is_same_v<T, std::string>) {
-        value = text;
-      } else {
-        const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-        if (error != std::errc() || end != text.data() + text.size())
-          refuse(name + " is \"" + std::string(text) + "\", expected a number");
-      }
+      if (!parse(text, value))
+        refuse(name + " is \"" + std::string(text) + "\", expected a number");
     });
   }
   void flag(const std::string& name, const std::string& about, bool& value) {
@@ -68,6 +62,15 @@ class arguments {
   }
 
  private:
+  static bool parse(std::string_view text, std::string& value) {
+    value = text;
+    return true;
+  }
+  static bool parse(std::string_view text, auto& value) {
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    return error == std::errc() && end == text.data() + text.size();
+  }
+
   struct argument {
     std::string name;
     bool has_value;

@@ -74,7 +74,8 @@ value_of<C> sum_of_columns(C& context, std::string_view function, const value_of
   check_at_least_one(function, "width", width);
   check_that(function, "x.cols()", x.cols(), x.cols() > 0 && x.cols() % width == 0,
              "a multiple of width, which is ", width);
-  const t factor = mean ? t(1) / static_cast<t>(x.cols() / width) : t(1);
+  const std::size_t summed = x.cols() / width;
+  const t factor = mean ? t(1) / static_cast<t>(summed) : t(1);
   const auto y = context.make(x.rows(), width);
   for (std::size_t i = 0; i < x.rows(); ++i) {
     const t* from = view(x).row(i).data();
