@@ -34,7 +34,7 @@ rule compile
 rule link
   command = $compiler \$flags \$in \$libraries -o \$out
 rule run
-  command = { \$runner \$in \$words >\$out.log 2>&1 </dev/null || { tail -n 60 \$out.log; false; }; } && touch \$out
+  command = { timeout 600 \$runner \$in \$words >\$out.log 2>&1 </dev/null || { tail -n 60 \$out.log; false; }; } && touch \$out
 EOF
 }
 
