@@ -119,6 +119,9 @@ void feed_server::retrieve(const feed_request& request, source_call& call) {
   const auto time = std::chrono::steady_clock::now() - begin;
   features_ms_ = std::chrono::duration<double, std::milli>(time).count();
   call.note("features_ms", features_ms_);
+  call.note("feature_bytes", static_cast<double>(sizeof(float) * (rows_->item.numbers.size() +
+                                                                  rows_->cross.numbers.size())));
+  call.note("statistics_age_h", static_cast<double>(request.hour));  // counted until midnight
 }
 
 void feed_server::make_page(selector_call& call) {
