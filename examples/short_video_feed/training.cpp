@@ -189,7 +189,6 @@ Model train_preranker(const trained_feed& feed, const lessons& of, std::uint64_t
   if (!of.scores.empty())
     lists.emplace(of.lists, batches_options{.rows = 64 * lessons::length, .shuffle = false});
   std::array<std::vector<float>, watch> targets;
-  std::vector<float> scores;
   std::vector<std::uint32_t> offsets;
   const auto loss = [&](auto& context, const auto& m, const row_batch& rows) {
     const auto z = m(context, rows);
@@ -203,7 +202,7 @@ Model train_preranker(const trained_feed& feed, const lessons& of, std::uint64_t
     if (!lists->next()) lists->next();
     const row_batch& listed = lists->batch();
     const std::uint32_t first = lists->requests().front();  // each row is a request
-    scores.assign(of.scores.begin() + first, of.scores.begin() + first + listed.rows());
+    const auto scores = std::span(of.scores).subspan(first, listed.rows());
     for (offsets = {0}; offsets.back() < listed.rows();)
       offsets.push_back(offsets.back() + lessons::length);
     losses.push_back(listwise_distillation(context, row_sum(context, m(context, listed)), scores,

@@ -70,7 +70,7 @@ class bloom_filter {
   void add(std::uint64_t id) {
     if (words_.empty())
       detail::fail("funnel::bloom_filter::add: the filter has no bits, expected one with options");
-    for_each_bit(id, [&](std::size_t bit) {
+    for_each_bit(id, [&](std::uint64_t bit) {
       words_[bit / 64] |= std::uint64_t{1} << (bit % 64);
       return true;
     });
@@ -78,7 +78,7 @@ class bloom_filter {
   /// True for every id that was added, and for others with the probability
   /// `false_positive_rate()`.
   bool contains(std::uint64_t id) const {
-    return !words_.empty() && for_each_bit(id, [&](std::size_t bit) {
+    return !words_.empty() && for_each_bit(id, [&](std::uint64_t bit) {
       return (words_[bit / 64] >> (bit % 64) & 1) != 0;
     });
   }
@@ -113,7 +113,7 @@ class bloom_filter {
     const std::uint64_t d = mix_key(h) | 1;
     const std::uint64_t size = bits();
     for (std::uint32_t i = 0; i < hashes_; ++i, h += d)
-      if (!visit(static_cast<std::size_t>(h % size))) return false;
+      if (!visit(h % size)) return false;
     return true;
   }
 

@@ -104,7 +104,7 @@ neighbor_table item_cf_lists(E& executor, const sparse_matrix& by_user,
         const item_id item = of_user.columns[j];
         // Without a branch: whether an item is new is hard to predict.
         common.touched[touched] = item;
-        touched += common.sums[item].users++ == 0 ? 1 : 0;
+        touched += common.sums[item].users++ == 0 ? std::size_t{1} : 0;
         if constexpr (Weighted)
           common.products[item] += value * static_cast<double>(of_user.values[j]);
       }
