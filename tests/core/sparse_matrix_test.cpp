@@ -110,6 +110,9 @@ TEST_CASE("what a sparse matrix refuses, and damaged files") {
   };
   CHECK(refused({{2, 0}}, {.rows = 2}, "the row of an entry is 2, expected below 2"));
   CHECK(refused({{0, 5}}, {.columns = 5}, "the column of an entry is 5, expected below 5"));
+  constexpr std::size_t largest = std::numeric_limits<std::size_t>::max();
+  CHECK(refused({{2, 0}}, {.rows = largest}, "expected at most 2^32"));
+  CHECK(refused({{2, 0}}, {.columns = largest}, "expected at most 2^32"));
   CHECK(refused({{0, 0, 0}}, {}, "the value of an entry is 0"));
   CHECK(refused({{0, 0, -1}}, {}, "the value of an entry is -1"));
   CHECK(refused({{0, 0, std::numeric_limits<float>::quiet_NaN()}}, {}, "is nan"));

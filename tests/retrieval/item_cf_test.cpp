@@ -18,6 +18,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <fstream>
+#include <limits>
 #include <set>
 #include <string>
 #include <utility>
@@ -124,6 +125,12 @@ TEST_CASE(
              whole.neighbors(i)[n] > whole.neighbors(i)[n - 1]));
   }
   CHECK(item_cf(sparse_matrix()).size() == 0);
+  // No limit, and one whose double is 0.
+  const sparse_matrix many = random_matrix_of(2, 60, 120, 4000, 1);
+  const neighbor_table every = item_cf(many, {.neighbors = 120});
+  constexpr std::size_t largest = std::numeric_limits<std::size_t>::max();
+  for (const std::size_t k : {largest, largest / 2 + 1})
+    CHECK(saved_state(item_cf(many, {.neighbors = k})) == saved_state(every));
   const auto refused = [&](const item_cf_options& options, const char* words) {
     return refuses([&] { item_cf(all, options); }, "funnel::item_cf", words);
   };

@@ -14,6 +14,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <set>
 #include <string>
@@ -139,6 +140,12 @@ TEST_CASE("swing keeps the best, and refuses options out of range") {
     for (std::size_t n = 0; n < 3; ++n) CHECK(short_one.neighbors(i)[n] == whole.neighbors(i)[n]);
   }
   CHECK(swing(sparse_matrix()).size() == 0);
+  // No limit, and one whose double is 0.
+  const sparse_matrix many = random_matrix_of(2, 60, 120, 4000);
+  const neighbor_table every = swing(many, {.neighbors = 120});
+  constexpr std::size_t largest = std::numeric_limits<std::size_t>::max();
+  for (const std::size_t k : {largest, largest / 2 + 1})
+    CHECK(saved_state(swing(many, {.neighbors = k})) == saved_state(every));
   const auto refused = [&](const swing_options& options, const char* words) {
     return refuses([&] { swing(all, options); }, "funnel::swing", words);
   };

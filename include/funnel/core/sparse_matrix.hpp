@@ -68,8 +68,8 @@ class sparse_matrix {
   sparse_matrix& operator=(sparse_matrix&&) noexcept = default;
   /// A matrix of entries in any order.
   ///
-  /// Errors      std::invalid_argument if an entry is not below the numbers of rows and columns of the
-  ///             options, a value is not a finite number above 0, or `repeated` is no value of the
+  /// Errors      std::invalid_argument if the options have more than 2^32 rows or columns, an entry is
+  ///             not below their numbers, a value is not a finite number above 0, or `repeated` is no value of the
   ///             enumeration.
   /// Cost        O(entries + rows), and O(n log n) per row of n entries.
   explicit sparse_matrix(std::span<const sparse_entry> entries,
@@ -78,6 +78,9 @@ class sparse_matrix {
     if (options.repeated > repeated_entries::latest)
       detail::fail("funnel::sparse_matrix: repeated is ", static_cast<int>(options.repeated),
                    ", expected below 3");
+    constexpr std::uint64_t most = std::uint64_t{1} << 32;
+    detail::check_that(name, "rows", options.rows, options.rows <= most, "at most 2^32");
+    detail::check_that(name, "columns", options.columns, options.columns <= most, "at most 2^32");
     std::size_t rows = options.rows;
     columns_ = options.columns;
     for (const sparse_entry& e : entries) {

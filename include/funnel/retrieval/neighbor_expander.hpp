@@ -4,7 +4,6 @@
 #include <funnel/core/detail/checks.hpp>
 #include <funnel/core/error.hpp>
 #include <funnel/core/ids.hpp>
-#include <funnel/core/top_k.hpp>
 #include <funnel/index/neighbor_table.hpp>
 #include <funnel/index/scored_item.hpp>
 
@@ -89,10 +88,9 @@ class neighbor_expander {
       if (admits(item)) found_.push_back({item, scores_[item]});
     const std::size_t count = std::min(out.size(), found_.size());
     const auto middle = found_.begin() + static_cast<std::ptrdiff_t>(count);
-    std::partial_sort(found_.begin(), middle, found_.end(),
-                      [](const scored_item& a, const scored_item& b) {
-                        return ranks_before(a.score, a.item, b.score, b.item);
-                      });
+    std::partial_sort(
+        found_.begin(), middle, found_.end(),
+        [](const scored_item& x, const scored_item& y) { return ranks_before(x, y); });
     std::copy(found_.begin(), middle, out.begin());
     return count;
   }

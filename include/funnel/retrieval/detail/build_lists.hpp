@@ -3,7 +3,6 @@
 
 #include <funnel/core/executor.hpp>
 #include <funnel/core/ids.hpp>
-#include <funnel/core/top_k.hpp>
 #include <funnel/index/neighbor_table.hpp>
 #include <funnel/index/scored_item.hpp>
 
@@ -18,7 +17,8 @@
 
 namespace funnel::detail {
 
-/// The best k of the items that are passed, in any order, with scores above 0; of equal scores the lower item is better.
+/// The best k of the items that are passed, in any order, with scores above 0. Twice k fits into a
+/// size.
 class best_items {
  public:
   explicit best_items(std::size_t k) : k_(k) {}
@@ -45,9 +45,7 @@ class best_items {
   }
 
  private:
-  static bool before(const scored_item& a, const scored_item& b) {
-    return ranks_before(a.score, a.item, b.score, b.item);
-  }
+  static bool before(const scored_item& a, const scored_item& b) { return ranks_before(a, b); }
   void keep_best() {
     const auto last = found_.begin() + static_cast<std::ptrdiff_t>(k_ - 1);
     std::nth_element(found_.begin(), last, found_.end(), before);
@@ -79,7 +77,7 @@ neighbor_table build_lists(E& executor, std::size_t items, std::size_t k, const 
       }
     }
     if (own == nullptr) own = std::make_unique<workspace>(make());
-    best_items best(k);
+    best_items best(std::min(k, items));
     for (std::size_t i = begin; i < end; ++i) {
       best.clear();
       find(*own, static_cast<item_id>(i), best);
