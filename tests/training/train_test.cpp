@@ -201,6 +201,15 @@ TEST_CASE("a checkpoint of another training is refused, and nothing has changed"
   options.seed = 1;
   const data more(140);
   CHECK_THROWS_AS(train(other, more.past.rows, loss, options), format_error);
+  // Other requests, even if they have as many rows.
+  const temporary_file of_some("funnel_train_test_some");
+  train_options some{.batch_rows = 1,
+                     .requests = std::vector<std::uint32_t>{0, 1},
+                     .checkpoint = {.path = of_some.path}};
+  ranker<float> copy = other;
+  train(copy, d.past.rows, loss, some);
+  some.requests = std::vector<std::uint32_t>{1, 0};
+  CHECK_THROWS_AS(train(other, d.past.rows, loss, some), format_error);
   CHECK(weights_of(other) == before);
   CHECK(train(other, d.past.rows, loss, options).steps > 0);  // it had ended
   CHECK(weights_of(other) == weights_of(model));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/core/detail/checks.hpp>
+#include <funnel/core/detail/xxh64.hpp>
 #include <funnel/core/error.hpp>
 #include <funnel/core/state.hpp>
 #include <funnel/features/encoded_log.hpp>
@@ -204,7 +205,11 @@ class training_run {
     return join_text(options_.epochs, " epochs of ", at_.loader.epoch_rows(),
                      " rows in batches of ", options_.batch_rows, " and leaves of ",
                      options_.whole_batch ? options_.batch_rows : options_.leaf_rows, " (at most ",
-                     options_.whole_batch ? 1 : options_.max_leaves, ") with seed ", options_.seed);
+                     options_.whole_batch ? 1 : options_.max_leaves, ") with seed ", options_.seed,
+                     options_.requests
+                         ? join_text(", of requests with the hash ",
+                                     xxh64_of(std::as_bytes(std::span(*options_.requests))))
+                         : "");
   }
   void add_score(double score) {
     at_.scores.push_back(score);
