@@ -192,8 +192,7 @@ class funnel_log {
     for (std::size_t s = 0; s < detail::sides; ++s) {
       const side_values& side = rows.side(s);
       const side_values& expected = columns_.side(s);
-      const bool by_request = s == detail::user_side || s == detail::context_side;
-      if (side.rows != (by_request ? 1 : rows.rows()) ||
+      if (side.rows != (detail::is_by_request(s) ? 1 : rows.rows()) ||
           side.categories.size() != expected.categories.size() ||
           side.lists.size() != expected.lists.size() ||
           side.numbers.size() != side.rows * widths_[s])

@@ -44,8 +44,9 @@ inline std::vector<impression> history_impressions(interaction_log& log, std::in
     numbers[a] = static_cast<std::size_t>(found - actions.begin());
     if (found == actions.end()) actions.emplace_back(history_actions[a]);
   }
-  detail::check_that(name, "the number of actions of log", actions.size(), actions.size() <= 32,
-                     "32 or fewer, with those of the histories");
+  detail::check_that(name, "the number of actions of log", actions.size(),
+                     actions.size() <= action_set::capacity, action_set::capacity,
+                     " or fewer, with those of the histories");
   std::vector<impression> before;
   for (std::size_t user = 0; user < log.histories.size(); ++user) {
     const user_history& history = log.histories[user];

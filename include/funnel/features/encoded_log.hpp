@@ -129,8 +129,7 @@ class encoded_log {
     for (std::size_t side = 0; side < detail::sides; ++side) {
       const detail::side_plan& of = plan.of[side];
       const side_values& values = rows.side(side);
-      const bool by_request = side == detail::user_side || side == detail::context_side;
-      check(side, "rows", values.rows, by_request ? rows.requests() : rows.rows());
+      check(side, "rows", values.rows, detail::is_by_request(side) ? rows.requests() : rows.rows());
       check(side, "categories", values.categories.size(), of.categories.size());
       check(side, "lists", values.lists.size(), of.lists.size());
       check(side, "numbers", values.numbers.size(), values.rows * of.width);

@@ -201,8 +201,8 @@ class feature_inputs : detail::layer_of<T> {
       check_count("categories of a side", values.categories.size(), sides_[s].categories.size());
       check_count("lists of a side", values.lists.size(), sides_[s].lists.size());
       check_count("numbers of a side", values.numbers.size(), values.rows * sides_[s].numbers);
-      const bool by_request = s == detail::user_side || s == detail::context_side;
-      check_count("rows of a side", values.rows, by_request ? rows.requests() : rows.rows());
+      check_count("rows of a side", values.rows,
+                  detail::is_by_request(s) ? rows.requests() : rows.rows());
     }
     check_count("histories", rows.histories.size(), histories_.size());
   }

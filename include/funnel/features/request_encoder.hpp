@@ -169,7 +169,7 @@ class request_encoder {
     if (n > 0) find_cross(cross, n);
     detail::clear_batch(features_->plan(), batch_);
     for (std::size_t side = 0; side < detail::sides; ++side)
-      make_rows(side, side == detail::item_side || side == detail::cross_side ? n : 1);
+      make_rows(side, detail::is_by_request(side) ? 1 : n);
     const std::uint32_t user_row = state_->table(detail::user_side).find(user);
     set_entity(detail::user_side, 0, user, user_row, time);
     set_record(detail::context_side, 0, time);

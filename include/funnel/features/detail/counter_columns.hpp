@@ -50,7 +50,7 @@ class counter_columns {
         groups.back().width = all[c].offset + all[c].width - groups.back().offset;
       }
       for (group& g : groups_[side]) {
-        g.keeps = !g.window && (side == item_side || side == cross_side);
+        g.keeps = !g.window && !is_by_request(side);
         if (g.keeps) bytes += sizeof(std::uint32_t) + g.width * sizeof(float);
       }
     }
@@ -84,26 +84,11 @@ class counter_columns {
         join_keys(features.plan(), keys, all[g.counts].keys, begin, joined);
         if (!g.window) find_rows(g, counters.sums(g.counts), joined);
         for (std::size_t i = 0; i < size; ++i) {
-          float* numbers = to.numbers.data() + (begin + i) * of.width;
-          float* out = numbers + g.offset;
-          if (g.keeps && g.rows[joined[i] & (g.rows.size() - 1)] == joined[i]) {
-            std::copy_n(g.numbers.data() + (joined[i] & (g.rows.size() - 1)) * g.width, g.width,
-                        out);
-            continue;
-          }
-          const std::span<float> row(numbers, of.scaled_width);
-          for (std::size_t c = g.begin; c < g.end; ++c) {
-            counters.write(features, of.counters[c], joined[i], time, row);
-            take_logarithms(row, of.counters[c].logarithms);
-          }
-          scale_numbers(std::span(out, g.width),
-                        std::span(features.values().means[side]).subspan(g.offset),
-                        std::span(features.values().factors[side]).subspan(g.offset),
-                        limits.subspan(g.offset));
-          if (!g.keeps) continue;
-          const std::size_t place = joined[i] & (g.rows.size() - 1);
-          g.rows[place] = static_cast<std::uint32_t>(joined[i]);
-          std::copy_n(out, g.width, g.numbers.data() + place * g.width);
+          const std::span<float> row(to.numbers.data() + (begin + i) * of.width, of.scaled_width);
+          if (g.has(joined[i]))
+            std::copy_n(g.numbers_of(joined[i]), g.width, row.data() + g.offset);
+          else
+            compute(features, side, counters, g, joined[i], time, limits, row);
         }
       }
       for (const activity_plan& a : of.activities) {
@@ -128,7 +113,29 @@ class counter_columns {
     bool keeps = false;
     std::vector<std::uint32_t> rows = {};  // whose numbers are kept, by place; a power of two
     std::vector<float> numbers = {};       // [places, width]
+
+    std::size_t place_of(std::uint64_t row) const { return row & (rows.size() - 1); }
+    bool has(std::uint64_t row) const { return keeps && rows[place_of(row)] == row; }
+    float* numbers_of(std::uint64_t row) { return numbers.data() + place_of(row) * width; }
   };
+
+  /// Writes the numbers of a group for a row of its sums or a key of its window, and keeps them.
+  static void compute(const schema& features, std::size_t side, const event_counters& counters,
+                      group& g, std::uint64_t place, std::int64_t time,
+                      std::span<const float> limits, std::span<float> numbers) {
+    for (std::size_t c = g.begin; c < g.end; ++c) {
+      const counter_plan& counter = features.plan().of[side].counters[c];
+      counters.write(features, counter, place, time, numbers);
+      take_logarithms(numbers, counter.logarithms);
+    }
+    const std::span<float> written = numbers.subspan(g.offset, g.width);
+    scale_numbers(written, std::span(features.values().means[side]).subspan(g.offset),
+                  std::span(features.values().factors[side]).subspan(g.offset),
+                  limits.subspan(g.offset));
+    if (!g.keeps) return;
+    g.rows[g.place_of(place)] = static_cast<std::uint32_t>(place);
+    std::ranges::copy(written, g.numbers_of(place));
+  }
 
   /// The keys of rows [begin, begin + joined.size()) that some keys make together.
   static void join_keys(const feature_plan& plan, const request_keys& keys,
@@ -136,26 +143,23 @@ class counter_columns {
                         std::span<std::uint64_t> joined) {
     for (std::size_t p = 0; p < parts.size(); ++p) {
       const std::size_t side = parts[p].side;
-      const bool once = side == user_side || side == context_side;
-      const std::size_t stride = once ? 0 : plan.of[side].keys.size();
+      const std::size_t stride = is_by_request(side) ? 0 : plan.of[side].keys.size();
       const std::uint64_t* from = keys[side].data() + parts[p].key + begin * stride;
       for (std::size_t i = 0; i < joined.size(); ++i)
         joined[i] = p == 0 ? from[i * stride] : joined_key(joined[i], from[i * stride]);
     }
   }
   /// Turns keys into rows of the sums, and asks for the memory that is read next.
-  static void find_rows(const group& g, const key_sums& sums, std::span<std::uint64_t> joined) {
+  static void find_rows(group& g, const key_sums& sums, std::span<std::uint64_t> joined) {
     for (const std::uint64_t key : joined) sums.prefetch_key(key);
     for (std::uint64_t& key : joined) {
       key = sums.find_row(key);
       if (!g.keeps) continue;
-      const std::size_t place = key & (g.rows.size() - 1);
-      prefetch_bytes<false>(g.rows.data() + place, sizeof(std::uint32_t));
-      prefetch_bytes<false>(g.numbers.data() + place * g.width, g.width * sizeof(float));
+      prefetch_bytes<false>(g.rows.data() + g.place_of(key), sizeof(std::uint32_t));
+      prefetch_bytes<false>(g.numbers_of(key), g.width * sizeof(float));
     }
     for (const std::uint64_t row : joined)
-      if (!g.keeps || g.rows[row & (g.rows.size() - 1)] != row)
-        sums.prefetch_sums(static_cast<std::uint32_t>(row));
+      if (!g.has(row)) sums.prefetch_sums(static_cast<std::uint32_t>(row));
   }
 
   std::array<std::vector<group>, sides> groups_;

@@ -23,6 +23,11 @@ inline constexpr std::size_t user_side = 0, item_side = 1, context_side = 2, cro
 inline constexpr std::array<std::string_view, sides> side_names{"of_user", "of_item", "of_context",
                                                                 "of_cross"};
 
+/// Whether a side has one row per request; the others have one per row.
+constexpr bool is_by_request(std::size_t side) {
+  return side == user_side || side == context_side;
+}
+
 /// Rows of an embedding table: those of a vocabulary, or a fixed number.
 struct table_plan {
   std::string name;

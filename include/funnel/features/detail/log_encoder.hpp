@@ -89,12 +89,11 @@ class log_encoder {
     rows_.plan_ = plan_;
     for (std::size_t side = 0; side < sides; ++side) {
       const side_plan& of = plan_.of[side];
-      const bool by_request = side == user_side || side == context_side;
       const bool has_table = side == user_side || side == item_side;
       encoded_log::moving_side& moving = rows_.moving_[side];
       for (std::size_t c = 0; c < of.categories.size(); ++c)
         if (!has_table || is_moving(of.categories[c])) moving.categories.push_back(c);
-      const std::size_t count = by_request ? requests : n;
+      const std::size_t count = is_by_request(side) ? requests : n;
       moving.codes.resize(count * moving.categories.size());
       moving.numbers.assign(count, of.scaled_width);
       moving.vectors.assign(count, has_table ? 0 : of.width - of.scaled_width);
