@@ -107,10 +107,11 @@ void measure_requests(report& numbers, const feed_log& data, const model_slot<se
       const auto scores = of.scores(of.stage(stage));
       return std::vector<float>(scores.data(), scores.data() + scores.rows());
     };
+    const std::vector<float> by_ranker = scores_of(all, "fuse");
     for (const std::string name : {"prerank", "prerank_multi_vector", "prerank_undistilled"}) {
       std::vector<std::uint32_t> kept(std::min(sizes.preranked, all.size()));
       top_k(scores_of(all, name), kept);
-      served.add_agreement(name, kept, scores_of(all, "fuse"), top);
+      served.add_agreement(name, kept, by_ranker, top);
       served.add_time(name + ".ms", compare.stages().milliseconds(compare.stages().stage_of(name)));
     }
 
@@ -234,7 +235,8 @@ int main(int argc, char** argv) try {
                    "requests");
   if (videos > 5000)
     measure_requests(numbers, data, models, undistilled, 5000, seed, "requests_of_5000");
-  std::printf("%s", numbers.text().c_str());
+  std::printf("short_video_feed on %s; docs/short_video_feed.md explains the numbers\n\n%s",
+              simulated ? "a simulated log" : folder.c_str(), numbers.text().c_str());
   if (!json.empty()) write(json, numbers.json());
   return 0;
 } catch (const std::exception& error) {

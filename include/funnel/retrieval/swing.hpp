@@ -70,7 +70,8 @@ struct swing_sums {
 ///
 /// Each pair of users counts once, whatever its order; twice would not change the order of the lists.
 /// Values do not count. Items with fewer than two common users are no neighbors. The caps are part of
-/// the definition: everything is computed from what they leave, first of the users, then of the items.
+/// the definition: J_u are the latest items of user u, and the pairs of item i are of its latest users.
+/// With more users than that, sim(i, j) and sim(j, i) may differ.
 ///
 /// Lists are built item by item, so no list of pairs is ever made, and they have the same bits on any
 /// number of threads.
