@@ -87,6 +87,7 @@
 #include <funnel/index/score_items.hpp>
 #include <funnel/index/scored_item.hpp>
 #include <funnel/index/vector_index.hpp>
+#include <funnel/index/vector_neighbors.hpp>
 #include <funnel/io/load_parameters.hpp>
 #include <funnel/io/model_file.hpp>
 #include <funnel/io/model_writer.hpp>

@@ -32,3 +32,19 @@ TEMPLATE_TEST_CASE("cosine_of: any length, and none", "", float, double) {
   }
   CHECK(cosine({}, {}) == 0);
 }
+
+TEMPLATE_TEST_CASE("write_unit_vector: length 1, or zeros", "", float, double) {
+  using t = TestType;
+  const auto unit = [](const std::vector<t>& row) {
+    std::vector<t> out(row.size(), t(9));
+    const bool direction =
+        funnel::detail::write_unit_vector(std::span<const t>(row), std::span(out));
+    CHECK(direction == (out != std::vector<t>(row.size())));
+    return out;
+  };
+  const t most = std::numeric_limits<t>::max();
+  CHECK(unit({-4, 0}) == std::vector<t>{-1, 0});
+  CHECK(unit({0, most}) == std::vector<t>{0, 1});
+  CHECK(unit({0, 0}) == std::vector<t>{0, 0});
+  CHECK(unit({most * 2, 1}) == std::vector<t>{0, 0});
+}

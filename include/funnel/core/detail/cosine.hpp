@@ -82,6 +82,16 @@ unit_scale unit_scale_of(std::span<const T> row) {
   return {lift, std::isfinite(inverse) ? inverse : 0};
 }
 
+/// Writes the unit vector of `row` to `out`, of the same length. Returns false, and writes zeros, if it
+/// has no direction.
+template <class T>
+bool write_unit_vector(std::span<const T> row, std::span<T> out) {
+  const unit_scale scale = unit_scale_of(row);
+  for (std::size_t k = 0; k < row.size(); ++k)
+    out[k] = scale.has_direction() ? static_cast<T>(scale(row[k])) : T(0);
+  return scale.has_direction();
+}
+
 /// Cosine of two vectors in double, the same for (b, a); 0 if one of them has no direction.
 template <class Products = plain_products, class T>
 double cosine_of(std::span<const T> a, const unit_scale& scale_a, std::span<const T> b,
