@@ -161,6 +161,7 @@
 #include <funnel/ranking/watch_time_head.hpp>
 #include <funnel/retrieval/bloom_filter.hpp>
 #include <funnel/retrieval/item_cf.hpp>
+#include <funnel/retrieval/item_pool.hpp>
 #include <funnel/retrieval/neighbor_expander.hpp>
 #include <funnel/retrieval/swing.hpp>
 #include <funnel/retrieval/two_tower.hpp>
