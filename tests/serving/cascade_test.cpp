@@ -5,6 +5,7 @@
 #include "support/errors.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -473,4 +474,131 @@ TEST_CASE("cascade: wrong options are refused, and the stages are as before") {
   CHECK(f.page() == ids{3, 1});
   cascade<request> empty;
   CHECK(refuses([&] { empty({}); }, "funnel::cascade: there is no source", "expected"));
+}
+
+namespace {
+
+/// Three sources of ids 0.., 100.. and 200.., each of which adds as many as it may, and a clock.
+struct merging {
+  double now = 0;
+  std::vector<std::size_t> rooms, quotas;
+  std::vector<std::int64_t> most = {1000, 1000, 1000};  // that each has
+  std::vector<double> takes_ms = {1, 1, 1};
+  std::size_t throws = 9;  // the number of the source that throws after its third
+  cascade<request> pages;
+
+  explicit merging(funnel::cascade_options options, std::array<stage_options, 3> sources = {})
+      : pages([&] {
+          options.now_ms = [this] { return now; };
+          return options;
+        }()) {
+    for (std::size_t c = 0; c < sources.size(); ++c) {
+      sources[c].name = "c" + std::to_string(c);
+      pages.add_source(sources[c], [this, c](const request& r, source_call& to) {
+        rooms.push_back(to.room());
+        quotas.push_back(to.quota());
+        const auto first = static_cast<std::int64_t>(100 * c) + r.first;
+        for (std::int64_t i = 0; i < most[c] && to.add(first + i, 1); ++i)
+          if (c == throws && i == 2) throw std::runtime_error("no connection");
+        now += takes_ms[c];
+      });
+    }
+  }
+};
+
+}  // namespace
+
+TEST_CASE("cascade with a total: sources get quotas by their shares, and are merged") {
+  merging m({.total = 10}, {stage_options{.share = 3}, {.share = 1}, {.share = 1}});
+  cascade_trace trace;
+  const auto page = m.pages({}, &trace);
+  CHECK(ids(page.begin(), page.end()) == ids{0, 100, 200, 201, 101, 1, 2, 3, 4, 5});
+  CHECK(m.quotas == std::vector<std::size_t>{6, 2, 2});
+  CHECK(m.rooms == std::vector<std::size_t>{10, 10, 10});
+  CHECK(trace.stages[0].quota == 6);
+  CHECK(trace.stages[0].went_on == 6);
+  CHECK(trace.stages[2].went_on == 2);
+  CHECK(m.pages.counts(0).went_on == 6);
+  CHECK(m.pages.counts(0).empty == 0);
+  // The second finds only one: what it leaves is split 3 : 1.
+  m.most[1] = 1;
+  m.pages({});
+  CHECK(m.pages.candidates().found_by(0) == 7);
+  CHECK(m.pages.candidates().found_by(1) == 1);
+  CHECK(m.pages.candidates().found_by(2) == 2);
+  CHECK(m.pages.counts(0).went_on == 13);
+  // `keeps` limits what a source may add.
+  merging kept({.total = 10}, {stage_options{.keeps = 4, .share = 3}, {}, {}});
+  kept.pages({});
+  CHECK(kept.rooms == std::vector<std::size_t>{4, 10, 10});
+  CHECK(kept.pages.candidates().found_by(0) == 4);
+  CHECK(kept.pages.candidates().size() == 10);
+}
+
+TEST_CASE(
+    "cascade with a total: shares by request, and a source that is switched off does not run") {
+  merging m({.total = 8});
+  m.pages.set_shares([](const request& r, std::span<double> shares) {
+    CHECK(shares[0] == 1);
+    if (r.first == 7) shares[1] = 0;
+    if (r.first == 9) shares[2] = -1;
+  });
+  m.pages({7});
+  CHECK(m.pages.candidates().size() == 8);
+  CHECK(m.pages.candidates().found_by(1) == 0);
+  CHECK(m.pages.counts(1).runs == 0);
+  CHECK(m.pages.counts(1).skipped == 0);
+  CHECK(m.pages.counts(1).empty == 0);
+  m.pages({0});
+  CHECK(m.pages.counts(1).runs == 1);
+  CHECK(m.pages.candidates().found_by(1) > 0);
+  CHECK(refuses([&] { m.pages({9}); }, "funnel::split_quota: ", "a share is -1"));
+  m.pages({0});
+  CHECK(m.pages.candidates().size() == 8);
+  merging off({.total = 8}, {stage_options{.share = 0}, {.share = 0}, {.share = 0}});
+  CHECK(off.pages({}).empty());
+}
+
+TEST_CASE("cascade with a total: sources that fail or are late leave their quotas to the others") {
+  merging m({.budget_ms = 100, .total = 9},
+            {stage_options{.budget_ms = 5, .if_late = when_late::drop}, {}, {}});
+  m.takes_ms[0] = 7;
+  m.pages({});
+  CHECK(m.pages.counts(0).late == 1);
+  CHECK(m.pages.candidates().found_by(0) == 0);
+  CHECK(m.pages.candidates().size() == 9);
+  CHECK(m.pages.counts(0).went_on == 0);
+  m.takes_ms[0] = 1;
+  m.throws = 1;  // what it found before is used
+  m.pages({});
+  CHECK(m.pages.counts(1).failed == 1);
+  CHECK(m.pages.candidates().found_by(1) == 3);
+  CHECK(m.pages.candidates().size() == 9);
+  m.throws = 9;
+  m.most = {1, 0, 2};
+  m.pages({});
+  CHECK(m.pages.candidates().size() == 3);
+  CHECK(m.pages.counts(1).empty == 1);
+}
+
+TEST_CASE("cascade with a total: a fall-back runs if the others together found too few") {
+  merging m({.total = 9}, {stage_options{}, {}, {.only_below = 5}});
+  m.pages({});
+  CHECK(m.pages.counts(2).runs == 0);
+  CHECK(m.pages.candidates().size() == 9);
+  m.most = {2, 2, 1000};
+  m.pages({});
+  CHECK(m.pages.counts(2).runs == 1);
+  CHECK(m.pages.candidates().size() == 9);
+}
+
+TEST_CASE("cascade with a total: wrong options are refused") {
+  CHECK(refuses([] { cascade<request> c({.total = (std::size_t{1} << 32) + 1}); },
+                "funnel::cascade: ", "total is 4294967297, expected at most 2^32"));
+  cascade<request> pages;
+  CHECK(refuses([&] { pages.set_shares([](const request&, std::span<double>) {}); },
+                "funnel::cascade::set_shares: ", "total is 0, expected"));
+  CHECK(refuses(
+      [&] { pages.add_source({.name = "a", .share = -1}, [](const request&, source_call&) {}); },
+      "funnel::cascade: ", "share of stage \"a\" is -1, expected"));
 }

@@ -65,7 +65,7 @@ class candidates {
     std::uint32_t slot = 0;
     std::uint32_t source = 0;
     float score = 0;         ///< that the source gave to it
-    std::uint32_t rank = 0;  ///< its place among what this source found, from 0
+    std::uint32_t rank = 0;  ///< its place among what this source returned, from 0
   };
   /// What became of a candidate.
   struct fate {
@@ -117,6 +117,11 @@ class candidates {
   /// others, with scores of NaN.
   std::uint32_t add(std::size_t source, std::int64_t id, float score) {
     detail::check_below("candidates::add", "source", source, sources_.size());
+    return add(source, id, score, found_by_[source]);
+  }
+  /// The same with its rank among all that the source returned, where not all of it is added.
+  std::uint32_t add(std::size_t source, std::int64_t id, float score, std::uint32_t rank) {
+    detail::check_below("candidates::add", "source", source, sources_.size());
     detail::check_that("candidates::add", "the number of candidates", size(), size() < none / 2,
                        "below ", none / 2);
     reserve_one();
@@ -136,7 +141,8 @@ class candidates {
     }
     if ((masks_[slot] & bit) != 0) return slot;
     masks_[slot] |= bit;
-    finds_.push_back({slot, static_cast<std::uint32_t>(source), score, found_by_[source]++});
+    finds_.push_back({slot, static_cast<std::uint32_t>(source), score, rank});
+    ++found_by_[source];
     return slot;
   }
 

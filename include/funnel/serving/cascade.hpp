@@ -8,18 +8,17 @@
 #include <funnel/core/matrix.hpp>
 #include <funnel/core/top_k.hpp>
 #include <funnel/serving/detail/cascade_stage.hpp>
+#include <funnel/serving/detail/merged_sources.hpp>
 #include <funnel/serving/stage_call.hpp>
 #include <funnel/serving/stage_options.hpp>
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <functional>
 #include <limits>
-#include <numeric>
 #include <span>
 #include <string>
 #include <string_view>
@@ -32,6 +31,9 @@ namespace funnel {
 struct cascade_options {
   /// Time that a request is meant to take, in milliseconds; 0 for no limit.
   double budget_ms = 0;
+  /// Most candidates of all sources together, up to 2^32: what the sources find is merged by
+  /// `merge_channels`, each with a quota by its share. 0: no merging, each source adds what it keeps.
+  std::size_t total = 0;
   /// The clock, in milliseconds; empty for that of the system (`std::chrono::steady_clock`).
   std::function<double()> now_ms = {};
 };
@@ -70,6 +72,9 @@ class cascade {
  public:
   explicit cascade(cascade_options options = {}) : options_(std::move(options)) {
     detail::check_not_negative("cascade", "budget_ms", options_.budget_ms);
+    detail::check_that("cascade", "total", options_.total, options_.total <= std::size_t{1} << 32,
+                       "at most 2^32");
+    merged_.total = options_.total;
     if (!options_.now_ms)
       options_.now_ms = [] {
         const auto now = std::chrono::steady_clock::now().time_since_epoch();
@@ -84,6 +89,14 @@ class cascade {
     if (!stages_.empty() && !stages_.back().find)
       detail::fail(added.label(), " is a source after other stages, expected sources first");
     add(std::move(added));
+  }
+  /// In a cascade with a total: a callable that sets the share of each source, by number, for a
+  /// request, such as 0 for a source that the user is no reason to ask. It is called with the shares of
+  /// the stages' options. What it throws ends the request.
+  void set_shares(std::function<void(const Request&, std::span<double> shares)> shares) {
+    if (options_.total == 0)
+      detail::fail("funnel::cascade::set_shares: total is 0, expected a cascade with a total");
+    merged_.set_shares = std::move(shares);
   }
   /// Adds a filter: a callable that returns whether a candidate may go on. `takes` and `keeps` are not
   /// used. If it throws, what it has refused stays refused and the others go on: a filter that must
@@ -122,8 +135,12 @@ class cascade {
     const double begin = options_.now_ms();
     const double end = options_.budget_ms > 0 ? begin + options_.budget_ms : infinite;
     if (trace != nullptr) trace->stages.assign(stages_.size(), {});
-    for (std::size_t s = 0; s < stages_.size(); ++s)
+    const std::size_t sources = found_.sources().size();  // they are the first stages
+    if (merges()) merged_.begin(request, stages_, sources);
+    for (std::size_t s = 0; s < stages_.size(); ++s) {
       run(request, s, end, trace == nullptr ? nullptr : &trace->stages[s]);
+      if (merges() && s + 1 == sources) merged_.merge(found_, stages_, trace);
+    }
     milliseconds_ = options_.now_ms() - begin;
     if (trace != nullptr) trace->milliseconds = milliseconds_;
     const std::span<const std::uint32_t> kept = found_.kept();
@@ -159,7 +176,9 @@ class cascade {
   double milliseconds(std::size_t s) const { return stages_[checked(s)].milliseconds; }
 
   /// What looks wrong in the sizes of the stages, one sentence each; empty if nothing does.
-  std::vector<std::string> warnings() const { return detail::size_warnings(stages_); }
+  std::vector<std::string> warnings() const {
+    return detail::size_warnings(stages_, options_.total);
+  }
 
  private:
   static constexpr double infinite = std::numeric_limits<double>::infinity();
@@ -170,6 +189,8 @@ class cascade {
     bool is_set = false;
     std::size_t stage = 0, output = 0;
   };
+
+  bool merges() const { return options_.total > 0; }
 
   std::size_t checked(std::size_t s) const {
     detail::check_below("cascade", "stage", s, stages_.size());
@@ -201,7 +222,10 @@ class cascade {
   void run(const Request& request, std::size_t number, double end, stage_trace* trace) {
     stage& s = stages_[number];
     const double begin = options_.now_ms();
-    const auto plan = s.planned(found_.kept().size(), end - begin - s.later_ms);
+    const bool is_merged = s.find && merges();
+    auto plan =
+        s.planned(is_merged ? merged_.count : found_.kept().size(), end - begin - s.later_ms);
+    if (is_merged && merged_.quotas[s.number] == 0) plan = {};
     s.milliseconds = 0;
     bool failed = false, late = false;
     if (plan.runs) {
@@ -210,26 +234,12 @@ class cascade {
     } else if (!s.find && !s.admits) {
       pass(number);
     }
-    const std::size_t went_on = s.find ? found_.found_by(s.number) : found_.kept().size();
-    const std::size_t sent = plan.runs ? plan.sent : 0;
-    s.counts += {.runs = plan.runs,
-                 .skipped = plan.wanted && !plan.runs,
-                 .shrunk = plan.shrunk,
-                 .late = late,
-                 .failed = failed,
-                 .empty = went_on == 0 && (plan.runs || !s.find),
-                 .sent = sent,
-                 .went_on = went_on,
-                 .milliseconds = s.milliseconds};
-    if (trace == nullptr) return;
-    trace->name = s.options.name;
-    trace->sent = sent;
-    trace->went_on = went_on;
-    trace->milliseconds = s.milliseconds;
-    trace->ran = plan.runs;
-    trace->shrunk = plan.shrunk;
-    trace->late = late;
-    if (failed) trace->error = s.error;
+    const std::size_t went_on = is_merged ? merged_.found[s.number].size()
+                                : s.find  ? found_.found_by(s.number)
+                                          : found_.kept().size();
+    merged_.count += is_merged ? went_on : 0;
+    s.record(plan, went_on, late, failed, trace);
+    if (is_merged) s.counts.went_on -= went_on;  // counted when it is merged
   }
 
   /// Calls a stage and uses what it gave; returns whether it was late.
@@ -248,7 +258,7 @@ class cascade {
     scores_.assign(sent * outputs, std::numeric_limits<float>::quiet_NaN());
     try {
       if (s.find) {
-        source_call of(p, found_, s.number, o.keeps);
+        source_call of(p, found_, s.number, merged_.room(s));
         s.find(request, of);
       } else if (s.admits) {
         filter(request, number);
@@ -261,7 +271,7 @@ class cascade {
         selector_call of(p, relevance_, picked_);
         s.select(request, of);
         picked_.resize(of.picked().size());
-        check_picked(s);
+        s.check_picked(picked_, sent, refused_);
       }
     } catch (const std::exception& error) {
       failed = true;
@@ -322,6 +332,10 @@ class cascade {
   }
 
   void drop_late(std::size_t number) {
+    if (merges()) {
+      merged_.found[number].clear();
+      return;
+    }
     const std::uint64_t alone = std::uint64_t{1} << stages_[number].number;
     found_.drop_if(number, drop_cause::late,
                    [&](std::uint32_t slot) { return found_.source_bits(slot) == alone; });
@@ -367,22 +381,13 @@ class cascade {
                           ? found_.scores(ordered_by_.stage)(slots_[i], ordered_by_.output)
                           : -static_cast<float>(i);
   }
-  void check_picked(const stage& s) {
-    const std::size_t sent = slots_.size();
-    refused_.assign(sent, 0);
-    for (const std::size_t i : picked_) {
-      if (i >= sent || refused_[i] != 0)
-        detail::fail(s.label(), " picked ", i, i < sent ? " twice" : "",
-                     ", expected each position below ", sent, " at most once");
-      refused_[i] = 1;
-    }
-  }
 
   cascade_options options_;
   std::vector<stage> stages_;
   funnel::candidates found_;
   arena scratch_;
   order ordered_by_;
+  detail::merged_sources<Request> merged_;
   double milliseconds_ = 0;
   // Memory that requests use again.
   std::vector<std::uint32_t> slots_, order_, taken_, best_;

@@ -5,6 +5,7 @@
 #include <funnel/core/candidates.hpp>
 #include <funnel/core/detail/checks.hpp>
 #include <funnel/core/matrix.hpp>
+#include <funnel/retrieval/merge_channels.hpp>
 #include <funnel/serving/stage_options.hpp>
 
 #include <algorithm>
@@ -15,6 +16,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace funnel {
 
@@ -86,6 +88,18 @@ class stage_call {
   stage_trace* trace_;
 };
 
+namespace detail {
+
+/// How much a source may add, and where.
+struct source_room {
+  std::size_t most = 0;
+  std::size_t quota = 0;
+  std::vector<channel_item>* list =
+      nullptr;  ///< what is merged later; null: straight to `candidates`
+};
+
+}  // namespace detail
+
 /// What a source is called with.
 class source_call : public stage_call {
  public:
@@ -93,23 +107,35 @@ class source_call : public stage_call {
   /// the source has found as many as its stage keeps.
   bool add(std::int64_t id, float score) {
     if (full()) return false;
-    found_.add(source_, id, score);
+    if (room_.list != nullptr)
+      room_.list->push_back({id, score});
+    else
+      found_.add(source_, id, score);
     return true;
   }
   /// Whether the source has found as many as its stage keeps.
-  bool full() const { return found_.found_by(source_) >= most_; }
-  /// Number of candidates that it may still add.
-  std::size_t room() const { return most_ - std::min(most_, found_.found_by(source_)); }
+  bool full() const { return room() == 0; }
+  /// Number of candidates that it may still add: those that its stage keeps, or in a cascade with a
+  /// total at most the total, as the source may get what others leave of it.
+  std::size_t room() const { return room_.most - std::min(room_.most, count()); }
+  /// The part of the cascade's total that the source has; without a total, what its stage keeps. It may
+  /// add more, which is used where others find less.
+  std::size_t quota() const { return room_.quota; }
 
  private:
   template <class>
   friend class cascade;
-  source_call(const parts& p, candidates& found, std::size_t source, std::size_t most)
-      : stage_call(p), found_(found), source_(source), most_(most) {}
+  source_call(const parts& p, candidates& found, std::size_t source,
+              const detail::source_room& room)
+      : stage_call(p), found_(found), source_(source), room_(room) {}
+
+  std::size_t count() const {
+    return room_.list != nullptr ? room_.list->size() : found_.found_by(source_);
+  }
 
   candidates& found_;
   std::size_t source_;
-  std::size_t most_;
+  detail::source_room room_;
 };
 
 /// What a scorer is called with.

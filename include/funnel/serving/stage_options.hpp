@@ -55,6 +55,9 @@ struct stage_options {
   when_failed if_failed = when_failed::pass;
   /// For a source: it runs only if fewer candidates than this were found before it, as a fall-back.
   std::size_t only_below = all;
+  /// For a source of a cascade with a total: its part of the total, in proportion to those of the other
+  /// sources; 0 or more, and 0 switches the source off. See `cascade::set_shares`.
+  double share = 1;
 };
 
 /// How often what happened to a stage.
@@ -66,7 +69,7 @@ struct stage_counts {
   std::uint64_t failed = 0;   ///< ... threw an exception
   std::uint64_t empty = 0;    ///< ... ran, and no candidate went on; a source: found none
   std::uint64_t sent = 0;     ///< candidates that were sent to the stage
-  std::uint64_t went_on = 0;  ///< candidates that went on; a source: that it found
+  std::uint64_t went_on = 0;  ///< candidates that went on; a source: that it found, after merging
   double milliseconds = 0;    ///< time of all runs
 
   stage_counts& operator+=(const stage_counts& other) {
@@ -86,6 +89,8 @@ struct stage_counts {
 /// What a stage did in one request.
 struct stage_trace {
   std::string name;
+  /// For a source of a cascade with a total: its quota.
+  std::size_t quota = 0;
   std::size_t sent = 0;
   std::size_t went_on = 0;
   double milliseconds = 0;

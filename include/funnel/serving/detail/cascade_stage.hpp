@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/error.hpp>
 #include <funnel/serving/stage_call.hpp>
 #include <funnel/serving/stage_options.hpp>
@@ -10,6 +11,7 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -57,6 +59,41 @@ struct cascade_stage {
     return p;
   }
 
+  /// Counts a run, and writes it to the trace, if there is one.
+  void record(const plan& p, std::size_t went_on, bool late, bool failed, stage_trace* trace) {
+    const std::size_t sent = p.runs ? p.sent : 0;
+    counts += {.runs = p.runs,
+               .skipped = p.wanted && !p.runs,
+               .shrunk = p.shrunk,
+               .late = late,
+               .failed = failed,
+               .empty = went_on == 0 && (p.runs || !find),
+               .sent = sent,
+               .went_on = went_on,
+               .milliseconds = milliseconds};
+    if (trace == nullptr) return;
+    trace->name = options.name;
+    trace->sent = sent;
+    trace->went_on = went_on;
+    trace->milliseconds = milliseconds;
+    trace->ran = p.runs;
+    trace->shrunk = p.shrunk;
+    trace->late = late;
+    if (failed) trace->error = error;
+  }
+
+  /// Throws unless a selector picked positions below `sent`, each at most once. `marked` is scratch.
+  void check_picked(std::span<const std::size_t> picked, std::size_t sent,
+                    std::vector<std::uint8_t>& marked) const {
+    marked.assign(sent, 0);
+    for (const std::size_t i : picked) {
+      if (i >= sent || marked[i] != 0)
+        fail(label(), " picked ", i, i < sent ? " twice" : "", ", expected each position below ",
+             sent, " at most once");
+      marked[i] = 1;
+    }
+  }
+
   /// Its name, for messages.
   std::string label() const { return "funnel::cascade: stage \"" + options.name + '"'; }
 
@@ -70,6 +107,7 @@ struct cascade_stage {
     if (!(options.budget_ms >= 0) || options.budget_ms > std::numeric_limits<double>::max())
       fail(label(), ": budget_ms is ", options.budget_ms,
            ", expected a finite number of 0 or more");
+    check_not_negative("cascade", "share of stage \"" + options.name + '"', options.share);
     if (score && options.order_by >= options.outputs.size())
       fail(label(), ": order_by is ", options.order_by, ", expected below ", options.outputs.size(),
            ", the number of outputs");
@@ -78,14 +116,15 @@ struct cascade_stage {
 
 /// What looks wrong in the sizes of stages, one sentence each.
 template <class Request>
-std::vector<std::string> size_warnings(const std::vector<cascade_stage<Request>>& stages) {
+std::vector<std::string> size_warnings(const std::vector<cascade_stage<Request>>& stages,
+                                       std::size_t total) {
   std::vector<std::string> found;
   std::size_t coming = 0;  // most candidates that may come
   for (const cascade_stage<Request>& s : stages) {
     const stage_options& o = s.options;
     const std::size_t taken = std::min(o.takes, coming);
     if (s.find)
-      coming += std::min(o.keeps, stage_options::all - coming);
+      coming += std::min(o.keeps, (total > 0 ? total : stage_options::all) - coming);
     else if (!s.admits)
       coming = std::min(o.keeps, taken);
     if (s.select && taken <= o.keeps)
