@@ -112,7 +112,7 @@ void merge_channels(std::span<const std::span<const Found>> lists,
     std::size_t left = 0;
     for (std::size_t c = 0; c < channels; ++c) {
       left += cursors.allowed[c];
-      if (quotas[c] > 0 && cursors.skip_known(c)) shares[c] = static_cast<double>(quotas[c]);
+      if (cursors.skip_known(c)) shares[c] = static_cast<double>(quotas[c]);
     }
     if (left == 0 || std::ranges::all_of(shares, [](double share) { return share == 0; })) break;
     split_quota(left, std::span<const double>(shares).first(channels),
