@@ -50,6 +50,7 @@
 #include <funnel/evaluation/bootstrap.hpp>
 #include <funnel/evaluation/heads.hpp>
 #include <funnel/evaluation/number_column.hpp>
+#include <funnel/evaluation/quota_search.hpp>
 #include <funnel/evaluation/report.hpp>
 #include <funnel/evaluation/requests.hpp>
 #include <funnel/evaluation/retrieval.hpp>
@@ -162,7 +163,9 @@
 #include <funnel/retrieval/bloom_filter.hpp>
 #include <funnel/retrieval/item_cf.hpp>
 #include <funnel/retrieval/item_pool.hpp>
+#include <funnel/retrieval/merge_channels.hpp>
 #include <funnel/retrieval/neighbor_expander.hpp>
+#include <funnel/retrieval/split_quota.hpp>
 #include <funnel/retrieval/swing.hpp>
 #include <funnel/retrieval/two_tower.hpp>
 #include <funnel/sequence/attention_history.hpp>
