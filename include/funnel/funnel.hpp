@@ -165,6 +165,7 @@
 #include <funnel/retrieval/item_pool.hpp>
 #include <funnel/retrieval/merge_channels.hpp>
 #include <funnel/retrieval/neighbor_expander.hpp>
+#include <funnel/retrieval/seen_filter.hpp>
 #include <funnel/retrieval/split_quota.hpp>
 #include <funnel/retrieval/swing.hpp>
 #include <funnel/retrieval/two_tower.hpp>

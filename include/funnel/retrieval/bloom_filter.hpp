@@ -27,6 +27,42 @@ struct bloom_filter_options {
   double false_positives = .01;
 };
 
+namespace detail {
+
+/// Size of a Bloom filter.
+struct bloom_size {
+  std::size_t words;  ///< of 64 bits
+  std::uint32_t hashes;
+};
+
+/// The size for options that were checked, but for the memory: `function` is refused more than an array
+/// can have.
+inline bloom_size bloom_size_of(std::string_view function, std::size_t capacity,
+                                double false_positives) {
+  const double per_id = -std::log2(false_positives) / std::numbers::ln2;
+  const double words = std::ceil(static_cast<double>(capacity) * per_id / 64);
+  const double most = static_cast<double>(most_values<std::uint64_t>);
+  check_that(function, "capacity", capacity, words < most, "fewer: ", words,
+             " words of memory are needed");
+  return {static_cast<std::size_t>(std::max(words, 1.)),
+          static_cast<std::uint32_t>(std::clamp(std::round(-std::log2(false_positives)), 1., 64.))};
+}
+
+/// Calls `visit(bit)` for the bits of an id, below `bits`, until it returns false; whether it never did.
+/// The hashes are h, h + d, h + 2 d + 1, ... (enhanced double hashing: with h + i d, filters of few bits
+/// make more mistakes).
+template <class Visit>
+bool for_each_bloom_bit(std::uint64_t id, std::uint64_t bits, std::uint32_t hashes,
+                        const Visit& visit) {
+  std::uint64_t h = mix_key(id);
+  std::uint64_t d = mix_key(h) | 1;
+  for (std::uint32_t i = 0; i < hashes; h += d, d += ++i)
+    if (!visit(h % bits)) return false;
+  return true;
+}
+
+}  // namespace detail
+
 /// Bloom filter: a set of ids in few bits, such as what a user has seen. An id that was added is always
 /// found; one that was not is found with a small probability, which grows with the number of ids.
 ///
@@ -48,13 +84,9 @@ class bloom_filter {
     detail::check_at_least_one(name, "capacity", options.capacity);
     detail::check_that(name, "false_positives", delta, delta > 0 && delta < 1,
                        "a number in (0, 1)");
-    const double per_id = -std::log2(delta) / std::numbers::ln2;
-    const double words = std::ceil(static_cast<double>(options.capacity) * per_id / 64);
-    const double most = static_cast<double>(detail::most_values<std::uint64_t>);
-    detail::check_that(name, "capacity", options.capacity, words < most, "fewer: ", words,
-                       " words of memory are needed");
-    words_.resize(static_cast<std::size_t>(std::max(words, 1.)));
-    hashes_ = static_cast<std::uint32_t>(std::clamp(std::round(-std::log2(delta)), 1., 64.));
+    const detail::bloom_size size = detail::bloom_size_of(name, options.capacity, delta);
+    words_.resize(size.words);
+    hashes_ = size.hashes;
   }
   bloom_filter(const bloom_filter&) = default;
   bloom_filter(bloom_filter&&) noexcept = default;
@@ -105,16 +137,9 @@ class bloom_filter {
   }
 
  private:
-  /// Calls `visit(bit)` for the bits of an id until it returns false; whether it never did. The hashes
-  /// are h, h + d, h + 2 d, ... (Kirsch and Mitzenmacher, ESA 2006).
   template <class Visit>
   bool for_each_bit(std::uint64_t id, const Visit& visit) const {
-    std::uint64_t h = mix_key(id);
-    const std::uint64_t d = mix_key(h) | 1;
-    const std::uint64_t size = bits();
-    for (std::uint32_t i = 0; i < hashes_; ++i, h += d)
-      if (!visit(h % size)) return false;
-    return true;
+    return detail::for_each_bloom_bit(id, bits(), hashes_, visit);
   }
 
   std::uint32_t hashes_ = 0;
