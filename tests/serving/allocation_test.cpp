@@ -210,7 +210,8 @@ TEST_CASE("serving: a cascade asks for no memory after the first requests") {
     std::int64_t first = 0;
     std::size_t n = 0;
   };
-  funnel::cascade<request> pages({.budget_ms = 1e9});
+  const std::size_t total = GENERATE(0, 700);
+  funnel::cascade<request> pages({.budget_ms = 1e9, .total = total});
   for (const char* name : {"one", "two"})
     pages.add_source({.name = name}, [](const request& r, funnel::source_call& to) {
       for (std::size_t i = 0; i < r.n; ++i) to.add(r.first + 7 * static_cast<std::int64_t>(i), 1);
@@ -236,7 +237,8 @@ TEST_CASE("serving: a cascade asks for no memory after the first requests") {
   for (std::int64_t r = 0; r < 3; ++r) serve({r, 2000});
   for (std::int64_t r = 0; r < 20; ++r)
     CHECK(allocations_of([&] { serve({11 * r, static_cast<std::size_t>(100 * r)}); }) == 0);
-  CHECK(allocations_of([&] { serve({0, 5000}); }) > 0);  // more candidates than ever before
+  if (total == 0)  // more candidates than ever before
+    CHECK(allocations_of([&] { serve({0, 5000}); }) > 0);
 }
 
 TEST_CASE("serving: a log of requests asks for no memory after the first ones") {
