@@ -78,64 +78,6 @@ head_calibration fit_calibration(const feed_log& data, const trained_feed& feed,
   return fitted;
 }
 
-/// Trains the towers on the videos that users watched long before the log, each of which is to be found
-/// from the others, and then on the clicks of the log.
-void train_towers(const feed_log& data, trained_feed& feed, std::uint64_t seed, thread_pool& pool) {
-  two_towers& towers = feed.models.towers;
-  initialize(towers, seed);
-  adam<float> optimizer(steps);
-  progress bar("two towers");
-  row_batch batch;
-  std::vector<float> log_q;
-  const auto learn = [&](const encoded_log& rows, std::vector<std::uint32_t> found, bool in_history,
-                         const train_options& options) {
-    if (found.size() < 2) return;
-    std::vector<float> log_share(feed.features.rows_of("item_id"));
-    rows.gather(found, batch);
-    for (const item_id item : batch.item.categories[0]) log_share[item] += 1;
-    for (float& share : log_share) share = std::log(share / static_cast<float>(batch.rows()));
-    const auto loss = [&](auto& context, const auto& model, const row_batch& leaf) {
-      batch = leaf;
-      if (in_history) hide_candidates(feed.features, batch);
-      const std::span<const item_id> items = batch.item.categories[0];
-      log_q.resize(items.size());
-      std::ranges::transform(items, log_q.begin(), [&](item_id item) { return log_share[item]; });
-      const auto users = model.user_vectors(context, batch);
-      const auto cosines = pairwise_dot(context, users, model.item_vectors(context, batch));
-      return in_batch_softmax(context, cosines,
-                              {.temperature = .07f, .log_q = log_q, .items = items});
-    };
-    train(pool, towers, optimizer, rows, loss,
-          {.epochs = options.epochs,
-           .batch_rows = 512,
-           .requests = found,
-           .last_fraction = options.last_fraction,
-           .seed = seed,
-           .whole_batch = true},
-          {.progress = std::ref(bar)});
-  };
-  std::vector<impression> watched;
-  for (user_id user = 0; user < data.log.histories.size(); ++user) {
-    const std::vector<item_id>& all = data.log.histories[user].long_watched;
-    for (const item_id item : std::span(all).last(std::min<std::size_t>(20, all.size())))
-      watched.push_back({.user = user, .item = item, .time_ms = data.first_day});
-  }
-  if (!watched.empty()) {
-    const encoded history =
-        encode_log(feed.features, feature_state(feed.features), data.rows(watched), data.tables());
-    std::vector<std::uint32_t> every(history.rows.requests());
-    std::iota(every.begin(), every.end(), 0u);
-    learn(history.rows, every, true, {.last_fraction = 1});
-  }
-  std::vector<std::uint32_t> clicks;
-  for (std::uint32_t i = 0; i < feed.past.rows.requests(); ++i)
-    if (feed.past.rows.label(click)[i] != 0) clicks.push_back(i);
-  // Few passes if users have few clicks, because towers overfit quickly, more if they have many.
-  const std::size_t users = data.log.users.size();
-  learn(feed.past.rows, clicks, false,
-        {.epochs = std::clamp<std::size_t>(clicks.size() / (3 * users), 2, 6)});
-}
-
 /// The ranker as the teacher: a target is the mean of the label and of its estimate, the lists are
 /// videos that retrieval finds for users of the log at the end of training.
 lessons make_lessons(const feed_log& data, const trained_feed& feed, std::uint64_t seed) {
@@ -217,6 +159,62 @@ Model train_preranker(const trained_feed& feed, const lessons& of, std::uint64_t
 }
 
 }  // namespace
+
+void train_towers(const feed_log& data, trained_feed& feed, std::uint64_t seed, thread_pool& pool) {
+  two_towers& towers = feed.models.towers;
+  initialize(towers, seed);
+  adam<float> optimizer(steps);
+  progress bar("two towers");
+  row_batch batch;
+  std::vector<float> log_q;
+  const auto learn = [&](const encoded_log& rows, std::vector<std::uint32_t> found, bool in_history,
+                         const train_options& options) {
+    if (found.size() < 2) return;
+    std::vector<float> log_share(feed.features.rows_of("item_id"));
+    rows.gather(found, batch);
+    for (const item_id item : batch.item.categories[0]) log_share[item] += 1;
+    for (float& share : log_share) share = std::log(share / static_cast<float>(batch.rows()));
+    const auto loss = [&](auto& context, const auto& model, const row_batch& leaf) {
+      batch = leaf;
+      if (in_history) hide_candidates(feed.features, batch);
+      const std::span<const item_id> items = batch.item.categories[0];
+      log_q.resize(items.size());
+      std::ranges::transform(items, log_q.begin(), [&](item_id item) { return log_share[item]; });
+      const auto users = model.user_vectors(context, batch);
+      const auto cosines = pairwise_dot(context, users, model.item_vectors(context, batch));
+      return in_batch_softmax(context, cosines,
+                              {.temperature = .07f, .log_q = log_q, .items = items});
+    };
+    train(pool, towers, optimizer, rows, loss,
+          {.epochs = options.epochs,
+           .batch_rows = 512,
+           .requests = found,
+           .last_fraction = options.last_fraction,
+           .seed = seed,
+           .whole_batch = true},
+          {.progress = std::ref(bar)});
+  };
+  std::vector<impression> watched;
+  for (user_id user = 0; user < data.log.histories.size(); ++user) {
+    const std::vector<item_id>& all = data.log.histories[user].long_watched;
+    for (const item_id item : std::span(all).last(std::min<std::size_t>(20, all.size())))
+      watched.push_back({.user = user, .item = item, .time_ms = data.first_day});
+  }
+  if (!watched.empty()) {
+    const encoded history =
+        encode_log(feed.features, feature_state(feed.features), data.rows(watched), data.tables());
+    std::vector<std::uint32_t> every(history.rows.requests());
+    std::iota(every.begin(), every.end(), 0u);
+    learn(history.rows, every, true, {.last_fraction = 1});
+  }
+  std::vector<std::uint32_t> clicks;
+  for (std::uint32_t i = 0; i < feed.past.rows.requests(); ++i)
+    if (feed.past.rows.label(click)[i] != 0) clicks.push_back(i);
+  // Few passes if users have few clicks, because towers overfit quickly, more if they have many.
+  const std::size_t users = data.log.users.size();
+  learn(feed.past.rows, clicks, false,
+        {.epochs = std::clamp<std::size_t>(clicks.size() / (3 * users), 2, 6)});
+}
 
 void calibrate(const head_calibration& calibration, matrix_view<float> scores) {
   constexpr watch_time_options<float> watch_time{.time_scale = 10, .max_time = longest_watch};

@@ -17,6 +17,9 @@ struct trained_feed {
 };
 
 trained_feed train_feed(const feed_log& data, std::uint64_t seed, thread_pool& pool);
+/// Trains the two towers of `feed` on the videos that users watched long before the log, each of which is
+/// to be found from the others, and then on the clicks of the log.
+void train_towers(const feed_log& data, trained_feed& feed, std::uint64_t seed, thread_pool& pool);
 /// Trains the three towers from clicks alone, to compare.
 three_tower_preranker train_undistilled(const trained_feed& feed, std::uint64_t seed,
                                         thread_pool& pool);
