@@ -7,10 +7,8 @@
 #include <funnel/core/state.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -50,6 +48,28 @@ struct sparse_row {
   std::size_t size() const { return columns.size(); }
 };
 
+namespace detail {
+
+inline void check_sparse_matrix(std::string_view function, std::size_t rows, std::size_t columns,
+                                repeated_entries repeated) {
+  constexpr std::uint64_t most = std::uint64_t{1} << 32;
+  check_that(function, "rows", rows, rows <= most, "at most 2^32");
+  check_that(function, "columns", columns, columns <= most, "at most 2^32");
+  check_that(function, "repeated", static_cast<int>(repeated), repeated <= repeated_entries::latest,
+             "below 3");
+}
+/// Rows and columns of 0: any.
+inline void check_sparse_entry(std::string_view function, const sparse_entry& e, std::size_t rows,
+                               std::size_t columns) {
+  if (rows > 0) check_below(function, "the row of an entry", e.row, rows);
+  if (columns > 0) check_below(function, "the column of an entry", e.column, columns);
+  check_positive(function, "the value of an entry", e.value);
+}
+
+}  // namespace detail
+
+class sparse_matrix_builder;
+
 /// Sparse matrix in compressed rows (CSR), such as the interactions of users with items: each row has
 /// its columns in ascending order, each once, with a value and a time.
 ///
@@ -75,26 +95,13 @@ class sparse_matrix {
   explicit sparse_matrix(std::span<const sparse_entry> entries,
                          const sparse_matrix_options& options = {}) {
     constexpr std::string_view name = "sparse_matrix";
-    if (options.repeated > repeated_entries::latest)
-      detail::fail("funnel::sparse_matrix: repeated is ", static_cast<int>(options.repeated),
-                   ", expected below 3");
-    constexpr std::uint64_t most = std::uint64_t{1} << 32;
-    detail::check_that(name, "rows", options.rows, options.rows <= most, "at most 2^32");
-    detail::check_that(name, "columns", options.columns, options.columns <= most, "at most 2^32");
+    detail::check_sparse_matrix(name, options.rows, options.columns, options.repeated);
     std::size_t rows = options.rows;
     columns_ = options.columns;
     for (const sparse_entry& e : entries) {
-      if (options.rows > 0)
-        detail::check_below(name, "the row of an entry", e.row, options.rows);
-      else
-        rows = std::max<std::size_t>(rows, e.row + std::size_t{1});
-      if (options.columns > 0)
-        detail::check_below(name, "the column of an entry", e.column, options.columns);
-      else
-        columns_ = std::max<std::size_t>(columns_, e.column + std::size_t{1});
-      if (!(e.value > 0 && std::isfinite(e.value)))
-        detail::fail("funnel::sparse_matrix: the value of an entry is ", e.value,
-                     ", expected a finite number above 0");
+      detail::check_sparse_entry(name, e, options.rows, options.columns);
+      rows = std::max<std::size_t>(rows, e.row + std::size_t{1});
+      columns_ = std::max<std::size_t>(columns_, e.column + std::size_t{1});
     }
     std::vector<std::size_t> ends(rows + 1);
     for (const sparse_entry& e : entries) ++ends[e.row + 1];
@@ -216,6 +223,15 @@ class sparse_matrix {
   }
 
  private:
+  friend class sparse_matrix_builder;  // fills the arrays
+
+  /// The value of a cell and of the next entry of it.
+  static float combined(float value, float next, repeated_entries repeated) {
+    return repeated == repeated_entries::sum       ? value + next
+           : repeated == repeated_entries::largest ? std::max(value, next)
+                                                   : next;
+  }
+
   /// Adds the next entry of a row, in the order of columns and times.
   void add(const sparse_entry& e, repeated_entries repeated) {
     if (columns_of_.size() == offsets_.back() || columns_of_.back() != e.column) {
@@ -225,10 +241,7 @@ class sparse_matrix {
       return;
     }
     times_.back() = e.time;
-    float& value = values_.back();
-    value = repeated == repeated_entries::sum       ? value + e.value
-            : repeated == repeated_entries::largest ? std::max(value, e.value)
-                                                    : e.value;
+    values_.back() = combined(values_.back(), e.value, repeated);
   }
 
   std::size_t columns_ = 0;
