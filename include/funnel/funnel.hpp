@@ -36,12 +36,14 @@
 #include <funnel/data/funnel_log_reader.hpp>
 #include <funnel/data/funnel_names.hpp>
 #include <funnel/data/interaction_log.hpp>
+#include <funnel/data/interaction_matrix.hpp>
 #include <funnel/data/kuairand.hpp>
 #include <funnel/data/log_columns.hpp>
 #include <funnel/data/log_histories.hpp>
 #include <funnel/data/logged_rows.hpp>
 #include <funnel/data/simulator.hpp>
 #include <funnel/data/simulator_options.hpp>
+#include <funnel/data/sparse_matrix_builder.hpp>
 #include <funnel/data/splits.hpp>
 #include <funnel/diversity/dpp.hpp>
 #include <funnel/diversity/mmr.hpp>

@@ -10,6 +10,7 @@
 #include <funnel/data/kuairand.hpp>
 #include <funnel/data/logged_rows.hpp>
 #include <funnel/data/simulator.hpp>
+#include <funnel/data/sparse_matrix_builder.hpp>
 #include <funnel/features/fit_schema.hpp>
 #include <funnel/features/request_encoder.hpp>
 
@@ -313,4 +314,36 @@ TEST_CASE("funnel_log survives every failed allocation, and so do its file and i
         to = distillation_lists(reader, features);
       },
       [](const logged_lists& lists) { return std::pair(lists.of.items, lists.scores); });
+}
+
+TEST_CASE("out of memory: a builder has the entries it counts, and finishes later") {
+  const temporary_folder folder;
+  const std::size_t memory = std::size_t{1} << 20, count = 40'000;  // spills once
+  const auto entry = [](std::size_t i) {
+    return funnel::sparse_entry{static_cast<std::uint32_t>(i * 7 % 900),
+                                static_cast<std::uint32_t>(i * 3 % 800), 1, 0};
+  };
+  const auto cells = [](const funnel::sparse_matrix& m) {
+    std::vector<std::uint32_t> all;
+    for (std::size_t r = 0; r < m.rows(); ++r)
+      all.insert(all.end(), m[r].columns.begin(), m[r].columns.end());
+    return all;
+  };
+  using funnel::sparse_matrix_builder;
+  std::optional<funnel::sparse_matrix> made;
+  check_every_failure(
+      "sparse_matrix_builder",
+      [&] {
+        made.reset();
+        return std::make_unique<sparse_matrix_builder>(
+            funnel::sparse_matrix_builder_options{.memory = memory, .folder = folder.path()});
+      },
+      [&](auto& builder) {
+        while (builder->added() < count) builder->add(entry(builder->added()));
+        made = builder->finish();
+      },
+      [&](const auto& builder) {
+        // Before it is finished, entries may have been added: the next call adds the others.
+        return std::pair(builder != nullptr, made ? cells(*made) : std::vector<std::uint32_t>());
+      });
 }

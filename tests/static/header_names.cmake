@@ -23,6 +23,7 @@ set(families
     "core/version: FUNNEL_VERSION"
     "data/arrow: read_arrow"
     "data/csv_columns: read_csv csv_type"
+    "data/detail/entry_runs: held_entry spilled_run run_reader merge_runs"
     "data/detail/file_format: foreign_format format_bytes"
     "data/detail/log_record: begin_record end_record read_head"
     "data/detail/logged_lists: list_builder list_collector outcome_table"

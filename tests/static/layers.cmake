@@ -29,7 +29,7 @@ set(packages
     "^core/eigen[.]hpp$=^Eigen/"
     "^core/matrix[.]hpp$=^sys/mman[.]h$"
     "^io/detail/(mapped|replaced)_file[.]hpp$=^(fcntl|unistd|sys/mman|sys/stat)[.]h$"
-    "^data/detail/appended_file[.]hpp$=^(fcntl|unistd|sys/file)[.]h$"
+    "^data/detail/(appended|spill)_file[.]hpp$=^(fcntl|unistd|sys/file)[.]h$"
     "^simd/=^(xsimd/|immintrin[.]h$)"
     "^adapters/=.")
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <funnel/core/detail/order_key.hpp>
 #include <funnel/core/executor.hpp>
 #include <funnel/core/ids.hpp>
 #include <funnel/index/neighbor_table.hpp>
@@ -9,6 +10,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -26,35 +28,42 @@ class best_items {
   /// Returns true if `least()` has changed.
   bool add(item_id item, float score) {
     if (score < least_) return false;
-    found_.push_back({item, score});
-    if (found_.size() < 2 * k_ || found_.size() < 64) return false;
+    ranks_.push_back(std::uint64_t{order_key(score)} << 32 | ~item);
+    if (ranks_.size() < 2 * k_ || ranks_.size() < 64) return false;
     keep_best();
     return true;
   }
   /// Items with a lower score are not among the best; 0 until that is known. Scores are above 0.
   float least() const { return least_; }
-  /// Those that were passed since the last call, best first.
+  /// Those that were passed since the last call of `clear`, best first.
   std::span<const scored_item> take() {
-    if (found_.size() > k_) keep_best();
-    std::sort(found_.begin(), found_.end(), before);
+    if (ranks_.size() > k_) keep_best();
+    std::ranges::sort(ranks_, std::ranges::greater());
+    found_.clear();
+    for (const std::uint64_t rank : ranks_)
+      found_.push_back({~static_cast<item_id>(rank), score_of(rank)});
     return found_;
   }
   void clear() {
-    found_.clear();
+    ranks_.clear();
     least_ = 0;
   }
 
  private:
-  static bool before(const scored_item& a, const scored_item& b) { return ranks_before(a, b); }
+  static float score_of(std::uint64_t rank) {
+    return from_order_key<float>(static_cast<std::uint32_t>(rank >> 32));
+  }
   void keep_best() {
-    const auto last = found_.begin() + static_cast<std::ptrdiff_t>(k_ - 1);
-    std::nth_element(found_.begin(), last, found_.end(), before);
-    least_ = last->score;
-    found_.resize(k_);
+    const auto last = ranks_.begin() + static_cast<std::ptrdiff_t>(k_ - 1);
+    std::ranges::nth_element(ranks_, last, std::ranges::greater());
+    least_ = score_of(*last);
+    ranks_.resize(k_);
   }
 
   std::size_t k_;
   float least_ = 0;
+  // Score, then item, larger is better: one comparison instead of those of `ranks_before`.
+  std::vector<std::uint64_t> ranks_;
   std::vector<scored_item> found_;
 };
 
