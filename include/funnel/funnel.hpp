@@ -84,6 +84,7 @@
 #include <funnel/fusion/power_product.hpp>
 #include <funnel/fusion/rank_fusion.hpp>
 #include <funnel/fusion/weighted_sum.hpp>
+#include <funnel/index/cosine_kmeans.hpp>
 #include <funnel/index/flat_index.hpp>
 #include <funnel/index/item_filter.hpp>
 #include <funnel/index/neighbor_table.hpp>
@@ -163,6 +164,7 @@
 #include <funnel/ranking/mmoe.hpp>
 #include <funnel/ranking/watch_time_head.hpp>
 #include <funnel/retrieval/bloom_filter.hpp>
+#include <funnel/retrieval/cluster_channel.hpp>
 #include <funnel/retrieval/item_cf.hpp>
 #include <funnel/retrieval/item_pool.hpp>
 #include <funnel/retrieval/merge_channels.hpp>

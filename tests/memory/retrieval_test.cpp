@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: MIT
+#include <funnel/index/cosine_kmeans.hpp>
+#include <funnel/retrieval/cluster_channel.hpp>
 #include <funnel/retrieval/item_pool.hpp>
 #include <funnel/retrieval/seen_filter.hpp>
 
 #include "support/failing_allocator.hpp"
+#include "support/matrices.hpp"
 
+#include <utility>
 #include <vector>
 
 using failing_allocator::check_every_failure;
@@ -52,4 +56,37 @@ TEST_CASE("out of memory: seen_filter") {
   other.add(5, 1, 0);
   check_every_failure(
       "copy", make, [&](auto& seen) { seen = other; }, observe);
+}
+
+TEST_CASE("out of memory: clusters, and the channel of them") {
+  const funnel::matrix<float> few = random_matrix<float>(3, 2, 1),
+                              many = random_matrix<float>(9, 5, 2);
+  const std::vector<float> vector{1, 2};
+  const funnel::cosine_clusters<> other(many);
+  check_every_failure(
+      "copy", [&] { return funnel::cosine_clusters<>(few); }, [&](auto& c) { c = other; },
+      [&](const funnel::cosine_clusters<>& c) {
+        return std::pair(c.size(), c.nearest(c.dim() == 2 ? vector : std::vector<float>(5, 1)));
+      });
+  const auto make = [&] {
+    funnel::cluster_channel<> channel{funnel::cosine_clusters<>(few)};
+    for (funnel::item_id i = 0; i < 4; ++i) channel.add(i, vector, i);
+    return channel;
+  };
+  const auto observe = [&](const funnel::cluster_channel<>& channel) {
+    funnel::arena scratch;
+    std::vector<funnel::scored_item> out(9);
+    const auto seeds = funnel::matrix_view<const float>(vector.data(), 1, 2);
+    out.resize(channel.search(seeds, 50, out, funnel::all_items{}, scratch));
+    std::vector<float> found{static_cast<float>(channel.size())};
+    for (const auto& s : out) found.insert(found.end(), {static_cast<float>(s.item), s.score});
+    return found;
+  };
+  check_every_failure(
+      "add", make, [&](auto& channel) { channel.add(1000, vector, 30); }, observe);
+  check_every_failure(
+      "replace", make, [&](auto& channel) { channel.add(2, vector, 30); }, observe);
+  const funnel::cluster_channel<> another{funnel::cosine_clusters<>(few)};
+  check_every_failure(
+      "copy", make, [&](auto& channel) { channel = another; }, observe);
 }
