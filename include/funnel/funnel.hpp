@@ -164,6 +164,7 @@
 #include <funnel/ranking/mmoe.hpp>
 #include <funnel/ranking/watch_time_head.hpp>
 #include <funnel/retrieval/bloom_filter.hpp>
+#include <funnel/retrieval/cache_channel.hpp>
 #include <funnel/retrieval/cluster_channel.hpp>
 #include <funnel/retrieval/item_cf.hpp>
 #include <funnel/retrieval/item_pool.hpp>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <funnel/index/cosine_kmeans.hpp>
+#include <funnel/retrieval/cache_channel.hpp>
 #include <funnel/retrieval/cluster_channel.hpp>
 #include <funnel/retrieval/item_pool.hpp>
 #include <funnel/retrieval/seen_filter.hpp>
@@ -89,4 +90,37 @@ TEST_CASE("out of memory: clusters, and the channel of them") {
   const funnel::cluster_channel<> another{funnel::cosine_clusters<>(few)};
   check_every_failure(
       "copy", make, [&](auto& channel) { channel = another; }, observe);
+}
+
+TEST_CASE("out of memory: cache_channel") {
+  const std::vector<funnel::scored_item> ranked{{1, 3}, {2, 2}, {3, 1}};
+  const auto make = [&] {
+    funnel::cache_channel channel({.capacity = 2, .most_recalls = 2});
+    channel.put(0, ranked, 10);
+    return channel;
+  };
+  const auto observe = [](const funnel::cache_channel& channel) {
+    funnel::cache_channel copy = channel;
+    std::vector<float> all;
+    for (funnel::user_id u = 0; u < 40; ++u) {
+      std::vector<funnel::scored_item> out(3);
+      out.resize(copy.search(u, 20, out, [](funnel::item_id) { return true; }));
+      for (const auto& s : out) all.insert(all.end(), {static_cast<float>(s.item), s.score});
+    }
+    return all;
+  };
+  check_every_failure(
+      "put", make, [&](auto& channel) { channel.put(33, ranked, 10); }, observe);
+  check_every_failure(
+      "search", make,
+      [](auto& channel) {
+        std::vector<funnel::scored_item> out(3);
+        for (int i = 0; i < 2; ++i)
+          channel.search(0, 20, out, [](funnel::item_id) { return true; });
+      },
+      observe);
+  funnel::cache_channel other;
+  other.put(3, ranked, 10);
+  check_every_failure(
+      "copy", make, [&](auto& channel) { channel = other; }, observe);
 }
