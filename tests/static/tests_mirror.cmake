@@ -30,6 +30,7 @@ set(tested_elsewhere
 
 # Tests of more than one header: path without _test.cpp.
 set(of_several_headers
+    "data/allocation" # sparse_matrix_builder, which another test runs with the thread sanitizer
     "loss/finite" # every loss, at the ends of the numbers
     "loss/step_rows" # every loss, on parts of a batch
     "ranking/whole_ranker" # layers of ranking/, sequence/ and loss/ in one model
