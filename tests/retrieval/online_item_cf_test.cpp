@@ -315,7 +315,7 @@ TEST_CASE("online_item_cf: Hoeffding's bound takes out what is no neighbor any m
   };
   const online_item_cf all = run(0), pruned = run(.01), careful = run(1e-9);
   CHECK(pruned.pairs() < careful.pairs());
-  CHECK(careful.pairs() < all.pairs());
+  CHECK(careful.pairs() <= all.pairs());
   for (item_id i = 0; i < 5; ++i)
     for (item_id j = 0; j < 5; ++j) CHECK(similarity(pruned, i, j) == similarity(all, i, j));
 }
