@@ -102,6 +102,11 @@ GROUPS = [
     Group(r"training_step_embeddings/", "Training step in leaves, embeddings",
           "The same training by `training_step`: 8 leaves of 128 rows, whose sums do not depend on the "
           "number of threads; two threads of a `thread_pool`."),
+    Group(r"online_item_cf/|online_swing/", "Similar items of a stream",
+          "1,000 events of 5,000 users with 100,000 items, drawn by Zipf's law, once the users have about 50 "
+          "items (`growing`), or 50 items of which one leaves for each new one (`full`); `exact` and "
+          "`additions` are updates of Swing. The time of drawing the events is part of it. There is no "
+          "roofline, because the events decide what is read."),
     Group(r"elementwise/", "Elementwise",
           "4,096 floats in the cache. There is no roofline, because the smallest number of operations "
           "that a function needs is not known."),

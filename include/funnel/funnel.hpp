@@ -170,6 +170,8 @@
 #include <funnel/retrieval/item_pool.hpp>
 #include <funnel/retrieval/merge_channels.hpp>
 #include <funnel/retrieval/neighbor_expander.hpp>
+#include <funnel/retrieval/online_item_cf.hpp>
+#include <funnel/retrieval/online_swing.hpp>
 #include <funnel/retrieval/seen_filter.hpp>
 #include <funnel/retrieval/split_quota.hpp>
 #include <funnel/retrieval/swing.hpp>

@@ -43,8 +43,7 @@ void check_events(const Options& options) {
     auto online = make(events);
     if (failing_allocator::runs_out(0, false, [&] { online.add(event); }))
       check_every_failure(
-          "add", [&] { return make(events); }, [&](Online& o) { o.add(event); },
-          state_of<Online>);
+          "add", [&] { return make(events); }, [&](Online& o) { o.add(event); }, state_of<Online>);
   };
   for (std::uint32_t events = 0; events < 120; events += events < 20 ? 1 : 7) {
     check(events, {3, 5, 2, 1000});        // a user and an item that are known, sooner or later
@@ -71,8 +70,6 @@ TEST_CASE("out of memory: online_item_cf counts an event or nothing") {
 TEST_CASE("out of memory: online_swing counts an event or nothing") {
   using options = funnel::online_swing_options;
   check_events<funnel::online_swing>(options{});
-  check_events<funnel::online_swing>(options{.user_beta = .5,
-                                             .most_items_of_user = 5,
-                                             .most_users_of_item = 3,
-                                             .most_pairs_of_item = 6});
+  check_events<funnel::online_swing>(options{
+      .user_beta = .5, .most_items_of_user = 5, .most_users_of_item = 3, .most_pairs_of_item = 6});
 }

@@ -31,16 +31,15 @@ bool is_close(double found, double expected) {
 }
 
 std::vector<sparse_entry> random_events(std::uint64_t seed, std::size_t count, std::size_t users,
-                                        std::size_t items, std::size_t weights,
-                                        std::size_t times) {
+                                        std::size_t items, std::size_t weights, std::size_t times) {
   random_generator bits(seed);
   std::vector<sparse_entry> events;
   for (std::size_t e = 0; e < count; ++e)
-    events.push_back({static_cast<std::uint32_t>(uniform_below(bits, users)),
-                      static_cast<std::uint32_t>(uniform_below(bits, items)),
-                      static_cast<float>(1 + uniform_below(bits, weights)) / 2 +
-                          (weights == 1 ? .5f : 0),
-                      static_cast<std::int64_t>(uniform_below(bits, times))});
+    events.push_back(
+        {static_cast<std::uint32_t>(uniform_below(bits, users)),
+         static_cast<std::uint32_t>(uniform_below(bits, items)),
+         static_cast<float>(1 + uniform_below(bits, weights)) / 2 + (weights == 1 ? .5f : 0),
+         static_cast<std::int64_t>(uniform_below(bits, times))});
   return events;
 }
 
@@ -108,8 +107,8 @@ TEST_CASE("online_item_cf is item_cf, in any order of the events, with the lates
       const auto events = random_events(seed, 600, 30, 25, 1, 40);
       const sparse_matrix all(events, {.rows = 30, .columns = 25});
       const sparse_matrix users = all.latest(most), items = users.transposed();
-      const neighbor_table batch = item_cf(
-          users, {.neighbors = 1000, .min_users = 2, .most_items_of_user = largest});
+      const neighbor_table batch =
+          item_cf(users, {.neighbors = 1000, .min_users = 2, .most_items_of_user = largest});
       for (std::uint64_t order = 0; order < 4; ++order) {
         online_item_cf cf({.neighbors = 1000, .min_users = 2, .most_items_of_user = most});
         add_all(cf, events, order);

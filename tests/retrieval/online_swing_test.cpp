@@ -194,12 +194,12 @@ TEST_CASE("online_swing is swing, in any order of the events") {
         const online_swing_options options{
             .alpha = .5, .user_alpha = 2, .user_beta = beta, .without_item = without};
         const pair_sums sums = sums_of(users, options);
-        const neighbor_table batch = swing(sparse_matrix(events, {.rows = 25, .columns = 20}),
-                                           {.alpha = .5,
-                                            .user_alpha = 2,
-                                            .user_beta = beta,
-                                            .without_item = without,
-                                            .most_users_of_item = 1000});
+        const neighbor_table batch =
+            swing(sparse_matrix(events, {.rows = 25, .columns = 20}), {.alpha = .5,
+                                                                       .user_alpha = 2,
+                                                                       .user_beta = beta,
+                                                                       .without_item = without,
+                                                                       .most_users_of_item = 1000});
         for (std::uint64_t order = 0; order < 3; ++order) {
           online_swing online(options);
           add_all(online, events, order);
@@ -216,8 +216,7 @@ TEST_CASE("online_swing is swing, in any order of the events") {
 
 TEST_CASE("online_swing is that of the events that are kept") {
   for (const double beta : {0., .7})
-    for (const auto& [most_items, most_users] :
-         std::vector<std::pair<std::size_t, std::size_t>>{
+    for (const auto& [most_items, most_users] : std::vector<std::pair<std::size_t, std::size_t>>{
              {6, largest}, {largest, 5}, {7, 4}, {3, 2}, {1, 1}}) {
       const online_swing_options options{.alpha = 1,
                                          .user_beta = beta,

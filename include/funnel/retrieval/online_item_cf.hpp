@@ -10,9 +10,9 @@
 #include <funnel/features/vocabulary.hpp>
 #include <funnel/index/neighbor_table.hpp>
 #include <funnel/index/scored_item.hpp>
+#include <funnel/retrieval/detail/best_neighbors.hpp>
 #include <funnel/retrieval/detail/forward_decay.hpp>
 #include <funnel/retrieval/detail/latest_entries.hpp>
-#include <funnel/retrieval/detail/online_neighbors.hpp>
 #include <funnel/retrieval/detail/pair_lists.hpp>
 
 #include <algorithm>
