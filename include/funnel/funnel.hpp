@@ -197,6 +197,7 @@
 #include <funnel/simd/embedding.hpp>
 #include <funnel/simd/find.hpp>
 #include <funnel/simd/inner_product.hpp>
+#include <funnel/simd/int8_product.hpp>
 #include <funnel/simd/interleaved_dot.hpp>
 #include <funnel/simd/optimizer.hpp>
 #include <funnel/simd/reduce.hpp>

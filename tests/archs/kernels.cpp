@@ -9,6 +9,7 @@
 #include <funnel/simd/embedding.hpp>
 #include <funnel/simd/find.hpp>
 #include <funnel/simd/inner_product.hpp>
+#include <funnel/simd/int8_product.hpp>
 #include <funnel/simd/interleaved_dot.hpp>
 #include <funnel/simd/optimizer.hpp>
 #include <funnel/simd/reduce.hpp>
@@ -126,6 +127,7 @@ void add_search(kernel_table<T>& t) {
     funnel::inner_products_kernel(arch{}, matrix_view<const T>(queries, q, d), panels, 0,
                                   matrix_view<T>(scores, q, size));
   };
+  t.products_in_order = [](auto... a) { funnel::products_in_order_kernel(arch{}, a...); };
   t.row_products = [](auto... a) { funnel::row_products_kernel(arch{}, a...); };
   t.find_above = [](auto... a) { return funnel::find_above_kernel(arch{}, a...); };
   t.max_lane = [](const T* values) {
@@ -211,8 +213,44 @@ id_kernel_table ids() {
   return t;
 }
 
+stored_kernel_table stored() {
+  stored_kernel_table t;
+  t.inner_products = [](storage type, const float* queries, const float* items, void* to,
+                        std::size_t q, std::size_t n, std::size_t d, float* scores) {
+    const auto run = [&](auto* panels, auto stored) {
+      for (std::size_t i = 0; i < n; ++i)
+        for (std::size_t k = 0; k < d; ++k)
+          panels[funnel::packed_item_place<arch, float>(i, k, d)] = stored(items[i * d + k]);
+      funnel::inner_products_kernel(
+          arch{}, matrix_view<const float>(queries, q, d), panels, 0,
+          matrix_view<float>(scores, q, funnel::packed_items_size<arch, float>(n, 1)));
+    };
+    if (type == storage::float16)
+      run(static_cast<funnel::float16*>(to), [](float v) { return funnel::to_float16(v); });
+    else
+      run(static_cast<funnel::bfloat16*>(to), [](float v) { return funnel::to_bfloat16(v); });
+  };
+  t.int8_words = [](std::size_t q, std::size_t d) {
+    return q * funnel::packed_int8_query_size<arch>(d);
+  };
+  t.int8_products = [](const std::int8_t* queries, const std::int8_t* items, std::uint32_t* words,
+                       std::uint8_t* panels, std::size_t q, std::size_t n, std::size_t d,
+                       std::int32_t* sums) {
+    for (std::size_t i = 0; i < n; ++i)
+      for (std::size_t k = 0; k < d; ++k)
+        panels[funnel::packed_int8_place<arch>(i, k, d)] = funnel::packed_int8(items[i * d + k]);
+    const std::size_t size = funnel::packed_int8_query_size<arch>(d);
+    for (std::size_t i = 0; i < q; ++i)
+      funnel::pack_int8_query_kernel(arch{}, queries + i * d, d, words + i * size);
+    funnel::int8_products_kernel(
+        arch{}, matrix_view<const std::uint32_t>(words, q, size), panels, 0,
+        matrix_view<std::int32_t>(sums, q, funnel::packed_items_size<arch, float>(n, 1)));
+  };
+  return t;
+}
+
 }  // namespace
 
 kernel_unit KERNELS(FUNNEL_UNIT)() {
-  return {NAME(FUNNEL_UNIT), table<float>(), table<double>(), ids()};
+  return {NAME(FUNNEL_UNIT), table<float>(), table<double>(), ids(), stored()};
 }

@@ -61,6 +61,9 @@ struct kernel_table {
   /// Packs the items [n, d] into `panels` first; scores [q, n up to a whole panel].
   void (*inner_products)(const T* queries, const T* items, T* panels, std::size_t q, std::size_t n,
                          std::size_t d, T* scores);
+  /// At most `item_panel` rows anywhere.
+  void (*products_in_order)(const T* const* rows, std::size_t n, const T* query, std::size_t d,
+                            T* y);
   /// Rows anywhere, [n] of [d]; queries [count, d]; y [n, count].
   void (*row_products)(const T* const* rows, std::size_t n, const T* queries, std::size_t stride,
                        std::size_t count, std::size_t d, T* y);
@@ -101,6 +104,19 @@ struct id_kernel_table {
                                       std::uint32_t* positions, std::size_t most);
 };
 
+/// Inner products with items that are stored in fewer bytes. Items [n, d] are packed into `panels`
+/// first; scores and sums [q, n up to a whole panel].
+struct stored_kernel_table {
+  /// float16, or bfloat16.
+  void (*inner_products)(storage type, const float* queries, const float* items, void* panels,
+                         std::size_t q, std::size_t n, std::size_t d, float* scores);
+  /// Of the packed queries [q].
+  std::size_t (*int8_words)(std::size_t q, std::size_t d);
+  void (*int8_products)(const std::int8_t* queries, const std::int8_t* items, std::uint32_t* words,
+                        std::uint8_t* panels, std::size_t q, std::size_t n, std::size_t d,
+                        std::int32_t* sums);
+};
+
 constexpr int activation_count = 6;
 constexpr std::size_t direction_block = 16;  ///< funnel::direction_block
 constexpr std::size_t direction_slack = 3;   ///< funnel::direction_slack
@@ -110,6 +126,7 @@ struct kernel_unit {
   kernel_table<float> of_float;
   kernel_table<double> of_double;
   id_kernel_table of_ids;
+  stored_kernel_table of_stored;
 };
 
 kernel_unit scalar_kernels();

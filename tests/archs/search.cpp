@@ -93,6 +93,68 @@ TEMPLATE_TEST_CASE("archs: inner products of queries with packed items agree", "
   });
 }
 
+TEST_CASE("archs: inner products with items stored in two bytes agree, and of int8 are the same") {
+  const std::vector<kernel_unit> all = units();
+  for (std::size_t u = 1; u < all.size(); ++u) {
+    INFO("unit " << all[u].name);
+    for (const std::size_t d : size_list{1, 7, 32, 33}) {
+      for (const std::size_t n : size_list{1, 8, 33, 70}) {
+        for (const std::size_t q : size_list{1, 2, 3, 7, 17}) {
+          INFO("[" << q << ", " << n << "], d " << d);
+          const auto rows_of = [&](const kernel_unit& unit, const auto& run, auto value) {
+            const std::size_t stride = round_up(n, unit.of_float.item_panel);
+            std::vector<decltype(value)> sums(q * stride);
+            run(unit.of_stored, stride, sums.data());
+            for (std::size_t i = 0; i < q; ++i)
+              std::copy_n(sums.data() + i * stride, n, sums.data() + i * n);
+            sums.resize(q * n);
+            return sums;
+          };
+          const std::vector<float> queries = random_values<float>(q * d, 31, -127, 127);
+          const std::vector<float> items = random_values<float>(n * d, 32, -127, 127);
+          for (const storage type : {storage::float16, storage::bfloat16}) {
+            const auto run = [&](const auto& t, std::size_t stride, float* to) {
+              std::vector<std::uint16_t> panels(stride * d);
+              t.inner_products(type, queries.data(), items.data(), panels.data(), q, n, d, to);
+            };
+            CHECK(agree(rows_of(all[0], run, 0.f), rows_of(all[u], run, 0.f), [&](std::size_t) {
+              return 2 * tolerance::reduction<float>(d, static_cast<double>(d) * 127 * 127);
+            }));
+          }
+          const std::vector<std::int8_t> query_codes(queries.begin(), queries.end());
+          const std::vector<std::int8_t> codes(items.begin(), items.end());
+          const auto run = [&](const auto& t, std::size_t stride, std::int32_t* to) {
+            std::vector<std::uint32_t> words(t.int8_words(q, d));
+            std::vector<std::uint8_t> panels(stride * round_up(d, 4));
+            t.int8_products(query_codes.data(), codes.data(), words.data(), panels.data(), q, n, d,
+                            to);
+          };
+          CHECK(rows_of(all[0], run, 0) == rows_of(all[u], run, 0));
+        }
+      }
+    }
+  }
+}
+
+TEMPLATE_TEST_CASE("archs: products in the order of the values agree", "", float, double) {
+  for_each_pair<TestType>([](const auto& scalar, const auto& other) {
+    for (const std::size_t d : size_list{0, 1, 7, 64, 130}) {
+      const std::size_t n = other.item_panel;
+      const std::vector<TestType> values = random_values<TestType>(n * d, 33);
+      const std::vector<TestType> query = random_values<TestType>(d, 34);
+      std::vector<const TestType*> rows(n);
+      for (std::size_t i = 0; i < n; ++i) rows[i] = values.data() + i * 5 % n * d;
+      std::vector<TestType> a(n), b(n);
+      for (std::size_t i = 0; i < n; ++i)
+        scalar.products_in_order(&rows[i], 1, query.data(), d, &a[i]);
+      other.products_in_order(rows.data(), n, query.data(), d, b.data());
+      CHECK(agree(a, b, [&](std::size_t) {
+        return 2 * tolerance::reduction<TestType>(d, static_cast<double>(d));
+      }));
+    }
+  });
+}
+
 TEMPLATE_TEST_CASE(
     "archs: inner products of rows that lie anywhere agree, and have the same bits alone", "",
     float, double) {

@@ -7,6 +7,7 @@
 #include "support/tolerance.hpp"
 
 #include <cmath>
+#include <concepts>
 #include <vector>
 
 using funnel::matrix;
@@ -100,4 +101,52 @@ TEST_CASE(
   funnel::inner_products_kernel(arch{}, part.middle_cols(0, 0), packed.panels.data(), 0,
                                 room.view().middle_cols(0, panel));
   CHECK(room(19, panel - 1) == 0);
+}
+
+TEST_CASE("products_in_order_kernel: rows anywhere have the bits of packed items") {
+  for_each_arch([]<class Arch>(Arch) {
+    for (const std::size_t d : size_list{0, 1, 3, 4, 63, 64, 65, 200}) {
+      const std::size_t n = 40;
+      const matrix<float> items = random_matrix<float>(n, d, d),
+                          query = random_matrix<float>(1, d, 2);
+      const matrix<float> expected = packed_items<Arch>(items).scores(query);
+      for (std::size_t count = 0; count <= funnel::item_panel<Arch, float>; ++count) {
+        std::vector<const float*> rows(count);
+        for (std::size_t i = 0; i < count; ++i) rows[i] = items.row(i * 7 % n).data();
+        std::vector<float> y(count + 1, 77);
+        funnel::products_in_order_kernel(Arch{}, rows.data(), count, query.row(0).data(), d,
+                                         y.data());
+        for (std::size_t i = 0; i < count; ++i) CHECK(y[i] == expected(0, i * 7 % n));
+        CHECK(y[count] == 77);
+      }
+    }
+  });
+}
+
+TEMPLATE_TEST_CASE("inner_products_kernel: items in two bytes have the bits of their floats", "",
+                   funnel::float16, funnel::bfloat16) {
+  for_each_arch([]<class Arch>(Arch) {
+    const auto stored = [](float value) {
+      if constexpr (std::same_as<TestType, funnel::float16>)
+        return funnel::to_float16(value);
+      else
+        return funnel::to_bfloat16(value);
+    };
+    constexpr std::size_t d = 19;
+    matrix<float> items = random_matrix<float>(70, d, 1);
+    std::vector<TestType> panels(funnel::packed_items_size<Arch, float>(70, d));
+    for (std::size_t i = 0; i < 70; ++i)
+      for (std::size_t k = 0; k < d; ++k) {
+        const TestType value = stored(items(i, k));
+        items(i, k) = funnel::to_float(value);
+        panels[funnel::packed_item_place<Arch, float>(i, k, d)] = value;
+      }
+    for (const std::size_t q : size_list{1, 3, 8, 16, 27}) {
+      const matrix<float> queries = random_matrix<float>(q, d, q);
+      const matrix<float> expected = packed_items<Arch>(items).scores(queries);
+      matrix<float> scores(q, expected.cols());
+      funnel::inner_products_kernel(Arch{}, queries.view(), panels.data(), 0, scores.view());
+      CHECK(same_bits(scores.view(), expected.view()));
+    }
+  });
 }

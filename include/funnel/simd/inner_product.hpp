@@ -5,7 +5,9 @@
 #include <funnel/core/matrix.hpp>
 #include <funnel/simd/detail/pack.hpp>
 #include <funnel/simd/detail/prefetch.hpp>
+#include <funnel/simd/detail/transpose.hpp>
 #include <funnel/simd/detail/unroll.hpp>
+#include <funnel/simd/stored_value.hpp>
 
 #include <cstddef>
 
@@ -34,9 +36,9 @@ namespace detail {
 
 /// Inner products of `M` queries with the items of one panel. On the way, prefetches registers
 /// [First, First + Fetched) of each row of the panel `ahead`.
-template <std::size_t M, std::size_t First, std::size_t Fetched, class Arch, class T>
-void inner_product_block(Arch, matrix_view<const T> queries, const T* panel, const T* ahead,
-                         T* scores, std::size_t score_stride) noexcept {
+template <std::size_t M, std::size_t First, std::size_t Fetched, class Arch, class T, class Stored>
+void inner_product_block(Arch, matrix_view<const T> queries, const Stored* panel,
+                         const Stored* ahead, T* scores, std::size_t score_stride) noexcept {
   using p = pack<Arch, T>;
   constexpr std::size_t width = lanes<Arch, T>;
   const std::size_t stride = queries.stride();
@@ -46,8 +48,8 @@ void inner_product_block(Arch, matrix_view<const T> queries, const T* panel, con
   for (std::size_t k = 0; k < queries.cols(); ++k, panel += 2 * width, ahead += 2 * width) {
     // Prefetch into L2, which has more outstanding reads at a time than L1.
     for (std::size_t v = 0; v < Fetched; ++v) prefetch_bytes<true>(ahead + (First + v) * width, 1);
-    const p v0 = p::load_unaligned(panel);
-    const p v1 = p::load_unaligned(panel + width);
+    const p v0 = load_stored<Arch>(panel);
+    const p v1 = load_stored<Arch>(panel + width);
     unroll<M>([&](auto m) FUNNEL_INLINE {
       const p value(query[m * stride + k]);
       sum[m][0] = fma(value, v0, sum[m][0]);
@@ -63,17 +65,18 @@ void inner_product_block(Arch, matrix_view<const T> queries, const T* panel, con
 }  // namespace detail
 
 /// Inner products of queries with packed items: scores(q, i) = <query q, item i>. Includes the
-/// items that fill up the last panel.
+/// items that fill up the last panel. The items are stored as T, or as float16 or bfloat16 if T is
+/// float.
 ///
 /// Every product is one sum over the values in their order, from zero: a query has the same bits in
-/// every batch.
+/// every batch, and stored items have the bits of the floats that their values are.
 ///
-/// Shapes      queries [q, d]; panels of scores.cols() items, a multiple of `item_panel`.
+/// Shapes      queries [q, d]; panels of scores.cols() items, a multiple of `item_panel<Arch, T>`.
 ///             `panels_after` more panels follow them in memory and are read next; the first is
 ///             prefetched.
 /// Cost        2 q n d operations; reads every panel from memory once.
-template <class Arch, class T>
-void inner_products_kernel(Arch arch, matrix_view<const T> queries, const T* panels,
+template <class Arch, class T, class Stored>
+void inner_products_kernel(Arch arch, matrix_view<const T> queries, const Stored* panels,
                            std::size_t panels_after, matrix_view<T> scores) noexcept {
   constexpr std::size_t items = item_panel<Arch, T>;
   constexpr std::size_t width = detail::lanes<Arch, T>;
@@ -84,8 +87,8 @@ void inner_products_kernel(Arch arch, matrix_view<const T> queries, const T* pan
   const std::size_t size = queries.cols() * items;
   const std::size_t count = scores.cols() / items;
   for (std::size_t j = 0; j < count; ++j) {
-    const T* panel = panels + j * size;
-    const T* ahead = j + 1 < count + panels_after ? panel + size : panel;
+    const Stored* panel = panels + j * size;
+    const Stored* ahead = j + 1 < count + panels_after ? panel + size : panel;
     const auto block = [&]<std::size_t M, std::size_t First, std::size_t Fetched>(std::size_t i) {
       detail::inner_product_block<M, First, Fetched>(
           arch, queries.middle_rows(i, M), panel, ahead,
@@ -104,6 +107,46 @@ void inner_products_kernel(Arch arch, matrix_view<const T> queries, const T* pan
     for (; i + 2 <= n; i += 2) block.template operator()<2, 0, 0>(i);
     for (; i < n; ++i) block.template operator()<1, 0, 0>(i);
   }
+}
+
+/// Inner products of a query with `n` rows at any addresses, at most `item_panel` of them: y[i] =
+/// <query, row i>, with the bits that `inner_products_kernel` gives packed items.
+template <class Arch, class T>
+void products_in_order_kernel(Arch arch, const T* const* rows, std::size_t n, const T* query,
+                              std::size_t d, T* y) noexcept {
+  using p = detail::pack<Arch, T>;
+  constexpr std::size_t width = detail::lanes<Arch, T>;
+  constexpr std::size_t panel = item_panel<Arch, T>;
+  constexpr std::size_t most = 64;  // values at a time: 8 KB with AVX-512
+  FUNNEL_ASSERT(n <= panel);
+  if (n == 0) return;
+  const T* of[panel];
+  for (std::size_t i = 0; i < panel; ++i) of[i] = rows[i < n ? i : 0];
+  T columns[most * panel];
+  p sum[2] = {p(T(0)), p(T(0))};
+  for (std::size_t begin = 0; begin < d; begin += most) {
+    const std::size_t count = d - begin < most ? d - begin : most;
+    std::size_t k = 0;
+    if constexpr (panel % 4 == 0) {
+      for (; k + 4 <= count; k += 4)
+        for (std::size_t i = 0; i < panel; i += 4)
+          detail::transpose_4_rows(arch,
+                                   {of[i] + begin + k, of[i + 1] + begin + k, of[i + 2] + begin + k,
+                                    of[i + 3] + begin + k},
+                                   {T(1), T(1), T(1), T(1)}, columns + k * panel + i, panel);
+    }
+    for (; k < count; ++k)
+      for (std::size_t i = 0; i < panel; ++i) columns[k * panel + i] = of[i][begin + k];
+    for (k = 0; k < count; ++k) {
+      const p value(query[begin + k]);
+      sum[0] = fma(value, p::load_unaligned(columns + k * panel), sum[0]);
+      sum[1] = fma(value, p::load_unaligned(columns + k * panel + width), sum[1]);
+    }
+  }
+  T sums[panel];
+  sum[0].store_unaligned(sums);
+  sum[1].store_unaligned(sums + width);
+  for (std::size_t i = 0; i < n; ++i) y[i] = sums[i];
 }
 
 }  // namespace funnel
