@@ -2,6 +2,8 @@
 #include "harness.hpp"
 #include "workloads.hpp"
 
+#include <funnel/core/float16.hpp>
+#include <funnel/core/random.hpp>
 #include <funnel/index/flat_index.hpp>
 #include <funnel/index/score_items.hpp>
 
@@ -9,20 +11,26 @@
 #include <funnel/adapters/tbb.hpp>
 #endif
 
+#include <cstdint>
 #include <memory>
+#include <string>
+#include <vector>
 
 namespace {
 
 using bench::search_data;
 
+template <class Value = float>
 struct searcher {
-  funnel::flat_index<> index;
+  using index_type = funnel::flat_index<funnel::default_arch, Value>;
+
+  index_type index;
   bench::matrix<float> query;
   bench::matrix<funnel::scored_item> found;
 
   explicit searcher(std::size_t queries) : found(queries, search_data::k) {
     const search_data data;
-    index = funnel::flat_index<>(data.vectors);
+    index = index_type(data.vectors);
     query = bench::matrix<float>(data.query.view().middle_rows(0, queries));
   }
 };
@@ -36,7 +44,7 @@ void add_search(std::size_t queries, int threads) {
               .memory_bytes = 4 * products,
               .threads = threads},
              [=]() -> bench::task {
-               const auto s = std::make_shared<searcher>(queries);
+               const auto s = std::make_shared<searcher<>>(queries);
 #ifdef FUNNEL_HAS_TBB
                if (threads > 1) {
                  const auto executor =
@@ -50,6 +58,36 @@ void add_search(std::size_t queries, int threads) {
                }
 #endif
                return [s] { s->index.search(s->query.view(), s->found.view()); };
+             });
+}
+
+/// Vectors stored in fewer bytes.
+template <class Value>
+void add_search_stored(const std::string& value, std::size_t queries) {
+  const double products = double{search_data::items * search_data::dim};
+  bench::add("top_k/1000000x64/k:500/queries:" + std::to_string(queries) + "/" + value,
+             {.flops = 2 * products * static_cast<double>(queries),
+              .memory_bytes = sizeof(Value) * products},
+             [=]() -> bench::task {
+               const auto s = std::make_shared<searcher<Value>>(queries);
+               return [s] { s->index.search(s->query.view(), s->found.view()); };
+             });
+}
+
+/// A user has seen every second item at random.
+void add_search_filtered() {
+  bench::add("top_k/1000000x64/k:500/queries:1/filtered",
+             {.memory_bytes = 4.0 * search_data::items * search_data::dim}, []() -> bench::task {
+               const auto s = std::make_shared<searcher<>>(1);
+               const auto seen = std::make_shared<std::vector<std::uint64_t>>();
+               funnel::random_generator bits(53);
+               for (std::size_t i = 0; i < search_data::items / 64 + 1; ++i)
+                 seen->push_back(bits());
+               return [=] {
+                 const funnel::item_bitmap was_seen{*seen};
+                 s->index.search(s->query.view(), s->found.view(),
+                                 [&](funnel::item_id item) { return !was_seen(item); });
+               };
              });
 }
 
@@ -96,6 +134,11 @@ const bool added = [] {
   add_build();
   for (const bench::score_case& s : bench::score_cases()) add_scores(s);
   add_search(1, 1);
+  add_search_stored<funnel::bfloat16>("bfloat16", 1);
+  add_search_stored<funnel::float16>("float16", 1);
+  add_search_stored<std::int8_t>("int8", 1);
+  add_search_stored<std::int8_t>("int8", search_data::queries);
+  add_search_filtered();
   add_search(search_data::queries, 1);
 #ifdef FUNNEL_HAS_TBB
   add_search(search_data::queries, 2);

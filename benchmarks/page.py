@@ -43,7 +43,8 @@ GROUPS = [
           "(256, 128, 4 * 64), and 4 heads on cosines. Each repetition picks other candidates."),
     Group(r"top_k/", "Search by inner product",
           "Exact search for the 500 best of 1,000,000 vectors of 64 values, for one query and for 32 "
-          "queries at once."),
+          "queries at once; vectors stored as float unless the name says otherwise. `filtered`: half of "
+          "the items, at random, are excluded by a bitmap."),
     Group(r"score_items/|flat_index_scores/", "Scores of given items",
           "Inner products of one query, or of 4, with N items picked at random of 200,000 or 5,000,000; "
           "each repetition picks others. `score_items` reads rows; `flat_index_scores` reads the packed "

@@ -6,6 +6,7 @@
 #include <funnel/index/flat_index.hpp>
 
 #include "index/searches.hpp"
+#include "support/archs.hpp"
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 #include "support/matrices.hpp"
@@ -13,7 +14,10 @@
 #include "support/tolerance.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <concepts>
+#include <cstdint>
 #include <limits>
 #include <set>
 #include <span>
@@ -29,10 +33,48 @@ namespace {
 
 constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
 
-std::vector<float> vector_of(const flat_index<>& index, item_id item) {
+template <class Index>
+std::vector<float> vector_of(const Index& index, item_id item) {
   std::vector<float> vector(index.dim());
   index.copy_vector(item, vector);
   return vector;
+}
+
+template <class Value>
+using index_of = flat_index<funnel::default_arch, Value>;
+
+/// The values that an index keeps of these.
+template <class Value>
+matrix<float> as_stored(matrix<float> values) {
+  for (float& v : values.flat()) {
+    if constexpr (std::same_as<Value, funnel::float16>) v = funnel::to_float(funnel::to_float16(v));
+    if constexpr (std::same_as<Value, funnel::bfloat16>)
+      v = funnel::to_float(funnel::to_bfloat16(v));
+  }
+  return values;
+}
+
+#define STORED_VALUES float, funnel::float16, funnel::bfloat16, std::int8_t
+
+/// Vectors and queries that are hard for bounds: huge, tiny, of a few values, with one value far
+/// above the others, repeated, or such that products cancel.
+matrix<float> hard_vectors(std::size_t n, std::size_t d, std::uint64_t seed) {
+  matrix<float> values = random_matrix<float>(n, d, seed);
+  funnel::random_generator bits(seed + 1000);
+  const std::uint64_t kind = bits() % 8;
+  for (std::size_t i = 0; i < n; ++i) {
+    const auto row = values.row(i);
+    const float scale = std::ldexp(1.f, static_cast<int>(bits() % 250) - 140);
+    for (std::size_t k = 0; k < d; ++k) {
+      if (kind == 1 || kind == 2) row[k] *= scale;
+      if (kind == 3 && bits() % 8 != 0) row[k] = 0;
+      if (kind == 4 && k == 0) row[k] *= 1000;
+      if (kind == 5 && i > 0 && bits() % 2 == 0) row[k] = values(i - 1, k);
+      if (kind == 6 && k % 2 == 1) row[k] = -row[k - 1] + 1e-6f * row[k];
+      if (kind == 7) row[k] = std::floor(3 * row[k]);
+    }
+  }
+  return values;
 }
 
 }  // namespace
@@ -338,4 +380,221 @@ TEST_CASE("flat_index: given items that are refused, before anything is written"
                 "out is [2, 2], expected [3, 2]"));
   for (const float s : scores.flat()) CHECK(s == 7);
   flat_index<>().scores(matrix<float>(1, 0), {}, matrix<float>(0, 1));
+}
+
+TEMPLATE_TEST_CASE("flat_index: items that come, change and go, worked by hand", "",
+                   STORED_VALUES) {
+  index_of<TestType> index(2);
+  CHECK(index.dim() == 2);
+  CHECK(index.end_id() == 0);
+  const std::vector<float> query{1, 0};
+  CHECK(search(index, query, 3).empty());
+  CHECK(index.set(3, std::vector<float>{.5f, 0}));
+  CHECK(index.set(1, std::vector<float>{-2, 7}));
+  CHECK(index.size() == 2);
+  CHECK(index.end_id() == 4);
+  CHECK_FALSE(index.contains(2));
+  // Absent items would have a score of 0.
+  check_same(search(index, query, 3), {{3, .5f}, {1, -2.f}});
+  CHECK_FALSE(index.set(1, std::vector<float>{4, 1}));
+  CHECK(vector_of(index, 1) == std::vector<float>{4, 1});
+  check_same(search(index, query, 3), {{1, 4.f}, {3, .5f}});
+  CHECK(index.remove(1));
+  CHECK_FALSE(index.remove(1));
+  CHECK_FALSE(index.remove(2));
+  CHECK_FALSE(index.remove(4000000000));
+  CHECK_FALSE(index.contains(1));
+  CHECK(index.size() == 1);
+  CHECK(index.end_id() == 4);
+  check_same(search(index, query, 3), {{3, .5f}});
+  CHECK(index.set(1, std::vector<float>{1, 0}));
+  check_same(search(index, query, 3), {{1, 1.f}, {3, .5f}});
+  index_of<TestType> copy;
+  copy = index;
+  CHECK(copy.remove(3));
+  CHECK(index.contains(3));
+  index = std::move(copy);
+  check_same(search(index, query, 3), {{1, 1.f}});
+  CHECK(copy.size() == 0);  // NOLINT(bugprone-use-after-move): what this is about
+  CHECK(copy.end_id() == 0);
+}
+
+TEMPLATE_TEST_CASE("flat_index: stored in any type, it is the index of what is stored", "",
+                   STORED_VALUES) {
+  for_each_arch([]<class Arch>(Arch) {
+    for (const std::size_t n : size_list{0, 1, 33, 700, 2500}) {
+      for (const std::size_t d : size_list{0, 1, 7, 64, 257}) {
+        if (n * d > 200000) continue;
+        const matrix<float> vectors = random_matrix<float>(n, d, n + d);
+        const flat_index<Arch, TestType> index(vectors);
+        const flat_index<Arch> plain(as_stored<TestType>(vectors));
+        const matrix<float> queries = random_matrix<float>(20, d, d);
+        const auto few = [](item_id item) { return item % 3 == 1; };
+        const auto agree = [&](const auto& admit) {
+          for (const std::size_t k : size_list{1, 10, 100}) {
+            matrix<scored_item> expected(20, k), found(20, k), of_threads(20, k);
+            const std::size_t count = plain.search(queries, expected, admit);
+            REQUIRE(index.search(queries, found, admit) == count);
+            funnel::arena scratch;
+            thread_executor threads{3};
+            REQUIRE(index.search(queries, of_threads, admit, threads, scratch) == count);
+            bool same = same_bits(found.view(), expected.view()) &&
+                        same_bits(of_threads.view(), expected.view());
+            for (std::size_t q = 0; q < 20; q += 7) {
+              const auto alone = search(index, queries.row(q), k, admit);
+              same = same && alone.size() == count &&
+                     same_bits(alone.data(), expected.row(q).data(), count);
+            }
+            INFO(n << " items of " << d << ", " << k << " of them");
+            CHECK(same);
+          }
+        };
+        agree(funnel::all_items{});
+        agree(few);
+        std::vector<item_id> ids;
+        for (std::size_t i = 0; i < n + n / 2; ++i) ids.push_back(static_cast<item_id>(i * 7 % n));
+        matrix<float> scores(ids.size(), 20), expected = scores;
+        index.scores(queries, ids, scores);
+        plain.scores(queries, ids, expected);
+        CHECK(same_bits(scores.view(), expected.view()));
+      }
+    }
+  });
+}
+
+TEST_CASE("flat_index: int8 finds what float finds, to the bit, whatever the vectors are") {
+  for_each_arch([]<class Arch>(Arch) {
+    for (std::uint64_t seed = 0; seed < 48; ++seed) {
+      const std::size_t n = 1 + seed * 37 % 900, d = 1 + seed * 5 % 70;
+      const matrix<float> vectors = hard_vectors(n, d, seed);
+      matrix<float> queries = hard_vectors(9, d, seed + 77);
+      if (seed % 5 == 0) {
+        queries(1, 0) = not_a_number;
+        queries(2, d - 1) = std::numeric_limits<float>::infinity();
+        std::ranges::fill(queries.row(3), 0.f);
+      }
+      const flat_index<Arch> plain(vectors);
+      const flat_index<Arch, std::int8_t> index(vectors);
+      for (const std::size_t k : size_list{1, 7, 120}) {
+        matrix<scored_item> expected(9, k), found(9, k);
+        const std::size_t count = plain.search(queries, expected);
+        REQUIRE(index.search(queries, found) == count);
+        CAPTURE(seed, n, d, k);
+        CHECK(same_bits(found.view(), expected.view()));
+      }
+    }
+  });
+}
+
+TEST_CASE("flat_index: half the bytes find almost the same items") {
+  constexpr std::size_t n = 20000, d = 64, k = 100, asked = 10;
+  // Vectors of length 1 in 50 clusters, as a two-tower model learns them.
+  const matrix<float> centers = random_matrix<float>(50, d, 1);
+  const auto make = [&](std::size_t count, std::uint64_t seed) {
+    matrix<float> vectors = random_matrix<float>(count, d, seed);
+    for (std::size_t i = 0; i < count; ++i) {
+      float squares = 0;
+      for (std::size_t j = 0; j < d; ++j) {
+        vectors(i, j) += centers(i % 50, j);
+        squares += vectors(i, j) * vectors(i, j);
+      }
+      for (float& v : vectors.row(i)) v /= std::sqrt(squares);
+    }
+    return vectors;
+  };
+  const matrix<float> vectors = make(n, 2), queries = make(asked, 3);
+  const flat_index<> exact(vectors);
+  const auto recall = [&](const auto& index) {
+    std::size_t hits = 0;
+    for (std::size_t q = 0; q < asked; ++q) {
+      std::set<item_id> right;
+      for (const scored_item& s : search(exact, queries.row(q), k)) right.insert(s.item);
+      for (const scored_item& s : search(index, queries.row(q), k)) hits += right.count(s.item);
+    }
+    return static_cast<double>(hits) / (k * asked);
+  };
+  CHECK(recall(index_of<std::int8_t>(vectors)) == 1);
+  CHECK(recall(index_of<funnel::float16>(vectors)) >= .999);
+  CHECK(recall(index_of<funnel::bfloat16>(vectors)) >= .98);
+}
+
+TEMPLATE_TEST_CASE("flat_index: absent items are not found, whatever the scores", "",
+                   STORED_VALUES) {
+  index_of<TestType> index(3);
+  const std::vector<float> low{-1, -2, -3}, query{1, 1, 1};
+  for (item_id i = 0; i < 3000; i += 7) index.set(i, low);
+  for (item_id i = 0; i < 3000; i += 21) index.remove(i);
+  const std::vector<scored_item> found = search(index, query, 3000);
+  CHECK(found.size() == index.size());
+  for (const scored_item& s : found) CHECK((s.item % 7 == 0 && s.item % 21 != 0 && s.score == -6));
+  // A query that is not a number, too: its scores are none.
+  const std::vector<float> unknown(3, not_a_number);
+  CHECK(search(index, unknown, 3000).size() == index.size());
+}
+
+TEMPLATE_TEST_CASE("flat_index: ids too far away, vectors that do not fit", "", STORED_VALUES) {
+  index_of<TestType> index(2);
+  const std::vector<float> two{1, 2}, three{1, 2, 3};
+  CHECK(refuses([&] { index.set(0, three); }, "funnel::flat_index::set",
+                "vector has 3 values, expected 2"));
+  CHECK(refuses([&] { index.set(65536, two); }, "funnel::flat_index::set",
+                "item is 65536, expected below 65536"));
+  CHECK(index.end_id() == 0);
+  CHECK(index.set(65535, two));
+  CHECK(refuses([&] { index.set(131072, two); }, "funnel::flat_index::set", "below 131072"));
+  index.reserve(200000);
+  CHECK(index.set(199999, two));
+  index.reserve(5);
+  CHECK(index.size() == 2);
+  CHECK(index.end_id() == 200000);
+  CHECK(refuses([&] { index.reserve((std::size_t{1} << 32) + 1); }, "funnel::flat_index::reserve",
+                "end is 4294967297, expected at most 2^32"));
+  CHECK(refuses([&] { index.reserve(std::numeric_limits<std::size_t>::max()); },
+                "funnel::flat_index::reserve", "expected at most 2^32"));
+  std::vector<float> copied(2);
+  CHECK(refuses([&] { index.copy_vector(7, copied); }, "funnel::flat_index::copy_vector",
+                "item is 7, which was removed or never set, expected an item"));
+  matrix<float> out(2, 1);
+  const std::vector<item_id> ids{65535, 3};
+  CHECK(refuses([&] { index.scores(matrix<float>(1, 2), ids, out); }, "funnel::flat_index::scores",
+                "ids[1] is 3, which was removed or never set, expected an item"));
+  const std::size_t huge = std::size_t{1} << 62;
+  if constexpr (std::same_as<TestType, std::int8_t>) {
+    CHECK(refuses([&] { index_of<TestType> wide(16385); }, "funnel::flat_index",
+                  "dim is 16385, expected at most 16384"));
+    CHECK(index_of<TestType>(16384).dim() == 16384);
+  } else {
+    index_of<TestType> wide(huge);
+    CHECK(refuses([&] { wide.reserve(1); }, "funnel::flat_index::reserve", "items x dim is"));
+  }
+  const float infinity = std::numeric_limits<float>::infinity();
+  for (const float value : {not_a_number, infinity, -infinity, 65520.f, 3.4e38f}) {
+    const bool stored = std::same_as<TestType, float> ||
+                        (std::isfinite(value) && std::same_as<TestType, std::int8_t>) ||
+                        (value == 65520.f && std::same_as<TestType, funnel::bfloat16>);
+    index_of<TestType> other(2);
+    const std::vector<float> vector{1, value};
+    matrix<float> rows(2, 2);
+    rows(1, 1) = value;
+    if (stored) {
+      CHECK(other.set(1, vector));
+      CHECK(index_of<TestType>(rows).size() == 2);
+    } else {
+      CHECK(refuses([&] { other.set(1, vector); }, "funnel::flat_index::set",
+                    ", expected a finite number that can be stored"));
+      CHECK(refuses([&] { index_of<TestType> made(rows); }, "funnel::flat_index",
+                    "vectors[1][1] is "));
+      CHECK(other.end_id() == 0);
+    }
+  }
+}
+
+TEMPLATE_TEST_CASE("flat_index: what was reserved is not moved", "", STORED_VALUES) {
+  index_of<TestType> grown(5), made(random_matrix<float>(1000, 5, 1));
+  grown.reserve(1000);
+  const matrix<float> vectors = random_matrix<float>(1000, 5, 1),
+                      query = random_matrix<float>(1, 5, 2);
+  for (item_id i = 1000; i-- > 0;) grown.set(i, vectors.row(i));
+  CHECK(grown.size() == 1000);
+  check_same(search(grown, query.row(0), 50), search(made, query.row(0), 50));
 }

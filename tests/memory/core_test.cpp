@@ -207,6 +207,28 @@ TEST_CASE("out of memory: flat_index") {
       });
 }
 
+TEMPLATE_TEST_CASE("out of memory: a flat_index that changes", "", float, std::int8_t) {
+  using index_type = funnel::flat_index<funnel::default_arch, TestType>;
+  const matrix<float> few = random_matrix<float>(10, 3, 1);
+  const auto make = [&] { return index_type(few); };
+  const auto observe = [](const auto& index) {
+    std::vector<float> all{static_cast<float>(index.size()), static_cast<float>(index.end_id())};
+    std::vector<funnel::scored_item> found(20);
+    found.resize(index.search(std::vector<float>{-1, 2, -1}, found));
+    for (const auto& f : found) all.insert(all.end(), {static_cast<float>(f.item), f.score});
+    return all;
+  };
+  const std::vector<float> vector{5, 5, 5};
+  check_every_failure(
+      "set", make, [&](auto& index) { index.set(700, vector); }, observe);
+  check_every_failure(
+      "reserve", make, [&](auto& index) { index.reserve(900); }, observe);
+  index_type other(random_matrix<float>(200, 3, 2));
+  other.remove(7);
+  check_every_failure(
+      "copy", make, [&](auto& index) { index = other; }, observe);
+}
+
 TEST_CASE("out of memory: item_tower_cache") {
   using cache = funnel::item_tower_cache<float>;
   const auto make = [] {

@@ -29,6 +29,7 @@ struct index_that_changes {
 };
 static_assert(funnel::VectorIndex<smallest_index>);
 static_assert(funnel::VectorIndex<funnel::flat_index<>>);
+static_assert(funnel::VectorIndex<funnel::flat_index<funnel::default_arch, std::int8_t>>);
 static_assert(!funnel::VectorIndex<index_without_filter>);
 static_assert(!funnel::VectorIndex<index_that_changes>);
 

@@ -5,15 +5,16 @@
 #include <funnel/core/detail/checks.hpp>
 #include <funnel/core/detail/sizes.hpp>
 #include <funnel/core/executor.hpp>
+#include <funnel/core/float16.hpp>
 #include <funnel/core/ids.hpp>
 #include <funnel/core/matrix.hpp>
 #include <funnel/index/detail/best_items.hpp>
+#include <funnel/index/detail/int8_vectors.hpp>
+#include <funnel/index/detail/packed_vectors.hpp>
 #include <funnel/index/item_filter.hpp>
 #include <funnel/index/scored_item.hpp>
 #include <funnel/nn/detail/check_ids.hpp>
 #include <funnel/simd/arch.hpp>
-#include <funnel/simd/detail/prefetch.hpp>
-#include <funnel/simd/find.hpp>
 #include <funnel/simd/inner_product.hpp>
 
 #include <algorithm>
@@ -22,72 +23,165 @@
 #include <cstdint>
 #include <limits>
 #include <span>
+#include <string_view>
+#include <type_traits>
+#include <vector>
 
 namespace funnel {
 
 /// Exact nearest-neighbor search by inner product: finds the k items whose vectors have the largest
-/// inner product with a query vector.
+/// inner product with a query vector. Items can be added, replaced and removed between searches.
 ///
-/// Item i is row i of the vectors. If the vectors and the query are normalized to length 1, scores
-/// are cosines. Searching is const, so several threads can search at the same time.
+/// An item is an id; item i of the vectors that an index is made of is row i. If the vectors and the
+/// query are normalized to length 1, scores are cosines.
+///
+/// `Value` is how vectors are stored. Less memory is read then, which is what a search of one query
+/// takes its time for.
+///
+///     float       4 bytes per value.
+///     float16,    2 bytes per value: the vectors are rounded, and everything is as if they had been
+///     bfloat16    given rounded.
+///     int8_t      5 bytes per value: 1 that a search reads, and the vector in float. Results are those
+///                 of `float`, to the bit: a rounded vector gives a bound that the score is not above,
+///                 and only items whose bound is high enough are scored
+///                 (docs/formulas.md#bounds-from-rounded-vectors).
+///
+/// Searching is const: several threads can search at the same time, but not while another one changes
+/// the index. Either let a lock exclude searches from changes (std::shared_mutex), or change a copy and
+/// publish it in a `model_slot`.
 ///
 /// Order       larger scores first; equal scores by lower item id; NaN last.
 /// Errors      std::invalid_argument if a query does not have d values, or found does not have one
-///             row per query.
-/// Cost        a single query is limited by reading the vectors, 4 n d bytes; from about eight
-///             queries on, the limit is arithmetic, 2 n d operations per query. admit is only
-///             called for items that would be among the best k so far.
+///             row per query. std::bad_alloc; the index is unchanged then.
+/// Cost        a single query is limited by reading the vectors, 4 n d bytes (2 n d, n d + 4 n); from
+///             about eight queries on, the limit is arithmetic, 2 n d operations per query. n counts
+///             all ids below `end_id`, absent ones too. admit is only called for items that would be
+///             among the best k so far; with int8_t, for those that could be. Nothing is allocated.
 /// Numerics    a query's scores have the same bits alone, in a batch and with any number of
 ///             threads.
 /// Source      docs/formulas.md#exact-search.
-template <class Arch = default_arch>
+template <class Arch = default_arch, class Value = float>
 class flat_index {
+  static_assert(std::same_as<Value, float> || std::same_as<Value, float16> ||
+                    std::same_as<Value, bfloat16> || std::same_as<Value, std::int8_t>,
+                "vectors are stored in float, float16, bfloat16 or std::int8_t");
+
  public:
+  /// How far an item that is set may be behind the last one, if `reserve` did not ask for its id: an id
+  /// that is wrong must not ask for the memory of all ids below it.
+  static constexpr std::size_t largest_gap = 65536;
+
   flat_index() = default;
+  flat_index(const flat_index&) = default;
+  flat_index(flat_index&&) noexcept = default;
+  flat_index& operator=(const flat_index& other) {
+    *this = flat_index(other);
+    return *this;
+  }
+  flat_index& operator=(flat_index&&) noexcept = default;
+  /// An index without items, of vectors of `dim` values.
+  ///
+  /// Errors      std::invalid_argument if dim is above 16,384 and values are stored as int8_t.
+  explicit flat_index(std::size_t dim) : flat_index(matrix_view<const float>(nullptr, 0, dim)) {}
   /// Makes a copy of the vectors, [n, d], packed for `Arch`.
   ///
-  /// Errors      std::invalid_argument if n is above 2^32, as ids are of type `item_id`.
-  explicit flat_index(matrix_view<const float> vectors)
-      : panels_(size_of_panels(vectors.rows(), vectors.cols())), size_(vectors.rows()),
-        dim_(vectors.cols()) {
-    for (std::size_t i = 0; i < size_; ++i) {
-      for (std::size_t k = 0; k < dim_; ++k)
-        panels_[packed_item_place<Arch, float>(i, k, dim_)] = vectors(i, k);
-    }
+  /// Errors      std::invalid_argument if n is above 2^32, as ids are of type `item_id`, or if a value
+  ///             cannot be stored; with float, all can. As for `dim` above.
+  explicit flat_index(matrix_view<const float> vectors) : vectors_(vectors.cols()) {
+    if (dim() > vectors_type::most_dim)
+      detail::fail("funnel::flat_index: dim is ", dim(), ", expected at most ",
+                   vectors_type::most_dim);
+    check_room("flat_index", "vectors has ", vectors.rows(), " rows");
+    for (std::size_t i = 0; i < vectors.rows(); ++i)
+      if (!can_store(vectors.row(i)))
+        check_values("flat_index", detail::join_text("vectors[", i, "]"), vectors.row(i));
+    resize(vectors.rows());
+    for (std::size_t i = 0; i < vectors.rows(); ++i)
+      vectors_.set(static_cast<item_id>(i), vectors.row(i));
+    std::ranges::fill(present_, ~std::uint64_t{0});
+    if (vectors.rows() % 64 != 0) present_.back() >>= 64 - vectors.rows() % 64;
+    size_ = end_ = vectors.rows();
   }
 
+  /// Number of items.
   std::size_t size() const { return size_; }
-  std::size_t dim() const { return dim_; }
+  std::size_t dim() const { return vectors_.dim(); }
+  /// One more than the largest id that was ever set. A search takes the time of that many items.
+  std::size_t end_id() const { return end_; }
+  bool contains(item_id item) const {
+    return item < end_ && (present_[item / 64] >> item % 64 & 1) != 0;
+  }
 
-  /// Writes the vector of an item to `vector`, [d].
+  /// Adds an item, or replaces its vector; the next search finds it. Returns whether it is new.
+  ///
+  /// Ids between the last item and this one stay absent: no search finds them.
+  ///
+  /// Shapes      vector [d].
+  /// Errors      std::invalid_argument if the id is more than `largest_gap` behind the last one and was
+  ///             not reserved, or if a value cannot be stored (as in the constructor).
+  /// Cost        O(d) amortized, as memory grows by a factor; plus O(d) for each id that is skipped.
+  bool set(item_id item, std::span<const float> vector) {
+    detail::check_size("flat_index::set", "vector", vector.size(), dim());
+    check_values("flat_index::set", "vector", vector);
+    if (item >= end_) {
+      detail::check_below("flat_index::set", "item", item,
+                          std::max<std::size_t>(end_ + largest_gap, reserved_));
+      check_room("flat_index::set", "item + 1 is ", std::size_t{item} + 1);
+      resize(std::size_t{item} + 1);
+    }
+    return put(item, vector);
+  }
+  /// Removes an item; the next search does not find it. Returns false if there is no such item. Its
+  /// memory is kept for it.
+  bool remove(item_id item) {
+    if (!contains(item)) return false;
+    present_[item / 64] &= ~(std::uint64_t{1} << item % 64);
+    vectors_.clear(item);
+    size_ = size_ - 1;
+    return true;
+  }
+  /// Gets memory for the items below `end`, and accepts their ids: setting them in any order allocates
+  /// nothing. A copy of the index accepts the ids, but has no memory in advance.
+  ///
+  /// Errors      std::invalid_argument if that is above 2^32, or more than an array can have.
+  void reserve(std::size_t end) {
+    check_room("flat_index::reserve", "end is ", end);
+    vectors_.reserve(end);
+    present_.reserve(detail::blocks_of(end, 64));
+    reserved_ = std::max<std::size_t>(reserved_, end);
+  }
+
+  /// Writes the vector of an item, as it is stored, to `vector`, [d].
   ///
   /// Errors      std::invalid_argument if there is no such item, or `vector` does not have d
   ///             values.
   void copy_vector(item_id item, std::span<float> vector) const {
-    detail::check_below("flat_index::copy_vector", "item", item, size_);
-    detail::check_size("flat_index::copy_vector", "vector", vector.size(), dim_);
-    for (std::size_t k = 0; k < dim_; ++k)
-      vector[k] = panels_[packed_item_place<Arch, float>(item, k, dim_)];
+    check_present("flat_index::copy_vector", "item", item);
+    detail::check_size("flat_index::copy_vector", "vector", vector.size(), dim());
+    vectors_.copy(item, vector);
   }
 
   /// Scores items that are picked by id: out(i, t) = <queries(t), vector of ids[i]>, with the bits
   /// that `search` gives. An id may occur more than once.
   ///
   /// The index keeps the values of a vector apart from each other, for searches that read all items
-  /// in order, so that a picked item costs d cache lines. `score_items` on rows takes about a tenth
-  /// of the time: if every request scores given items, keep the rows for that.
+  /// in order, so that a picked item costs d cache lines; with int8_t, it also keeps rows. `score_items`
+  /// on rows takes about a tenth of the time: if every request scores given items, keep the rows for
+  /// that.
   ///
   /// Shapes      queries [T, d]; ids [n]; out [n, T].
   /// Errors      std::invalid_argument if an id is not an item, or on other shapes.
-  /// Cost        reads n d cache lines. Allocates nothing.
+  /// Cost        reads n d cache lines, with int8_t n rows. Allocates nothing.
   void scores(matrix_view<const float> queries, std::span<const item_id> ids,
               matrix_view<float> out) const {
-    detail::check_size("flat_index::scores", "query", queries.cols(), dim_);
+    detail::check_size("flat_index::scores", "query", queries.cols(), dim());
     detail::check_shape("flat_index::scores", "out", out, ids.size(), queries.rows());
-    detail::check_ids(Arch{}, "flat_index::scores", ids, size_);
-    constexpr std::size_t most = item_panel<Arch, float>;
-    for (std::size_t first = 0; first < ids.size(); first += most)
-      score_panel(queries, ids, first, std::min(most, ids.size() - first), out);
+    detail::check_ids(Arch{}, "flat_index::scores", ids, end_);
+    for (std::size_t i = 0; i < ids.size() && size_ < end_; ++i)
+      if (!contains(ids[i]))
+        detail::fail("funnel::flat_index::scores: ids[", i, "] is ", ids[i],
+                     ", which was removed or never set, expected an item");
+    vectors_.score(queries, ids, out);
   }
   /// The same for one query.
   ///
@@ -117,7 +211,7 @@ class flat_index {
   std::size_t search(matrix_view<const float> queries, matrix_view<scored_item> found,
                      const Admit& admit = {}) const {
     check(queries, found);
-    const std::size_t count = search_range(queries, found, 0, size_, admit);
+    const std::size_t count = best(queries, found, 0, end_, admit);
     for (std::size_t q = 0; q < found.rows(); ++q)
       std::ranges::sort(found.row(q).first(count), detail::found_before);
     return count;
@@ -131,23 +225,23 @@ class flat_index {
     check(queries, found);
     constexpr std::size_t step = item_panel<Arch, float>;
     const std::size_t parts = std::max<std::size_t>(1, executor.concurrency());
-    const std::size_t part_size = (size_ / parts / step + 1) * step;
+    const std::size_t part_size = (end_ / parts / step + 1) * step;
     const std::size_t slots = found.rows() * found.cols();
     auto* of_parts = scratch.allocate<scored_item>(parts, slots);
     auto* counts = scratch.allocate<std::size_t>(parts);
     executor.for_each(parts, [&](std::size_t p) {
-      const std::size_t begin = std::min(size(), p * part_size);
-      const std::size_t end = std::min(size(), begin + part_size);
-      counts[p] = search_range(queries, {of_parts + p * slots, found.rows(), found.cols()}, begin,
-                               end, admit);
+      const std::size_t begin = std::min(end_id(), p * part_size);
+      const std::size_t end = std::min(end_id(), begin + part_size);
+      counts[p] =
+          best(queries, {of_parts + p * slots, found.rows(), found.cols()}, begin, end, admit);
     });
     std::size_t count = 0;
     for (std::size_t q = 0; q < found.rows() && found.cols() > 0; ++q) {
       count = 0;
       for (std::size_t p = 0; p < parts; ++p) {
-        const scored_item* best = of_parts + p * slots + q * found.cols();
+        const scored_item* of_part = of_parts + p * slots + q * found.cols();
         for (std::size_t i = 0; i < counts[p]; ++i)
-          detail::add_to_best(found.row(q), count, best[i]);
+          detail::add_to_best(found.row(q), count, of_part[i]);
       }
       std::ranges::sort(found.row(q).first(count), detail::found_before);
     }
@@ -155,116 +249,64 @@ class flat_index {
   }
 
  private:
-  static constexpr std::size_t most_queries = 64;  // per pass; more would not be faster
-  static constexpr std::size_t most_items = 1024;
-  static constexpr std::size_t most_scores = 4096;  // 16 KB, half of the L1 cache
+  using vectors_type =
+      std::conditional_t<std::same_as<Value, std::int8_t>, detail::int8_vectors<Arch>,
+                         detail::packed_vectors<Arch, Value>>;
 
-  static std::size_t panels_of(std::size_t items) {
-    return detail::blocks_of(items, item_panel<Arch, float>);
-  }
-  static std::size_t size_of_panels(std::size_t items, std::size_t dim) {
+  /// Throws unless that many vectors are possible, in whole panels.
+  void check_room(std::string_view function, std::string_view argument, std::size_t items,
+                  std::string_view noun = {}) const {
     if (items > 0 && items - 1 > std::numeric_limits<item_id>::max())
-      detail::fail("funnel::flat_index: vectors has ", items, " rows, expected at most 2^32");
-    return detail::array_size<float>("funnel::flat_index: rows x columns",
-                                     panels_of(items) * item_panel<Arch, float>, dim);
+      detail::fail("funnel::", function, ": ", argument, items, noun, ", expected at most 2^32");
+    detail::array_size<float>(detail::join_text("funnel::", function, ": items x dim"),
+                              detail::blocks_of(items, 64) * 64, dim());
   }
-
+  static bool can_store(std::span<const float> vector) {
+    return std::ranges::all_of(vector, vectors_type::can_store);
+  }
+  static void check_values(std::string_view function, std::string_view argument,
+                           std::span<const float> vector) {
+    detail::check_each(function, argument, vector, "a finite number that can be stored",
+                       vectors_type::can_store);
+  }
+  void check_present(std::string_view function, std::string_view argument, item_id item) const {
+    detail::check_below(function, argument, item, end_);
+    if (!contains(item))
+      detail::fail("funnel::", function, ": ", argument, " is ", item,
+                   ", which was removed or never set, expected an item");
+  }
   void check(matrix_view<const float> queries, matrix_view<scored_item> found) const {
-    detail::check_size("flat_index::search", "query", queries.cols(), dim_);
+    detail::check_size("flat_index::search", "query", queries.cols(), dim());
     detail::check_rows("flat_index::search", "found", found.rows(), queries.rows(), "queries");
   }
 
-  /// Scores ids[first .. first + n), at most a panel. Their vectors are copied into one panel; vectors
-  /// for which it would be too long are scored with the panel they are in.
-  void score_panel(matrix_view<const float> queries, std::span<const item_id> ids,
-                   std::size_t first, std::size_t n, matrix_view<float> out) const {
-    constexpr std::size_t panel = item_panel<Arch, float>;
-    constexpr std::size_t most_dim = 256;  // a panel of 32 KB with AVX-512
-    constexpr std::size_t ahead = 8;       // items; each is d cache lines
-    alignas(64) float copied[most_dim * panel];
-    const auto place = [&](std::size_t i) {
-      // Without columns there are no panels, and nothing may be added to a null pointer.
-      return dim_ == 0 ? panels_.data()
-                       : panels_.data() + packed_item_place<Arch, float>(ids[i], 0, dim_);
-    };
-    const auto score = [&](const float* vectors, std::size_t i, std::size_t lane,
-                           std::size_t count) {
-      alignas(64) float products[8 * panel];
-      for (std::size_t t = 0; t < queries.rows(); t += 8) {
-        const std::size_t some = std::min<std::size_t>(8, queries.rows() - t);
-        inner_products_kernel(Arch{}, queries.middle_rows(t, some), vectors, 0,
-                              matrix_view<float>(products, some, panel));
-        for (std::size_t j = 0; j < count; ++j)
-          for (std::size_t q = 0; q < some; ++q)
-            out(i + j, t + q) = detail::comparable(0, products[q * panel + lane + j]).score;
-      }
-    };
-    for (std::size_t j = 0; j < n; ++j) {
-      const float* from = place(first + j);
-      if (dim_ > most_dim) {
-        const std::size_t lane = ids[first + j] % panel;
-        score(from - lane, first + j, lane, 1);
-        continue;
-      }
-      if (first + j + ahead < ids.size()) {
-        const float* later = place(first + j + ahead);
-        for (std::size_t k = 0; k < dim_; ++k) detail::prefetch_bytes<true>(later + k * panel, 1);
-      }
-      for (std::size_t k = 0; k < dim_; ++k) copied[k * panel + j] = from[k * panel];
-    }
-    if (dim_ > most_dim) return;
-    for (std::size_t k = 0; k < dim_; ++k)
-      std::fill(copied + k * panel + n, copied + (k + 1) * panel, 0.f);
-    score(copied, first, 0, n);
-  }
-
-  /// Finds the best of items [begin, end), not sorted; `begin` is the first item of a panel.
+  /// The best of the items in [begin, end) that are there and admitted.
   template <class Admit>
-  std::size_t search_range(matrix_view<const float> queries, matrix_view<scored_item> found,
-                           std::size_t begin, std::size_t end, const Admit& admit) const {
-    alignas(64) float scores[most_scores];
-    std::size_t count = 0;
-    if (found.cols() == 0) return count;
-    for (std::size_t first = 0; first < queries.rows(); first += most_queries) {
-      const std::size_t n = std::min(most_queries, queries.rows() - first);
-      // Whole panels: 64 is a multiple of every item_panel.
-      const std::size_t block = std::min(most_items, most_scores / n / 64 * 64);
-      std::size_t count_before = 0;
-      for (std::size_t item = begin; item < end; item += block, count_before = count) {
-        const std::size_t items = std::min(block, end - item);
-        const std::size_t panels = panels_of(items);
-        const matrix_view<float> y(scores, n, panels * item_panel<Arch, float>, block);
-        inner_products_kernel(Arch{}, queries.middle_rows(first, n), panels_.data() + item * dim_,
-                              panels_of(end - item) - panels, y);
-        for (std::size_t q = 0; q < n; ++q) {
-          count = count_before;
-          take_best(y.row(q).first(items), item, found.row(first + q), count, admit);
-        }
-      }
-    }
-    return count;
+  std::size_t best(matrix_view<const float> queries, matrix_view<scored_item> found,
+                   std::size_t begin, std::size_t end, const Admit& admit) const {
+    if (size_ == end_) return vectors_.best(queries, found, begin, end, admit);
+    return vectors_.best(queries, found, begin, end,
+                         [&](item_id item) { return contains(item) && admit(item); });
   }
 
-  template <class Admit>
-  static void take_best(std::span<const float> scores, std::size_t first_item,
-                        std::span<scored_item> found, std::size_t& count, const Admit& admit) {
-    for (std::size_t i = 0; i < scores.size(); ++i) {
-      if (count == found.size()) {
-        // Few of the following items score higher, so whole SIMD registers are skipped.
-        i = find_above_kernel(Arch{}, scores.data(), i, scores.size(), found.front().score);
-        if (i == scores.size()) break;
-      }
-      const scored_item candidate =
-          detail::comparable(static_cast<item_id>(first_item + i), scores[i]);
-      if (count == found.size() && !detail::found_before(candidate, found.front())) continue;
-      if (admit(candidate.item)) detail::add_to_best(found, count, candidate);
-    }
+  void resize(std::size_t end) {
+    vectors_.resize(end);
+    if (detail::blocks_of(end, 64) > present_.size()) present_.resize(detail::blocks_of(end, 64));
+  }
+  bool put(item_id item, std::span<const float> vector) {
+    end_ = std::max<std::size_t>(end_, std::size_t{item} + 1);
+    const bool is_new = !contains(item);
+    vectors_.set(item, vector);
+    present_[item / 64] |= std::uint64_t{1} << item % 64;
+    size_ = size_ + (is_new ? 1 : 0);
+    return is_new;
   }
 
-  // Declared before the sizes: if copying it fails, they are unchanged.
-  detail::aligned_vector<float> panels_;
+  vectors_type vectors_;
+  std::vector<std::uint64_t> present_;  // one bit per item
   detail::owned_size size_;
-  detail::owned_size dim_;
+  detail::owned_size end_;
+  detail::owned_size reserved_;
 };
 
 }  // namespace funnel

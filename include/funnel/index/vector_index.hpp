@@ -15,8 +15,8 @@ namespace funnel {
 ///
 /// `search(query, found, admit)` writes the best items for which `admit(item)` is true, best first,
 /// and returns how many it wrote: `found.size()`, or fewer if fewer were found. `size()` returns
-/// the number of items, `dim()` the length of a vector. Searching is const and safe from any number
-/// of threads.
+/// the number of items that can be found, `dim()` the length of a vector. Searching is const and safe
+/// from any number of threads, while none changes the index.
 template <class I>
 concept VectorIndex = requires(const I& index, std::span<const float> query,
                                std::span<scored_item> found, const item_bitmap& admit) {
