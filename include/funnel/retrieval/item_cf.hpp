@@ -75,10 +75,41 @@ struct common_users {
   }
 };
 
-/// The lists of an item_cf of capped matrices.
+/// Interactions in both directions with what the caps leave of them. Copies only what a cap changes:
+/// `by_user` may be the matrix that was passed.
+struct capped_interactions {
+  const sparse_matrix* by_user;
+  sparse_matrix by_item, capped;
+
+  capped_interactions(const sparse_matrix& all, std::size_t most_items_of_user,
+                      std::size_t most_users_of_item)
+      : by_user(&all) {
+    if (all.longest_row() > most_items_of_user)
+      by_user = &(capped = all.latest(most_items_of_user));
+    by_item = by_user->transposed();
+    if (by_item.longest_row() > most_users_of_item) {
+      by_item = by_item.latest(most_users_of_item);
+      by_user = &(capped = by_item.transposed());
+    }
+  }
+  capped_interactions(const capped_interactions&) = delete;
+  capped_interactions& operator=(const capped_interactions&) = delete;
+
+  /// Whether a value is not 1.
+  bool has_values() const {
+    for (std::size_t i = 0; i < by_item.rows(); ++i)
+      if (std::ranges::any_of(by_item[i].values, [](float value) { return value != 1; }))
+        return true;
+    return false;
+  }
+};
+
+/// The lists of similar rows of `by_item`; `by_user` is its transpose. With `weights`, one for each
+/// user, the products of a cosine are multiplied by that of the user, but not the lengths.
 template <bool Weighted, Executor E>
 neighbor_table item_cf_lists(E& executor, const sparse_matrix& by_user,
-                             const sparse_matrix& by_item, const item_cf_options& options) {
+                             const sparse_matrix& by_item, const item_cf_options& options,
+                             std::span<const double> weights = {}) {
   const std::size_t items = by_item.rows();
   std::vector<double> inverse(items);  // 1 / |w_i|
   for (std::size_t i = 0; i < items; ++i) {
@@ -107,7 +138,8 @@ neighbor_table item_cf_lists(E& executor, const sparse_matrix& by_user,
       const std::span<const item_id> of_user = items_of[users.columns[u]];
       [[maybe_unused]] const float* const values =
           all.values.data() + (of_user.data() - all.columns.data());
-      [[maybe_unused]] const double value = static_cast<double>(users.values[u]);
+      [[maybe_unused]] const double value =
+          static_cast<double>(users.values[u]) * (weights.empty() ? 1 : weights[users.columns[u]]);
       for (std::size_t j = 0; j < of_user.size(); ++j) {
         const item_id item = of_user[j];
         // Without a branch: whether an item is new is hard to predict.
@@ -169,21 +201,11 @@ template <Executor E>
 neighbor_table item_cf(E& executor, const sparse_matrix& by_user,
                        const item_cf_options& options = {}) {
   detail::check_item_cf(options);
-  // Copies only of what a cap changes.
-  sparse_matrix capped, items;
-  const sparse_matrix* users = &by_user;
-  if (by_user.longest_row() > options.most_items_of_user)
-    users = &(capped = by_user.latest(options.most_items_of_user));
-  items = users->transposed();
-  if (items.longest_row() > options.most_users_of_item) {
-    items = items.latest(options.most_users_of_item);
-    users = &(capped = items.transposed());
-  }
-  bool weighted = false;
-  for (std::size_t i = 0; i < items.rows() && !weighted; ++i)
-    weighted = std::ranges::any_of(items[i].values, [](float value) { return value != 1; });
-  return weighted ? detail::item_cf_lists<true>(executor, *users, items, options)
-                  : detail::item_cf_lists<false>(executor, *users, items, options);
+  const detail::capped_interactions all(by_user, options.most_items_of_user,
+                                        options.most_users_of_item);
+  return all.has_values()
+             ? detail::item_cf_lists<true>(executor, *all.by_user, all.by_item, options)
+             : detail::item_cf_lists<false>(executor, *all.by_user, all.by_item, options);
 }
 /// The same on the caller's thread.
 inline neighbor_table item_cf(const sparse_matrix& by_user, const item_cf_options& options = {}) {

@@ -6,15 +6,14 @@
 #include <funnel/core/ids.hpp>
 #include <funnel/index/neighbor_table.hpp>
 #include <funnel/index/scored_item.hpp>
+#include <funnel/retrieval/detail/score_sums.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <span>
 #include <string_view>
-#include <vector>
 
 namespace funnel {
 
@@ -45,7 +44,7 @@ class neighbor_expander {
   /// Errors      std::invalid_argument if an option is out of range.
   explicit neighbor_expander(const neighbor_table& table,
                              const neighbor_expander_options& options = {})
-      : table_(&table), options_(options), scores_(table.size()) {
+      : table_(&table), options_(options), sums_(table.size()) {
     if (options.combine > combined_scores::largest)
       detail::fail("funnel::neighbor_expander: combine is ", static_cast<int>(options.combine),
                    ", expected below 2");
@@ -66,33 +65,11 @@ class neighbor_expander {
     constexpr std::string_view name = "neighbor_expander::search";
     if (!weights.empty())
       detail::check_size(name, "weights", weights.size(), seeds.size(), "seeds");
-    for (const float weight : weights)
-      detail::check_that(name, "a weight", weight, weight > 0 && std::isfinite(weight),
-                         "a finite number above 0");
-    for (const item_id item : touched_) scores_[item] = 0;  // of a search that ran out of memory
-    touched_.clear();
-    for (std::size_t s = 0; s < seeds.size(); ++s) {
-      const float weight = weights.empty() ? 1 : weights[s];
-      const auto items = table_->neighbors(seeds[s]);
-      const auto similarities = table_->scores(seeds[s]);
-      for (std::size_t i = 0; i < std::min(items.size(), options_.neighbors); ++i) {
-        const float score = weight * similarities[i];
-        if (!(score > 0)) continue;
-        float& sum = scores_[items[i]];
-        if (sum == 0) touched_.push_back(items[i]);
-        sum = options_.combine == combined_scores::sum ? sum + score : std::max(sum, score);
-      }
-    }
-    found_.clear();
-    for (const item_id item : touched_)
-      if (admits(item)) found_.push_back({item, scores_[item]});
-    const std::size_t count = std::min(out.size(), found_.size());
-    const auto middle = found_.begin() + static_cast<std::ptrdiff_t>(count);
-    std::partial_sort(
-        found_.begin(), middle, found_.end(),
-        [](const scored_item& x, const scored_item& y) { return ranks_before(x, y); });
-    std::copy(found_.begin(), middle, out.begin());
-    return count;
+    for (const float weight : weights) check_weight(weight);
+    sums_.clear();
+    for (std::size_t s = 0; s < seeds.size(); ++s)
+      add_neighbors(seeds[s], weights.empty() ? 1 : weights[s]);
+    return sums_.best(out, admits);
   }
   /// The same with all items.
   std::size_t search(std::span<const item_id> seeds, std::span<const float> weights,
@@ -100,12 +77,35 @@ class neighbor_expander {
     return search(seeds, weights, out, [](item_id) { return true; });
   }
 
+  /// The same for seeds with weights, such as what another search found.
+  template <class Admits>
+  std::size_t search(std::span<const scored_item> seeds, std::span<scored_item> out,
+                     const Admits& admits) {
+    for (const scored_item& seed : seeds) check_weight(seed.score);
+    sums_.clear();
+    for (const scored_item& seed : seeds) add_neighbors(seed.item, seed.score);
+    return sums_.best(out, admits);
+  }
+
  private:
+  static void check_weight(float weight) {
+    detail::check_positive("neighbor_expander::search", "a weight", weight);
+  }
+  void add_neighbors(item_id seed, float weight) {
+    const auto items = table_->neighbors(seed);
+    const auto similarities = table_->scores(seed);
+    for (std::size_t i = 0; i < std::min(items.size(), options_.neighbors); ++i) {
+      const float score = weight * similarities[i];
+      if (options_.combine == combined_scores::sum)
+        sums_.add(items[i], score);
+      else
+        sums_.add_largest(items[i], score);
+    }
+  }
+
   const neighbor_table* table_;
   neighbor_expander_options options_;
-  std::vector<float> scores_;     // by item; 0 but for those of touched_
-  std::vector<item_id> touched_;  // by the last search
-  std::vector<scored_item> found_;
+  detail::score_sums sums_;
 };
 
 }  // namespace funnel
