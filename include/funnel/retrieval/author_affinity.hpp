@@ -163,7 +163,7 @@ class author_affinity {
     visit("ends", ends), visit("authors", authors);
     visit("actions", actions), visit("exposures", exposures);
     if (!is_loading(visit)) return;
-    options_.authors_of_user = static_cast<std::size_t>(most);
+    options_.authors_of_user = most;
     detail::check_loaded([&] { check_options(); });
     bool fits = actions.size() == authors.size() && exposures.size() == authors.size() &&
                 (ends.empty() ? 0 : ends.back()) == authors.size();

@@ -300,7 +300,7 @@ class popular_items {
     visit("segments", keys_), visit("totals", totals);
     visit("pairs", pairs_), visit("sums", sums);
     if (!is_loading(visit)) return;
-    options_.items_of_segment = static_cast<std::size_t>(most);
+    options_.items_of_segment = most;
     detail::check_loaded([&] { check_options(); });
     bool fits = totals.size() == keys_.rows() - 1 && sums.size() == pairs_.rows() - 1;
     for (const double total : totals) fits = fits && detail::is_decayed(total);
