@@ -15,6 +15,7 @@
 #include <limits>
 #include <map>
 #include <set>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -31,7 +32,11 @@ template <class Segments, class Admits>
 found_items search(const popular_items& by, const Segments& segments, std::int64_t now,
                    std::size_t most, const Admits& admits) {
   std::vector<scored_item> out(most, {99, -9});
-  const std::size_t count = by.search(segments, now, out, admits);
+  std::size_t count = 0;
+  if constexpr (std::is_integral_v<Segments>)
+    count = by.search(static_cast<std::uint64_t>(segments), now, out, admits);
+  else
+    count = by.search(segments, now, out, admits);
   found_items found;
   for (std::size_t i = 0; i < count; ++i) found.emplace_back(out[i].item, out[i].score);
   for (std::size_t i = count; i < most; ++i) CHECK(out[i].score == -9);

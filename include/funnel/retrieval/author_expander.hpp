@@ -23,11 +23,11 @@ struct author_expander_options {
   /// Most items of an author, 1 or more. m.
   std::size_t items_of_author = 10;
   /// Age at which an item counts half, in the unit of the times: 1e-6 or more, infinity: the age does
-  /// not count. The default is 7 days in milliseconds. h.
-  double half_life = 7 * 86'400'000.;
+  /// not count. The default is 30 days in milliseconds. h.
+  double half_life = 30 * 86'400'000.;
   /// Each further item of an author counts so much of the one before, (0, 1]: 1 does not hold back
   /// authors with many new items. r.
-  double next_item = .8;
+  double next_item = .5;
 };
 
 /// Retrieval from authors (U2A2I): the newest items of authors that a user follows or likes.

@@ -31,7 +31,7 @@ struct popular_items_options {
   double half_life = 86'400'000.;
   /// Weight of the next level in events, 0 or more: segments with fewer events are mostly like the
   /// level above. s.
-  double smoothing = 20;
+  double smoothing = 1000;
   /// Items that have fewer decayed events than this in each segment of a search are not found, 0 or
   /// more.
   double min_count = 0;
