@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include <funnel/index/cosine_kmeans.hpp>
+#include <funnel/retrieval/author_affinity.hpp>
+#include <funnel/retrieval/author_expander.hpp>
 #include <funnel/retrieval/cache_channel.hpp>
 #include <funnel/retrieval/cluster_channel.hpp>
 #include <funnel/retrieval/item_pool.hpp>
+#include <funnel/retrieval/popular_items.hpp>
 #include <funnel/retrieval/seen_filter.hpp>
+#include <funnel/retrieval/user_expander.hpp>
 
 #include "support/failing_allocator.hpp"
 #include "support/matrices.hpp"
@@ -123,4 +127,121 @@ TEST_CASE("out of memory: cache_channel") {
   other.put(3, ranked, 10);
   check_every_failure(
       "copy", make, [&](auto& channel) { channel = other; }, observe);
+}
+
+TEST_CASE("out of memory: channels by authors and similar users") {
+  const auto admits = [](std::uint32_t) { return true; };
+  const auto make = [] {
+    funnel::author_items items;
+    items.add(0, 1, 10);
+    items.add(0, 2, 20);
+    return items;
+  };
+  const auto observe = [](const funnel::author_items& items) {
+    std::vector<float> all{static_cast<float>(items.authors())};
+    for (funnel::author_id a = 0; a < 9; ++a)
+      for (const auto& p : items.items(a))
+        all.insert(all.end(), {static_cast<float>(p.item), static_cast<float>(p.time)});
+    return all;
+  };
+  check_every_failure(
+      "add", make, [](auto& items) { items.add(5, 900, 15); }, observe);
+  check_every_failure(
+      "move to another author", make, [](auto& items) { items.add(5, 1, 15); }, observe);
+  funnel::author_items other;
+  for (funnel::item_id i = 0; i < 9; ++i) other.add(i % 4, i, i);
+  check_every_failure(
+      "copy", make, [&](auto& items) { items = other; }, observe);
+
+  const auto found_by = [&](auto& by, auto... request) {
+    std::vector<funnel::scored_item> found(9);
+    found.resize(by.search(request..., found, admits));
+    std::vector<float> all;
+    for (const auto& f : found) all.insert(all.end(), {static_cast<float>(f.item), f.score});
+    return all;
+  };
+  using ids = std::vector<funnel::author_id>;
+  // A search that ran out of memory leaves nothing for the next one.
+  check_every_failure(
+      "author_expander", [&] { return funnel::author_expander(other); },
+      [&](auto& by) {
+        found_by(by, ids{0, 1, 2}, 10);
+      },
+      [&](const funnel::author_expander& by) {
+        funnel::author_expander copy = by;
+        return found_by(copy, ids{1}, 10);
+      });
+  using lists = std::vector<std::vector<funnel::scored_item>>;
+  const funnel::neighbor_table similar(lists{{{1, 1}, {2, .5f}}, {{0, 1}}, {}});
+  const funnel::sparse_matrix liked(
+      std::vector<funnel::sparse_entry>{{0, 1}, {1, 1}, {1, 2}, {2, 3}});
+  check_every_failure(
+      "user_expander", [&] { return funnel::user_expander(similar, liked); },
+      [&](auto& by) { found_by(by, 0u); },
+      [&](const funnel::user_expander& by) {
+        funnel::user_expander copy = by;
+        return found_by(copy, 1u);
+      });
+
+  const auto make_affinity = [] {
+    funnel::author_affinity by({.half_life = 10});
+    by.add_action(0, 3, 5, 2);
+    return by;
+  };
+  const auto observe_affinity = [&](const funnel::author_affinity& by) {
+    auto all = found_by(by, 0u, 10);
+    const auto more = found_by(by, 70u, 10);
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  };
+  check_every_failure(
+      "affinity: a user", make_affinity, [](auto& by) { by.add_action(70, 3, 5, 2); },
+      observe_affinity);
+  check_every_failure(
+      "affinity: an author", make_affinity, [](auto& by) { by.add_action(0, 2, 15, 2); },
+      observe_affinity);
+  funnel::author_affinity another;
+  another.add_action(0, 1, 10, 1);
+  check_every_failure(
+      "affinity: copy", make_affinity, [&](auto& by) { by = another; }, observe_affinity);
+}
+
+TEST_CASE("out of memory: popular_items") {
+  const auto make = [] {
+    funnel::popular_items by({.half_life = 10});
+    by.add(0, 1, 5);
+    by.add(7, 2, 5);
+    by.add(7, 3, 15);
+    by.add(7, 5, 15);
+    return by;
+  };
+  const auto observe = [](const funnel::popular_items& by) {
+    std::vector<float> all;
+    for (const std::uint64_t segment : {0u, 7u, 9u}) {
+      std::vector<funnel::scored_item> found(9);
+      found.resize(by.search(segment, 10, found, [](std::uint32_t) { return true; }));
+      for (const auto& f : found)
+        all.insert(all.end(), {static_cast<float>(f.item), f.score,
+                               static_cast<float>(by.count(segment, f.item, 10))});
+    }
+    return all;
+  };
+  check_every_failure(
+      "a segment", make, [](auto& by) { by.add(9, 4, 10); }, observe);
+  check_every_failure(
+      "an item", make, [](auto& by) { by.add(7, 4, 10); }, observe);
+  check_every_failure(
+      "many", make,
+      [](auto& by) {
+        funnel::popular_items more = by;
+        for (funnel::item_id i = 0; i < 40; ++i) more.add(7, i, 10);
+        by = std::move(more);
+      },
+      observe);
+  check_every_failure(
+      "forget", make, [](auto& by) { by.forget(15, .7); }, observe);
+  funnel::popular_items other;
+  other.add(9, 1, 10);
+  check_every_failure(
+      "copy", make, [&](auto& by) { by = other; }, observe);
 }
