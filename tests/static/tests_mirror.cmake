@@ -30,11 +30,8 @@ set(tested_elsewhere
 
 # Tests of more than one header: path without _test.cpp.
 set(of_several_headers
-<<<<<<< HEAD
     "data/allocation" # sparse_matrix_builder, which another test runs with the thread sanitizer
-=======
     "index/flat_index_changes" # flat_index, at length against a map
->>>>>>> 14c4eb1 (flat_index takes, replaces and drops items, and stores them in 2 bytes or in int8: a catalog changes faster than an index is built, and a single query takes the time of reading it. int8 finds what float finds to the bit: items are scored in float if a bound says that they could be among the best)
     "loss/finite" # every loss, at the ends of the numbers
     "loss/step_rows" # every loss, on parts of a batch
     "ranking/whole_ranker" # layers of ranking/, sequence/ and loss/ in one model
