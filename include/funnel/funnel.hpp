@@ -172,6 +172,7 @@
 #include <funnel/retrieval/geo_segments.hpp>
 #include <funnel/retrieval/item_cf.hpp>
 #include <funnel/retrieval/item_pool.hpp>
+#include <funnel/retrieval/look_alike.hpp>
 #include <funnel/retrieval/merge_channels.hpp>
 #include <funnel/retrieval/neighbor_expander.hpp>
 #include <funnel/retrieval/online_item_cf.hpp>

@@ -5,6 +5,7 @@
 #include <funnel/retrieval/cache_channel.hpp>
 #include <funnel/retrieval/cluster_channel.hpp>
 #include <funnel/retrieval/item_pool.hpp>
+#include <funnel/retrieval/look_alike.hpp>
 #include <funnel/retrieval/popular_items.hpp>
 #include <funnel/retrieval/seen_filter.hpp>
 #include <funnel/retrieval/user_expander.hpp>
@@ -242,6 +243,28 @@ TEST_CASE("out of memory: popular_items") {
       "forget", make, [](auto& by) { by.forget(15, .7); }, observe);
   funnel::popular_items other;
   other.add(9, 1, 10);
+  check_every_failure(
+      "copy", make, [&](auto& by) { by = other; }, observe);
+}
+
+TEST_CASE("out of memory: look_alike") {
+  const std::vector<float> user{1, 2}, third{1, 2, 3};
+  const auto make = [&] {
+    funnel::look_alike<> by(2, {.min_users = 1});
+    by.add(3, user, 10);
+    return by;
+  };
+  const auto observe = [&](const funnel::look_alike<>& by) {
+    std::vector<funnel::scored_item> out(9);
+    out.resize(by.search(by.dim() == 2 ? user : third, 20, out, funnel::all_items{}));
+    std::vector<float> all{static_cast<float>(by.size())};
+    for (const auto& s : out) all.insert(all.end(), {static_cast<float>(s.item), s.score});
+    return all;
+  };
+  check_every_failure(
+      "add", make, [&](auto& by) { by.add(1000, user, 15); }, observe);
+  funnel::look_alike<> other(3);
+  other.add(5, third, 1);
   check_every_failure(
       "copy", make, [&](auto& by) { by = other; }, observe);
 }

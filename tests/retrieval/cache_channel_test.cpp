@@ -189,6 +189,9 @@ TEST_CASE("what a cache channel refuses, and the ends of time") {
   cache_channel two;
   put(two, 1, {{3, 2}, {4, 1}}, 10);
   const saved_state saved(two);
+  cache_channel kept = two;
+  CHECK_THROWS_AS((saved.with<std::uint64_t>("capacity", {1}).load(kept)), format_error);
+  CHECK(saved_state(kept) == saved);
   const auto damaged = [&](const saved_state& state) {
     return refuses_state(cache_channel(), state, "do not fit together");
   };

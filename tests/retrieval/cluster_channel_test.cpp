@@ -191,6 +191,9 @@ TEST_CASE("what a cluster channel refuses, and its ends") {
                 "vector"));
   channel.add(4, axis(2, 0), 4);
   const saved_state saved(channel);
+  cluster_channel<> kept = channel;
+  CHECK_THROWS_AS((saved.with<float>("clusters.centroids", {1, 0}).load(kept)), format_error);
+  CHECK(saved_state(kept) == saved);
   const auto damaged = [&](const saved_state& state) {
     return refuses_state(channel, state, "do not fit together");
   };

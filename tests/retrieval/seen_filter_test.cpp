@@ -206,6 +206,9 @@ TEST_CASE("a seen filter survives a restart") {
     one.add(1, 1, 1);
     one.add(1, 2, 11);
     const saved_state two(one);
+    seen_filter emptied = one;
+    CHECK_THROWS_AS((two.with<std::uint64_t>("words_of_block", {1}).load(emptied)), format_error);
+    CHECK(saved_state(emptied) == saved_state(seen_filter()));
     CHECK(refused(two.with<std::uint8_t>("method", {2})));
     CHECK(refused(two.with<std::uint64_t>("window", {0})));
     CHECK(refused(two.with<std::int64_t>("day", {0})));

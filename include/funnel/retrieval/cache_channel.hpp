@@ -143,10 +143,8 @@ class cache_channel {
   }
 
   void visit_state(auto&& visit) {
-    visit("capacity", options_.capacity);
-    visit("most_recalls", options_.most_recalls);
-    visit("window", options_.window);
-    // Arrays of numbers can be saved, entries cannot.
+    // Loaded values are checked before they take the place of those that are there.
+    cache_channel_options options = options_;
     std::vector<std::uint64_t> sizes(block_of_.size());
     std::vector<std::int64_t> times;
     std::vector<item_id> items;
@@ -160,6 +158,9 @@ class cache_channel {
         scores.push_back(e.score);
         recalls.push_back(e.recalls);
       }
+    visit("capacity", options.capacity);
+    visit("most_recalls", options.most_recalls);
+    visit("window", options.window);
     visit("sizes", sizes);
     visit("times", times);
     visit("items", items);
@@ -172,17 +173,17 @@ class cache_channel {
     const std::size_t n = items.size();
     check(times.size() == n && scores.size() == n && recalls.size() == n);
     cache_channel loaded;
-    detail::check_loaded([&] { loaded = cache_channel(options_); });
+    detail::check_loaded([&] { loaded = cache_channel(options); });
     std::size_t read = 0;
     for (std::size_t user = 0; user < sizes.size(); ++user) {
-      check(sizes[user] <= options_.capacity && sizes[user] <= n - read);
+      check(sizes[user] <= options.capacity && sizes[user] <= n - read);
       if (sizes[user] == 0) continue;
       loaded.make_block(static_cast<user_id>(user));
       const std::uint32_t block = loaded.block_of_[user];
       entry* const begin = loaded.first_of(block);
       for (std::uint32_t& count = loaded.counts_[block]; count < sizes[user]; ++count, ++read) {
         const entry e{times[read], items[read], scores[read], recalls[read]};
-        check(std::isfinite(e.score) && e.recalls < options_.most_recalls &&
+        check(std::isfinite(e.score) && e.recalls < options.most_recalls &&
               std::none_of(begin, begin + count,
                            [&](const entry& other) { return other.item == e.item; }));
         begin[count] = e;

@@ -151,11 +151,9 @@ class cluster_channel {
   }
 
   void visit_state(auto&& visit) {
-    visit("clusters", clusters_);
-    visit("per_seed", options_.per_seed);
-    visit("window", options_.window);
-    visit("most_items", options_.most_items);
-    // Arrays of numbers can be saved, lists of entries cannot.
+    // Loaded values are checked before they take the place of those that are there.
+    cosine_clusters<Arch> clusters = clusters_;
+    cluster_channel_options options = options_;
     std::vector<std::uint64_t> sizes;
     std::vector<std::int64_t> published;
     std::vector<item_id> items;
@@ -166,17 +164,21 @@ class cluster_channel {
         items.push_back(e.item);
       }
     }
+    visit("clusters", clusters);
+    visit("per_seed", options.per_seed);
+    visit("window", options.window);
+    visit("most_items", options.most_items);
     visit("sizes", sizes);
     visit("published", published);
     visit("items", items);
     if (!is_loading(visit)) return;
-    std::vector<std::vector<entry>> lists(clusters_.size());
+    std::vector<std::vector<entry>> lists(clusters.size());
     std::vector<cluster_id> cluster_of;
-    bool fits = clusters_.size() > 0 && options_.per_seed > 0 && options_.window > 0 &&
+    bool fits = clusters.size() > 0 && options.per_seed > 0 && options.window > 0 &&
                 sizes.size() == lists.size() && items.size() == published.size();
     std::size_t read = 0;
     for (std::size_t c = 0; fits && c < sizes.size(); ++c) {
-      fits = sizes[c] <= options_.most_items && sizes[c] <= items.size() - read;
+      fits = sizes[c] <= options.most_items && sizes[c] <= items.size() - read;
       for (std::uint64_t i = 0; fits && i < sizes[c]; ++i, ++read) {
         const entry e{published[read], items[read]};
         if (e.item >= cluster_of.size()) cluster_of.resize(std::size_t{e.item} + 1, no_cluster);
@@ -187,6 +189,8 @@ class cluster_channel {
     }
     if (!fits || read != items.size())
       throw format_error("a cluster channel is damaged: its arrays do not fit together");
+    clusters_ = std::move(clusters);
+    options_ = options;
     lists_ = std::move(lists);
     cluster_of_ = std::move(cluster_of);
   }

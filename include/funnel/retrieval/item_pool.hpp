@@ -108,11 +108,14 @@ class item_pool {
   }
 
   void visit_state(auto&& visit) {
-    visit("window", window_);
+    std::int64_t window = window_;
+    visit("window", window);
     visit("published", published_);
-    if (is_loading(visit) && window_ <= 0)
+    if (!is_loading(visit)) return;
+    if (window <= 0)
       throw format_error(
-          detail::join_text("an item pool has the window ", window_, ", expected one above 0"));
+          detail::join_text("an item pool has the window ", window, ", expected one above 0"));
+    window_ = window;
   }
 
  private:

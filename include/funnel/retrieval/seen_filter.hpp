@@ -266,10 +266,11 @@ class seen_filter {
     free_ = static_cast<std::uint32_t>(blocks_.size() - 1);
   }
 
-  [[noreturn]] static void refuse_state() {
+  [[noreturn]] void refuse_state() {
+    *this = seen_filter();  // half of a state must not be read
     throw format_error("a seen filter is damaged: its arrays do not fit together");
   }
-  void check_state() const {
+  void check_state() {
     const bool bloom = method_ == seen_method::bloom;
     if (method_ > seen_method::exact || days_ < 1 || day_ < 1 || capacity_ < 1 ||
         words_of_block_ < 1 || (bloom ? hashes_ < 1 || hashes_ > 64 : hashes_ != 0) ||
