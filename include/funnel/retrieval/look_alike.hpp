@@ -45,7 +45,7 @@ struct look_alike_options {
 ///
 /// Order       by score; of equal ones the lower item first.
 /// Errors      std::bad_alloc; the object is unchanged then.
-/// Cost        12 d + 28 bytes per item, 4 per item id up to the largest. Adding a user takes O(d), a
+/// Cost        12 d + 24 bytes per item, 4 per item id up to the largest. Adding a user takes O(d), a
 ///             search 2 d operations per item; it allocates nothing.
 /// Numerics    the sums are in double, the vectors and scores in float.
 /// Source      docs/formulas.md#look-alike.
