@@ -86,6 +86,7 @@
 #include <funnel/fusion/weighted_sum.hpp>
 #include <funnel/index/cosine_kmeans.hpp>
 #include <funnel/index/flat_index.hpp>
+#include <funnel/index/index_recall.hpp>
 #include <funnel/index/item_filter.hpp>
 #include <funnel/index/neighbor_table.hpp>
 #include <funnel/index/score_items.hpp>
