@@ -4,6 +4,7 @@
 // include paths.
 #include <funnel/core/executor.hpp>
 #include <funnel/core/top_k.hpp>
+#include <funnel/index/scored_item.hpp>
 #include <funnel/loss/bce.hpp>
 #include <funnel/nn/concat.hpp>
 #include <funnel/nn/embedding.hpp>
@@ -13,6 +14,12 @@
 #include <funnel/nn/mlp.hpp>
 #include <funnel/nn/training_context.hpp>
 #include <funnel/optim/adam.hpp>
+#ifdef FUNNEL_HAS_FAISS
+#include <funnel/adapters/faiss.hpp>
+#endif
+#ifdef FUNNEL_HAS_HNSWLIB
+#include <funnel/adapters/hnswlib.hpp>
+#endif
 #ifdef FUNNEL_HAS_TBB
 #include <funnel/adapters/tbb.hpp>
 #endif
@@ -77,9 +84,23 @@ int main() {
   funnel::serial_executor().for_each(scores.size(), score);
 #endif
 
+  bool found = true;
+  [[maybe_unused]] const auto finds = [&](const auto& index) {
+    std::array<funnel::scored_item, 2> nearest{};
+    const std::array<float, 2> query = {0, 1};
+    return index.search(query, nearest) == 2 && nearest[0].item == 1;
+  };
+  [[maybe_unused]] const std::array<float, 4> vectors = {1, 0, 0, 1};
+#ifdef FUNNEL_HAS_FAISS
+  found &= finds(funnel::faiss_index({vectors.data(), 2, 2}));
+#endif
+#ifdef FUNNEL_HAS_HNSWLIB
+  found &= finds(funnel::hnsw_index<>({vectors.data(), 2, 2}));
+#endif
+
   std::array<std::uint32_t, 3> picked{};
   funnel::top_k(scores, picked);
   std::printf("loss %f, then %f; best candidate %u\n", static_cast<double>(losses[0]),
               static_cast<double>(losses[1]), candidates[picked[0]]);
-  return losses[1] < losses[0] && scores[picked[0]] >= scores[picked[1]] ? 0 : 1;
+  return found && losses[1] < losses[0] && scores[picked[0]] >= scores[picked[1]] ? 0 : 1;
 }

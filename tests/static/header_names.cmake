@@ -11,6 +11,8 @@ include(${CMAKE_CURRENT_LIST_DIR}/../support/mistakes.cmake)
 
 # path without .hpp: members
 set(families
+    "adapters/faiss: faiss_index"
+    "adapters/hnswlib: hnsw_index hnsw_options"
     "adapters/tbb: tbb_executor"
     "core/detail/build: FUNNEL_INLINE"
     "core/detail/checks: check_that check_size check_each check_finite check_offsets"

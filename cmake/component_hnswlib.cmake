@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: MIT
+# funnel::hnswlib: funnel and hnswlib, for <funnel/adapters/hnswlib.hpp>. Absent where hnswlib is. Debian's
+# package has headers alone.
+if(NOT TARGET funnel::hnswlib)
+  if(NOT TARGET hnswlib::hnswlib)
+    find_package(hnswlib QUIET CONFIG GLOBAL)
+  endif()
+  if(NOT TARGET hnswlib::hnswlib)
+    find_path(hnswlib_INCLUDE_DIR hnswlib/hnswlib.h)
+    mark_as_advanced(hnswlib_INCLUDE_DIR)
+  endif()
+  if(TARGET hnswlib::hnswlib OR hnswlib_INCLUDE_DIR)
+    add_library(funnel::hnswlib INTERFACE IMPORTED GLOBAL)
+    target_link_libraries(funnel::hnswlib INTERFACE funnel::funnel)
+    if(TARGET hnswlib::hnswlib)
+      target_link_libraries(funnel::hnswlib INTERFACE hnswlib::hnswlib)
+    else()
+      target_include_directories(funnel::hnswlib SYSTEM INTERFACE "${hnswlib_INCLUDE_DIR}")
+    endif()
+  endif()
+endif()
