@@ -96,6 +96,8 @@ TEST_CASE("affinity to authors by hand") {
   REQUIRE(search(by, 2, 110, 9, every_author).size() == 2);
   CHECK(search(by, 2, 110, 9, every_author)[0] ==
         std::pair(author_id{8}, std::numeric_limits<float>::max()));
+  by.add_exposure(2, 8, last);
+  CHECK(search(by, 2, 110, 1, every_author)[0].first == 8);
   CHECK(is_close(by.affinity(2, 9, 110), 1));  // the others are as they were
   CHECK(is_close(by.affinity(1, 5, 110), 1));
 }
@@ -161,13 +163,14 @@ TEST_CASE("what author_affinity refuses") {
   const auto refused = [](const author_affinity_options& options, const char* words) {
     return refuses([&] { author_affinity by(options); }, "funnel::author_affinity", words);
   };
-  CHECK(refused({.half_life = 0}, "half_life is 0"));
+  CHECK(refused({.half_life = .5}, "half_life is 0.5"));
   CHECK(refused({.half_life = -1}, "half_life is -1"));
   CHECK(refused({.half_life = nan}, "half_life is nan"));
+  CHECK(refused({.half_life = infinity}, "half_life is inf"));
   CHECK(refused({.min_actions = -1}, "min_actions is -1"));
   CHECK(refused({.min_actions = nan}, "min_actions is nan"));
   CHECK(refused({.authors_of_user = 0}, "authors_of_user is 0"));
-  author_affinity by({.half_life = infinity});
+  author_affinity by({.half_life = 0});
   CHECK(refuses([&] { by.add_action(0, 1, 1, 0); }, "funnel::author_affinity::add_action",
                 "weight is 0"));
   by.add_action(0, 1, 0, 3);

@@ -65,10 +65,13 @@ TEST_CASE("newest items of authors") {
   items.remove(3);
   CHECK(search(by, ids{3, 0}, 30, 2, all_items) == found_items{{20, 1}, {2, .5f}});
 
-  author_expander by_weight(items,
-                            {.half_life = std::numeric_limits<double>::infinity(), .next_item = 1});
+  author_expander by_weight(items, {.half_life = 0, .next_item = 1});
   CHECK(search(by_weight, authors{{0, 2}, {1, 1}}, 1000, 3, all_items) ==
         found_items{{0, 2}, {1, 2}, {2, 2}});
+  // Of equal ones the lower item, though it is behind a newer one that is not found.
+  items.add(4, 30, 25);
+  items.add(4, 5, 24);
+  CHECK(search(by_weight, ids{3, 4}, 1000, 1, all_items) == found_items{{5, 1}});
   // Weights whose sum is no float.
   const float largest = std::numeric_limits<float>::max();
   CHECK(search(by, authors{{0, largest}, {0, largest}}, 1'000'000, 3, all_items).size() == 3);
@@ -150,7 +153,7 @@ TEST_CASE("what author_expander refuses") {
   };
   constexpr double nan = std::numeric_limits<double>::quiet_NaN();
   CHECK(refused({.items_of_author = 0}, "items_of_author is 0"));
-  CHECK(refused({.half_life = 0}, "half_life is 0"));
+  CHECK(refused({.half_life = -1}, "half_life is -1"));
   CHECK(refused({.half_life = nan}, "half_life is nan"));
   CHECK(refused({.next_item = 0}, "next_item is 0"));
   CHECK(refused({.next_item = 1.5}, "next_item is 1.5"));

@@ -252,13 +252,13 @@ TEST_CASE("what popular_items refuse") {
   const auto refused = [](const popular_items_options& options, const char* words) {
     return refuses([&] { popular_items by(options); }, "funnel::popular_items", words);
   };
-  CHECK(refused({.half_life = 0}, "half_life is 0"));
+  CHECK(refused({.half_life = .5}, "half_life is 0.5"));
   CHECK(refused({.half_life = nan}, "half_life is nan"));
   CHECK(refused({.smoothing = -1}, "smoothing is -1"));
   CHECK(refused({.smoothing = infinity}, "smoothing is inf"));
   CHECK(refused({.min_count = nan}, "min_count is nan"));
   CHECK(refused({.items_of_segment = 0}, "items_of_segment is 0"));
-  popular_items by({.half_life = infinity, .items_of_segment = std::size_t{1} << 63});
+  popular_items by({.half_life = 0, .items_of_segment = std::size_t{1} << 63});
   const char* name = "funnel::popular_items";
   CHECK(refuses([&] { by.add(0, 1, 1, 0); }, name, "weight is 0"));
   CHECK(refuses([&] { by.add(0, 1, 1, std::nanf("")); }, name, "weight is nan"));
@@ -290,5 +290,5 @@ TEST_CASE("what popular_items refuse") {
       good.with<std::uint64_t>("pairs.ids", {pair_key(1, 1), pair_key(1, 2), pair_key(3, 2)})));
   CHECK(refuses_state(by, good.with<std::uint64_t>("items_of_segment", {0}),
                       "items_of_segment is 0"));
-  CHECK(refuses_state(by, good.with<double>("clock.half_life", {0}), "half_life is 0"));
+  CHECK(refuses_state(by, good.with<double>("clock.half_life", {-1}), "half_life is -1"));
 }

@@ -21,8 +21,8 @@ namespace funnel {
 
 /// Options of `author_affinity`.
 struct author_affinity_options {
-  /// Time in which an event loses half of its weight, in the unit of the times: 1e-6 or more,
-  /// infinity: never. The default is 14 days in milliseconds. h.
+  /// Time in which an event loses half of its weight, in the unit of the times, 1 or more; 0: never.
+  /// The default is 14 days in milliseconds. h.
   double half_life = 14 * 86'400'000.;
   /// Authors with a lower decayed sum of actions are not found, 0 or more.
   double min_actions = 0;

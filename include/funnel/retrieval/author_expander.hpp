@@ -6,6 +6,7 @@
 #include <funnel/index/scored_item.hpp>
 #include <funnel/retrieval/author_items.hpp>
 #include <funnel/retrieval/detail/best_in_place.hpp>
+#include <funnel/retrieval/detail/decay.hpp>
 #include <funnel/retrieval/detail/score_sums.hpp>
 
 #include <algorithm>
@@ -22,8 +23,8 @@ namespace funnel {
 struct author_expander_options {
   /// Most items of an author, 1 or more. m.
   std::size_t items_of_author = 10;
-  /// Age at which an item counts half, in the unit of the times: 1e-6 or more, infinity: the age does
-  /// not count. The default is 30 days in milliseconds. h.
+  /// Age at which an item counts half, in the unit of the times, 1 or more; 0: the age does not count.
+  /// The default is 30 days in milliseconds. h.
   double half_life = 30 * 86'400'000.;
   /// Each further item of an author counts so much of the one before, (0, 1]: 1 does not hold back
   /// authors with many new items. r.
@@ -51,8 +52,7 @@ class author_expander {
       : items_(&items), options_(options) {
     constexpr std::string_view name = "author_expander";
     detail::check_at_least_one(name, "items_of_author", options.items_of_author);
-    detail::check_that(name, "half_life", options.half_life, options.half_life >= 1e-6,
-                       "a number of 1e-6 or more, or infinity");
+    detail::check_half_life(name, options.half_life);
     detail::check_that(name, "next_item", options.next_item,
                        options.next_item > 0 && options.next_item <= 1, "a number in (0, 1]");
   }
@@ -99,9 +99,8 @@ class author_expander {
       for (std::size_t i = items.size(); i-- > 0 && left > 0;) {
         const published_item& at = items[i];
         if (at.time > now) continue;
-        const double age = static_cast<double>(now) - static_cast<double>(at.time);
-        const scored_item found{at.item,
-                                static_cast<float>(weight * std::exp2(-age / options_.half_life))};
+        const double age = detail::half_lives(at.time, now, options_.half_life);
+        const scored_item found{at.item, static_cast<float>(weight * std::exp2(-age))};
         if (!best.takes({0, found.score})) break;  // nor are the older ones
         if (!admits(at.item)) continue;
         best.add(found);

@@ -45,12 +45,11 @@ inline bool geohash_beside(std::uint64_t cell, std::size_t length, int east, int
     std::uint64_t& index = i % 2 == 0 ? column : row;
     index = index << 1 | (cell >> (bits - 1 - i) & 1u);
   }
-  const std::uint64_t columns = std::uint64_t{1} << (bits + 1) / 2;
-  const std::uint64_t rows = std::uint64_t{1} << bits / 2;
-  // Unsigned numbers wrap: -1 is a huge one.
-  column = (column + static_cast<std::uint64_t>(east)) & (columns - 1);
+  // Unsigned numbers wrap: -1 is a huge one. Of the column the lowest bits are used, so that the
+  // last one is beside the first.
+  column += static_cast<std::uint64_t>(east);
   row += static_cast<std::uint64_t>(north);
-  if (row >= rows) return false;
+  if (row >= std::uint64_t{1} << bits / 2) return false;
   beside = 0;
   for (std::size_t i = bits; i-- > 0;) {
     std::uint64_t& index = i % 2 == 0 ? column : row;

@@ -26,8 +26,8 @@ namespace funnel {
 
 /// Options of `popular_items`.
 struct popular_items_options {
-  /// Time in which an event loses half of its weight, in the unit of the times: 1e-6 or more,
-  /// infinity: never. The default is 1 day in milliseconds. h.
+  /// Time in which an event loses half of its weight, in the unit of the times, 1 or more; 0: never.
+  /// The default is 1 day in milliseconds. h.
   double half_life = 86'400'000.;
   /// Weight of the next level in events, 0 or more: segments with fewer events are mostly like the
   /// level above. s.

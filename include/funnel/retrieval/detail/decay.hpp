@@ -19,6 +19,8 @@
 //
 // with age(t) = (t - origin) / h. The number x changes with events only, not with time: two sums keep
 // their order, events may come in any order, and nothing overflows, however long the sums are kept.
+// `forward_decay` keeps the sums themselves, which costs no logarithm per event; but one event far
+// ahead of the others makes it scale all sums down, here it changes its own sum alone.
 namespace funnel::detail {
 
 /// The x of no events.
@@ -45,18 +47,26 @@ inline bool is_decayed(double x) {
   return x < std::numeric_limits<double>::infinity();
 }
 
+inline void check_half_life(std::string_view function, double half_life) {
+  check_that(function, "half_life", half_life,
+             half_life == 0 || (half_life >= 1 && std::isfinite(half_life)),
+             "0, or a finite number of 1 or more");
+}
+
+/// The half-lives from one time to another; 0 if nothing decays.
+inline double half_lives(std::int64_t from, std::int64_t to, double half_life) {
+  return half_life == 0 ? 0 : (static_cast<double>(to) - static_cast<double>(from)) / half_life;
+}
+
 /// Half-life and origin of decayed sums. The origin is the time of the first event.
 class decay_clock {
  public:
   decay_clock() = default;
   decay_clock(std::string_view function, double half_life) : half_life_(half_life) {
-    check_that(function, "half_life", half_life, half_life >= 1e-6,
-               "a number of 1e-6 or more, or infinity");
+    check_half_life(function, half_life);
   }
 
-  double age(std::int64_t time) const {
-    return (static_cast<double>(time) - static_cast<double>(origin_)) / half_life_;
-  }
+  double age(std::int64_t time) const { return half_lives(origin_, time, half_life_); }
   /// The x of an event of this weight, above 0.
   double event(std::int64_t time, float weight) {
     if (!started_) {
