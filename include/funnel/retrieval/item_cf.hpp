@@ -67,10 +67,13 @@ struct common_users {
   };
   std::vector<sum> sums;         ///< by item
   std::vector<double> products;  ///< by item; empty unless weighted
-  std::vector<item_id> touched;
+  std::vector<item_id> touched;  ///< and items that are asked for behind the last of them
+
+  static constexpr std::size_t ahead = 16;
 
   explicit common_users(std::span<const double> inverse)
-      : sums(inverse.size()), products(Weighted ? inverse.size() : 0), touched(inverse.size() + 1) {
+      : sums(inverse.size()), products(Weighted ? inverse.size() : 0),
+        touched(inverse.size() + 1 + ahead) {
     for (std::size_t i = 0; i < sums.size(); ++i) sums[i].inverse = static_cast<float>(inverse[i]);
   }
 };
@@ -155,6 +158,9 @@ neighbor_table item_cf_lists(E& executor, const sparse_matrix& by_user,
     float least = bound();
     for (std::size_t t = 0; t < touched; ++t) {
       const item_id j = common.touched[t];
+      const item_id next = common.touched[t + common_users<Weighted>::ahead];
+      prefetch_bytes<false>(&common.sums[next], sizeof(common.sums[0]));
+      prefetch_bytes<false>(&inverse[next], sizeof(double));
       auto& sum = common.sums[j];
       const std::uint32_t count = sum.users;
       sum.users = 0;
