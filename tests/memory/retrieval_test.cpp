@@ -13,6 +13,9 @@
 #include "support/failing_allocator.hpp"
 #include "support/matrices.hpp"
 
+#include <cstddef>
+#include <cstdint>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -267,4 +270,35 @@ TEST_CASE("out of memory: look_alike") {
   other.add(5, third, 1);
   check_every_failure(
       "copy", make, [&](auto& by) { by = other; }, observe);
+}
+
+TEST_CASE("searches of channels ask for no memory after the first one") {
+  funnel::author_items items;
+  funnel::author_affinity likes;
+  funnel::popular_items popular;
+  for (funnel::item_id i = 0; i < 200; ++i) {
+    items.add(i % 20, i, i);
+    likes.add_action(0, i % 20, i, 1);
+    popular.add(i % 3, i, i);
+  }
+  std::vector<std::vector<funnel::scored_item>> lists(2);
+  lists[0] = {{1, 1}};
+  const funnel::neighbor_table similar(lists);
+  const funnel::sparse_matrix liked(std::vector<funnel::sparse_entry>{{1, 1}, {1, 2}});
+  funnel::user_expander users(similar, liked);
+  funnel::author_expander authors(items);
+  std::vector<funnel::scored_item> found(50), of(10);
+  const std::vector<funnel::popular_segment> segments{{1, 0}, {2, 0}, {0, 1}};
+  const auto admits = [](std::uint32_t i) { return i % 2 == 0; };
+  std::size_t count = 0;
+  const auto search = [&] {
+    count = users.search(0, found, admits);
+    count += likes.search(0, 500, of, admits);
+    count += authors.search(std::span<const funnel::scored_item>(of), 500, found, admits);
+    count += popular.search(segments, 500, found, admits);
+  };
+  search();
+  CHECK(count == 1 + 10 + 50 + 50);
+  CHECK(!failing_allocator::runs_out(0, false, search));
+  CHECK(count == 1 + 10 + 50 + 50);
 }

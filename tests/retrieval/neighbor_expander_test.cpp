@@ -54,6 +54,22 @@ TEST_CASE("items that are similar to the seeds, best first") {
   }
 }
 
+TEST_CASE("seeds with weights, as another search found them") {
+  neighbor_expander by(table());
+  const std::vector<scored_item> seeds{{1, 1}, {0, 2}, {77, 1}};
+  std::vector<scored_item> out(9);
+  const auto search_by = [&](std::span<const scored_item> of) {
+    const std::size_t count = by.search(of, out, [](item_id i) { return i != 2; });
+    found_items found;
+    for (std::size_t i = 0; i < count; ++i) found.emplace_back(out[i].item, out[i].score);
+    return found;
+  };
+  CHECK(search_by(seeds) == found_items{{3, 1}, {4, .25f}});
+  CHECK(search_by({}).empty());
+  const std::vector<scored_item> bad{{0, 1}, {1, 0}};
+  CHECK(refuses([&] { search_by(bad); }, "funnel::neighbor_expander::search", "a weight is 0"));
+}
+
 TEST_CASE("seeds that lead nowhere") {
   neighbor_expander by(table());
   CHECK(search(by, {}, {}, 3).empty());
