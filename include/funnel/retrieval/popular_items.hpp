@@ -166,11 +166,8 @@ class popular_items {
   void forget(std::int64_t now, double least) {
     detail::check_positive("popular_items::forget", "least", least);
     const double age = clock_.age(now);
-    popular_items kept = *this;
-    kept.keys_ = {};
-    kept.pairs_ = {};
-    kept.segments_.clear();
-    kept.sums_.clear();
+    popular_items kept(options_);
+    kept.clock_ = clock_;
     for (std::uint32_t pair = 1; pair < pairs_.rows(); ++pair) {
       const double x = sums_[pair - 1];
       if (detail::decayed_value(x, age) < least) continue;
