@@ -223,6 +223,10 @@ TEST_CASE("a seen filter survives a restart") {
     CHECK(refused(two.with<std::uint32_t>("next", {none})));
     CHECK(refused(two.with<std::uint32_t>("counts", {1, 65})));
     CHECK(refused(two.with<std::uint64_t>("words", {1, 2, 3})));
+    if (method == seen_method::exact) {
+      const std::size_t words = (one.bytes_of_block() - 16) / 8 * 2;
+      CHECK(refused(two.with("words", std::vector<std::uint64_t>(words, ~std::uint64_t{0}))));
+    }
     if (method == seen_method::exact)
       CHECK(refused(two.with<std::uint64_t>("capacity", {100'000})));
   }

@@ -249,7 +249,8 @@ template <Executor E>
 bool update_centroids(E& executor, const matrix<float>& points, const matrix<scored_item>& nearest,
                       matrix<float>& centroids) {
   const std::size_t k = centroids.rows(), dim = points.cols();
-  // The points by cluster, ascending, from begins[cluster] on: each cluster is one sum in that order, on any thread.
+  // The points by cluster, ascending, from begins[cluster] on: each cluster is one sum in that order, on
+  // any thread.
   std::vector<std::size_t> begins(k + 1);
   for (std::size_t p = 0; p < points.rows(); ++p) ++begins[nearest(p, 0).item + 1];
   std::partial_sum(begins.begin(), begins.end(), begins.begin());

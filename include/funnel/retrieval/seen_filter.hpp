@@ -103,9 +103,10 @@ class seen_filter {
   void add(user_id user, item_id item, std::int64_t time) {
     detail::check_below("seen_filter::add", "item", item, std::numeric_limits<item_id>::max());
     const std::int64_t day = day_of(time);
+    const places at = places_of(user, item);
     std::uint32_t place = none;
     for (std::uint32_t b = first_of(user); b != none; b = blocks_[b].next) {
-      if (blocks_[b].day >= day && is_in(b, user, item)) return;  // seen as late, or later
+      if (blocks_[b].day >= day && is_in(b, item, at)) return;  // seen as late, or later
       if (blocks_[b].day == day && blocks_[b].count < capacity_) place = b;
     }
     if (place == none) {
@@ -119,24 +120,23 @@ class seen_filter {
     ++blocks_[place].count;
     std::uint64_t* words = words_.data() + place * words_of_block_;
     if (method_ == seen_method::bloom) {
-      for_each_bit(user, item, [&](std::uint64_t bit) {
-        words[bit / 64] |= std::uint64_t{1} << bit % 64;
-        return true;
-      });
-    } else {
-      for_each_slot(item, [&](std::uint64_t slot) {
-        if (id_in(words, slot) != 0) return true;
-        words[slot / 2] |= (std::uint64_t{item} + 1) << slot % 2 * 32;
-        return false;
-      });
+      for (std::uint32_t i = 0; i < hashes_; ++i)
+        words[at.bits[i] / 64] |= std::uint64_t{1} << at.bits[i] % 64;
+      return;
     }
+    std::uint64_t slot = at.slot;
+    while (id_in(words, slot) != 0) slot = slot_after(slot);
+    words[slot / 2] |= (std::uint64_t{item} + 1) << slot % 2 * 32;
   }
 
   /// True for every item that was added for the user and is not older than the window; with `bloom`
   /// also for others, with the probability `false_positive_rate(user)`.
   bool contains(user_id user, item_id item) const {
-    for (std::uint32_t b = first_of(user); b != none; b = blocks_[b].next)
-      if (is_in(b, user, item)) return true;
+    std::uint32_t b = first_of(user);
+    if (b == none) return false;
+    const places at = places_of(user, item);
+    for (; b != none; b = blocks_[b].next)
+      if (is_in(b, item, at)) return true;
     return false;
   }
   /// What a user has not seen, as a filter for searches. The object must live as long.
@@ -227,35 +227,44 @@ class seen_filter {
   std::int64_t day_of(std::int64_t time) const { return time / day_ - (time % day_ < 0 ? 1 : 0); }
   std::uint32_t first_of(user_id user) const { return user < first_.size() ? first_[user] : none; }
 
-  template <class Visit>
-  bool for_each_bit(user_id user, item_id item, const Visit& visit) const {
+  /// Where an item of a user is in a block, the same in all of them: all of the bits, or the slot or one
+  /// after it.
+  struct places {
+    std::uint64_t bits[64];
+    std::uint64_t slot;
+  };
+  places places_of(user_id user, item_id item) const {
+    places at;
+    if (method_ == seen_method::exact) {
+      at.slot = (mix_key(item) >> 32) * slots() >> 32;
+      return at;
+    }
+    std::uint32_t n = 0;
     // With the user, so that not all users have the same mistakes.
-    return detail::for_each_bloom_bit(pair_key(user, item), 64 * words_of_block_, hashes_, visit);
+    detail::for_each_bloom_bit(pair_key(user, item), 64 * words_of_block_, hashes_,
+                               [&](std::uint64_t bit) {
+                                 at.bits[n++] = bit;
+                                 return true;
+                               });
+    return at;
   }
-  /// Calls `visit(slot)` for the slots where an item may be, until it returns false.
-  template <class Visit>
-  void for_each_slot(item_id item, const Visit& visit) const {
-    const std::uint64_t slots = 2 * words_of_block_;
-    std::uint64_t slot = (mix_key(item) >> 32) * slots >> 32;
-    for (std::uint64_t i = 0; i < slots && visit(slot); ++i)
-      slot = slot + 1 == slots ? 0 : slot + 1;
-  }
+  /// A table is never full.
+  std::uint64_t slots() const { return 2 * words_of_block_; }
+  std::uint64_t slot_after(std::uint64_t slot) const { return slot + 1 == slots() ? 0 : slot + 1; }
   /// Item + 1, or 0: an empty slot.
   static std::uint32_t id_in(const std::uint64_t* words, std::uint64_t slot) {
     return static_cast<std::uint32_t>(words[slot / 2] >> slot % 2 * 32);
   }
-  bool is_in(std::uint32_t b, user_id user, item_id item) const {
+  bool is_in(std::uint32_t b, item_id item, const places& at) const {
     const std::uint64_t* words = words_.data() + b * words_of_block_;
-    if (method_ == seen_method::bloom)
-      return for_each_bit(
-          user, item, [&](std::uint64_t bit) { return (words[bit / 64] >> bit % 64 & 1) != 0; });
-    bool found = false;
-    for_each_slot(item, [&](std::uint64_t slot) {
-      const std::uint32_t id = id_in(words, slot);
-      found = id != 0 && id - 1 == item;
-      return id != 0 && !found;
-    });
-    return found;
+    if (method_ == seen_method::bloom) {
+      std::uint32_t i = 0;
+      while (i < hashes_ && (words[at.bits[i] / 64] >> at.bits[i] % 64 & 1) != 0) ++i;
+      return i == hashes_;
+    }
+    std::uint64_t slot = at.slot;
+    while (id_in(words, slot) != 0 && id_in(words, slot) - 1 != item) slot = slot_after(slot);
+    return id_in(words, slot) != 0;
   }
 
   /// Makes a free block.
@@ -287,6 +296,13 @@ class seen_filter {
     follow(free_);
     for (const std::uint32_t b : first_) follow(b);
     if (listed != blocks_.size()) refuse_state();
+    // Tables have the items that were counted: one that is full would be searched for ever.
+    for (std::size_t b = 0; b < blocks_.size() && !bloom; ++b) {
+      std::uint32_t count = 0;
+      for (std::uint64_t slot = 0; slot < slots(); ++slot)
+        count += id_in(words_.data() + b * words_of_block_, slot) != 0 ? 1u : 0u;
+      if (count != blocks_[b].count) refuse_state();
+    }
   }
 
   seen_method method_;
