@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // flat_index against all inner products in double, and against itself: alone, in a batch, in parts,
-// with every kind of predicate. item_tower_cache against a map.
+// with every kind of predicate, stored as int8. item_tower_cache against a map.
 #include <funnel/core/executor.hpp>
 #include <funnel/core/top_k.hpp>
 #include <funnel/index/flat_index.hpp>
@@ -84,6 +84,15 @@ void check_index(fuzz::input& in) {
   funnel::arena scratch;
   FUZZ_EXPECT(index.search(asked, in_parts, admit, executor, scratch) == count);
   FUZZ_EXPECT(count == (queries == 0 ? 0 : std::min(k, admitted.size())));
+  try {
+    const funnel::flat_index<funnel::default_arch, std::int8_t> small(vectors);
+    matrix<scored_item> of_small(queries, k, untouched);
+    FUZZ_EXPECT(small.search(asked, of_small, admit) == count);
+    for (std::size_t i = 0; i < found.flat().size(); ++i)
+      FUZZ_EXPECT(same(found.flat()[i], of_small.flat()[i]));
+  } catch (const std::invalid_argument&) {
+    FUZZ_EXPECT(std::ranges::any_of(vectors.flat(), [](float v) { return !std::isfinite(v); }));
+  }
   for (std::size_t q = 0; q < queries; ++q) {
     std::vector<scored_item> alone(k, untouched);
     FUZZ_EXPECT(index.search(asked.row(q), alone, admit) == count);

@@ -450,6 +450,15 @@ TEST_CASE("serving: scores of given items ask for no memory, and by a model none
   matrix<float> scores(500, 3);
   CHECK(allocations_of([&] { funnel::score_items(queries, vectors, ids, scores); }) == 0);
   CHECK(allocations_of([&] { index.scores(queries, ids, scores); }) == 0);
+  funnel::flat_index<funnel::default_arch, std::int8_t> small(vectors);
+  matrix<funnel::scored_item> found(3, 20);
+  small.reserve(item_count + 9);
+  CHECK(allocations_of([&] {
+          small.scores(queries, ids, scores);
+          small.search(queries, found);
+          small.remove(3);
+          small.set(static_cast<item_id>(item_count + 8), vectors.row(0));
+        }) == 0);
   funnel::inference_context<float> context;
   const auto serve = [&] {
     context.reset();
