@@ -173,6 +173,37 @@ TEMPLATE_TEST_CASE("flat_index: changed and searched in any order against a map"
   });
 }
 
+TEST_CASE("flat_index: int8 that changes finds what float that changes finds, to the bit") {
+  for_each_world(60, [](std::uint64_t seed) {
+    funnel::random_generator bits(seed);
+    // Bounds are close to scores where vectors are short, and alike but for their lengths.
+    const std::size_t dim = 1 + bits() % 6, ids = 20 + bits() % 100, k = 1 + bits() % 4;
+    funnel::flat_index<> plain(dim);
+    funnel::flat_index<funnel::default_arch, std::int8_t> index(dim);
+    const matrix<float> common = random_matrix<float>(1, dim, seed);
+    bool same = true;
+    for (std::size_t step = 0; step < 300; ++step) {
+      const auto item = static_cast<item_id>(bits() % ids);
+      matrix<float> vector = random_matrix<float>(1, dim, bits());
+      const float length = std::ldexp(1.f, static_cast<int>(bits() % 12) - 6);
+      for (std::size_t j = 0; j < dim; ++j)
+        vector(0, j) = length * (common(0, j) + .01f * vector(0, j));
+      if (bits() % 4 == 0) {
+        same = same && plain.remove(item) == index.remove(item);
+      } else {
+        same = same && plain.set(item, vector.row(0)) == index.set(item, vector.row(0));
+      }
+      const matrix<float> query = random_matrix<float>(1, dim, bits());
+      const std::vector<scored_item> expected = search(plain, query.row(0), k);
+      const std::vector<scored_item> found = search(index, query.row(0), k);
+      same = same && found.size() == expected.size() &&
+             same_bits(found.data(), expected.data(), found.size());
+    }
+    INFO("world " << seed);
+    CHECK(same);
+  });
+}
+
 TEMPLATE_TEST_CASE("flat_index: searched by several threads and changed by one with a lock", "",
                    float, std::int8_t) {
   for_each_world(1, [](std::uint64_t seed) {
