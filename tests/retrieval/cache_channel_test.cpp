@@ -149,6 +149,11 @@ TEST_CASE("cache_channel against a naive model, saved and loaded on the way") {
         channel = loaded;
       }
     }
+    // What was moved from is empty, and can be used.
+    channel.expire(last_time);
+    const cache_channel taken = std::move(channel);
+    put(channel, 3, {{1, 1}}, now);
+    CHECK(search(channel, 3, now, 9) == found_items{{1, 1}});
     // Users who left give their memory back to others.
     for (user_id u = 0; u < 5; ++u) put(channel, u, {{1, 1}}, now);
     const std::size_t bytes = channel.bytes();

@@ -201,6 +201,11 @@ TEST_CASE("a seen filter survives a restart") {
     const auto refused = [&](const saved_state& state) {
       return refuses_state(seen_filter(), state, "do not fit together");
     };
+    // What was moved from is empty, and can be used.
+    const seen_filter taken = std::move(loaded);
+    CHECK(saved_state(taken) == saved_state(seen));
+    loaded.add(0, 1, 100);
+    CHECK((loaded.contains(0, 1) && !loaded.contains(1, 1)));
     const std::uint32_t none = 0xffffffff;
     seen_filter one({.method = method, .day = 10});
     one.add(1, 1, 1);

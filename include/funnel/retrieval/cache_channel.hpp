@@ -236,7 +236,7 @@ class cache_channel {
   void make_block(user_id user) {
     if (user >= block_of_.size()) block_of_.resize(std::size_t{user} + 1, none);
     if (block_of_[user] != none) return;
-    if (free_ == none) {
+    if (free_ >= counts_.size()) {  // none, or what a move left
       const std::size_t blocks = counts_.size();
       if (blocks >= none) throw std::bad_alloc();
       entries_.resize(detail::array_size<entry>("funnel::cache_channel: users x capacity",

@@ -81,8 +81,8 @@ class seen_filter {
       words_of_block_ = detail::blocks_of(options.capacity + (options.capacity + 1) / 2, 2);
       return;
     }
-    // All blocks together are wrong with probability delta. A rate that rounds to 0 is that of
-    // tables of 1,000 bits per item, which no one has.
+    // All blocks together are wrong with probability delta. The lower bound is for a delta that
+    // rounds to 0 when it is divided.
     const double blocks = static_cast<double>(options.days) + 1;
     const double of_block = std::max(-std::expm1(std::log1p(-delta) / blocks), 1e-300);
     const detail::bloom_size size = detail::bloom_size_of(name, options.capacity, of_block);
@@ -111,7 +111,7 @@ class seen_filter {
     }
     if (place == none) {
       if (user >= first_.size()) first_.resize(std::size_t{user} + 1, none);
-      if (free_ == none) grow();
+      if (free_ >= blocks_.size()) grow();  // none, or what a move left
       place = free_;
       free_ = blocks_[place].next;
       blocks_[place] = {day, first_[user], 0};
