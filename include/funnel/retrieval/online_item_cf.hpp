@@ -35,7 +35,7 @@ struct online_item_cf_options {
   /// Only the latest items of a user count, 1 or more: the cost of an event grows with them.
   std::size_t most_items_of_user = 100;
   /// Most pairs of an item that are kept, 1 or more. When an item has more, those with the lowest
-  /// similarities leave its list until 3/4 are left.
+  /// similarities leave its list until half of them are left.
   std::size_t most_pairs_of_item = 2000;
   /// The time after which an event counts half as much as a new one, in the unit of the times, 1 or
   /// more; 0: events never lose weight.
@@ -257,8 +257,7 @@ class online_item_cf {
     mine.ratings[place] = weight;
     items_[item].sum += weight - before;
     for (std::size_t i = 0; i < mine.size(); ++i) {
-      const double other = mine.ratings[i],
-                   more = std::min(weight, other) - std::min(before, other);
+      const double more = std::min(weight, mine.ratings[i]) - before;
       if (i != place && more > 0) change(item, mine.rows[i], 0, more);
     }
     return true;
@@ -284,19 +283,20 @@ class online_item_cf {
     if (pairs_.is_full(other)) prune(other);
   }
 
-  double similarity(double sum, const detail::pair_lists::pair& p) const noexcept {
+  /// root: of the sum of the item in whose list the pair is.
+  double similarity(double root, const detail::pair_lists::pair& p) const noexcept {
     const double other = items_[p.other].sum;
-    if (!(sum > 0 && other > 0)) return 0;
-    return std::min(1., p.sum / std::sqrt(sum) / std::sqrt(other));
+    if (!(root > 0 && other > 0)) return 0;
+    return std::min(1., p.sum / root / std::sqrt(other));
   }
 
   /// Hoeffding's bound: with probability 1 - delta, the mean of n values in [0, 1] is less than
   /// sqrt(ln(1 / delta) / 2n) from what it tends to.
   void prune(std::size_t item) noexcept {
     using scored = detail::pair_lists::scored_pair;
-    const double sum = items_[item].sum;
+    const double root = std::sqrt(items_[item].sum);
     pairs_.prune(
-        item, [&](const auto& p) { return similarity(sum, p); },
+        item, [&](const auto& p) { return similarity(root, p); },
         [&](std::span<scored> all) {
           const std::size_t k = options_.neighbors;
           if (options_.prune_delta == 0 || all.size() <= k) return all.size();
@@ -314,9 +314,9 @@ class online_item_cf {
   void for_each_neighbor(item_id item, const Visit& visit) const {
     const std::uint32_t row = item_ids_.find(item);
     if (row == 0) return;
-    const double sum = items_[row - 1].sum;
+    const double root = std::sqrt(items_[row - 1].sum);
     pairs_.for_each(row - 1, [&](const detail::pair_lists::pair& p) {
-      const auto score = static_cast<float>(similarity(sum, p));
+      const auto score = static_cast<float>(similarity(root, p));
       if (score > 0 && p.users >= options_.min_users)
         visit(scored_item{static_cast<item_id>(item_ids_.ids()[p.other]), score});
     });

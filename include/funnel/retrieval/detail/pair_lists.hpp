@@ -117,7 +117,7 @@ class pair_lists {
 
   bool is_full(std::size_t row) const { return lists_[row].used >= lists_[row].full_at; }
   /// Takes pairs out of a full list. `trim(pairs)` may reorder the scored pairs and returns how many of
-  /// them, from the first on, may stay. If these are more than `most`, the best 3/4 of `most` do; of
+  /// them, from the first on, may stay. If these are more than `most`, the best half of `most` do; of
   /// equal ones those with the item that came first.
   template <class Score, class Trim>
   void prune(std::size_t row, const Score& score, const Trim& trim) noexcept {
@@ -125,7 +125,7 @@ class pair_lists {
     for_each(row, [&](const pair& p) { scratch_.push_back({score(p), p}); });
     std::size_t kept = trim(std::span(scratch_));
     if (kept > most_) {
-      const std::size_t best = std::max<std::size_t>(1, most_ - most_ / 4);
+      const std::size_t best = most_ - most_ / 2;
       select_best(std::span(scratch_).first(kept), best);
       kept = best;
     }
