@@ -35,8 +35,9 @@ struct online_item_cf_options {
   /// Only the latest items of a user count, 1 or more: the cost of an event grows with them.
   std::size_t most_items_of_user = 100;
   /// Most pairs of an item that are kept, 1 or more. When an item has more, those with the lowest
-  /// similarities leave its list until half of them are left.
-  std::size_t most_pairs_of_item = 2000;
+  /// similarities leave its list until half of them are left. With 100 items of a user, 1400 pairs
+  /// are what 2048 slots have room for.
+  std::size_t most_pairs_of_item = 1400;
   /// The time after which an event counts half as much as a new one, in the unit of the times, 1 or
   /// more; 0: events never lose weight.
   double half_life = 0;
@@ -74,7 +75,8 @@ struct online_item_cf_options {
 /// Cost        an event changes two sums for each of the user's items, twice as many when an item
 ///             leaves; an event of an item that the user has already and with no larger weight
 ///             reads the user's items only. `neighbors` reads all pairs of the item. Memory: 43 to 85
-///             bytes per pair of items, 20 per item of a user, about 130 per item and per user.
+///             bytes per pair of items while lists grow, 20 to 40 per item of a user, about 130 per item
+///             and per user.
 /// Numerics    sums in double: exact for weights that are whole numbers, without half_life. With it, a
 ///             sum keeps no digits of weights that are 50 half-lives older than weights that left.
 /// Source      Huang et al., "TencentRec", SIGMOD 2015; docs/formulas.md#online-itemcf.

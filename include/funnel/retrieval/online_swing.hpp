@@ -53,8 +53,9 @@ struct online_swing_options {
   std::size_t most_items_of_user = 100;
   std::size_t most_users_of_item = 100;
   /// Most pairs of an item that are kept, 1 or more. When an item has more, those with the lowest
-  /// similarities leave its list until half of them are left.
-  std::size_t most_pairs_of_item = 2000;
+  /// similarities leave its list until half of them are left. With 100 items of a user, 1400 pairs
+  /// are what 2048 slots have room for.
+  std::size_t most_pairs_of_item = 1400;
   /// The time after which an event counts half as much as a new one, in the unit of the times, 1 or
   /// more; 0: events never lose weight. Only with `additions`.
   double half_life = 0;
