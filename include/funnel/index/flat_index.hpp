@@ -258,8 +258,8 @@ class flat_index {
                   std::string_view noun = {}) const {
     if (items > 0 && items - 1 > std::numeric_limits<item_id>::max())
       detail::fail("funnel::", function, ": ", argument, items, noun, ", expected at most 2^32");
-    detail::array_size<float>(detail::join_text("funnel::", function, ": items x dim"),
-                              detail::blocks_of(items, 64) * 64, dim());
+    detail::array_size<float>("funnel::flat_index: items x dim", detail::blocks_of(items, 64) * 64,
+                              dim());
   }
   static bool can_store(std::span<const float> vector) {
     return std::ranges::all_of(vector, vectors_type::can_store);
