@@ -486,6 +486,23 @@ TEST_CASE("flat_index: int8 finds what float finds, to the bit, whatever the vec
   });
 }
 
+TEST_CASE("flat_index: int8 bounds of vectors so small that their lengths are rounded by much") {
+  constexpr float least = std::numeric_limits<float>::denorm_min();
+  flat_index<> plain(2);
+  index_of<std::int8_t> index(2);
+  const auto set = [&](item_id item, float a, float b) {
+    const std::vector<float> vector{a * least, b * least};
+    plain.set(item, vector);
+    index.set(item, vector);
+  };
+  // In panels apart, as bounds are common to a panel: 2.91, and 2.97 of a vector 2.24 long.
+  set(0, 0, 3);
+  set(100, 2, 1);
+  const std::vector<float> query{1e30f, .97e30f};
+  CHECK(search(plain, query, 1)[0].item == 100);
+  check_same(search(index, query, 1), search(plain, query, 1));
+}
+
 TEST_CASE("flat_index: half the bytes find almost the same items") {
   constexpr std::size_t n = 20000, d = 64, k = 100, asked = 10;
   // Vectors of length 1 in 50 clusters, as a two-tower model learns them.

@@ -47,9 +47,13 @@ struct int8_rounding {
       squares += v * v;
       errors += rest * rest;
     }
-    constexpr double up = 1 + 0x1p-20;
-    length = static_cast<float>(std::sqrt(squares) * up);
-    error = static_cast<float>(std::sqrt(errors) * up);
+    // The next larger float: a denormal one is rounded by much.
+    const auto up = [](double root) {
+      return std::nextafter(static_cast<float>(root * (1 + 0x1p-20)),
+                            std::numeric_limits<float>::infinity());
+    };
+    length = up(std::sqrt(squares));
+    error = up(std::sqrt(errors));
   }
 };
 
