@@ -78,7 +78,8 @@ struct online_item_cf_options {
 ///             bytes per pair of items while lists grow, 20 to 40 per item of a user, about 130 per item
 ///             and per user.
 /// Numerics    sums in double: exact for weights that are whole numbers, without half_life. With it, a
-///             sum keeps no digits of weights that are 50 half-lives older than weights that left.
+///             sum keeps no digits of weights that are 50 half-lives older than weights that left, and
+///             times of 2^53 and more are rounded.
 /// Source      Huang et al., "TencentRec", SIGMOD 2015; docs/formulas.md#online-itemcf.
 class online_item_cf {
  public:
