@@ -66,7 +66,7 @@ class forward_decay {
 
  private:
   struct parts {
-    double whole, fraction;  // of t / half_life
+    double whole, fraction;  // of t / half_life, which is their sum
   };
 
   static constexpr double most_doublings =
@@ -78,8 +78,7 @@ class forward_decay {
   parts split(std::int64_t time) const noexcept {
     if (half_life_ == 0) return {0, 0};
     const double t = static_cast<double>(time);
-    double rest = std::fmod(t, half_life_);
-    if (rest < 0) rest += half_life_;
+    const double rest = std::fmod(t, half_life_);
     return {std::nearbyint((t - rest) / half_life_), rest / half_life_};
   }
 
