@@ -130,11 +130,29 @@ catalog::catalog(const feed_log& data) {
     row[tag_count + length_class(v.duration_s)] = std::sqrt(.2f);
   }
   for (const user_profile& user : log.users) users.add(user.id);
-  std::vector<sparse_entry> shown;
-  for (user_id user = 0; user < log.histories.size(); ++user)
-    for (const item_id item : log.histories[user].watched) shown.push_back({user, item});
-  for (const impression& e : data.training) shown.push_back({e.user, e.item});
-  seen = sparse_matrix(shown, {.rows = log.users.size(), .columns = log.videos.size()});
+  std::vector<sparse_entry> shown, done;
+  std::vector<float> clicks(log.videos.size());
+  for (user_id user = 0; user < log.histories.size(); ++user) {
+    const user_history& past = log.histories[user];
+    for (const item_id item : past.watched) shown.push_back({user, item});
+    // Only their order is known, not their times.
+    std::int64_t time = data.first_day - 86'400'000;
+    for (const item_id item : past.long_watched) done.push_back({user, item, 1, time++});
+    for (const item_id item : past.liked) done.push_back({user, item, 2, time++});
+  }
+  const std::size_t click_action = log.action("click"), like_action = log.action("like");
+  for (const impression& e : data.training) {
+    shown.push_back({e.user, e.item});
+    if (e.did(click_action) || e.did(like_action))
+      done.push_back({e.user, e.item, e.did(like_action) ? 2.f : 1.f, e.time_ms});
+    clicks[e.item] += e.did(click_action) ? 1.f : 0.f;
+  }
+  const sparse_matrix_options shape{.rows = log.users.size(), .columns = log.videos.size()};
+  seen = sparse_matrix(shown, shape);
+  liked = sparse_matrix(done, shape).latest(200);
+  similar = item_cf(liked, {.neighbors = 2000});
+  popular.resize(clicks.size());
+  top_k(clicks, popular);
 }
 
 }  // namespace feed

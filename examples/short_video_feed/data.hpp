@@ -58,7 +58,10 @@ struct catalog {
   std::vector<std::uint32_t> tags;   ///< the first tag of each
   std::vector<float> similarity;     ///< [items, width]: vectors for the similarity on a page
   vocabulary users;
-  sparse_matrix seen;  ///< [users, videos]: what was seen before the test
+  sparse_matrix seen;   ///< [users, videos]: what was seen before the test
+  sparse_matrix liked;  ///< of these what was clicked, watched long or liked, which weighs 2
+  neighbor_table similar;
+  std::vector<item_id> popular;  ///< positions, most clicked first
 
   catalog() = default;
   explicit catalog(const feed_log& data);
@@ -71,12 +74,16 @@ struct catalog {
   }
   /// The positions of the videos that a user has seen, sorted.
   std::span<const std::uint32_t> seen_by(std::uint64_t user) const {
+    return of(seen, user).columns;
+  }
+  sparse_row of(const sparse_matrix& matrix, std::uint64_t user) const {
     const std::uint32_t row = users.find(user);
-    return row == 0 ? std::span<const std::uint32_t>() : seen[row - 1].columns;
+    return row == 0 ? sparse_row() : matrix[row - 1];
   }
   void visit_state(auto&& visit) {
     visit("items", items), visit("tags", tags), visit("similarity", similarity);
     visit("users", users), visit("seen", seen);
+    visit("liked", liked), visit("similar", similar), visit("popular", popular);
   }
 };
 

@@ -88,6 +88,8 @@ void measure_requests(report& numbers, const feed_log& data, const model_slot<se
   const feed_sizes sizes{.retrieved = retrieved};
   feed_server serve(models, sizes), compare(models, sizes, &undistilled);
   served_requests served;
+  const std::size_t channels = serve.stages().candidates().sources().size();
+  std::vector<double> found(channels), alone(channels), shown(channels);
   random_generator bits(seed);
   for (std::size_t r = 0; r < warm_up + requests; ++r) {
     const impression& e = data.test[uniform_below(bits, data.test.size())];
@@ -119,6 +121,14 @@ void measure_requests(report& numbers, const feed_log& data, const model_slot<se
     std::vector<float> fused = scores_of(stages.candidates(), "fuse"), page_scores;
     for (float& score : fused) score = std::isnan(score) ? 0 : score;  // not ranked
     const std::span<const std::uint32_t> page = stages.candidates().kept();
+    for (std::uint32_t slot = 0; slot < stages.candidates().size(); ++slot)
+      for (std::size_t c = 0; c < channels; ++c) {
+        const std::uint64_t sources = stages.candidates().source_bits(slot);
+        if ((sources >> c & 1) == 0) continue;
+        found[c] += 1. / requests;
+        alone[c] += sources == std::uint64_t{1} << c ? 1. / requests : 0;
+        shown[c] += std::ranges::find(page, slot) != page.end() ? 1. / requests : 0;
+      }
     for (const std::uint32_t slot : page) page_scores.push_back(fused[slot]);
     std::vector<std::uint32_t> best(page.size());
     top_k(fused, best);
@@ -139,6 +149,12 @@ void measure_requests(report& numbers, const feed_log& data, const model_slot<se
     add_page("rerank.after", page);
   }
   served.write(numbers, prefix);
+  for (std::size_t c = 0; c < channels; ++c) {
+    const std::string name = prefix + ".channel." + serve.stages().candidates().sources()[c];
+    numbers.set(name + ".found", found[c]);
+    numbers.set(name + ".found_alone", alone[c]);
+    numbers.set(name + ".on_page", shown[c]);
+  }
 }
 
 /// Serves the requests of a file, and prints their pages.

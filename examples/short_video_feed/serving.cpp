@@ -24,7 +24,8 @@ served_feed::served_feed(trained_feed trained)
 template <class Score>
 void feed_server::add_preranker(const char* name, std::size_t keeps, Score score) {
   cascade_.add_scorer({.name = name, .keeps = keeps},
-                      [this, score](const feed_request&, scorer_call& call) {
+                      [this, score](const feed_request& r, scorer_call& call) {
+                        if (rows_ == nullptr) encode_candidates(r, call);
                         const auto sums = [&](auto& context, const row_batch& rows) {
                           return row_sum(context, score(context, **model_, rows));
                         };
@@ -37,10 +38,9 @@ void feed_server::add_preranker(const char* name, std::size_t keeps, Score score
 
 feed_server::feed_server(const model_slot<served_feed>& slot, const feed_sizes& sizes,
                          const three_tower_preranker* compared)
-    : slot_(slot) {
+    : slot_(slot), cascade_({.total = sizes.retrieved}) {
   const std::size_t all = sizes.retrieved;
-  cascade_.add_source({.name = "retrieve", .keeps = all},
-                      [this](const feed_request& r, source_call& call) { retrieve(r, call); });
+  add_channels();
   const auto multi_vector = [this](auto& context, const served_feed& of, const row_batch& rows) {
     return of.models.call(context, [&](const feed_models& m, auto& c) {
       return m.multi_vector.score(c, rows, of.multi_vector_items, positions_);
@@ -83,15 +83,50 @@ void feed_server::take_model() {
     encode_->follow(model->features, model->state);
   else
     encode_.emplace(model->features, model->state);
+  if (expand_)
+    expand_->follow(model->videos.similar);
+  else
+    expand_.emplace(model->videos.similar);
   model_.emplace(std::move(model));
 }
 
 std::span<const std::int64_t> feed_server::operator()(const feed_request& request) {
-  return cascade_(request);
+  rows_ = nullptr;
+  take_model();
+  page_.clear();
+  for (const std::int64_t position : cascade_(request))
+    page_.push_back(
+        static_cast<std::int64_t>((*model_)->videos.items[static_cast<std::size_t>(position)]));
+  return page_;
+}
+
+void feed_server::add_channels() {
+  // The towers find most; the others are there for users and videos that the towers know little of.
+  cascade_.add_source({.name = "towers", .share = 8},
+                      [this](const feed_request& r, source_call& to) {
+                        for (const scored_item& s : find(r, to.room())) to.add(s.item, s.score);
+                      });
+  cascade_.add_source(
+      {.name = "similar", .share = 1}, [this](const feed_request& r, source_call& to) {
+        const catalog& videos = (*model_)->videos;
+        const auto seen = videos.seen_by(r.user);
+        const sparse_row liked = videos.of(videos.liked, r.user);
+        found_.resize(to.room());
+        const std::size_t n = expand_->search(liked.columns, liked.values, found_, [&](item_id i) {
+          return !std::ranges::binary_search(seen, i);
+        });
+        for (const scored_item& s : std::span(found_).first(n)) to.add(s.item, s.score);
+      });
+  cascade_.add_source({.name = "popular", .share = 1},
+                      [this](const feed_request& r, source_call& to) {
+                        const auto seen = (*model_)->videos.seen_by(r.user);
+                        for (const item_id i : (*model_)->videos.popular)
+                          if (!to.full() && !std::ranges::binary_search(seen, i)) to.add(i, 0);
+                      });
 }
 
 std::span<const scored_item> feed_server::find(const feed_request& request, std::size_t most) {
-  take_model();
+  if (!model_) take_model();
   const served_feed& of = **model_;
   const auto user_vector = [](const feed_models& m, auto& c, const row_batch& rows) {
     return m.towers.user_vectors(c, rows);
@@ -106,13 +141,12 @@ std::span<const scored_item> feed_server::find(const feed_request& request, std:
   return std::span(found_).first(count);
 }
 
-void feed_server::retrieve(const feed_request& request, source_call& call) {
+void feed_server::encode_candidates(const feed_request& request, stage_call& call) {
   positions_.clear();
   ids_.clear();
-  for (const scored_item& s : find(request, call.room())) {
-    positions_.push_back(s.item);
-    ids_.push_back((*model_)->videos.items[s.item]);
-    call.add(static_cast<std::int64_t>(ids_.back()), s.score);
+  for (const std::int64_t position : call.all().ids()) {
+    positions_.push_back(static_cast<std::uint32_t>(position));
+    ids_.push_back((*model_)->videos.items[positions_.back()]);
   }
   const auto begin = std::chrono::steady_clock::now();
   rows_ = &(*encode_)(request.user, ids_, (*model_)->state.time(), request.context(), no_slot);

@@ -39,7 +39,7 @@ struct served_feed {
 
 /// Numbers of candidates after each stage.
 struct feed_sizes {
-  std::size_t retrieved = 2000;
+  std::size_t retrieved = 2000;  ///< by all channels together
   std::size_t preranked = 500;
   std::size_t pool = 100;  ///< best by the formula, for re-ranking
   std::size_t page = 10;
@@ -56,9 +56,10 @@ class feed_server {
 
   /// Serves a request by the newest version; the page and all below are valid until the next one.
   std::span<const std::int64_t> operator()(const feed_request& request);
-  /// Retrieval alone: positions in the catalog.
+  /// The two towers alone: positions in the catalog.
   std::span<const scored_item> find(const feed_request& request, std::size_t most);
 
+  /// Its candidates are positions in the catalog.
   const cascade<feed_request>& stages() const { return cascade_; }
   std::uint32_t version() const { return model_->version(); }  ///< of the last request
   /// The time that the features of the last request took.
@@ -68,7 +69,8 @@ class feed_server {
 
  private:
   void take_model();
-  void retrieve(const feed_request& request, source_call& call);
+  void add_channels();
+  void encode_candidates(const feed_request& request, stage_call& call);
   template <class Score>
   void add_preranker(const char* name, std::size_t keeps, Score score);
   void make_page(selector_call& call);
@@ -78,9 +80,11 @@ class feed_server {
   std::optional<request_encoder> encode_;  // of the model
   cascade<feed_request> cascade_;
   inference_context<float> context_;
+  std::optional<neighbor_expander> expand_;  // of the model
   std::vector<scored_item> found_;
   std::vector<std::uint32_t> positions_;
   std::vector<std::uint64_t> ids_;
+  std::vector<std::int64_t> page_;
   const row_batch* rows_ = nullptr;  // of all candidates, by slot
   row_batch kept_rows_;
   matrix<float> scores_;

@@ -93,3 +93,19 @@ TEST_CASE("what an expander refuses") {
   CHECK(refuses([&] { neighbor_expander(table(), {.combine = static_cast<combined_scores>(2)}); },
                 name, "combine is 2"));
 }
+
+TEST_CASE("an expander goes on with another table") {
+  const neighbor_table smaller(lists{{{1, .5f}}, {{0, .25f}}});
+  std::vector<std::vector<scored_item>> many(50);
+  many[0] = {{49, 1}};
+  const neighbor_table larger(many);
+  neighbor_expander by(table());
+  CHECK(search(by, {3}, {}, 9) == found_items{{0, 1}, {4, .75f}});
+  by.follow(smaller);
+  CHECK(search(by, {1}, {}, 9) == found_items{{0, .25f}});
+  CHECK(search(by, {3}, {}, 9).empty());
+  by.follow(larger);
+  CHECK(search(by, {0}, {}, 9) == found_items{{49, 1}});
+  by.follow(table());
+  CHECK(search(by, {3}, {}, 9) == found_items{{0, 1}, {4, .75f}});
+}

@@ -51,6 +51,13 @@ class neighbor_expander {
     detail::check_at_least_one("neighbor_expander", "neighbors", options.neighbors);
   }
 
+  /// Goes on with another table, such as that of the next version. Allocates only if it has more items
+  /// than any before.
+  void follow(const neighbor_table& table) {
+    sums_.grow(table.size());
+    table_ = &table;
+  }
+
   /// Finds the best items, best first, and returns their number: fewer than out.size() if the lists of
   /// the seeds have no more. Seeds that the table does not have lead nowhere. Items that `admits`
   /// returns false for are left out, such as those that the user has seen; a seed is found only if it

@@ -5,6 +5,7 @@
 #include <funnel/core/ids.hpp>
 #include <funnel/index/neighbor_table.hpp>
 #include <funnel/index/scored_item.hpp>
+#include <funnel/retrieval/detail/best_in_place.hpp>
 #include <funnel/retrieval/detail/build_lists.hpp>
 
 #include <algorithm>
@@ -18,22 +19,9 @@ namespace funnel::detail {
 /// number.
 template <class ForEach>
 std::size_t best_neighbors(std::span<scored_item> out, const ForEach& for_each) {
-  if (out.empty()) return 0;
-  const auto before = [](const scored_item& a, const scored_item& b) { return ranks_before(a, b); };
-  std::size_t count = 0;  // a heap with the worst of them in front
-  const auto heap = [&] { return out.first(count); };
-  for_each([&](const scored_item& s) {
-    if (count < out.size()) {
-      out[count++] = s;
-      std::ranges::push_heap(heap(), before);
-    } else if (ranks_before(s, out[0])) {
-      std::ranges::pop_heap(heap(), before);
-      out[count - 1] = s;
-      std::ranges::push_heap(heap(), before);
-    }
-  });
-  std::ranges::sort_heap(heap(), before);
-  return count;
+  best_in_place best(out);
+  for_each([&](const scored_item& s) { best.add(s); });
+  return best.sort();
 }
 
 /// A table of the best k of what `for_each(item, add)` passes to `add` for each item. `items` 0: one
