@@ -129,6 +129,17 @@ TEST_CASE("what a sparse matrix refuses, and damaged files") {
   CHECK(refuses_state(m, file.with("offsets", std::vector<std::uint64_t>{0, 9, 3, m.entries()}),
                       words));
   CHECK(refuses_state(m, file.with("values", std::vector<float>{1}), words));
+  CHECK(
+      refuses_state(m, file.with("columns", std::vector<std::uint64_t>{(1ull << 32) + 1}), words));
+  for (const float wrong : {0.f, -1.f, std::numeric_limits<float>::infinity(),
+                            std::numeric_limits<float>::quiet_NaN()}) {
+    std::vector<float> values(m.entries(), 1.f);
+    values.back() = wrong;
+    CHECK(refuses_state(m, file.with("values", values), words));
+  }
+  constexpr float most = std::numeric_limits<float>::max();
+  const sparse_matrix sum(entries{{0, 0, most}, {0, 0, most}}, {.repeated = repeated_entries::sum});
+  CHECK(sum[0].values[0] == most);
   CHECK(refuses_state(m, file.with("times", std::vector<std::int64_t>{1}), words));
   std::vector<std::uint32_t> twice(m[0].columns.begin(), m[0].columns.end());
   for (std::size_t r = 1; r < m.rows(); ++r)

@@ -43,7 +43,8 @@ TEST_CASE("user_cf of four users") {
   // Items 0 and 1 are liked by three users, item 2 by two.
   const std::vector<sparse_entry> liked{{0, 0}, {0, 1}, {1, 0}, {1, 1},
                                         {1, 2}, {2, 0}, {2, 2}, {3, 1}};
-  const neighbor_table plain = user_cf(sparse_matrix(liked), {.damp_popular = false, .shrinkage = 0});
+  const neighbor_table plain =
+      user_cf(sparse_matrix(liked), {.damp_popular = false, .shrinkage = 0});
   REQUIRE(plain.size() == 4);
   CHECK(std::ranges::equal(plain.neighbors(0), std::vector<item_id>{1, 3, 2}));
   CHECK(is_close(plain.scores(0)[0], 2 / std::sqrt(6.)));  // both items of user 0

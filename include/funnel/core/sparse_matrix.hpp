@@ -7,8 +7,10 @@
 #include <funnel/core/state.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -28,7 +30,7 @@ struct sparse_entry {
 /// What the value of a cell is that has several entries. Its time is that of the latest.
 enum class repeated_entries : std::uint8_t {
   largest,  ///< the largest value: the strongest action of a user with an item counts
-  sum,      ///< the sum of the values
+  sum,      ///< the sum of the values, at most the largest float
   latest,   ///< the value of the latest entry; of equal times the last one that was passed
 };
 
@@ -50,11 +52,13 @@ struct sparse_row {
 
 namespace detail {
 
+/// Of a sparse matrix, and columns.
+inline constexpr std::uint64_t most_rows = std::uint64_t{1} << 32;
+
 inline void check_sparse_matrix(std::string_view function, std::size_t rows, std::size_t columns,
                                 repeated_entries repeated) {
-  constexpr std::uint64_t most = std::uint64_t{1} << 32;
-  check_that(function, "rows", rows, rows <= most, "at most 2^32");
-  check_that(function, "columns", columns, columns <= most, "at most 2^32");
+  check_that(function, "rows", rows, rows <= most_rows, "at most 2^32");
+  check_that(function, "columns", columns, columns <= most_rows, "at most 2^32");
   check_that(function, "repeated", static_cast<int>(repeated), repeated <= repeated_entries::latest,
              "below 3");
 }
@@ -212,7 +216,9 @@ class sparse_matrix {
     if (!is_loading(visit)) return;
     columns_ = columns;
     bool fits = !offsets_.empty() && offsets_[0] == 0 && offsets_.back() == columns_of_.size() &&
-                values_.size() == columns_of_.size() && times_.size() == columns_of_.size();
+                values_.size() == columns_of_.size() && times_.size() == columns_of_.size() &&
+                columns <= detail::most_rows && rows() <= detail::most_rows &&
+                std::ranges::all_of(values_, [](float v) { return v > 0 && std::isfinite(v); });
     for (std::size_t r = 0; fits && r + 1 < offsets_.size(); ++r) {
       fits = offsets_[r] <= offsets_[r + 1] && offsets_[r + 1] <= columns_of_.size();
       for (std::uint64_t i = offsets_[r]; fits && i < offsets_[r + 1]; ++i)
@@ -227,7 +233,8 @@ class sparse_matrix {
 
   /// The value of a cell and of the next entry of it.
   static float combined(float value, float next, repeated_entries repeated) {
-    return repeated == repeated_entries::sum       ? value + next
+    constexpr float most = std::numeric_limits<float>::max();
+    return repeated == repeated_entries::sum       ? std::min(value + next, most)
            : repeated == repeated_entries::largest ? std::max(value, next)
                                                    : next;
   }
