@@ -210,7 +210,7 @@ TEST_CASE("serving: a cascade asks for no memory after the first requests") {
     std::int64_t first = 0;
     std::size_t n = 0;
   };
-  const std::size_t total = GENERATE(0, 700);
+  const std::size_t total = GENERATE(std::size_t{0}, std::size_t{700});
   funnel::cascade<request> pages({.budget_ms = 1e9, .total = total});
   for (const char* name : {"one", "two"})
     pages.add_source({.name = name}, [](const request& r, funnel::source_call& to) {
