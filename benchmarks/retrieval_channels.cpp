@@ -380,9 +380,9 @@ void report_all(world& w, const std::vector<const char*>& names,
   std::vector<double> of_feed(n);
   of_feed[0] = 8, of_feed[1] = of_feed[n - 1] = 1;
   const auto feed = recalls(w, channels, of_feed, 2000);
-  const auto alone = recalls(w, channels, only(0), 2000);
+  const auto by_first = recalls(w, channels, only(0), 2000);
   std::printf("short_video_feed, 2000: %.4f, against the two towers alone: %s\n", mean(feed),
-              interval(w, feed, &alone).c_str());
+              interval(w, feed, &by_first).c_str());
   const auto for_all = recalls(w, channels, chosen[1], 500);
   const auto few = recalls(w, channels, chosen_of_few, 500);
   auto by_segment = recalls(w, channels, chosen_of_others, 500);

@@ -7,6 +7,7 @@
 #include <funnel/core/state.hpp>
 
 #include <algorithm>
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
@@ -22,7 +23,11 @@ struct published_item {
   std::int64_t time = 0;
   item_id item = 0;
 
-  friend auto operator<=>(const published_item&, const published_item&) = default;
+  friend std::strong_ordering operator<=>(const published_item& a, const published_item& b) {
+    const std::strong_ordering by_time = a.time <=> b.time;
+    return std::is_neq(by_time) ? by_time : a.item <=> b.item;
+  }
+  friend bool operator==(const published_item&, const published_item&) = default;
 };
 
 /// The items of each author by time of publication. An item is there as soon as it is added.

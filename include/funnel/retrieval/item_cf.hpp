@@ -132,7 +132,8 @@ neighbor_table item_cf_lists(E& executor, const sparse_matrix& by_user,
     constexpr std::size_t ahead = 4, far_ahead = 16;
     for (std::size_t u = 0; u < users.size(); ++u) {
       if (u + far_ahead < users.size())
-        prefetch_bytes<false>(&items_of[users.columns[u + far_ahead]], sizeof(items_of[0]));
+        prefetch_bytes<false>(&items_of[users.columns[u + far_ahead]],
+                              sizeof(std::span<const item_id>));
       if (u + ahead < users.size()) {
         const std::span<const item_id> next = items_of[users.columns[u + ahead]];
         prefetch_bytes<false>(next.data(),

@@ -37,7 +37,7 @@ struct look_alike_options {
 /// vectors are like theirs.
 ///
 ///     v_i = s / |s|,   s = sum over the users u who interacted with i of  a_u / |a_u|
-///     score(u, i) = <a_u, v_i> / |a_u|
+///     score(u, i) = (a_u . v_i) / |a_u|
 ///
 /// The vector of an item changes with each user that is added. The search is exact, over the few items
 /// that are new. None is found that has expired. Any number of threads may search while no thread

@@ -332,8 +332,10 @@ class online_item_cf {
     visit("most_items_of_user", sizes[2]), visit("most_pairs_of_item", sizes[3]);
     visit("half_life", o.half_life), visit("prune_delta", o.prune_delta);
     if (is_loading(visit)) {
-      o.neighbors = sizes[0], o.min_users = sizes[1];
-      o.most_items_of_user = sizes[2], o.most_pairs_of_item = sizes[3];
+      o.neighbors = sizes[0];
+      o.min_users = sizes[1];
+      o.most_items_of_user = sizes[2];
+      o.most_pairs_of_item = sizes[3];
       detail::check_loaded([&] { *this = online_item_cf(online_item_cf_options(o)); });
     }
     std::vector<double> sums;

@@ -314,8 +314,10 @@ class online_swing {
     visit("most_items_of_user", sizes[1]), visit("most_users_of_item", sizes[2]);
     visit("most_pairs_of_item", sizes[3]);
     if (is_loading(visit)) {
-      o.neighbors = sizes[0], o.most_items_of_user = sizes[1];
-      o.most_users_of_item = sizes[2], o.most_pairs_of_item = sizes[3];
+      o.neighbors = sizes[0];
+      o.most_items_of_user = sizes[1];
+      o.most_users_of_item = sizes[2];
+      o.most_pairs_of_item = sizes[3];
       detail::check_loaded([&] { *this = online_swing(online_swing_options(o)); });
     }
     visit("decay", decay_), visit("user_ids", user_ids_), visit("item_ids", item_ids_);

@@ -63,7 +63,8 @@ struct int8_sums {
   }
   void add(const loaded& items, const std::uint32_t* query) {
     for (std::size_t b = 0; b < int8_group; ++b) {
-      const std::int32_t value = static_cast<std::int8_t>(*query >> 8 * b & 255);
+      const auto byte = static_cast<std::int32_t>(*query >> 8 * b & 255);
+      const std::int32_t value = (byte ^ 128) - 128;  // with its sign
       for (std::size_t i = 0; i < width; ++i) sum[i] += items.bytes[i * int8_group + b] * value;
     }
   }
