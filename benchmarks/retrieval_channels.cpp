@@ -52,9 +52,6 @@ struct world {
   }
   std::size_t videos() const { return data.log.videos.size(); }
   std::int64_t now() const { return data.end_of_training; }
-  bool has_seen(user_id user, item_id item) const {
-    return std::ranges::binary_search(models.get()->videos.seen[user].columns, item);
-  }
 };
 
 /// A channel finds the best items for a user, among those that the user has not seen.

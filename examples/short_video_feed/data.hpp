@@ -72,9 +72,11 @@ struct catalog {
     for (std::size_t i = 0; i < positions.size(); ++i)
       std::copy_n(similarity.data() + positions[i] * width(), width(), to.row(i).begin());
   }
-  /// The positions of the videos that a user has seen, sorted.
-  std::span<const std::uint32_t> seen_by(std::uint64_t user) const {
-    return of(seen, user).columns;
+  /// Tells of a position whether the user has not seen the video.
+  auto unseen_by(std::uint64_t user) const {
+    return [columns = of(seen, user).columns](item_id i) {
+      return !std::ranges::binary_search(columns, i);
+    };
   }
   sparse_row of(const sparse_matrix& matrix, std::uint64_t user) const {
     const std::uint32_t row = users.find(user);

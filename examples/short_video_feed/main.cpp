@@ -71,9 +71,9 @@ void measure_retrieval(report& numbers, const feed_log& data,
     if (clicked[user].empty()) continue;
     const std::uint64_t id = data.log.users[user].id;
     for (const scored_item& s : towers.find({.user = id}, 500)) found[user].push_back(s.item);
-    const auto seen = models.get()->videos.seen_by(id);
+    const auto unseen = models.get()->videos.unseen_by(id);
     for (std::size_t i = 0; i < videos && popular[user].size() < 500; ++i)
-      if (!std::ranges::binary_search(seen, most[i])) popular[user].push_back(most[i]);
+      if (unseen(most[i])) popular[user].push_back(most[i]);
   }
   const retrieval_options at{.k = {100, 500}, .catalog = videos};
   evaluate_retrieval(numbers, "retrieval.towers", found, clicked, at);

@@ -109,19 +109,17 @@ void feed_server::add_channels() {
   cascade_.add_source(
       {.name = "similar", .share = 1}, [this](const feed_request& r, source_call& to) {
         const catalog& videos = (*model_)->videos;
-        const auto seen = videos.seen_by(r.user);
         const sparse_row liked = videos.of(videos.liked, r.user);
         found_.resize(to.room());
-        const std::size_t n = expand_->search(liked.columns, liked.values, found_, [&](item_id i) {
-          return !std::ranges::binary_search(seen, i);
-        });
+        const std::size_t n =
+            expand_->search(liked.columns, liked.values, found_, videos.unseen_by(r.user));
         for (const scored_item& s : std::span(found_).first(n)) to.add(s.item, s.score);
       });
   cascade_.add_source({.name = "popular", .share = 1},
                       [this](const feed_request& r, source_call& to) {
-                        const auto seen = (*model_)->videos.seen_by(r.user);
+                        const auto unseen = (*model_)->videos.unseen_by(r.user);
                         for (const item_id i : (*model_)->videos.popular)
-                          if (!to.full() && !std::ranges::binary_search(seen, i)) to.add(i, 0);
+                          if (!to.full() && unseen(i)) to.add(i, 0);
                       });
 }
 
@@ -134,10 +132,9 @@ std::span<const scored_item> feed_server::find(const feed_request& request, std:
   context_.reset();
   const auto query = of.models.call(
       context_, user_vector, encode_->user(request.user, of.state.time(), request.context()));
-  const std::span<const std::uint32_t> seen = of.videos.seen_by(request.user);
   found_.resize(most);
-  const std::size_t count = of.index.search(
-      query.row(0), found_, [&](item_id i) { return !std::ranges::binary_search(seen, i); });
+  const std::size_t count =
+      of.index.search(query.row(0), found_, of.videos.unseen_by(request.user));
   return std::span(found_).first(count);
 }
 

@@ -4,6 +4,7 @@
 #include <funnel/core/random.hpp>
 #include <funnel/core/thread_pool.hpp>
 
+#include "searches.hpp"
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 #include "support/matrices.hpp"
@@ -24,12 +25,6 @@ using namespace funnel;
 namespace {
 
 constexpr float infinity = std::numeric_limits<float>::infinity();
-
-matrix<float> rows_of(const std::vector<std::vector<float>>& rows) {
-  matrix<float> m(rows.size(), rows[0].size());
-  for (std::size_t i = 0; i < rows.size(); ++i) std::ranges::copy(rows[i], m.row(i).begin());
-  return m;
-}
 
 double cosine(std::span<const float> a, std::span<const float> b) {
   double products = 0, squares_a = 0, squares_b = 0;

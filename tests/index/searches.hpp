@@ -25,6 +25,13 @@ inline funnel::matrix<float> whole_numbers(std::size_t rows, std::size_t cols, s
   return values;
 }
 
+/// A matrix of rows of the same length; one or more.
+inline funnel::matrix<float> rows_of(const std::vector<std::vector<float>>& rows) {
+  funnel::matrix<float> m(rows.size(), rows[0].size());
+  for (std::size_t i = 0; i < rows.size(); ++i) std::ranges::copy(rows[i], m.row(i).begin());
+  return m;
+}
+
 template <class Index, class Admit = funnel::all_items>
 std::vector<funnel::scored_item> search(const Index& index, std::span<const float> query,
                                         std::size_t k, const Admit& admit = {}) {

@@ -4,6 +4,7 @@
 #include <funnel/core/random.hpp>
 #include <funnel/core/thread_pool.hpp>
 
+#include "searches.hpp"
 #include "support/catch.hpp"
 #include "support/errors.hpp"
 #include "support/matrices.hpp"
@@ -23,12 +24,6 @@ using namespace funnel;
 namespace {
 
 constexpr float infinity = std::numeric_limits<float>::infinity();
-
-matrix<float> rows_of(const std::vector<std::vector<float>>& rows) {
-  matrix<float> m(rows.size(), rows[0].size());
-  for (std::size_t i = 0; i < rows.size(); ++i) std::ranges::copy(rows[i], m.row(i).begin());
-  return m;
-}
 
 std::vector<item_id> neighbors_of(const neighbor_table& table, item_id item) {
   return {table.neighbors(item).begin(), table.neighbors(item).end()};

@@ -12,6 +12,7 @@
 #include "support/errors.hpp"
 #include "support/saved_state.hpp"
 #include "support/tolerance.hpp"
+#include "user_item_matrices.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -25,27 +26,6 @@
 #include <vector>
 
 using namespace funnel;
-
-namespace {
-
-bool is_close(float found, double expected) {
-  return tolerance::within(static_cast<double>(found), expected,
-                           tolerance::elementwise<float>(expected));
-}
-
-sparse_matrix random_matrix_of(std::uint64_t seed, std::size_t users, std::size_t items,
-                               std::size_t count, std::size_t values) {
-  random_generator bits(seed);
-  std::vector<sparse_entry> entries;
-  for (std::size_t e = 0; e < count; ++e)
-    entries.push_back({static_cast<std::uint32_t>(uniform_below(bits, users)),
-                       static_cast<std::uint32_t>(uniform_below(bits, items)),
-                       static_cast<float>(1 + uniform_below(bits, values)),
-                       static_cast<std::int64_t>(uniform_below(bits, 50))});
-  return sparse_matrix(entries, {.rows = users, .columns = items});
-}
-
-}  // namespace
 
 TEST_CASE("item_cf of a table of ratings") {
   // Items by users.

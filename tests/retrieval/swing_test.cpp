@@ -10,6 +10,7 @@
 #include "support/errors.hpp"
 #include "support/saved_state.hpp"
 #include "support/tolerance.hpp"
+#include "user_item_matrices.hpp"
 
 #include <cmath>
 #include <cstddef>
@@ -23,12 +24,6 @@
 using namespace funnel;
 
 namespace {
-
-/// Whether a similarity in float is a sum in double, but for rounding.
-bool is_close(float found, double expected) {
-  return tolerance::within(static_cast<double>(found), expected,
-                           tolerance::elementwise<float>(expected));
-}
 
 sparse_matrix matrix_of(const std::vector<std::vector<std::uint32_t>>& items_of_users) {
   std::vector<sparse_entry> entries;

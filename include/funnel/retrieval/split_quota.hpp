@@ -32,8 +32,7 @@ inline void split_quota(std::size_t total, std::span<const double> shares,
   detail::check_that(name, "total", total, total <= std::size_t{1} << 53, "at most 2^53");
   double largest = 0;
   for (const double share : shares) {
-    detail::check_that(name, "a share", share, share >= 0 && std::isfinite(share),
-                       "a finite number of 0 or more");
+    detail::check_not_negative(name, "a share", share);
     largest = std::max(largest, share);
   }
   std::ranges::fill(quotas, std::size_t{0});

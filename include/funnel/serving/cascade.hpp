@@ -239,7 +239,6 @@ class cascade {
                                           : found_.kept().size();
     merged_.count += is_merged ? went_on : 0;
     s.record(plan, went_on, late, failed, trace);
-    if (is_merged) s.counts.went_on -= went_on;  // counted when it is merged
   }
 
   /// Calls a stage and uses what it gave; returns whether it was late.

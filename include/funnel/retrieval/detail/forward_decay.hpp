@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/core/detail/checks.hpp>
 #include <funnel/core/error.hpp>
 #include <funnel/core/state.hpp>
+#include <funnel/retrieval/detail/decay.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -24,9 +24,7 @@ class forward_decay {
   forward_decay() = default;
   /// 0: all weights are 1.
   forward_decay(std::string_view function, double half_life) : half_life_(half_life) {
-    check_that(function, "half_life", half_life,
-               half_life == 0 || (half_life >= 1 && std::isfinite(half_life)),
-               "0, or a finite number of 1 or more");
+    check_half_life(function, half_life);
   }
 
   /// Takes the time of an event. Returns what all weights so far must be multiplied by: nearly always

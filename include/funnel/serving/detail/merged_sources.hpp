@@ -53,7 +53,8 @@ struct merged_sources {
     for (std::size_t s = 0; s < lists.size(); ++s) lists[s] = found[s];
     merge_channels<channel_item>(lists, quotas, to);
     for (std::size_t s = 0; s < lists.size(); ++s) {
-      stages[s].counts.went_on += to.found_by(s);
+      stages[s].counts.went_on += to.found_by(s);  // in the place of what was found
+      stages[s].counts.went_on -= found[s].size();
       if (trace == nullptr) continue;
       trace->stages[s].quota = quotas[s];
       trace->stages[s].went_on = to.found_by(s);
