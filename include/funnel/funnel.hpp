@@ -108,6 +108,7 @@
 #include <funnel/loss/huber.hpp>
 #include <funnel/loss/in_batch_softmax.hpp>
 #include <funnel/loss/listwise.hpp>
+#include <funnel/loss/log_watch_time.hpp>
 #include <funnel/loss/mean_loss.hpp>
 #include <funnel/loss/mse.hpp>
 #include <funnel/loss/pairwise.hpp>
@@ -163,6 +164,7 @@
 #include <funnel/ranking/gate_diagnostics.hpp>
 #include <funnel/ranking/gate_softmax.hpp>
 #include <funnel/ranking/mmoe.hpp>
+#include <funnel/ranking/watch_order_head.hpp>
 #include <funnel/ranking/watch_time_head.hpp>
 #include <funnel/retrieval/author_affinity.hpp>
 #include <funnel/retrieval/author_expander.hpp>

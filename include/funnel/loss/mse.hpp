@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/core/detail/mean.hpp>
 #include <funnel/loss/detail/residual_mean.hpp>
 #include <funnel/nn/context.hpp>
 
@@ -41,12 +40,7 @@ value_of<C> mse_loss(C& context, const value_of<C>& predictions,
                      std::span<const scalar_of<C>> targets,
                      const mse_options<scalar_of<C>>& options = {}) {
   return detail::residual_mean(context, "mse_loss", predictions, targets, options.weights,
-                               options.total_weight,
-                               [](double share, double d) -> detail::residual_term {
-                                 // The small factors come first: d * d may overflow although the term does not.
-                                 const double pull = detail::scaled(share, d);
-                                 return {detail::scaled(pull, d), detail::scaled(2, pull)};
-                               });
+                               options.total_weight, detail::squared_error);
 }
 
 }  // namespace funnel

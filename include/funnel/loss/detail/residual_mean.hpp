@@ -21,6 +21,13 @@ struct residual_term {
   double slope = 0;
 };
 
+/// The squared error of a row, for `residual_mean`.
+inline residual_term squared_error(double share, double d) {
+  // The small factors come first: d * d may overflow although the term does not.
+  const double pull = scaled(share, d);
+  return {scaled(pull, d), scaled(2, pull)};
+}
+
 /// Returns the sum of the terms of all rows. `term(share, d)` returns the term of a row with
 /// difference d = prediction - target whose weight is the fraction `share` of the total. Predictions
 /// of rows with weight 0 are not read. For the total see `divided_by`.
