@@ -191,6 +191,7 @@
 #include <funnel/sequence/category_index.hpp>
 #include <funnel/sequence/din_attention.hpp>
 #include <funnel/sequence/history_search.hpp>
+#include <funnel/sequence/history_store.hpp>
 #include <funnel/sequence/last_n_mean.hpp>
 #include <funnel/sequence/sampling.hpp>
 #include <funnel/sequence/target_attention.hpp>
