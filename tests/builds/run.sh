@@ -19,6 +19,8 @@ if [ "${1-}" = --list ]; then echo "$all" && exit; fi
 begin() {
   compiler=$1
   flags="-std=c++20 $2"
+  # g++ collects its garbage less often: a tenth to a seventh of its time.
+  case $compiler in *clang*) ;; *) flags="$flags --param ggc-min-heapsize=1000000 --param ggc-min-expand=100" ;; esac
   runner=
   suffix=
   skipped=
@@ -150,12 +152,12 @@ libcxx() {
 }
 generic() {
   begin g++ "-O1"
-  folders core simd nn optim index diversity retrieval serving
+  folders core simd nn optim index diversity
   finish
 }
 v3() {
   begin g++ "-O1 -march=x86-64-v3"
-  folders core simd nn optim index diversity retrieval serving
+  folders core simd nn optim index diversity
   finish
 }
 aarch64() {
@@ -190,7 +192,7 @@ scalar() {
   needs=
   links=
   program no_simd "" tests/builds/no_simd.cpp
-  folders simd nn optim index diversity retrieval preranking ranking serving
+  folders simd nn optim index diversity ranking
   finish
 }
 # Our headers under the flags of careful users. (-Weverything of clang++ warns of what C++20 code

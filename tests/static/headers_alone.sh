@@ -1,10 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# header_times.sh <include directory> <compiler> [<flag>...]
+# headers_alone.sh <include directory> <compiler> [<flag>...]
 #
-# Prints the seconds of processor time that reading each public header alone takes the compiler, and
-# fails where one takes more than its budget. Processor time, and the better of two measurements
-# where the first is above the budget: a busy machine must not fail this.
+# Compiles each header alone, warnings being errors, and prints the seconds of processor time that
+# reading it takes; fails where one needs another included before it, or takes more than its budget.
+# Processor time, and the better of two measurements where the first is above the budget: a busy
+# machine must not fail this. Headers of adapters need their packages: their tests include them.
 set -eu
 
 if [ "$1" = --one ]; then
@@ -17,14 +18,17 @@ if [ "$1" = --one ]; then
     funnel/funnel.hpp) budget=15 ;;
     funnel/training/* | funnel/io/saved_model.hpp) budget=7 ;;
     funnel/features/fit_schema.hpp | funnel/features/request_encoder.hpp) budget=6 ;;
+    funnel/features/detail/*) budget=6 ;;
     funnel/features/feature_* | funnel/data/logged_rows.hpp | funnel/data/funnel_log*) budget=4.5 ;;
+    funnel/data/detail/*) budget=4.5 ;;
   esac
   lines=$(mktemp)
   trap 'rm -f "$lines"' EXIT
   # In a shell of its own, whose only child is the compiler. The second line of `times` is of the
   # children; in a pipe it would be of the pipe's.
   measure() (
-    "$@" -std=c++20 -fsyntax-only -I . -include "$header" -x c++ /dev/null || exit 1
+    "$@" -std=c++20 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -fsyntax-only -I . \
+      -include "$header" -x c++ /dev/null || exit 1
     times >"$lines"
     tr ms '  ' <"$lines" | awk 'NR == 2 { printf "%.2f", 60 * ($1 + $3) + $2 + $4 }'
   )
@@ -43,11 +47,10 @@ fi
 script=$(cd "$(dirname "$0")" && pwd)/$(basename "$0")
 include=$1
 shift
-# Headers that funnel.hpp does not name need an optional package.
-headers=$(sed -n 's/^#include <\(.*\)>$/\1/p' "$include/funnel/funnel.hpp")
-table=$(printf '%s\n' funnel/funnel.hpp $headers |
+headers=$(cd "$include" && find funnel -name '*.hpp' ! -path 'funnel/adapters/*')
+table=$(printf '%s\n' $headers |
   xargs -P "$(nproc)" -I '{}' sh "$script" --one "$include" '{}' "$@" | sort -rn)
 printf 'seconds  header\n%s\n' "$table"
 printf '%s\n' "$table" | awk '{ sum += $1 } END { printf "%6.2f  together\n", sum }'
-[ "$(printf '%s\n' "$table" | wc -l)" -eq "$(printf '%s\n' funnel/funnel.hpp $headers | wc -l)" ]
+[ "$(printf '%s\n' "$table" | wc -l)" -eq "$(printf '%s\n' $headers | wc -l)" ]
 ! printf '%s\n' "$table" | grep 'more than' >&2
