@@ -17,7 +17,7 @@ std::vector<std::int64_t> state_of(const funnel::history_store& store) {
                                 static_cast<std::int64_t>(store.events())};
   std::vector<std::uint32_t> positions(20);
   for (std::uint32_t user = 0; user < 8; ++user) {
-    const funnel::user_history mine = store[user];
+    const funnel::stored_history mine = store[user];
     for (std::size_t i = 0; i < mine.size(); ++i) all.push_back(mine[i].item);
     for (std::uint32_t id = 1; id < 12; ++id) {
       const std::size_t category = mine.of_category(id, positions);

@@ -26,15 +26,15 @@ using found = std::vector<std::uint32_t>;
 
 constexpr std::size_t largest = std::numeric_limits<std::size_t>::max();
 constexpr cluster_id none = std::numeric_limits<cluster_id>::max();
-constexpr std::int64_t end_of_time = user_history::end_of_time;
+constexpr std::int64_t end_of_time = stored_history::end_of_time;
 
-found of_category(const user_history& history, category_id category, std::size_t most = 100,
+found of_category(const stored_history& history, category_id category, std::size_t most = 100,
                   std::int64_t before = end_of_time) {
   found positions(most);
   positions.resize(history.of_category(category, positions, before));
   return positions;
 }
-found of_cluster(const user_history& history, cluster_id cluster, std::size_t most = 100,
+found of_cluster(const stored_history& history, cluster_id cluster, std::size_t most = 100,
                  std::int64_t before = end_of_time) {
   found positions(most);
   positions.resize(history.of_cluster(cluster, positions, before));
@@ -83,7 +83,7 @@ void check_same(const history_store& store, const naive_store& expected, std::si
   CHECK(store.users() == expected.histories.size());
   CHECK(store.events() == expected.events());
   for (user_id user = 0; user < users; ++user) {
-    const user_history mine = store[user];
+    const stored_history mine = store[user];
     const auto known = expected.histories.find(user);
     REQUIRE(mine.size() == (known == expected.histories.end() ? 0 : known->second.size()));
     bool same = true;
@@ -119,7 +119,7 @@ TEST_CASE("history_store: the events of a category and a cluster, newest first")
   store.append(7, {13, 0, none, 0, 130});
   CHECK(store.users() == 2);
   CHECK(store.events() == 5);
-  const user_history mine = store[7];
+  const stored_history mine = store[7];
   REQUIRE(mine.size() == 4);
   CHECK(mine[1] == history_event{11, 2, 8, 1, 100});
   CHECK(of_category(mine, 1) == found{2, 0});
@@ -227,8 +227,8 @@ TEST_CASE("history_store: what is refused") {
   CHECK(refuses([&] { store.append(3, {.time = 9}); }, "funnel::history_store::append",
                 "time is 9, expected 10 or later, the time of the newest event of user 3"));
   CHECK(store.events() == 1);
-  CHECK(refuses([&] { store[3][1]; }, "funnel::user_history", "position is 1, expected below 1"));
-  CHECK(refuses([&] { store[4][0]; }, "funnel::user_history", "position is 0, expected below 0"));
+  CHECK(refuses([&] { store[3][1]; }, "funnel::stored_history", "position is 1, expected below 1"));
+  CHECK(refuses([&] { store[4][0]; }, "funnel::stored_history", "position is 0, expected below 0"));
 }
 
 TEST_CASE("history_store: damaged states") {

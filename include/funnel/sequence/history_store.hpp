@@ -48,7 +48,7 @@ class history_store;
 
 /// The history of one user in a `history_store`. Positions count from the oldest event, 0, to the newest
 /// one, size() - 1. Valid until the store changes.
-class user_history {
+class stored_history {
  public:
   static constexpr std::int64_t end_of_time = std::numeric_limits<std::int64_t>::max();
 
@@ -74,7 +74,7 @@ class user_history {
  private:
   friend history_store;
   struct log;
-  user_history(const history_store& store, user_id user, const log* events)
+  stored_history(const history_store& store, user_id user, const log* events)
       : store_(&store), user_(user), events_(events) {}
 
   const history_store* store_;
@@ -84,7 +84,7 @@ class user_history {
 
 /// The events of a user, oldest first in a ring. Each event knows how far back the one before it with
 /// its category, or its cluster, is.
-struct user_history::log {
+struct stored_history::log {
   struct entry {
     history_event event;
     std::uint32_t category_step = 0;  // 0: there is none before
@@ -169,7 +169,7 @@ class history_store {
   }
 
   /// The history of a user; empty if the user is unknown.
-  user_history operator[](user_id user) const {
+  stored_history operator[](user_id user) const {
     const auto known = logs_.find(user);
     return {*this, user, known == logs_.end() ? nullptr : &known->second};
   }
@@ -248,8 +248,8 @@ class history_store {
   }
 
  private:
-  friend user_history;
-  using log = user_history::log;
+  friend stored_history;
+  using log = stored_history::log;
 
   struct mixed_hash {
     std::size_t operator()(std::uint64_t x) const noexcept {
@@ -334,14 +334,14 @@ class history_store {
   heads clusters_;
 };
 
-inline std::size_t user_history::size() const {
+inline std::size_t stored_history::size() const {
   return events_ == nullptr ? 0 : events_->size();
 }
-inline history_event user_history::operator[](std::size_t position) const {
-  detail::check_below("user_history", "position", position, size());
+inline history_event stored_history::operator[](std::size_t position) const {
+  detail::check_below("stored_history", "position", position, size());
   return events_->at(position).event;
 }
-inline std::size_t user_history::count_before(std::int64_t time) const {
+inline std::size_t stored_history::count_before(std::int64_t time) const {
   std::size_t begin = 0, end = size();
   while (begin < end) {
     const std::size_t middle = begin + (end - begin) / 2;
@@ -375,17 +375,18 @@ std::size_t follow_steps(const Log& log, std::uint64_t newest, std::int64_t befo
 
 }  // namespace detail
 
-inline std::size_t user_history::of_category(category_id category,
-                                             std::span<std::uint32_t> positions,
-                                             std::int64_t before) const {
+inline std::size_t stored_history::of_category(category_id category,
+                                               std::span<std::uint32_t> positions,
+                                               std::int64_t before) const {
   if (empty() || category == store_->options_.missing_category) return 0;
   const auto head = store_->categories_.find(history_store::key(user_, category));
   if (head == store_->categories_.end()) return 0;
   return detail::follow_steps(*events_, head->second, before, before == end_of_time, positions,
                               [](const log::entry& e) { return e.category_step; });
 }
-inline std::size_t user_history::of_cluster(cluster_id cluster, std::span<std::uint32_t> positions,
-                                            std::int64_t before) const {
+inline std::size_t stored_history::of_cluster(cluster_id cluster,
+                                              std::span<std::uint32_t> positions,
+                                              std::int64_t before) const {
   if (empty() || cluster == store_->options_.missing_cluster) return 0;
   const auto head = store_->clusters_.find(history_store::key(user_, cluster));
   if (head == store_->clusters_.end()) return 0;
