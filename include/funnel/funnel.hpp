@@ -28,6 +28,7 @@
 #include <funnel/core/thread_pool.hpp>
 #include <funnel/core/top_k.hpp>
 #include <funnel/core/version.hpp>
+#include <funnel/crossing/cross_network.hpp>
 #include <funnel/data/arrow.hpp>
 #include <funnel/data/csv.hpp>
 #include <funnel/data/csv_columns.hpp>

@@ -13,7 +13,7 @@ set(layers
     "core"
     "simd metrics"
     "nn"
-    "optim loss sequence index"
+    "optim loss sequence index crossing"
     "features"
     "retrieval preranking ranking calibration fusion diversity"
     "data io"

@@ -30,6 +30,7 @@ set(tested_elsewhere
 
 # Tests of more than one header: path without _test.cpp.
 set(of_several_headers
+    "crossing/allocation" # every layer of crossing/, in serving
     "data/allocation" # sparse_matrix_builder, which another test runs with the thread sanitizer
     "index/flat_index_changes" # flat_index, at length against a map
     "loss/finite" # every loss, at the ends of the numbers
