@@ -9,10 +9,8 @@
 #include <funnel/features/row_batch.hpp>
 #include <funnel/features/schema.hpp>
 #include <funnel/nn/context.hpp>
-#include <funnel/nn/detail/check_ids.hpp>
+#include <funnel/nn/detail/look_up_columns.hpp>
 #include <funnel/nn/embedding.hpp>
-#include <funnel/nn/parameter.hpp>
-#include <funnel/simd/embedding.hpp>
 
 #include <algorithm>
 #include <array>
@@ -251,37 +249,14 @@ class feature_inputs : detail::layer_of<T> {
   template <Context C, class Y>
   void look_up(C& context, std::size_t table, std::span<const std::uint32_t> ids, const Y& y,
                std::size_t at) const {
-    using arch = typename C::arch;
-    const parameter<T>& rows = tables[table].table;
-    const std::size_t dim = rows.cols();
-    detail::check_ids(arch{}, "feature_inputs", ids, rows.rows());
-    if (ids.empty()) return;
-    gather_kernel(arch{}, detail::stored_table(rows), ids, writable(y).data() + at,
-                  writable(y).stride());
-    if constexpr (C::is_training) {
-      context.record([&context, &rows, ids, y, at, dim] {
-        context.gradient(rows).add_rows(arch{}, ids, y.gradient.middle_cols(at, dim));
-      });
-    }
+    detail::look_up_columns(context, "feature_inputs", tables[table].table, ids, y, at);
   }
   /// The same for the mean of the embeddings of lists.
   template <Context C, class Y>
   void pool(C& context, std::size_t table, const id_lists& lists, const Y& y,
             std::size_t at) const {
-    using arch = typename C::arch;
-    const parameter<T>& rows = tables[table].table;
-    const std::size_t dim = rows.cols();
-    detail::check_lists("feature_inputs", lists);
-    detail::check_ids(arch{}, "feature_inputs", lists.ids, rows.rows());
-    detail::pool_rows(arch{}, detail::stored_table(rows), lists, pooling::mean,
-                      writable(y).middle_cols(at, dim));
-    if constexpr (C::is_training) {
-      context.record([&context, &rows, lists, y, at, dim] {
-        context.gradient(rows).add_rows(
-            arch{}, lists.ids, lists.offsets, y.gradient.middle_cols(at, dim),
-            [&](std::size_t i) { return detail::bag_factor<T>(lists, i, pooling::mean); });
-      });
-    }
+    detail::pool_columns(context, "feature_inputs", tables[table].table, lists, pooling::mean, y,
+                         at);
   }
 
   std::vector<std::string> names_;
