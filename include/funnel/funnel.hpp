@@ -4,11 +4,14 @@
 // Every public header that needs no optional package. A test holds this list against the tree.
 #include <funnel/calibration/downsampling.hpp>
 #include <funnel/calibration/duration_curve.hpp>
+#include <funnel/calibration/duration_quantiles.hpp>
 #include <funnel/calibration/fit_bias.hpp>
 #include <funnel/calibration/head_calibration.hpp>
 #include <funnel/calibration/isotonic.hpp>
 #include <funnel/calibration/platt.hpp>
 #include <funnel/calibration/platt_scaling.hpp>
+#include <funnel/calibration/quantile_tables.hpp>
+#include <funnel/calibration/reading_curve.hpp>
 #include <funnel/core/arena.hpp>
 #include <funnel/core/candidates.hpp>
 #include <funnel/core/date.hpp>

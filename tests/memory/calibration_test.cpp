@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
+#include <funnel/calibration/duration_quantiles.hpp>
 #include <funnel/calibration/head_calibration.hpp>
+#include <funnel/calibration/quantile_tables.hpp>
 #include <funnel/features/column_table.hpp>
 #include <funnel/features/segments.hpp>
 
@@ -82,4 +84,34 @@ TEST_CASE("out of memory: head_calibration") {
         c = head_calibration({{}, {}, {}}, groups);
       },
       lines_of);
+}
+
+TEST_CASE("out of memory: quantile_tables and duration_quantiles") {
+  const std::vector<float> lengths{5, 9, 20, 40}, times{0, 3, 7, 1};
+  const auto values_of = [](const funnel::quantile_tables<float>& tables) {
+    std::vector<float> all;
+    for (std::size_t t = 0; t < tables.tables(); ++t)
+      for (const float q : {0.f, .5f, 1.f}) all.push_back(tables.value(t, q));
+    return all;
+  };
+  const auto make_tables = [&] {
+    funnel::quantile_tables<float> tables(1, {.levels = 4});
+    tables.fit(0, lengths);
+    return tables;
+  };
+  funnel::quantile_tables<float> other(2, {.levels = 2});
+  other.fit(0, times), other.fit(1, lengths);
+  check_every_failure(
+      "copy", make_tables, [&](auto& t) { t = other; }, values_of);
+  check_every_failure(
+      "fit", make_tables, [&](auto& t) { t.fit(0, times); }, values_of);
+
+  const auto seen = [&](const auto& d2q) { return values_of(d2q.tables()); };
+  const auto made = [&] { return funnel::fit_duration_quantiles(lengths, times, {.groups = 1}); };
+  const auto three = funnel::fit_duration_quantiles(lengths, times, {.groups = 3});
+  check_every_failure(
+      "copy", made, [&](auto& d) { d = three; }, seen);
+  check_every_failure(
+      "fit", made,
+      [&](auto& d) { d = funnel::fit_duration_quantiles(lengths, times, {.groups = 2}); }, seen);
 }

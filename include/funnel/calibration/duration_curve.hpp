@@ -51,6 +51,7 @@ class duration_curve {
   }
 
   const isotonic_calibrator<T>& curve() const { return curve_; }
+  T cap() const { return cap_; }
 
   /// The average completion of videos of this length. NaN if `length` is NaN.
   T expected(T length) const {
@@ -100,8 +101,7 @@ class duration_curve {
 ///             outside its range.
 /// Cost        O(n log n); one copy of the input.
 /// Numerics    sums in double.
-/// Source      docs/formulas.md#duration-curve. The formula is for videos; for texts the lectures
-///             multiply by an increasing curve instead.
+/// Source      docs/formulas.md#duration-curve. For texts see `fit_reading_curve`.
 template <detail::Numbers Lengths, detail::Numbers Completions>
 duration_curve<detail::float_of<Lengths>>
 fit_duration_curve(const Lengths& lengths, const Completions& completions,
