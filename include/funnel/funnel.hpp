@@ -55,6 +55,7 @@
 #include <funnel/diversity/slate_rule.hpp>
 #include <funnel/evaluation/bootstrap.hpp>
 #include <funnel/evaluation/heads.hpp>
+#include <funnel/evaluation/model_watchdog.hpp>
 #include <funnel/evaluation/number_column.hpp>
 #include <funnel/evaluation/quota_search.hpp>
 #include <funnel/evaluation/report.hpp>
@@ -167,7 +168,9 @@
 #include <funnel/preranking/three_tower.hpp>
 #include <funnel/ranking/gate_diagnostics.hpp>
 #include <funnel/ranking/gate_softmax.hpp>
+#include <funnel/ranking/gated_experts.hpp>
 #include <funnel/ranking/mmoe.hpp>
+#include <funnel/ranking/special_group.hpp>
 #include <funnel/ranking/watch_order_head.hpp>
 #include <funnel/ranking/watch_time_head.hpp>
 #include <funnel/retrieval/author_affinity.hpp>

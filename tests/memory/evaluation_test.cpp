@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include <funnel/evaluation/bootstrap.hpp>
 #include <funnel/evaluation/heads.hpp>
+#include <funnel/evaluation/model_watchdog.hpp>
 #include <funnel/evaluation/requests.hpp>
 #include <funnel/evaluation/retrieval.hpp>
 
 #include "support/failing_allocator.hpp"
+#include "support/saved_state.hpp"
 
 #include <cstdint>
 #include <memory>
@@ -111,4 +113,24 @@ TEST_CASE("out of memory: a request is added to a series whole or not at all") {
   check_every_failure(
       "add_agreement", some_requests,
       [](auto& requests) { requests->add_agreement("prerank", two, scores, 3); }, observe);
+}
+
+TEST_CASE("out of memory: a watchdog gets a day of all segments or of none") {
+  const auto some_days = [] {
+    auto watchdog = std::make_unique<funnel::model_watchdog>(
+        2, funnel::model_watchdog_options{.bootstrap = {.resamples = 3, .level = .5}});
+    watchdog->add_day(1, std::vector<std::uint32_t>{0, 0, 0, 1, 1}, users, scores, labels, labels);
+    return watchdog;
+  };
+  const auto state_of = [](const auto& watchdog) { return saved_state(*watchdog); };
+  check_every_failure(
+      "model_watchdog::add_day", some_days,
+      [](auto& watchdog) {
+        watchdog->add_day(2, std::vector<std::uint32_t>{0, 0, 0, 1, 1}, users, scores, labels,
+                          labels);
+      },
+      state_of);
+  const auto other = some_days();
+  check_every_failure(
+      "model_watchdog: assign", some_days, [&](auto& watchdog) { *watchdog = *other; }, state_of);
 }
