@@ -23,6 +23,9 @@
 #ifdef FUNNEL_HAS_TBB
 #include <funnel/adapters/tbb.hpp>
 #endif
+#ifdef FUNNEL_HAS_XGBOOST
+#include <funnel/adapters/xgboost.hpp>
+#endif
 
 #include <array>
 #include <cstdint>
@@ -96,6 +99,12 @@ int main() {
 #endif
 #ifdef FUNNEL_HAS_HNSWLIB
   found &= finds(funnel::hnsw_index<>({vectors.data(), 2, 2}));
+#endif
+
+#ifdef FUNNEL_HAS_XGBOOST
+  const std::array<float, 4> rates = {.25f, .5f, .25f, .75f};
+  found &=
+      funnel::xgboost_calibration({}, {nullptr, 4, 0}, rates, clicks, {.min_rows = 4}).has_trees();
 #endif
 
   std::array<std::uint32_t, 3> picked{};

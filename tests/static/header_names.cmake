@@ -14,6 +14,7 @@ set(families
     "adapters/faiss: faiss_index"
     "adapters/hnswlib: hnsw_index hnsw_options"
     "adapters/tbb: tbb_executor"
+    "adapters/xgboost: xgboost_calibration"
     "core/detail/build: FUNNEL_INLINE"
     "core/detail/checks: check_that check_size check_each check_finite check_offsets"
     "core/detail/json_text: utf8_length is_utf8 append_json_string"

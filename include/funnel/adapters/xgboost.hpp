@@ -74,7 +74,7 @@ class xgboost_calibration {
                       const xgboost_calibration_options& options = {}) {
     check(options);
     take_names(names);
-    check_rows(function, inputs, p);
+    check_inputs(function, inputs, p);
     detail::check_size(function, "labels", labels.size(), p.size(), "p");
     detail::check_binary(function, "labels", labels);
     if (p.size() >= options.min_rows) fit(inputs, p, labels, options);
@@ -117,7 +117,7 @@ class xgboost_calibration {
   /// Calibrates the probabilities of rows of the group. `calibrated` may be p itself.
   void operator()(matrix_view<const float> inputs, std::span<const float> p,
                   std::span<float> calibrated) {
-    check_rows(function, inputs, p);
+    check_inputs(function, inputs, p);
     detail::check_size(function, "calibrated", calibrated.size(), p.size(), "p");
     if (!has_trees() || p.empty()) {
       std::copy(p.begin(), p.end(), calibrated.begin());
@@ -177,7 +177,8 @@ class xgboost_calibration {
   static void call(int result) {
     if (result == 0) return;
     const std::string_view text = XGBGetLastError();
-    detail::fail("funnel::xgboost_calibration: XGBoost says: ", text.substr(0, text.find('\n')));
+    detail::fail("funnel::xgboost_calibration: XGBoost fails, expected what it accepts; it says: ",
+                 text.substr(0, text.find('\n')));
   }
   /// Runs what may find wrong content; what is refused is a format_error that names the place.
   template <class Run>
@@ -231,8 +232,8 @@ class xgboost_calibration {
     }
     names_ = names;
   }
-  void check_rows(std::string_view name, matrix_view<const float> inputs,
-                  std::span<const float> p) const {
+  void check_inputs(std::string_view name, matrix_view<const float> inputs,
+                    std::span<const float> p) const {
     detail::check_rows(name, "inputs", inputs.rows(), p.size(), "p");
     detail::check_cols(name, "inputs", inputs.cols(), names_.size(), "names");
     detail::check_unit_interval(name, "p", p);

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: MIT
+# funnel::xgboost: funnel and XGBoost, for <funnel/adapters/xgboost.hpp>. Absent where XGBoost is. Its package
+# file is not asked: Debian's names a program of another package, and ends the configuration without it.
+if(NOT TARGET funnel::xgboost AND NOT CMAKE_DISABLE_FIND_PACKAGE_xgboost)
+  if(NOT TARGET xgboost::xgboost)
+    find_path(xgboost_INCLUDE_DIR xgboost/c_api.h)
+    find_library(xgboost_LIBRARY xgboost)
+    mark_as_advanced(xgboost_INCLUDE_DIR xgboost_LIBRARY)
+  endif()
+  if(TARGET xgboost::xgboost OR (xgboost_INCLUDE_DIR AND xgboost_LIBRARY))
+    add_library(funnel::xgboost INTERFACE IMPORTED GLOBAL)
+    target_link_libraries(funnel::xgboost INTERFACE funnel::funnel)
+    if(TARGET xgboost::xgboost)
+      target_link_libraries(funnel::xgboost INTERFACE xgboost::xgboost)
+    else()
+      target_include_directories(funnel::xgboost SYSTEM INTERFACE "${xgboost_INCLUDE_DIR}")
+      target_link_libraries(funnel::xgboost INTERFACE "${xgboost_LIBRARY}")
+    endif()
+  endif()
+endif()
