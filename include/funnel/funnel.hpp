@@ -116,6 +116,7 @@
 #include <funnel/loss/log_watch_time.hpp>
 #include <funnel/loss/mean_loss.hpp>
 #include <funnel/loss/mse.hpp>
+#include <funnel/loss/objective_list.hpp>
 #include <funnel/loss/pairwise.hpp>
 #include <funnel/loss/sampled_softmax.hpp>
 #include <funnel/loss/total_loss.hpp>
