@@ -10,6 +10,7 @@
 #include <funnel/calibration/isotonic.hpp>
 #include <funnel/calibration/platt.hpp>
 #include <funnel/calibration/platt_scaling.hpp>
+#include <funnel/calibration/quantile_scale.hpp>
 #include <funnel/calibration/quantile_tables.hpp>
 #include <funnel/calibration/reading_curve.hpp>
 #include <funnel/core/arena.hpp>
@@ -85,6 +86,7 @@
 #include <funnel/features/standardize.hpp>
 #include <funnel/features/vocabulary.hpp>
 #include <funnel/features/window_counters.hpp>
+#include <funnel/fusion/fill_missing.hpp>
 #include <funnel/fusion/formula.hpp>
 #include <funnel/fusion/power_product.hpp>
 #include <funnel/fusion/rank_fusion.hpp>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <funnel/calibration/duration_quantiles.hpp>
 #include <funnel/calibration/head_calibration.hpp>
+#include <funnel/calibration/quantile_scale.hpp>
 #include <funnel/calibration/quantile_tables.hpp>
 #include <funnel/features/column_table.hpp>
 #include <funnel/features/segments.hpp>
@@ -114,4 +115,23 @@ TEST_CASE("out of memory: quantile_tables and duration_quantiles") {
   check_every_failure(
       "fit", made,
       [&](auto& d) { d = funnel::fit_duration_quantiles(lengths, times, {.groups = 2}); }, seen);
+}
+
+TEST_CASE("out of memory: quantile_scale") {
+  const std::vector<float> scores{5, 9, 20, 40};
+  const std::vector<std::uint32_t> types{0, 1, 0, 1};
+  const auto make = [&] {
+    funnel::quantile_scale<float> scale(1, 2, {.levels = 2});
+    scale.fit(0, scores, types);
+    return scale;
+  };
+  const auto seen = [](const auto& scale) {
+    return std::vector{scale.scale(0, 0, 9), scale.scale(0, 1, 9)};
+  };
+  check_every_failure(
+      "fit", make,
+      [](auto& s) {
+        s.fit(0, std::vector{3, 1, 9}, std::vector<std::uint32_t>{0, 0, 1});
+      },
+      seen);
 }

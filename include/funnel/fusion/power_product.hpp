@@ -65,6 +65,8 @@ struct power_product {
     }
     return static_cast<T>(scale == fused_scale::logarithm ? sum : std::exp(sum));
   }
+  /// The estimate that changes nothing, unless its floor is above 1; see `fill_missing`.
+  T neutral(std::size_t) const { return 1; }
 
   /// See `HasState`. Throws a format_error if a factor or the scale that was loaded is out of range.
   void visit_state(auto&& visit) {
@@ -117,6 +119,8 @@ struct product_of_shifted_powers {
     }
     return static_cast<T>(scale == fused_scale::logarithm ? sum : std::exp(sum));
   }
+  /// The estimate that changes nothing; see `fill_missing`.
+  T neutral(std::size_t) const { return 0; }
 
   /// See `HasState`. Throws a format_error if a factor or the scale that was loaded is out of range.
   void visit_state(auto&& visit) {

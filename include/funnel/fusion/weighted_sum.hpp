@@ -39,6 +39,8 @@ struct weighted_sum {
         sum += static_cast<double>(weights[k]) * static_cast<double>(objectives[k]);
     return static_cast<T>(sum);
   }
+  /// The estimate that changes nothing; see `fill_missing`.
+  T neutral(std::size_t) const { return 0; }
 
   /// See `HasState`.
   void visit_state(auto&& visit) { visit("weights", weights); }
@@ -75,6 +77,8 @@ struct click_times_weighted_sum {
         sum += static_cast<double>(weights[k]) * static_cast<double>(objectives[k + 1]);
     return static_cast<T>(static_cast<double>(objectives[0]) * sum);
   }
+  /// The estimate that changes nothing; see `fill_missing`.
+  T neutral(std::size_t k) const { return k == 0 ? T(1) : T(0); }
 
   /// See `HasState`.
   void visit_state(auto&& visit) { visit("weights", weights); }
