@@ -10,12 +10,12 @@
 #include <funnel/nn/detail/rows.hpp>
 #include <funnel/nn/mlp.hpp>
 #include <funnel/nn/softmax.hpp>
+#include <funnel/ranking/detail/joined_layers.hpp>
 #include <funnel/ranking/gate_softmax.hpp>
 
 #include <algorithm>
 #include <array>
 #include <cstddef>
-#include <memory>
 #include <span>
 #include <vector>
 
@@ -103,12 +103,9 @@ class mmoe {
   std::array<value_of<C>, Tasks> mix(C& context, const auto& x,
                                      const std::array<value_of<C>, Tasks>& weights) const {
     check_experts();
-    if constexpr (!C::is_training) {
-      if (joined()) return mix_rest<C>(context, first_layers_(context, x), weights);
-    }
     const auto outputs = room_for_outputs<C>(context);
-    for (std::size_t k = 0; k < experts.size(); ++k)
-      std::construct_at(&outputs[k], experts[k](context, x));
+    first_layers_(context, first_layers(), x, outputs.data());
+    detail::run_rest(context, experts, outputs.data());
     return mix_outputs<C>(context, outputs, weights);
   }
 
@@ -117,22 +114,14 @@ class mmoe {
     visit("gates", gates);
   }
 
-  /// Packs the weights for serving. If the experts' first layers have the same shape and
-  /// activation, they are joined into one layer, computed by one product.
+  /// Packs the weights for serving. If the experts' first layers have the same number of inputs and
+  /// the same activation, they are joined into one layer, computed by one product.
   template <class Arch>
   void freeze() {
     check_experts();
     gates.template freeze<Arch>();  // throws if the model is frozen already
-    const bool join = alike();
-    if (join) {
-      first_layers_ = joined_first_layers();
-      first_layers_.template freeze<Arch>();
-    }
-    for (mlp<T>& expert : experts) {
-      if (join) expert.layers.front().weight = {};
-      for (std::size_t i = join ? 1 : 0; i < expert.layers.size(); ++i)
-        expert.layers[i].template freeze<Arch>();
-    }
+    first_layers_.template freeze<Arch>("mmoe", detail::first_layers_of{experts});
+    detail::freeze_rest<Arch>(experts);
   }
 
  private:
@@ -144,17 +133,8 @@ class mmoe {
                    Tasks * experts.size(), " for ", experts.size(), " experts");
     }
   }
-  bool joined() const { return first_layers_.out() > 0; }
-  /// True if the experts' first layers have the same shape and activation, and all or none have a
-  /// bias.
-  bool alike() const {
-    return std::ranges::all_of(experts, [&](const mlp<T>& expert) {
-      const dense<T>& a = expert.layers.front();
-      const dense<T>& b = experts.front().layers.front();
-      return a.in() == b.in() && a.out() == b.out() && a.function == b.function &&
-             a.bias.cols() == b.bias.cols();
-    });
-  }
+
+  auto first_layers() const { return detail::first_layers_of{experts}; }
 
   template <Context C>
   std::array<value_of<C>, Tasks> weights_of_tasks(C& context, const value_of<C>& logits) const {
@@ -171,20 +151,6 @@ class mmoe {
     return {context.scratch().template allocate<value>(experts.size()), experts.size()};
   }
 
-  /// Runs the experts from their second layer on and mixes them. `first` holds the outputs of all
-  /// first layers side by side.
-  template <Context C>
-  std::array<value_of<C>, Tasks> mix_rest(C& context, const value_of<C>& first,
-                                          const std::array<value_of<C>, Tasks>& weights) const {
-    const auto outputs = room_for_outputs<C>(context);
-    const std::size_t width = first.cols() / experts.size();
-    for (std::size_t k = 0; k < experts.size(); ++k) {
-      const value_of<C> hidden = first.middle_cols(k * width, width);
-      std::construct_at(&outputs[k], experts[k].rest(context, hidden));
-    }
-    return mix_outputs<C>(context, outputs, weights);
-  }
-
   /// Serves 256 rows at a time; products of parts with fewer rows are computed once.
   template <Context C, std::size_t N>
   std::array<value_of<C>, Tasks> serve_blocks(C& context,
@@ -193,31 +159,14 @@ class mmoe {
     for (auto& values : mixed) values = context.make(x.rows(), out());
     const arena::scope temporary(context.scratch());
     const auto of_gates = gates.shared(context, x);
-    using shared_products = detail::shared_products<T, N>;
-    const std::span<shared_products> of_first(
-        context.scratch().template allocate<shared_products>(experts.size()), experts.size());
-    if (joined()) {
-      std::construct_at(&of_first[0], first_layers_.shared(context, x));
-    } else {
-      for (std::size_t k = 0; k < experts.size(); ++k)
-        std::construct_at(&of_first[k], experts[k].layers.front().shared(context, x));
-    }
+    const auto of_first = first_layers_.shared(context, first_layers(), x);
     detail::in_row_blocks(context, x, [&](const auto& rows, std::size_t begin) {
       const auto weights =
           weights_of_tasks<C>(context, gates.on_block(context, rows, of_gates, begin));
-      std::array<value_of<C>, Tasks> part;
-      if (joined()) {
-        part = mix_rest<C>(context, first_layers_.on_block(context, rows, of_first[0], begin),
-                           weights);
-      } else {
-        const auto outputs = room_for_outputs<C>(context);
-        for (std::size_t k = 0; k < experts.size(); ++k) {
-          const value_of<C> hidden =
-              experts[k].layers.front().on_block(context, rows, of_first[k], begin);
-          std::construct_at(&outputs[k], experts[k].rest(context, hidden));
-        }
-        part = mix_outputs<C>(context, outputs, weights);
-      }
+      const auto outputs = room_for_outputs<C>(context);
+      first_layers_.on_block(context, first_layers(), rows, of_first, begin, outputs.data());
+      detail::run_rest(context, experts, outputs.data());
+      const auto part = mix_outputs<C>(context, outputs, weights);
       for (std::size_t t = 0; t < Tasks; ++t) detail::copy_rows(part[t], mixed[t], begin);
     });
     std::array<value_of<C>, Tasks> values;
@@ -234,24 +183,7 @@ class mmoe {
     return mixed;
   }
 
-  /// One layer that computes the outputs of the first layers of all experts, side by side.
-  dense<T> joined_first_layers() const {
-    const dense<T>& like = experts.front().layers.front();
-    const std::size_t width = like.out();
-    dense<T> joined(like.in(), width * experts.size(), {.function = like.function});
-    for (std::size_t k = 0; k < experts.size(); ++k) {
-      const dense<T>& layer = experts[k].layers.front();
-      detail::check_parameter("mmoe", "the weight of an expert's first layer", layer.weight,
-                              layer.in(), layer.out());
-      detail::copy_rows<T>(layer.weight.value,
-                           joined.weight.value.view().middle_cols(k * width, width), 0);
-      detail::copy_rows<T>(layer.bias.value, joined.bias.value.view().middle_cols(k * width, width),
-                           0);
-    }
-    return joined;
-  }
-
-  dense<T> first_layers_;  // of all experts, in a frozen model
+  detail::joined_layers<T> first_layers_;  // of the experts
 };
 
 }  // namespace funnel
