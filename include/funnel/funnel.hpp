@@ -173,6 +173,7 @@
 #include <funnel/ranking/gate_softmax.hpp>
 #include <funnel/ranking/gated_experts.hpp>
 #include <funnel/ranking/mmoe.hpp>
+#include <funnel/ranking/ple.hpp>
 #include <funnel/ranking/special_group.hpp>
 #include <funnel/ranking/watch_order_head.hpp>
 #include <funnel/ranking/watch_time_head.hpp>

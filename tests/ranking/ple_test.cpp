@@ -7,6 +7,7 @@
 #include <funnel/ranking/gate_diagnostics.hpp>
 #include <funnel/ranking/ple.hpp>
 
+#include "support/allocation.hpp"
 #include "support/catch.hpp"
 #include "support/cpu_time.hpp"
 #include "support/errors.hpp"
@@ -296,7 +297,7 @@ TEST_CASE("ple: gradients") {
   ple_options dropping = uneven(2, .4);
   dropping.dropout = .2;
   check_layer(ple<double, 2>(5, dropping), shapes, run);
-  check_layer(ple<double, 2>(5, uneven(1)), {{1, 2}, {1, 3}}, run);
+  check_layer(ple<double, 2>(5, {.expert_sizes = {{4}}, .gate_dropout = 0}), {{1, 2}, {1, 3}}, run);
 }
 
 TEST_CASE("ple: gradients, one row per request") {
@@ -419,6 +420,22 @@ TEST_CASE("ple: the user's product is made once for all blocks of a request") {
     });
   };
   CHECK(seconds(16 * 256) < 4 * seconds(256));
+}
+
+TEST_CASE("ple: serving asks for no memory after the first requests") {
+  const ple<float, 2> model = random_ple<float, 2>(5, uneven(3));
+  const auto frozen = funnel::freeze(model);
+  const matrix<float> x = random_matrix<float>(600, 5, 2);
+  funnel::inference_context<float> context;
+  const auto serve = [&](std::size_t n) {
+    frozen(context, x.view().middle_rows(0, n));
+    model(context, x.view().middle_rows(0, n));
+    context.reset();
+  };
+  CHECK(allocations_of([&] { serve(600); }) > 0);
+  CHECK(allocations_of([&] {
+          for (const std::size_t n : size_list{600, 1, 0, 257}) serve(n);
+        }) == 0);
 }
 
 TEST_CASE("ple: gate dropout in training alone") {
