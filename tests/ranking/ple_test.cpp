@@ -344,8 +344,9 @@ TEST_CASE("ple: frozen it gives the same bits") {
     model.levels[0].tasks[1].gate.weight.value = random_matrix<float>(11, 3, 9);
     check(funnel::default_arch{}, model);
     // Experts of other widths are joined.
-    model.levels[0].shared.experts[0] = funnel::mlp<float>(
-        11, {9, model.levels[0].tasks[0].experts[0].out()}, {.output = funnel::activation::relu});
+    model.levels[0].tasks[0].experts[0] = funnel::mlp<float>(
+        11, {9, model.levels[0].tasks[0].experts[1].out()}, {.output = funnel::activation::relu});
+    funnel::initialize(model.levels[0].tasks[0].experts[0], 3);
     model.levels[0].tasks[2].experts[1].layers[0].function = funnel::activation::relu;
     check(funnel::default_arch{}, model);
   }
@@ -453,6 +454,9 @@ TEST_CASE("ple: gate dropout in training alone") {
   funnel::inference_context<float> context;
   for (const auto& g : model.gate_weights(context, x.view(), 1))
     for (const float weight : flat(g)) CHECK(weight > 0);
+  const auto served = model(context, x.view());
+  const auto trained = model(tape, tape.input(x));
+  for (std::size_t t = 0; t < 2; ++t) CHECK_FALSE(same_bits(view(trained[t]), served[t]));
 }
 
 TEST_CASE("ple: what is refused") {
