@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: MIT
 // Serving with each layer of crossing/ asks for no memory after the first requests.
+#include <funnel/crossing/bilinear.hpp>
 #include <funnel/crossing/cross_network.hpp>
+#include <funnel/crossing/ppnet.hpp>
+#include <funnel/crossing/senet.hpp>
 #include <funnel/nn/concat.hpp>
 #include <funnel/nn/freeze.hpp>
 #include <funnel/nn/inference_context.hpp>
+#include <funnel/nn/stop_gradient.hpp>
 
 #include "crossing_layers.hpp"
 #include "support/allocation.hpp"
@@ -45,4 +49,15 @@ TEST_CASE("crossing: after the first requests serving asks for no memory") {
     check_serving(
         with_random_parameters(funnel::cross_network<float>(12, {.layers = 3, .rank = rank})),
         on_concatenation);
+  for (const auto form : {funnel::bilinear_form::hadamard, funnel::bilinear_form::inner})
+    check_serving(with_random_parameters(funnel::bilinear<float>(6, 2, {.form = form})),
+                  on_concatenation);
+  check_serving(with_random_parameters(funnel::senet<float>(6, 2)), on_concatenation);
+  for (const bool gate_input : {false, true})
+    check_serving(
+        with_random_parameters(funnel::ppnet<float>(12, 12, {16, 1}, {.gate_input = gate_input})),
+        [](const auto& net, auto& context, const auto& user, const auto& items) {
+          const auto x = concat(context, user, items);
+          return net(context, x, concat(context, user, stop_gradient(context, items)));
+        });
 }

@@ -96,6 +96,47 @@ TEST_CASE("inputs have the columns of their features") {
   for (std::size_t j = 0; j < only.cols(); ++j) CHECK(only(1, j) == x.item(1, j));
 }
 
+TEST_CASE("fields are the embeddings without the numbers") {
+  schema features(all_inputs());
+  const column_table log = log_with_content(1);
+  const fitted past = fit_schema(features, log);
+  const feature_inputs<float> inputs(features, {.dim = 3});
+  // user_id, active, a history of two fields; 3 of the context; item_id, category, tags
+  CHECK(inputs.field_widths() == std::vector<std::size_t>(4 + 3 + 3, 3));
+  const row_batch batch = batch_of(past.rows, {3, 4, 5});
+  inference_context<float> context;
+  const auto x = inputs(context, batch);
+  const auto fields = inputs.fields(context, x);
+  REQUIRE(fields.cols() == 3 * 10);
+  CHECK(fields.rows() == batch.rows());
+  const auto all = materialize(context, fields);
+  const std::size_t request = inputs.width(feature_side::user);
+  for (std::size_t j = 0; j < 12; ++j) CHECK(all(0, j) == x.user(0, j));
+  for (std::size_t j = 0; j < 9; ++j) {
+    CHECK(all(0, 12 + j) == x.user(0, request + j));
+    CHECK(all(1, 21 + j) == x.item(1, j));
+  }
+  CHECK(fields.parts[0].data() == x.user.data());  // no copy
+  CHECK(fields.parts[3].cols() == 0);              // crosses are numbers
+
+  // Without the mean of histories, and with a size of its own for one feature.
+  schema own({.of_user = {category{.column = "user_id", .dim = 5}},
+              .of_item = {category{"item_id"}},
+              .labels = "click"});
+  column_table few;
+  few.add("user_id", 4, [](std::size_t i) { return i % 2; });
+  few.add("item_id", 4, [](std::size_t i) { return i; });
+  few.add("time", 4, [](std::size_t i) { return i; });
+  few.add("click", 4, [](std::size_t i) { return i % 2; });
+  fit_schema(own, few);
+  CHECK(feature_inputs<float>(own, {.dim = 2}).field_widths() == std::vector<std::size_t>{5, 2});
+  CHECK(refuses(
+      [&] {
+        inputs.fields(context, input_values<matrix_view<const float>>{x.item, x.user});
+      },
+      "funnel::feature_inputs::fields", "x.user has"));
+}
+
 TEST_CASE("gradients of the embeddings are right, also of histories and lists") {
   schema features(all_inputs());
   const column_table log = log_with_content(2);

@@ -8,9 +8,11 @@
 #include <funnel/features/detail/feature_plan.hpp>
 #include <funnel/features/row_batch.hpp>
 #include <funnel/features/schema.hpp>
+#include <funnel/nn/concat.hpp>
 #include <funnel/nn/context.hpp>
 #include <funnel/nn/detail/look_up_columns.hpp>
 #include <funnel/nn/embedding.hpp>
+#include <funnel/nn/slice.hpp>
 
 #include <algorithm>
 #include <array>
@@ -103,13 +105,9 @@ class feature_inputs : detail::layer_of<T> {
   std::span<const std::string> table_names() const { return names_; }
   /// Number of columns of a side.
   std::size_t width(feature_side of) const {
-    const side& s = sides_[static_cast<std::size_t>(of)];
-    std::size_t sum = s.numbers;
-    for (const std::size_t table : s.categories) sum += tables[table].dim();
-    for (const std::size_t table : s.lists)
-      if (table != detail::no_index) sum += tables[table].dim();
-    for (const history_plan& h : histories_)
-      if (h.in_side && h.side == static_cast<std::size_t>(of)) sum += width(h);
+    const auto s = static_cast<std::size_t>(of);
+    std::size_t sum = sides_[s].numbers;
+    for_each_field(s, [&](std::size_t table) { sum += tables[table].dim(); });
     return sum;
   }
   std::size_t user_width() const {
@@ -118,6 +116,16 @@ class feature_inputs : detail::layer_of<T> {
   std::size_t item_width() const { return width(feature_side::item) + width(feature_side::cross); }
   /// Number of columns of all sides: of `concat(context, x.user, x.item)`.
   std::size_t width() const { return user_width() + item_width(); }
+  /// Widths of the fields: the embeddings of all categories, lists and histories, in the order of
+  /// `fields`.
+  std::vector<std::size_t> field_widths() const {
+    std::vector<std::size_t> widths;
+    for (const feature_side s :
+         {feature_side::user, feature_side::context, feature_side::item, feature_side::cross})
+      for_each_field(static_cast<std::size_t>(s),
+                     [&](std::size_t table) { widths.push_back(tables[table].dim()); });
+    return widths;
+  }
   /// Number of columns of the events of a history.
   std::size_t history_width(std::string_view name) const { return width(find(name)); }
 
@@ -130,6 +138,23 @@ class feature_inputs : detail::layer_of<T> {
     const auto user = block(context, rows, request);
     const auto item = block(context, rows, row);
     return {user, item};
+  }
+  /// The columns of x that are embeddings, without the numbers: of the user, the context, the item
+  /// and the cross side, in this order. For layers that work on fields, such as `senet` and
+  /// `bilinear`. Copies nothing.
+  ///
+  /// Errors      std::invalid_argument if x has other columns than this layer returns.
+  template <Context C>
+  auto fields(C& context, const input_values<value_of<C>>& x) const {
+    detail::check_cols("feature_inputs::fields", "x.user", x.user.cols(), user_width());
+    detail::check_cols("feature_inputs::fields", "x.item", x.item.cols(), item_width());
+    const auto of = [&](feature_side s, const value_of<C>& columns, std::size_t begin) {
+      return slice(context, columns, begin, width(s) - sides_[static_cast<std::size_t>(s)].numbers);
+    };
+    return concat(context, of(feature_side::user, x.user, 0),
+                  of(feature_side::context, x.user, width(feature_side::user)),
+                  of(feature_side::item, x.item, 0),
+                  of(feature_side::cross, x.item, width(feature_side::item)));
   }
   /// The values of one side: for a tower that reads only that. Does not call `group_rows`.
   template <Context C>
@@ -177,6 +202,16 @@ class feature_inputs : detail::layer_of<T> {
     bool in_side = true;
   };
 
+  /// Calls `visit(table)` for every embedding among the columns of a side.
+  template <class Visit>
+  void for_each_field(std::size_t of, const Visit& visit) const {
+    for (const std::size_t table : sides_[of].categories) visit(table);
+    for (const std::size_t table : sides_[of].lists)
+      if (table != detail::no_index) visit(table);
+    for (const history_plan& h : histories_)
+      if (h.in_side && h.side == of)
+        for (const std::size_t table : h.tables) visit(table);
+  }
   std::size_t width(const history_plan& h) const {
     std::size_t sum = 0;
     for (const std::size_t table : h.tables) sum += tables[table].dim();
