@@ -32,7 +32,11 @@
 #include <funnel/core/thread_pool.hpp>
 #include <funnel/core/top_k.hpp>
 #include <funnel/core/version.hpp>
+#include <funnel/crossing/bilinear.hpp>
 #include <funnel/crossing/cross_network.hpp>
+#include <funnel/crossing/lhuc.hpp>
+#include <funnel/crossing/ppnet.hpp>
+#include <funnel/crossing/senet.hpp>
 #include <funnel/data/arrow.hpp>
 #include <funnel/data/csv.hpp>
 #include <funnel/data/csv_columns.hpp>
@@ -155,6 +159,7 @@
 #include <funnel/nn/slice.hpp>
 #include <funnel/nn/softmax.hpp>
 #include <funnel/nn/start_at_rate.hpp>
+#include <funnel/nn/stop_gradient.hpp>
 #include <funnel/nn/sum.hpp>
 #include <funnel/nn/training_context.hpp>
 #include <funnel/nn/weight_panels.hpp>
