@@ -309,6 +309,75 @@ TEST_CASE("simulator gives the same feed for the same seed, another for another"
   CHECK(feed.log().impressions == feed.log().impressions);
 }
 
+TEST_CASE("simulator's image-text posts are read as their truth says, and have no long view") {
+  funnel::simulator_options options = small;
+  options.image_text = .4;
+  const simulator feed(options);
+  const funnel::interaction_log log = feed.log();
+  funnel::random_generator bits(5);
+  int posts = 0;
+  for (funnel::item_id item = 0; item < 12; ++item) {
+    if (!feed.is_image_text(item)) continue;
+    ++posts;
+    impression shown{.user = 3, .item = item, .position = 2};
+    const funnel::feed_truth t = feed.truth(shown);
+    CHECK(t.long_view() == 0);
+    comparison click, like, finish, watch, played;
+    for (int i = 0; i < 10000; ++i) {
+      feed.react(bits, shown);
+      const double play = shown.play_s, duration = shown.duration_s;
+      click.add(shown.did(log.action("click")), t.click);
+      like.add(shown.did(log.action("like")), t.like());
+      finish.add(play >= .8 * duration, t.finish());
+      watch.add(play, t.watch_s(), 1.5 * t.click * t.watch_s_given_click * t.watch_s_given_click);
+      played.add(std::min(play, duration) / duration, t.played(), t.played());
+      CHECK_FALSE(shown.did(log.action("long_view")));
+    }
+    for (const comparison& c : {click, like, finish, watch, played}) CHECK(c.agrees());
+  }
+  CHECK(posts > 0);
+}
+
+TEST_CASE("simulator's image-text posts change nothing but their type and how they are watched") {
+  const simulator videos(small);
+  const funnel::interaction_log before = videos.log();
+  CHECK(before.video_fields[0].size == 3);
+  for (const double fraction : {.3, 1.}) {
+    funnel::simulator_options options = small;
+    options.image_text = fraction;
+    const simulator feed(options);
+    const funnel::interaction_log log = feed.log();
+    CHECK(log.video_fields[0].size == 4);
+    CHECK(log.users == before.users);
+    CHECK(std::ranges::equal(log.content.flat(), before.content.flat()));
+    double posts = 0;
+    for (funnel::item_id i = 0; i < small.videos; ++i) {
+      funnel::video expected = before.videos[i];
+      const bool post = feed.is_image_text(i);
+      CHECK_FALSE(videos.is_image_text(i));
+      if (post) expected.categorical = {3};
+      CHECK(log.videos[i] == expected);
+      posts += post;
+      const funnel::feed_truth a = videos.truth(7, i, 2), b = feed.truth(7, i, 2);
+      CHECK(a.click == b.click);
+      CHECK(a.favorite() == b.favorite());
+      if (!post) CHECK(a.watch_s() == b.watch_s());
+      if (!post) CHECK(a.long_view() == b.long_view());
+    }
+    CHECK(tolerance::within(posts / 300, fraction,
+                            tolerance::statistical(std::sqrt(fraction * (1 - fraction)), 300)));
+    // The same pages with the same clicks.
+    REQUIRE(log.impressions.size() == before.impressions.size());
+    const std::size_t click = log.action("click"), favorite = log.action("favorite");
+    for (std::size_t i = 0; i < log.impressions.size(); ++i) {
+      const impression &a = before.impressions[i], &b = log.impressions[i];
+      CHECK((a.user == b.user && a.item == b.item && a.time_ms == b.time_ms));
+      CHECK((a.did(click) == b.did(click) && a.did(favorite) == b.did(favorite)));
+      if (!feed.is_image_text(b.item)) CHECK(a == b);
+    }
+  }
+}
+
 TEST_CASE("simulator's clicks fall with the position, by b ln(position) in the logit") {
   funnel::simulator_options options = small;
   for (const double bias : {0., .4, 1.}) {
@@ -427,12 +496,17 @@ TEST_CASE("simulator refuses options and questions out of range") {
   CHECK(refused([](options& o) { o.position_bias = -1; }, "position_bias"));
   CHECK(refused([](options& o) { o.new_videos = -.1; },
                 "new_videos is -0.1, expected a number in [0, 1]"));
+  CHECK(refused([](options& o) { o.kind = funnel::feed_kind::shop, o.image_text = .1; },
+                "image_text is 0.1, expected 0 in a shop"));
+  CHECK(refuses([] { simulator(small).is_image_text(300); }, "funnel::simulator::is_image_text",
+                "item is 300, expected below 300"));
   CHECK(refused([](options& o) { o.content_size = 0; },
                 "content_size is 0, expected a number in [1, 1000000]"));
   // Every number that is none, or far too large, is told before anything is drawn.
   const double infinity = std::numeric_limits<double>::infinity();
-  for (double options::*member : {&options::impressions_per_user_day, &options::exploration,
-                                  &options::position_bias, &options::new_videos})
+  for (double options::*member :
+       {&options::impressions_per_user_day, &options::exploration, &options::position_bias,
+        &options::new_videos, &options::image_text})
     for (const double value : {nan, infinity, -infinity, -1., 1e300, 2e6})
       CHECK(refused([&](options& o) { o.*member = value; }, ", expected "));
   for (std::size_t options::*member :

@@ -71,6 +71,8 @@ struct feed_truth {
 ///     play time T | click   ~ Gamma(2) of mean m = .8 d (20/d)^.4 exp(.8 (a - .5)),
 ///                             .05 d <= m <= 3 d; without a click T = 0
 ///     long view             = T >= min(18 s, d)
+///     of an image-text post:  m = .7 d exp(.5 (a - .5)), and no long view; d is how long the whole
+///                             text takes to read
 ///     logit P(like | click) = base + 1.2 a + .5 q_i + g_u; follow, comment, forward and favorite
 ///                             likewise
 ///
@@ -106,6 +108,13 @@ class simulator {
   simulator& operator=(simulator&&) noexcept = default;
 
   const simulator_options& options() const { return world_.options; }
+  /// Whether an item is an image-text post; in the log it has the type 3.
+  ///
+  /// Errors      std::invalid_argument if there is no such item.
+  bool is_image_text(item_id item) const {
+    detail::check_below("simulator::is_image_text", "item", item, world_.videos.size());
+    return world_.videos[item].image_text;
+  }
 
   /// Returns the true probabilities for a user and an item (indices in the tables of the log) at a
   /// position (from 1) in a context.
@@ -136,12 +145,14 @@ class simulator {
     }
     const double d = v.duration_s;
     const double m =
-        std::clamp(.8 * d * std::pow(20 / d, .4) * std::exp(.8 * (a - .5)), .05 * d, 3 * d);
+        std::clamp(v.image_text ? .7 * d * std::exp(.5 * (a - .5))
+                                : .8 * d * std::pow(20 / d, .4) * std::exp(.8 * (a - .5)),
+                   .05 * d, 3 * d);
     t.like_given_click = action(-4.2);
     t.follow_given_click = action(-6.6);
     t.comment_given_click = action(-6);
     t.forward_given_click = action(-7);
-    t.long_view_given_click = survival(long_view_s(d), m);
+    t.long_view_given_click = v.image_text ? 0 : survival(long_view_s(d), m);
     t.finish_given_click = survival(.8 * d, m);
     t.watch_s_given_click = m;
     t.played_given_click = (m - std::exp(-2 * d / m) * (m + d)) / d;
@@ -172,12 +183,14 @@ class simulator {
       shown.done.set(action_of::pay, bernoulli(bits, t.pay_given_cart) && in_cart);
       return;
     }
-    const double duration = world_.videos[shown.item].duration_s;
+    const auto& v = world_.videos[shown.item];
+    const double duration = v.duration_s;
     const double played =
         t.watch_s_given_click / 2 * (standard_exponential(bits) + standard_exponential(bits));
     shown.duration_s = static_cast<float>(duration);
     shown.play_s = clicked ? static_cast<float>(played) : 0.0f;
-    shown.done.set(action_of::long_view, clicked && played >= long_view_s(duration));
+    shown.done.set(action_of::long_view,
+                   clicked && !v.image_text && played >= long_view_s(duration));
     const double u = uniform01(bits);
     const double p = t.like_given_click;
     const bool like = u < p;

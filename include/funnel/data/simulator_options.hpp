@@ -44,6 +44,9 @@ struct simulator_options {
   double new_videos = 0.2;
   /// Length of the content vectors, 1 to 10^6.
   std::size_t content_size = 16;
+  /// Fraction of the items of a feed of videos that are image-text posts, in [0, 1]; 0 in a shop. A
+  /// post is read instead of played, and there is no long view of it.
+  double image_text = 0;
   std::uint64_t seed = 1;
 };
 

@@ -6,6 +6,7 @@
 #include <funnel/core/random.hpp>
 #include <funnel/data/interaction_log.hpp>
 #include <funnel/data/simulator_options.hpp>
+#include <funnel/features/hashing.hpp>
 
 #include <algorithm>
 #include <array>
@@ -28,7 +29,8 @@ struct simulated_world {
   struct hidden_video {
     std::size_t category;  // from 0; in the tables from 1
     double quality, duration_s;
-    double price;  // ln(price / 50) / .8; 0 in a feed of videos
+    double price;     // ln(price / 50) / .8; 0 in a feed of videos
+    bool image_text;  // read, not played
     std::int32_t upload_day;
   };
 
@@ -142,6 +144,9 @@ struct simulated_world {
     check_range("position_bias", o.position_bias, 0, 100);
     check_unit_interval(name, "new_videos", o.new_videos);
     check_range("content_size", o.content_size, 1u, 1'000'000u);
+    check_unit_interval(name, "image_text", o.image_text);
+    if (o.kind == feed_kind::shop)
+      check_that(name, "image_text", o.image_text, o.image_text == 0, "0 in a shop");
   }
 
   /// Sets the row to direction + noise, normalized to length 1.
@@ -180,12 +185,15 @@ struct simulated_world {
     if (shop)
       tables.video_numbers = {"price"};
     else
-      tables.video_fields = {{"type", 3}};
+      tables.video_fields = {{"type", options.image_text > 0 ? 4u : 3u}};
     by_category.resize(options.categories);
     const std::int32_t first = day_number(options.first_date);
     const std::int32_t before = first - static_cast<std::int32_t>(options.history_days);
     for (std::size_t i = 0; i < n; ++i) {
       hidden_video& v = videos.emplace_back();
+      // By a hash, so that all else about the items is the same with any fraction of posts.
+      v.image_text = static_cast<double>(mix_key(mix_key(options.seed) ^ i) >> 11) * 0x1p-53 <
+                     options.image_text;
       const std::size_t author = uniform_below(bits, options.authors);
       v.category =
           bernoulli(bits, .8) ? author_category[author] : uniform_below(bits, options.categories);
@@ -215,7 +223,7 @@ struct simulated_world {
       } else {
         v.price = 0;
         known.duration_s = static_cast<float>(v.duration_s);
-        known.categorical = {v.duration_s < 60 ? 1u : 2u};
+        known.categorical = {v.image_text ? 3u : v.duration_s < 60 ? 1u : 2u};
       }
     }
   }
