@@ -309,6 +309,18 @@ TEST_CASE("simulator gives the same feed for the same seed, another for another"
   CHECK(feed.log().impressions == feed.log().impressions);
 }
 
+TEST_CASE("simulator draws the same numbers in every version") {
+  // The authors of the last items and the groups of the last users, which another draw before them
+  // would change. They are whole numbers, and so the same on every platform.
+  const funnel::interaction_log log = simulator(small).log();
+  const std::vector<std::uint32_t> authors{13, 34, 29, 6, 19, 36, 19, 24, 1, 7, 3, 16};
+  const std::vector<std::uint32_t> groups{1, 3, 3, 1, 2, 2, 3, 1, 1, 3, 3, 2};
+  for (std::size_t i = 0; i < 12; ++i) {
+    CHECK(log.videos[288 + i].author == authors[i]);
+    CHECK(log.users[188 + i].categorical[2] == groups[i]);
+  }
+}
+
 TEST_CASE("simulator's image-text posts are read as their truth says, and have no long view") {
   funnel::simulator_options options = small;
   options.image_text = .4;
