@@ -12,6 +12,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
+#include <iterator>
 #include <limits>
 #include <list>
 #include <map>
@@ -38,6 +40,13 @@ found of_cluster(const stored_history& history, cluster_id cluster, std::size_t 
                  std::int64_t before = end_of_time) {
   found positions(most);
   positions.resize(history.of_cluster(cluster, positions, before));
+  return positions;
+}
+
+found of_either(const stored_history& history, category_id category, cluster_id cluster,
+                std::size_t most, std::int64_t before = end_of_time) {
+  found positions(most);
+  positions.resize(history.of_either(category, cluster, positions, before));
   return positions;
 }
 
@@ -97,6 +106,14 @@ void check_same(const history_store& store, const naive_store& expected, std::si
                          : expected.newest(user, &history_event::category, id, most, before)));
           CHECK(of_cluster(mine, id, most, before) ==
                 expected.newest(user, &history_event::cluster, id, most, before));
+          for (const cluster_id cluster : {1u, 5u, none}) {
+            const found all = of_category(mine, id, 1000, before),
+                        others = of_cluster(mine, cluster, 1000, before);
+            found both;
+            std::ranges::set_union(all, others, std::back_inserter(both), std::greater<>());
+            if (both.size() > most) both.resize(most);
+            CHECK(of_either(mine, id, cluster, most, before) == both);
+          }
         }
   }
 }

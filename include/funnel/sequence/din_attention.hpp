@@ -114,6 +114,7 @@ class din_attention : public detail::layer_of<T> {
         normalize(options.normalize) {}
 
   std::size_t dim() const { return unit.in() / 4; }
+  std::size_t out() const { return dim(); }
 
   using detail::layer_of<T>::operator();
   template <ContextOf<T> C>
@@ -124,15 +125,23 @@ class din_attention : public detail::layer_of<T> {
     detail::check_cols(name, "candidates", candidates.cols(), dim());
     const detail::event_lists lists = detail::make_event_lists(
         detail::requests_of(context), name, n, dim(), events.rows(), events.cols(), offsets);
-    if constexpr (C::is_training) {
-      packed_.check_empty(name);
-      auto weights = unit.rest(
-          context, detail::pair_layer(context, unit.layers.front(), candidates, events, lists));
-      if (normalize) weights = detail::softmax_of_lists(context, weights, lists);
-      return detail::weighted_events(context, weights, events, lists);
-    } else {
-      return serve(context, candidates, events, lists);
-    }
+    return attend(context, candidates, events, lists);
+  }
+  /// The same with lists that candidates share in any order: candidate i has list lists[i], so that the
+  /// events of a list are there once.
+  ///
+  /// Shapes      candidates [n, d], events [m, d], offsets [L + 1] of L lists, lists [n] -> [n, d]. In
+  ///             training, `offsets` and `lists` must live until the context is cleared.
+  template <ContextOf<T> C>
+  value_of<C> operator()(C& context, const value_of<C>& candidates, const value_of<C>& events,
+                         std::span<const std::uint32_t> offsets,
+                         std::span<const std::uint32_t> lists) const {
+    constexpr std::string_view name = "din_attention";
+    detail::check_cols(name, "candidates", candidates.cols(), dim());
+    detail::check_cols(name, "events", events.cols(), dim());
+    return attend(
+        context, candidates, events,
+        detail::make_shared_lists(name, candidates.rows(), events.rows(), offsets, lists));
   }
 
   void visit_parameters(auto&& visit) { visit("unit", unit); }
@@ -159,6 +168,20 @@ class din_attention : public detail::layer_of<T> {
   static std::vector<std::size_t> with_one(std::vector<std::size_t> sizes) {
     sizes.push_back(1);
     return sizes;
+  }
+
+  template <class C>
+  value_of<C> attend(C& context, const value_of<C>& candidates, const value_of<C>& events,
+                     const detail::event_lists& lists) const {
+    if constexpr (C::is_training) {
+      packed_.check_empty("din_attention");
+      auto weights = unit.rest(
+          context, detail::pair_layer(context, unit.layers.front(), candidates, events, lists));
+      if (normalize) weights = detail::softmax_of_lists(context, weights, lists);
+      return detail::weighted_events(context, weights, events, lists);
+    } else {
+      return serve(context, candidates, events, lists);
+    }
   }
 
   template <Context C>

@@ -6,8 +6,11 @@
 #include <funnel/core/error.hpp>
 #include <funnel/core/ids.hpp>
 #include <funnel/core/state.hpp>
+#include <funnel/sequence/detail/event_log.hpp>
+#include <funnel/sequence/history_event.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -18,18 +21,6 @@
 #include <vector>
 
 namespace funnel {
-
-/// One event of a user's history.
-struct history_event {
-  item_id item = 0;
-  category_id category = 0;
-  cluster_id cluster = 0;
-  /// Kind of action, such as click, like or share.
-  std::uint32_t action = 0;
-  std::int64_t time = 0;
-
-  bool operator==(const history_event&) const = default;
-};
 
 /// Options of `history_store`.
 struct history_store_options {
@@ -50,16 +41,21 @@ class history_store;
 /// one, size() - 1. Valid until the store changes.
 class stored_history {
  public:
-  static constexpr std::int64_t end_of_time = std::numeric_limits<std::int64_t>::max();
+  static constexpr std::int64_t end_of_time = detail::event_log::end_of_time;
 
-  std::size_t size() const;
+  std::size_t size() const { return log_ == nullptr ? 0 : log_->size(); }
   bool empty() const { return size() == 0; }
   /// The event at a position below size().
-  history_event operator[](std::size_t position) const;
+  history_event operator[](std::size_t position) const {
+    detail::check_below("stored_history", "position", position, size());
+    return log_->at(position).event;
+  }
   /// The number of events before a time; the events are at positions 0 to that number - 1.
   ///
   /// Cost        O(log n).
-  std::size_t count_before(std::int64_t time) const;
+  std::size_t count_before(std::int64_t time) const {
+    return log_ == nullptr ? 0 : log_->count_before(time);
+  }
   /// Writes the positions of the newest events of a category, newest first, and returns their number.
   /// Events at the time `before` or later are skipped; by default none is.
   ///
@@ -70,37 +66,19 @@ class stored_history {
   /// The same for a cluster.
   std::size_t of_cluster(cluster_id cluster, std::span<std::uint32_t> positions,
                          std::int64_t before = end_of_time) const;
+  /// The same for the events of the category or the cluster, each once.
+  std::size_t of_either(category_id category, cluster_id cluster,
+                        std::span<std::uint32_t> positions,
+                        std::int64_t before = end_of_time) const;
 
  private:
   friend history_store;
-  struct log;
-  stored_history(const history_store& store, user_id user, const log* events)
-      : store_(&store), user_(user), events_(events) {}
+  stored_history(const history_store& store, user_id user, const detail::event_log* log)
+      : store_(&store), user_(user), log_(log) {}
 
   const history_store* store_;
   user_id user_;
-  const log* events_;  // null if the user is unknown
-};
-
-/// The events of a user, oldest first in a ring. Each event knows how far back the one before it with
-/// its category, or its cluster, is.
-struct stored_history::log {
-  struct entry {
-    history_event event;
-    std::uint32_t category_step = 0;  // 0: there is none before
-    std::uint32_t cluster_step = 0;
-  };
-
-  std::vector<entry> ring;
-  std::size_t begin = 0;          // place of the oldest event
-  std::uint64_t appended = 0;     // events that were ever appended
-  std::uint64_t last_append = 0;  // key in the store's order
-
-  std::size_t size() const { return ring.size(); }
-  const entry& at(std::size_t position) const {
-    const std::size_t place = begin + position;
-    return ring[place < ring.size() ? place : place - ring.size()];
-  }
+  const detail::event_log* log_;  // null if the user is unknown
 };
 
 /// Histories of users, up to a million events each and more, that grow event by event and are indexed by
@@ -249,7 +227,7 @@ class history_store {
 
  private:
   friend stored_history;
-  using log = stored_history::log;
+  using log = detail::event_log;
 
   struct mixed_hash {
     std::size_t operator()(std::uint64_t x) const noexcept {
@@ -264,6 +242,20 @@ class history_store {
 
   static std::uint64_t key(user_id user, std::uint32_t id) {
     return std::uint64_t{user} << 32 | id;
+  }
+
+  /// The number of a user's newest event with an id; 0 if there is none.
+  static std::uint64_t newest_in(const heads& newest, user_id user, std::uint32_t id) {
+    const auto head = newest.find(key(user, id));
+    return head == newest.end() ? 0 : head->second;
+  }
+  log::chain category_chain(user_id user, category_id category) const {
+    const bool missing = category == options_.missing_category;
+    return {missing ? 0 : newest_in(categories_, user, category), &log::entry::category_step};
+  }
+  log::chain cluster_chain(user_id user, cluster_id cluster) const {
+    const bool missing = cluster == options_.missing_cluster;
+    return {missing ? 0 : newest_in(clusters_, user, cluster), &log::entry::cluster_step};
   }
 
   log& add_user(user_id user) {
@@ -334,64 +326,25 @@ class history_store {
   heads clusters_;
 };
 
-inline std::size_t stored_history::size() const {
-  return events_ == nullptr ? 0 : events_->size();
-}
-inline history_event stored_history::operator[](std::size_t position) const {
-  detail::check_below("stored_history", "position", position, size());
-  return events_->at(position).event;
-}
-inline std::size_t stored_history::count_before(std::int64_t time) const {
-  std::size_t begin = 0, end = size();
-  while (begin < end) {
-    const std::size_t middle = begin + (end - begin) / 2;
-    if (events_->at(middle).event.time < time)
-      begin = middle + 1;
-    else
-      end = middle;
-  }
-  return begin;
-}
-
-namespace detail {
-
-/// Follows the steps back from event `newest` of a log.
-template <class Log, class Step>
-std::size_t follow_steps(const Log& log, std::uint64_t newest, std::int64_t before, bool any_time,
-                         std::span<std::uint32_t> positions, const Step& step_of) {
-  const std::uint64_t gone = log.appended - log.size();  // events 1 to `gone` have left
-  std::size_t count = 0;
-  for (std::uint64_t number = newest; number > gone && count < positions.size();) {
-    const std::size_t position = number - gone - 1;
-    const auto& entry = log.at(position);
-    if (any_time || entry.event.time < before)
-      positions[count++] = static_cast<std::uint32_t>(position);
-    const std::uint64_t step = step_of(entry);
-    if (step == 0 || step >= number) break;
-    number -= step;
-  }
-  return count;
-}
-
-}  // namespace detail
-
 inline std::size_t stored_history::of_category(category_id category,
                                                std::span<std::uint32_t> positions,
                                                std::int64_t before) const {
-  if (empty() || category == store_->options_.missing_category) return 0;
-  const auto head = store_->categories_.find(history_store::key(user_, category));
-  if (head == store_->categories_.end()) return 0;
-  return detail::follow_steps(*events_, head->second, before, before == end_of_time, positions,
-                              [](const log::entry& e) { return e.category_step; });
+  if (empty()) return 0;
+  return log_->follow(std::array{store_->category_chain(user_, category)}, before, positions);
 }
 inline std::size_t stored_history::of_cluster(cluster_id cluster,
                                               std::span<std::uint32_t> positions,
                                               std::int64_t before) const {
-  if (empty() || cluster == store_->options_.missing_cluster) return 0;
-  const auto head = store_->clusters_.find(history_store::key(user_, cluster));
-  if (head == store_->clusters_.end()) return 0;
-  return detail::follow_steps(*events_, head->second, before, before == end_of_time, positions,
-                              [](const log::entry& e) { return e.cluster_step; });
+  if (empty()) return 0;
+  return log_->follow(std::array{store_->cluster_chain(user_, cluster)}, before, positions);
+}
+inline std::size_t stored_history::of_either(category_id category, cluster_id cluster,
+                                             std::span<std::uint32_t> positions,
+                                             std::int64_t before) const {
+  if (empty()) return 0;
+  return log_->follow(
+      std::array{store_->category_chain(user_, category), store_->cluster_chain(user_, cluster)},
+      before, positions);
 }
 
 }  // namespace funnel

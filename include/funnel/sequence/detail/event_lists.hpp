@@ -18,7 +18,7 @@ namespace funnel::detail {
 struct event_lists {
   std::span<const std::uint32_t> offsets;
   std::size_t candidates;
-  /// The request of each candidate; null unless there is one list per request.
+  /// The list of each candidate; null if there is one list for all, or one for each.
   const std::uint32_t* of_row = nullptr;
 
   /// The list of candidate i.
@@ -63,6 +63,23 @@ inline event_lists make_event_lists(const request_rows& requests, std::string_vi
   }
   check_offsets(function, "offsets", offsets, events, "events");
   return {offsets, n, grouped ? requests.of_row() : nullptr};
+}
+
+/// Lists that n candidates share in any order, after checking the offsets of the lists and the numbers
+/// of the candidates' lists.
+///
+/// Errors      std::invalid_argument if they do not fit.
+inline event_lists make_shared_lists(std::string_view function, std::size_t n, std::size_t events,
+                                     std::span<const std::uint32_t> offsets,
+                                     std::span<const std::uint32_t> lists) {
+  check_offsets(function, "offsets", offsets, events, "events");
+  check_size(function, "lists", lists.size(), n, "candidates");
+  const std::size_t count = offsets.size() - 1;
+  for (std::size_t i = 0; i < n; ++i)
+    if (lists[i] >= count)
+      fail("funnel::", function, ": lists[", i, "] is ", lists[i], ", expected below ", count,
+           ", the number of lists");
+  return {offsets, n, lists.data()};
 }
 
 /// The number of events in the longest list.
