@@ -207,10 +207,13 @@
 #include <funnel/sequence/category_index.hpp>
 #include <funnel/sequence/din_attention.hpp>
 #include <funnel/sequence/event_embedding.hpp>
+#include <funnel/sequence/history_event.hpp>
 #include <funnel/sequence/history_search.hpp>
 #include <funnel/sequence/history_store.hpp>
 #include <funnel/sequence/last_n_mean.hpp>
+#include <funnel/sequence/multi_head_attention.hpp>
 #include <funnel/sequence/sampling.hpp>
+#include <funnel/sequence/sim_attention.hpp>
 #include <funnel/sequence/target_attention.hpp>
 #include <funnel/sequence/time_bucket.hpp>
 #include <funnel/serving/cascade.hpp>

@@ -37,6 +37,7 @@ set(of_several_headers
     "loss/step_rows" # every loss, on parts of a batch
     "ranking/whole_ranker" # layers of ranking/, sequence/ and loss/ in one model
     "retrieval/two_tower_serving" # a two_tower, its training and an index
+    "sequence/allocation" # sim_attention and the layers below it, in serving
     "serving/allocation" # a whole request
     "serving/batch" # a whole request
     "serving/replayed_log" # encoded rows of a log and of a request

@@ -12,7 +12,8 @@
 #include <funnel/nn/detail/request_rows.hpp>
 #include <funnel/sequence/detail/attend_lists.hpp>
 #include <funnel/sequence/detail/event_lists.hpp>
-#include <funnel/sequence/detail/found_events.hpp>
+#include <funnel/sequence/detail/event_rows.hpp>
+#include <funnel/sequence/detail/selection_context.hpp>
 #include <funnel/sequence/event_embedding.hpp>
 #include <funnel/sequence/history_search.hpp>
 #include <funnel/sequence/history_store.hpp>

@@ -2,42 +2,14 @@
 #pragma once
 
 #include <funnel/core/arena.hpp>
-#include <funnel/core/detail/checks.hpp>
-#include <funnel/core/ids.hpp>
-#include <funnel/core/matrix.hpp>
-#include <funnel/sequence/history_store.hpp>
+#include <funnel/sequence/history_event.hpp>
 #include <funnel/sequence/time_bucket.hpp>
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <span>
-#include <string_view>
 
-// Events that are taken out of a history store as columns of ids.
 namespace funnel::detail {
-
-/// A context that computes values and records nothing, whatever the model runs on: for what decides
-/// which events are found.
-template <class T, class Arch>
-class selection_context {
- public:
-  using scalar = T;
-  using arch = Arch;
-  using value = matrix_view<const T>;
-  static constexpr bool is_training = false;
-
-  explicit selection_context(arena& memory) : memory_(memory) {}
-  matrix_view<T> make(std::size_t rows, std::size_t cols) {
-    return {memory_.allocate<T>(rows, cols), rows, cols};
-  }
-  value input(matrix_view<const T> data) { return data; }
-  arena& scratch() { return memory_; }
-
- private:
-  arena& memory_;
-};
 
 /// Rows of the tables of an `event_embedding` of item, category, action and time; 0 rows of actions or
 /// time: there is no such table.
