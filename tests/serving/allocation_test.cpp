@@ -16,6 +16,8 @@
 #include <funnel/preranking/item_tower_cache.hpp>
 #include <funnel/preranking/multi_vector_tower.hpp>
 #include <funnel/preranking/three_tower.hpp>
+#include <funnel/ranking/gated_experts.hpp>
+#include <funnel/ranking/special_group.hpp>
 #include <funnel/retrieval/two_tower.hpp>
 #include <funnel/serving/cascade.hpp>
 #include <funnel/serving/model_slot.hpp>
@@ -523,4 +525,23 @@ TEST_CASE("serving: pages are the same with a cache that is too small, and warm 
     CHECK(warm == cold);
     CHECK(small == cold);
   }
+}
+
+TEST_CASE("serving: models of special users ask for no memory after the first requests") {
+  const auto group = funnel::freeze(filled(funnel::special_group<float>(5)));
+  const auto experts = funnel::freeze(filled(funnel::gated_experts<float>(5, 2)));
+  const matrix<float> user = random_matrix<float>(3, 2, 1), items = random_matrix<float>(900, 3, 2);
+  const matrix<float> big = random_matrix<float>(900, 1, 3);
+  const std::vector<std::uint32_t> offsets{0, 300, 400, 900};
+  const std::vector<std::uint8_t> special{1, 0, 1};
+  funnel::inference_context<float> context;
+  const auto serve = [&] {
+    context.group_rows(offsets);
+    const auto x = concat(context, user.view(), items.view());
+    needed = group(context, x, big.view(), special).data();
+    needed = experts(context, x, user.view()).data();
+    context.reset();
+  };
+  for (int warm = 0; warm < 3; ++warm) serve();
+  CHECK(allocations_of(serve) == 0);
 }
