@@ -110,8 +110,8 @@ TEST_CASE("objective_list: a chain of conditions, worked by hand", "[loss]") {
   const double cart = (bce(.2, 1) + bce(.5, 1) + bce(1, 0) + bce(-2, 0)) / 4;  // rows 0, 1, 2, 5
   const double pay = (bce(.3, 1) + bce(2, 0)) / 2;                             // rows 0 and 1
   CHECK(tolerance::within(loss, click + cart + pay, tolerance::reduction<double>(12, loss)));
-  for (std::size_t i : {3, 4}) CHECK(gradient(i, 1) == 0);
-  for (std::size_t i : {2, 3, 4, 5}) CHECK(gradient(i, 2) == 0);
+  for (const std::size_t i : size_list{3, 4}) CHECK(gradient(i, 1) == 0);
+  for (const std::size_t i : size_list{2, 3, 4, 5}) CHECK(gradient(i, 2) == 0);
   CHECK(tolerance::within(gradient(0, 2), (funnel::sigmoid(.3) - 1) / 2,
                           tolerance::elementwise<double>(1)));
 }

@@ -2,10 +2,14 @@
 // Fits, fusion, re-ranking and functions of features are called with what a program has, vectors,
 // arrays and spans of any number type: no type is named and no span is made.
 #include <funnel/calibration/duration_curve.hpp>
+#include <funnel/calibration/duration_quantiles.hpp>
 #include <funnel/calibration/fit_bias.hpp>
 #include <funnel/calibration/head_calibration.hpp>
 #include <funnel/calibration/isotonic.hpp>
 #include <funnel/calibration/platt.hpp>
+#include <funnel/calibration/quantile_scale.hpp>
+#include <funnel/calibration/quantile_tables.hpp>
+#include <funnel/calibration/reading_curve.hpp>
 #include <funnel/core/arena.hpp>
 #include <funnel/core/matrix.hpp>
 #include <funnel/diversity/dpp.hpp>
@@ -41,6 +45,10 @@ void fit_all(const Scores& scores, const Labels& labels) {
   funnel::fit_isotonic(scores, labels, scores);
   funnel::fit_isotonic(scores, labels, std::array<int, 2>{1, 2});
   funnel::fit_duration_curve(scores, labels, {.bins = 2});
+  funnel::fit_reading_curve(scores, labels, {.bins = 2});
+  funnel::fit_duration_quantiles(scores, labels, {.groups = 2});
+  funnel::quantile_tables<float>(1).fit(0, scores);
+  funnel::quantile_scale<float>(1, 1).fit(0, scores, std::array<std::uint32_t, 2>{});
   std::array<std::uint32_t, 2> buckets{};
   funnel::bucketize(scores, funnel::quantile_boundaries(scores, 2), buckets);
   funnel::bucket_of(scores[0], labels);

@@ -7,6 +7,7 @@
 #include <funnel/loss/huber.hpp>
 #include <funnel/loss/in_batch_softmax.hpp>
 #include <funnel/loss/listwise.hpp>
+#include <funnel/loss/log_watch_time.hpp>
 #include <funnel/loss/mean_loss.hpp>
 #include <funnel/loss/mse.hpp>
 #include <funnel/loss/pairwise.hpp>
@@ -36,6 +37,7 @@ void call_all(C& context, const funnel::value_of<C>& x) {
       click,
       time,
       funnel::completion_loss(context, x, labels, weights),
+      funnel::log_watch_time_loss(context, x, labels, {.weights = weights}),
       funnel::in_batch_softmax(context, x, {.log_q = labels, .items = items, .weights = weights}),
       funnel::sampled_softmax(context, x, {.log_q = log_q, .weights = weights}),
       funnel::listwise_distillation(context, x, teacher, offsets),

@@ -94,7 +94,7 @@ class quantile_tables {
     const std::span<const T> quantiles = row("quantile_tables::quantile", table);
     if (std::isnan(value) || std::isnan(quantiles.front()))
       return std::numeric_limits<T>::quiet_NaN();
-    const auto [begin, end] = std::ranges::equal_range(quantiles, value);
+    const auto [begin, end] = std::equal_range(quantiles.begin(), quantiles.end(), value);
     const auto low = static_cast<std::size_t>(begin - quantiles.begin());
     const auto above = static_cast<std::size_t>(end - quantiles.begin());
     double level = 0;
