@@ -120,7 +120,7 @@ class xgboost_calibration {
     check_inputs(function, inputs, p);
     detail::check_size(function, "calibrated", calibrated.size(), p.size(), "p");
     if (!has_trees() || p.empty()) {
-      std::copy(p.begin(), p.end(), calibrated.begin());
+      if (calibrated.data() != p.data()) std::ranges::copy(p, calibrated.begin());
       return;
     }
     fill(inputs, p);
@@ -139,6 +139,8 @@ class xgboost_calibration {
         R"({"type":1,"training":false,"iteration_begin":0,"iteration_end":0,"strict_shape":false,)"
         R"("missing":NaN,"cache_id":0})",
         made, &shape, &dims, &margin));
+    if (dims != 1 || shape[0] != n)
+      detail::fail("funnel::xgboost_calibration: the model has several outputs, expected one");
     for (std::size_t i = 0; i < n; ++i) calibrated[i] = sigmoid(margin[i]);
   }
 
