@@ -31,6 +31,10 @@ GROUPS = [
     Group(r"target_attention/", "Target attention",
           "Scaled dot-product attention of 500 candidates over the 200 events of one user, 64 values "
           "each."),
+    Group(r"sim_attention/", "SIM",
+          "500 candidates of one user against a history of 1,000,000 events in a `history_store`: the "
+          "100 newest events of the category or the cluster of each candidate, then attention with 4 "
+          "heads of 16, or DIN with one hidden layer of 16."),
     Group(r"model_file_", "Model files",
           "A file of 256 MB in the page cache: opened with the checksums of all bytes, and loaded into a "
           "model. The roofline counts one reading for the checksums, and for the copy one more and one writing."),

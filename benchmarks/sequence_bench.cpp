@@ -2,12 +2,19 @@
 #include "harness.hpp"
 #include "workloads.hpp"
 
+#include <funnel/nn/freeze.hpp>
 #include <funnel/nn/inference_context.hpp>
+#include <funnel/nn/initialization.hpp>
 #include <funnel/sequence/category_index.hpp>
+#include <funnel/sequence/din_attention.hpp>
 #include <funnel/sequence/history_search.hpp>
+#include <funnel/sequence/history_store.hpp>
+#include <funnel/sequence/sim_attention.hpp>
 #include <funnel/sequence/target_attention.hpp>
 
 #include <memory>
+#include <utility>
+#include <vector>
 
 namespace {
 
@@ -60,6 +67,48 @@ void add_index(const std::string& categories, Make make) {
       });
 }
 
+/// A store with histories of a million events each, in 200 categories and 1000 clusters.
+struct store_data {
+  static constexpr std::uint32_t events = 1000000, users = 4, items = 1000000, candidates = 500;
+  static constexpr std::int64_t now = events;
+
+  funnel::history_store store;
+  std::vector<std::uint32_t> item_ids = bench::uniform_ids(candidates, items, 91),
+                             categories = bench::uniform_ids(candidates, 199, 92),
+                             clusters = bench::uniform_ids(candidates, 1000, 93);
+
+  store_data() {
+    for (std::uint32_t user = 0; user < users; ++user) {
+      const auto of_events = bench::uniform_ids(events, items, 94 + user);
+      for (std::uint32_t e = 0; e < events; ++e)
+        store.append(user, {of_events[e], 1 + of_events[e] % 199, of_events[e] % 1009 % 1000, 0,
+                            std::int64_t{e}});
+    }
+    for (std::uint32_t& category : categories) ++category;
+  }
+};
+
+/// SIM from the store to a value for each of 500 candidates; users in turn.
+template <class Attention, class... Options>
+void add_sim(const std::string& name, const Options&... options) {
+  add("sim_attention/500x1000000/" + name, [=]() -> bench::task {
+    const auto data = std::make_shared<const store_data>();
+    using layer = funnel::sim_attention<float, Attention>;
+    layer model({.items = store_data::items, .categories = 200}, options...);
+    funnel::initialize(model, 1);
+    const auto frozen =
+        std::make_shared<const funnel::frozen<layer, funnel::default_arch>>(std::move(model));
+    const auto context = std::make_shared<funnel::inference_context<float>>();
+    return [=, i = std::uint32_t{0}]() mutable {
+      const std::vector<std::uint32_t> user{i++ % store_data::users};
+      const std::vector<std::int64_t> now{store_data::now};
+      context->reset();
+      const funnel::sim_query query{user, now, data->item_ids, data->categories, data->clusters};
+      benchmark::DoNotOptimize((*frozen)(*context, data->store, query).data());
+    };
+  });
+}
+
 const bool added = [] {
   add("target_attention/500x200x64", {.flops = 4.0 * 500 * 200 * 64}, []() -> bench::task {
     const auto data = std::make_shared<bench::attention_data>();
@@ -71,6 +120,11 @@ const bool added = [] {
                                    .data());
     };
   });
+
+  add_sim<funnel::multi_head_attention<float>>("heads:4");
+  add_sim<funnel::din_attention<float>>(
+      "din:16",
+      funnel::din_attention_options{.hidden = {16}, .function = funnel::activation::relu});
 
   add_scan<1>("category");
   add_scan<2>("union");

@@ -140,6 +140,21 @@ TEST_CASE("k-means ends where each vector is with its closest centroid, on any n
   }
 }
 
+TEST_CASE("k-means: a thousand clusters, on any number of threads; fewer vectors are refused") {
+  const matrix<float> vectors = world(5, 4000, 6, 1500);
+  const cosine_kmeans_options options{.iterations = 3, .start_points = 2};
+  const auto found = cosine_kmeans(vectors, options);
+  REQUIRE(found.clusters.size() == 1000);
+  for (const std::size_t threads : {1u, 2u, 4u}) {
+    thread_pool pool(threads);
+    const auto again = cosine_kmeans(pool, vectors, options);
+    CHECK(saved_state(again.clusters) == saved_state(found.clusters));
+    CHECK(again.assignment == found.assignment);
+    CHECK(refuses([&] { cosine_kmeans(pool, vectors.view().middle_rows(0, 999), options); },
+                  "funnel::cosine_kmeans", "expected 1000 or more, the number of clusters"));
+  }
+}
+
 TEST_CASE("iterations and tolerance: the mean cosine rises until it stops") {
   const matrix<float> vectors = world(3, 4000, 6, 30);
   double before = -1;

@@ -104,6 +104,39 @@ TEST_CASE("multi_head_attention: the definition, head by head") {
   }
 }
 
+// The expected values are those of a reference in Python that forms every pair [q, x, q - x, q * x] and
+// projects every event. Matrix p holds 0.8 sin(1.7 i + p) at position i, row by row.
+TEST_CASE("din_attention, multi_head_attention: values of an independent reference") {
+  const auto wave = [](std::size_t rows, std::size_t cols, double p) {
+    matrix<double> values(rows, cols);
+    for (std::size_t i = 0; i < values.size(); ++i)
+      values.flat()[i] = 0.8 * std::sin(1.7 * static_cast<double>(i) + p);
+    return values;
+  };
+  const auto fill = [&](auto& layer) {
+    double p = 0;
+    for_each_parameter(layer, [&](std::string_view, auto& parameter) {
+      parameter.value = wave(parameter.rows(), parameter.cols(), p++);
+    });
+  };
+  const matrix<double> q = wave(2, 3, 11), x = wave(4, 3, 12);
+  const auto check = [&](const auto& layer, const std::vector<double>& expected) {
+    funnel::inference_context<double> context;
+    const auto y = layer(context, q.view(), x.view(), offsets{0, 3, 4});
+    for (std::size_t i = 0; i < expected.size(); ++i)
+      CHECK(tolerance::within(y(i / y.cols(), i % y.cols()), expected[i], tolerance::printed(7)));
+  };
+  din_attention<double> din(3, {.hidden = {4}});
+  fill(din);
+  check(din, {-.5028883, .2153571, .4473931, .0604254, -.0484697, -.0479353});
+  din.normalize = true;
+  check(din, {-.4667127, .0581082, .4517389, .6618623, -.5309071, -.5250534});
+  multi_head_attention<double> heads(3, {.heads = 2, .head_dim = 2});
+  fill(heads);
+  check(heads,
+        {-.0772240, -.1614732, .0686421, .1615019, .5639865, -.2206449, -.5794006, .1422237});
+}
+
 TEST_CASE("multi_head_attention: one head without projections is target_attention") {
   constexpr std::size_t d = 8;
   multi_head_attention<double> layer(d, {.heads = 1, .head_dim = d});
