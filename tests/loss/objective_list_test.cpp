@@ -318,10 +318,10 @@ TEST_CASE("objective_list: check_log names the objective that cannot learn", "[l
 
 TEST_CASE("objective_list: errors name the objective", "[loss]") {
   const objectives list(shop);
-  const funnel::matrix<double> two(2, 3);
+  const funnel::matrix<double> zeros(2, 1);
   const auto error = [&](const objectives& of, const label_rows& rows) {
     counting context;
-    std::vector<counting::value> z(of.size(), context.input(funnel::matrix<double>(2, 1)));
+    std::vector<counting::value> z(of.size(), context.input(zeros));
     const int made = context.touched;
     try {
       of.loss(context, std::span<const counting::value>(z), rows);
