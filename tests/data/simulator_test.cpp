@@ -408,6 +408,35 @@ TEST_CASE("simulator's clicks fall with the position, by b ln(position) in the l
   }
 }
 
+TEST_CASE("simulator's clicks fall with the position, by the probability of looking at it") {
+  funnel::simulator_options options = small;
+  options.position_form = funnel::position_effect::examination;
+  for (const double bias : {0., .4, 1.}) {
+    options.position_bias = bias;
+    const simulator feed(options);
+    funnel::simulator_options additive = options;
+    additive.position_form = funnel::position_effect::additive;
+    CHECK(feed.truth(3, 5, 1).click == simulator(additive).truth(3, 5, 1).click);
+    for (std::size_t position = 2; position <= 8; ++position) {
+      const double looks = std::pow(static_cast<double>(position), -bias);
+      CHECK(tolerance::within(feed.truth(3, 5, position).click, looks * feed.truth(3, 5, 1).click,
+                              tolerance::elementwise<double>(1)));
+      CHECK(feed.truth(3, 5, position).like_given_click == feed.truth(3, 5, 1).like_given_click);
+    }
+  }
+  // As many clicks in the log as the truth says.
+  const simulator feed(options);
+  double clicks = 0, expected = 0;
+  const funnel::interaction_log log = feed.log();
+  for (const funnel::impression& e : log.impressions) {
+    clicks += e.did(log.action("click")) ? 1 : 0;
+    expected += feed.truth(e).click;
+  }
+  const std::size_t n = log.impressions.size();
+  CHECK(tolerance::within(clicks / static_cast<double>(n), expected / static_cast<double>(n),
+                          tolerance::statistical(.5, n)));
+}
+
 TEST_CASE("simulator's users differ in what they like, in a category too") {
   const simulator feed(small);
   const funnel::interaction_log log = feed.log();
@@ -491,6 +520,8 @@ TEST_CASE("simulator refuses options and questions out of range") {
   CHECK(
       refused([](options& o) { o.users = 0; }, "users is 0, expected a number in [1, 100000000]"));
   CHECK(refused([](options& o) { o.kind = static_cast<funnel::feed_kind>(7); }, "kind is 7"));
+  CHECK(refused([](options& o) { o.position_form = static_cast<funnel::position_effect>(2); },
+                "position_form is 2"));
   CHECK(refused([](options& o) { o.authors = 0; },
                 "authors is 0, expected a number in [1, 100000000]"));
   CHECK(refused([](options& o) { o.categories = 0; },

@@ -76,6 +76,9 @@ struct feed_truth {
 ///     logit P(like | click) = base + 1.2 a + .5 q_i + g_u; follow, comment, forward and favorite
 ///                             likewise
 ///
+/// With `position_effect::examination`, P(click) is instead position^-b times the sigmoid of the
+/// rest.
+///
 /// In a shop, items have a price p_i (log-normal) instead of a duration. With z = ln(p_i / 50) / .8,
 ///
 ///     logit P(favorite | click) = -2.4 + 1.2 a + .5 q_i + g_u; share likewise
@@ -134,8 +137,11 @@ class simulator {
       return sigmoid(base + 1.2 * a + .5 * v.quality + u.giving);
     };
     feed_truth t;
-    t.click = sigmoid(world_.relevance(user, item, context) -
-                      world_.options.position_bias * std::log(static_cast<double>(position)));
+    const double relevance = world_.relevance(user, item, context);
+    const double bias = world_.options.position_bias, slot = static_cast<double>(position);
+    t.click = world_.options.position_form == position_effect::additive
+                  ? sigmoid(relevance - bias * std::log(slot))
+                  : std::pow(slot, -bias) * sigmoid(relevance);
     t.favorite_given_click = action(is_shop() ? -2.4 : -5.2);
     if (is_shop()) {
       t.share_given_click = action(-4.8);

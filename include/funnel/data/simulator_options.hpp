@@ -17,6 +17,15 @@ enum class feed_kind {
   shop,
 };
 
+/// How the position changes the click probability in `simulator`.
+enum class position_effect {
+  /// A term of the logit: logit P(click) = relevance - b ln(position).
+  additive,
+  /// The user looks at the item with probability position^-b, and clicks on what they look at:
+  /// P(click) = position^-b sigmoid(relevance).
+  examination,
+};
+
 /// Options of `simulator`.
 struct simulator_options {
   feed_kind kind = feed_kind::short_video;
@@ -38,8 +47,11 @@ struct simulator_options {
   std::size_t slots = 8;
   /// Fraction of slots that get a random video, in [0, 1].
   double exploration = 0.1;
-  /// Position bias: b in the term -b ln(position) of the click logit, in [0, 100].
+  /// Position bias: b in the term -b ln(position) of the click logit, or in the probability
+  /// position^-b that an item is looked at; in [0, 100].
   double position_bias = 0.4;
+  /// Which of the two it is.
+  position_effect position_form = position_effect::additive;
   /// Fraction of the videos that are uploaded during the days of the log, in [0, 1].
   double new_videos = 0.2;
   /// Length of the content vectors, 1 to 10^6.

@@ -142,6 +142,10 @@ struct simulated_world {
                "a number in (0, 1e6]");
     check_unit_interval(name, "exploration", o.exploration);
     check_range("position_bias", o.position_bias, 0, 100);
+    check_that(name, "position_form", static_cast<int>(o.position_form),
+               o.position_form == position_effect::additive ||
+                   o.position_form == position_effect::examination,
+               "an effect of position_effect");
     check_unit_interval(name, "new_videos", o.new_videos);
     check_range("content_size", o.content_size, 1u, 1'000'000u);
     check_unit_interval(name, "image_text", o.image_text);
