@@ -124,6 +124,7 @@
 #include <funnel/loss/mse.hpp>
 #include <funnel/loss/objective_list.hpp>
 #include <funnel/loss/pairwise.hpp>
+#include <funnel/loss/product_bce.hpp>
 #include <funnel/loss/sampled_softmax.hpp>
 #include <funnel/loss/total_loss.hpp>
 #include <funnel/loss/triplet.hpp>
@@ -179,6 +180,7 @@
 #include <funnel/ranking/gated_experts.hpp>
 #include <funnel/ranking/mmoe.hpp>
 #include <funnel/ranking/ple.hpp>
+#include <funnel/ranking/position_bias.hpp>
 #include <funnel/ranking/special_group.hpp>
 #include <funnel/ranking/watch_order_head.hpp>
 #include <funnel/ranking/watch_time_head.hpp>

@@ -85,6 +85,17 @@ TEST_CASE("product_bce_with_logits: with a certain factor it is the loss of the 
   }
 }
 
+TEST_CASE("product_bce_with_logits: two certain factors", "[loss]") {
+  const double sure = infinity<double>;
+  const auto right = run<double>({sure}, {sure}, {1}), wrong = run<double>({sure}, {sure}, {0});
+  CHECK(right.loss == 0);
+  CHECK(wrong.loss == sure);
+  for (const auto& found : {right, wrong}) {
+    CHECK(found.of_a[0] == 0);
+    CHECK(found.of_b[0] == 0);
+  }
+}
+
 TEST_CASE("product_bce_with_logits: stable at both ends", "[loss]") {
   // 1 - p is 2 e^-30, far below the precision of p.
   const auto sure = run<float>({30}, {30}, {0});
