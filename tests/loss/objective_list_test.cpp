@@ -299,10 +299,10 @@ TEST_CASE("objective_list: check_log names the objective that cannot learn", "[l
   const auto refused = [&](const label_rows& rows, const char* words) {
     return refuses([&] { list.check_log(rows); }, name, words);
   };
-  CHECK(refused({{{0, 0}, {0, 0}, {0, 0}}}, "click has no label above 0 in 2 rows"));
-  CHECK(refused({{{1, 1}, {0, 0}, {0, 0}}}, "click has no label below 1 in 2 rows"));
-  CHECK(refused({{{1, 0}, {0, 1}, {0, 1}}}, "cart has no label above 0 in 1 rows"));
-  CHECK(refused({{{1, 1, 0}, {1, 0, 0}, {0, 1, 1}}}, "pay has no label above 0 in 1 rows"));
+  CHECK(refused({{{0, 0}, {0, 0}, {0, 0}}}, "click has no label above 0 (rows: 2)"));
+  CHECK(refused({{{1, 1}, {0, 0}, {0, 0}}}, "click has no label below 1 (rows: 2)"));
+  CHECK(refused({{{1, 0}, {0, 1}, {0, 1}}}, "cart has no label above 0 (rows: 1)"));
+  CHECK(refused({{{1, 1, 0}, {1, 0, 0}, {0, 1, 1}}}, "pay has no label above 0 (rows: 1)"));
   CHECK(refused({{{}, {}, {}}}, "click has no row, expected 1 or more"));
   const objectives late({{.name = "click"}, {.name = "cart", .given = "click", .label = 2}});
   CHECK(refuses(
@@ -355,6 +355,9 @@ TEST_CASE("objective_list: errors name the objective", "[loss]") {
   CHECK(refuses(outputs({one.view()}), "funnel::objective_list::loss", "outputs has 1 value"));
   CHECK(refuses(outputs({one.view(), wide.view(), one.view()}), "funnel::objective_list::loss",
                 "the output of cart is [2, 2], expected [2, 1]"));
+
+  CHECK(refuses([&] { objectives().loss(context, std::span<const view_type>(), shop_rows); },
+                "funnel::objective_list::loss", "outputs is empty"));
 
   const auto make = [](std::vector<objective<double>> of) { return [of] { objectives{of}; }; };
   constexpr const char* name = "funnel::objective_list";

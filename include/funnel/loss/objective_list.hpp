@@ -138,6 +138,7 @@ class objective_list {
   value_of<C> loss(C& context, std::span<const value_of<C>> outputs, const Rows& rows) const {
     constexpr const char* name = "objective_list::loss";
     detail::check_size(name, "outputs", outputs.size(), list_.size(), "the objectives");
+    detail::check_not_empty(name, "outputs", outputs.size());
     const std::size_t n = outputs.front().rows();
     for (std::size_t k = 0; k < list_.size(); ++k)
       if (outputs[k].rows() != n || outputs[k].cols() != 1)
@@ -207,11 +208,11 @@ class objective_list {
                      list_[k].given.empty() ? "" : " where " + list_[k].given + " happened",
                      ", expected 1 or more");
       if (zeros == count && kind != objective_kind::number)
-        detail::fail("funnel::", name, ": ", list_[k].name, " has no label above 0 in ", count,
-                     " rows, expected 1 or more");
+        detail::fail("funnel::", name, ": ", list_[k].name, " has no label above 0 (rows: ", count,
+                     "), expected 1 or more");
       if (ones == count && kind == objective_kind::probability)
-        detail::fail("funnel::", name, ": ", list_[k].name, " has no label below 1 in ", count,
-                     " rows, expected 1 or more");
+        detail::fail("funnel::", name, ": ", list_[k].name, " has no label below 1 (rows: ", count,
+                     "), expected 1 or more");
     }
   }
 
