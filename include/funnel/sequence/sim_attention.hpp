@@ -128,7 +128,7 @@ class sim_attention : public detail::layer_of<T> {
     arena& memory = context.scratch();
     const found_lists found = search<C>(memory, store, query, of);
     std::array<std::span<const std::uint32_t>, 2> fields;
-    const auto x = events(context, found.rows.template columns<event_columns>(fields));
+    const auto x = events(context, found.rows.columns(fields));
     const auto q = candidates(context, query);
     return attention(context, q, x, found.offsets, found.lists);
   }
@@ -154,7 +154,7 @@ class sim_attention : public detail::layer_of<T> {
     detail::event_rows rows(memory, total, tables());
     for (std::size_t r = 0; r < count; ++r) add_newest(rows, store[query.users[r]], query.times[r]);
     std::array<std::span<const std::uint32_t>, 2> fields;
-    const auto x = events(context, rows.columns<event_columns>(fields));
+    const auto x = events(context, rows.columns(fields));
     const auto q = candidates(context, query);
     const auto a = candidate_search(context, q);
     const auto b = event_search(context, x);
@@ -268,8 +268,8 @@ class sim_attention : public detail::layer_of<T> {
                      const requests& of) const;
   /// The positions that soft search finds for each candidate, newest first.
   template <class C>
-  std::span<const std::uint32_t>* soft_search(arena& memory, const history_store& store,
-                                              const sim_query& query, const requests& of) const;
+  std::span<std::uint32_t>* soft_search(arena& memory, const history_store& store,
+                                        const sim_query& query, const requests& of) const;
 
   sim_options options_;
 };
@@ -290,7 +290,7 @@ auto sim_attention<T, Attention>::search(arena& memory, const history_store& sto
   std::iota(order, order + n, std::uint32_t{0});
   if (shares)
     std::sort(order, order + n, [&](std::uint32_t a, std::uint32_t b) { return key(a) < key(b); });
-  const std::span<const std::uint32_t>* similar =
+  const std::span<std::uint32_t>* similar =
       shares ? nullptr : soft_search<C>(memory, store, query, of);
 
   auto* lists = memory.allocate<std::uint32_t>(n);
@@ -335,12 +335,12 @@ auto sim_attention<T, Attention>::search(arena& memory, const history_store& sto
 
 template <class T, class Attention>
 template <class C>
-std::span<const std::uint32_t>*
+std::span<std::uint32_t>*
 sim_attention<T, Attention>::soft_search(arena& memory, const history_store& store,
                                          const sim_query& query, const requests& of) const {
   using arch = typename C::arch;
   const std::size_t n = query.items.size();
-  auto* found = memory.allocate<std::span<const std::uint32_t>>(n);
+  auto* found = memory.allocate<std::span<std::uint32_t>>(n);
   // All results first: the rest is temporary.
   for (std::size_t i = 0; i < n; ++i) {
     const std::size_t r = of(i);
@@ -359,7 +359,7 @@ sim_attention<T, Attention>::soft_search(arena& memory, const history_store& sto
     detail::event_rows rows(memory, range.count, tables());
     add_newest(rows, history, query.times[r]);
     std::array<std::span<const std::uint32_t>, 2> fields;
-    const auto keys = event_search(context, events(context, rows.columns<event_columns>(fields)));
+    const auto keys = event_search(context, events(context, rows.columns(fields)));
     T* panels = memory.allocate<T>(packed_size<arch, T>(keys.cols(), keys.rows()));
     pack_transposed_kernel(arch{}, keys, T(1), panels);
     T* zeros = memory.allocate<T>(range.count);
@@ -369,11 +369,9 @@ sim_attention<T, Attention>::soft_search(arena& memory, const history_store& sto
       if (found[i].empty()) continue;
       dense_kernel(arch{}, dense_arguments<T>{wanted.middle_rows(i, 1), panels, keys.cols(), zeros,
                                               0, scores, activation::identity});
-      const std::span<std::uint32_t> positions(const_cast<std::uint32_t*>(found[i].data()),
-                                               found[i].size());
-      top_k(std::span<const T>(scores.data(), range.count), positions);
-      std::ranges::sort(positions, std::greater<>());
-      for (std::uint32_t& p : positions) p += static_cast<std::uint32_t>(range.begin);
+      top_k(std::span<const T>(scores.data(), range.count), found[i]);
+      std::ranges::sort(found[i], std::greater<>());
+      for (std::uint32_t& p : found[i]) p += static_cast<std::uint32_t>(range.begin);
     }
   }
   return found;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/core/arena.hpp>
+#include <funnel/sequence/event_embedding.hpp>
 #include <funnel/sequence/history_event.hpp>
 #include <funnel/sequence/time_bucket.hpp>
 
@@ -37,8 +38,7 @@ class event_rows {
     ++size_;
   }
   /// Columns for `event_embedding`, whose fields are `fields`.
-  template <class Columns>
-  Columns columns(std::span<std::span<const std::uint32_t>, 2> fields) const {
+  event_columns columns(std::span<std::span<const std::uint32_t>, 2> fields) const {
     fields[0] = {items_, size_};
     fields[1] = {categories_, size_};
     return {.fields = fields,
