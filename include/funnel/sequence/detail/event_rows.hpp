@@ -38,7 +38,7 @@ class event_rows {
     ++size_;
   }
   /// Columns for `event_embedding`, whose fields are `fields`.
-  event_columns columns(std::span<std::span<const std::uint32_t>, 2> fields) const {
+  funnel::event_columns columns(std::span<std::span<const std::uint32_t>, 2> fields) const {
     fields[0] = {items_, size_};
     fields[1] = {categories_, size_};
     return {.fields = fields,
