@@ -28,6 +28,11 @@ GROUPS = [
           "are one row for all candidates. Peers compute the user's product once too, as the bias of "
           "the items' product: `Gemm(items, W_items, Gemm(user, W_user, b))`. If repeating the user's "
           "row is faster, that time counts."),
+    Group(r"cross_network|bilinear|senet/|ppnet/", "Feature crossing for one request",
+          "One user and N candidates: 160 of the 256 inputs belong to the user and are one row. "
+          "`cross_network`: 3 layers with full matrices, or of rank 64. `bilinear` and `senet` see 16 "
+          "fields of 16 values; `bilinear` has all pairs, with a matrix each. `ppnet`: (128, 64, 1), "
+          "with gates from the user's inputs."),
     Group(r"target_attention/", "Target attention",
           "Scaled dot-product attention of 500 candidates over the 200 events of one user, 64 values "
           "each."),

@@ -173,8 +173,8 @@ TEST_CASE("cross_network: gradients, with one row, no row and grouped rows") {
     check_layer(net, {{6, 2}}, [&](auto& context, const auto& layer, const double_values& x) {
       return layer(context, concat(context, x[0], context.input(numbers.view())));
     });
+    const matrix<double> five = random_matrix<double>(6, 5, 4);
     check_layer(net, {}, [&](auto& context, const auto& layer, const double_values&) {
-      const matrix<double> five = random_matrix<double>(6, 5, 4);
       return layer(context, context.input(five.view()));
     });
     funnel::training_context<double> tape;
