@@ -144,7 +144,7 @@ class feature_state {
   }
   /// Adds the events of a log.
   void tell_events(const schema& features, const columns& events) {
-    const detail::event_columns read(features, events);
+    const detail::action_columns read(features, events);
     for (std::size_t i = 0; i < events.rows(); ++i) read.check(i);
     const detail::feature_plan& plan = features.plan();
     detail::side_record context(plan.of[detail::context_side]), cross(plan.of[detail::cross_side]);

@@ -24,10 +24,10 @@ namespace funnel::detail {
 
 /// The columns of a log that the past is made of: ids, times, actions, and the keys of the context
 /// and the cross side.
-class event_columns {
+class action_columns {
  public:
   /// Errors      std::invalid_argument if a column is missing or of a wrong kind.
-  event_columns(const schema& features, const columns& log)
+  action_columns(const schema& features, const columns& log)
       : options_(features.options()), user_(optional(log, options_.user, false)),
         item_(optional(log, options_.item, false)), time_(optional(log, options_.time, true)),
         context_(columns_of_side(features, context_side, log, "the log")),

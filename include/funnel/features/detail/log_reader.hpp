@@ -55,7 +55,7 @@ class log_reader {
   std::span<const std::uint32_t> offsets() const { return offsets_; }
   std::span<const std::uint32_t> order() const { return order_; }
   std::int64_t time(std::size_t r) const { return times_[r]; }
-  const event_columns& events() const { return events_; }
+  const action_columns& events() const { return events_; }
   std::span<const column* const> labels() const { return labels_; }
 
   /// Whether the values of users or items come from a table, not from the log.
@@ -172,7 +172,7 @@ class log_reader {
 
   const schema_options& options_;
   std::size_t rows_;
-  event_columns events_;
+  action_columns events_;
   std::array<bool, 2> has_table_{};
   std::array<std::vector<const column*>, sides> of_;
   std::array<vocabulary, 2> known_;
