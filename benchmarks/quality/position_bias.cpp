@@ -5,7 +5,10 @@
 // The model beside the position model sees the true relevance of an item: what is judged is the position
 // model alone.
 //
-//     position_bias [impressions, 1,000,000 by default]
+//     position_bias [impressions, 1,000,000 by default] [exact]
+//
+// With "exact", the labels are the true click probabilities instead of clicks: what is left is the error of
+// the method, without that of the sample.
 #include <funnel/core/math.hpp>
 #include <funnel/data/simulator.hpp>
 #include <funnel/loss/bce.hpp>
@@ -24,6 +27,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <span>
 #include <vector>
@@ -42,7 +46,7 @@ struct impressions {
   std::vector<double> clicked;
   std::vector<std::uint32_t> position;
 
-  impressions(position_effect form, std::size_t count) {
+  impressions(position_effect form, std::size_t count, bool exact) {
     funnel::simulator_options options;
     options.position_bias = bias;
     options.position_form = form;
@@ -57,7 +61,7 @@ struct impressions {
       if (relevance.size() == count) break;
       relevance.push_back(funnel::logit(feed.truth(e.user, e.item, 1, {e.hour, e.tab}).click));
       click.push_back(feed.truth(e).click);
-      clicked.push_back(e.did(action) ? 1 : 0);
+      clicked.push_back(exact ? click.back() : e.did(action) ? 1 : 0);
       position.push_back(e.position);
     }
   }
@@ -150,11 +154,10 @@ double report(const char* truth, const char* name, const impressions& rows) {
     largest = std::max(largest, std::abs(found / expected - 1));
     std::printf(" %.3f |", found);
   }
-  double excess = 0, squares = 0;
-  std::vector<double> expected = rows.click;
+  double squares = 0;
   const auto x = funnel::matrix_view<const double>(rows.relevance.data(), rows.size(), 1);
   funnel::inference_context<double> context;
-  excess = loss_of(context, model, x, rows.position, rows.click)(0, 0);
+  double excess = loss_of(context, model, x, rows.position, rows.click)(0, 0);
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const double p = rows.click[i], q = 1 - p;
     excess += (p * std::log(p) + q * std::log(q)) / static_cast<double>(rows.size());
@@ -172,8 +175,9 @@ double report(const char* truth, const char* name, const impressions& rows) {
 
 int main(int argc, char** argv) try {
   const std::size_t count = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 1'000'000;
-  const impressions in_logit(position_effect::additive, count);
-  const impressions in_probability(position_effect::examination, count);
+  const bool exact = argc > 2 && std::strcmp(argv[2], "exact") == 0;
+  const impressions in_logit(position_effect::additive, count, exact);
+  const impressions in_probability(position_effect::examination, count, exact);
   std::printf("%zu and %zu impressions\n\n", in_logit.size(), in_probability.size());
   std::puts("| truth | model | 2 | 3 | 4 | 5 | 6 | 7 | 8 | largest error | excess log loss, 1e-3 | "
             "error of P(click) at position 1 |");
