@@ -9,6 +9,7 @@
 #include <funnel/loss/objective_list.hpp>
 #include <funnel/loss/total_loss.hpp>
 #include <funnel/nn/dense.hpp>
+#include <funnel/nn/freeze.hpp>
 #include <funnel/nn/slice.hpp>
 #include <funnel/optim/adam.hpp>
 
@@ -60,6 +61,19 @@ struct free_outputs {
   funnel::parameter<double> x;
   objectives list;
   void visit_parameters(auto&& visit) { visit("x", x), visit("list", list); }
+};
+
+/// A model that makes its list itself, with options that skip others.
+struct list_inside {
+  objectives goals{{{.name = "click", .learn_weight = true},
+                    {.name = "watch", .given = "click", .mask = 5, .time_scale = 10},
+                    {.name = "rating", .label = 3, .max_time = 7}}};
+  funnel::dense<double> head{1, 1};
+  template <funnel::Context C>
+  funnel::value_of<C> operator()(C& context, const funnel::value_of<C>& x) const {
+    return head(context, x);
+  }
+  void visit_parameters(auto&& visit) { visit("goals", goals), visit("head", head); }
 };
 
 /// Three heads that know nothing but their bias.
@@ -289,6 +303,15 @@ TEST_CASE("objective_list: trains heads of row_batch whose product is the rate o
   model.list.join(p);
   CHECK(tolerance::within(double{p[2]}, .06, tolerance::promised(.01, .06)));
   CHECK(model.list.weight(2) < 1);  // twice the entropy of .3 is above 1
+}
+
+TEST_CASE("objective_list: a model that holds a list is frozen with it", "[loss]") {
+  const auto frozen = funnel::freeze(list_inside());
+  funnel::inference_context<double> context;
+  const funnel::matrix<double> x(2, 1, 1.);
+  CHECK(frozen(context, x.view())(1, 0) == 0);
+  CHECK(frozen.call(context, [](const list_inside& m, auto&) { return m.goals.size(); }) == 3);
+  CHECK(funnel::count_parameters(list_inside()) == 3 + 2);
 }
 
 TEST_CASE("objective_list: check_log names the objective that cannot learn", "[loss]") {
