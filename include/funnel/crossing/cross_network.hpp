@@ -11,6 +11,7 @@
 #include <funnel/nn/detail/row_blocks.hpp>
 #include <funnel/nn/detail/rows.hpp>
 #include <funnel/simd/elementwise.hpp>
+#include <funnel/simd/reduce.hpp>
 
 #include <cstddef>
 #include <vector>

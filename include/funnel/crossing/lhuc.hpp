@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <funnel/nn/concat.hpp>
 #include <funnel/nn/context.hpp>
 #include <funnel/nn/elementwise.hpp>
 #include <funnel/nn/mlp.hpp>

@@ -9,11 +9,11 @@
 #include <funnel/nn/context.hpp>
 #include <funnel/nn/dense.hpp>
 #include <funnel/nn/detail/request_rows.hpp>
+#include <funnel/nn/parameter.hpp>
 #include <funnel/simd/reduce.hpp>
 
 #include <algorithm>
 #include <cstddef>
-#include <memory>
 #include <span>
 #include <utility>
 #include <vector>
