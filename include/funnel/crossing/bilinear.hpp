@@ -49,7 +49,7 @@ struct bilinear_options {
 
 namespace detail {
 
-/// y = a * b, or <a, b>, for the values of one pair; y is a slice of the output.
+/// y = a * b, or the inner product of a and b, for the values of one pair; y is a slice of the output.
 template <Context C, class Y>
 void multiply_pair(C& context, const value_of<C>& a, const value_of<C>& b, const Y& y,
                    bilinear_form form, const row_map& row_of) {

@@ -223,10 +223,17 @@ class model_watchdog {
     std::vector<user_id> users;
     std::vector<double> special, main, labels;
 
-    void clear() { users.clear(), special.clear(), main.clear(), labels.clear(); }
+    void clear() {
+      users.clear();
+      special.clear();
+      main.clear();
+      labels.clear();
+    }
     void add(user_id user, double of_special, double of_main, double label) {
       users.push_back(user);
-      special.push_back(of_special), main.push_back(of_main), labels.push_back(label);
+      special.push_back(of_special);
+      main.push_back(of_main);
+      labels.push_back(label);
     }
   };
 
@@ -247,13 +254,18 @@ class model_watchdog {
 
   kept_days packed() const {
     kept_days kept;
-    kept.count = segments_.size(), kept.last_day = last_day_;
+    kept.count = segments_.size();
+    kept.last_day = last_day_;
     for (std::uint32_t s = 0; s < segments_.size(); ++s)
       for (const auto& [day, lead] : segments_[s]) {
-        kept.segments.push_back(s), kept.days.push_back(day);
-        kept.leads.push_back(lead.value), kept.lows.push_back(lead.low);
-        kept.highs.push_back(lead.high), kept.shares_above.push_back(lead.share_above);
-        kept.users.push_back(lead.users), kept.undefined.push_back(lead.undefined);
+        kept.segments.push_back(s);
+        kept.days.push_back(day);
+        kept.leads.push_back(lead.value);
+        kept.lows.push_back(lead.low);
+        kept.highs.push_back(lead.high);
+        kept.shares_above.push_back(lead.share_above);
+        kept.users.push_back(lead.users);
+        kept.undefined.push_back(lead.undefined);
       }
     return kept;
   }
