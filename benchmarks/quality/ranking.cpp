@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // The quality of a ranker on KuaiRand-Pure, of variants of it, and of trees on the same features:
 //
-//   ranking_quality --data KuaiRand-Pure --validate --seeds 3 --no-history    a variant
-//   ranking_quality --data KuaiRand-Pure --export features                    for trees.py, which writes scores
+//   ranking_quality --data KuaiRand-Pure --seeds 5 --save whole.npy
+//   ranking_quality --data KuaiRand-Pure --seeds 5 --no-history --beside whole.npy    a variant
+//   ranking_quality --data KuaiRand-Pure --export features    for trees.py, which writes scores
 //   ranking_quality --data KuaiRand-Pure --seeds 5 --beside features/trees.npy
 //
 // It trains until 04-30 and reports on 05-01 to 05-05; with --validate, on which options are chosen, it
@@ -294,14 +295,15 @@ scores read_scores(const std::string& path) {
 
 int main(int argc, char** argv) try {
   examples::arguments given("ranking_quality", "the quality of a ranker on KuaiRand-Pure");
-  std::string folder, exported, beside;
+  std::string folder, exported, beside, saved;
   bool validate = false;
   std::size_t seeds = 1;
   parts with;
   given.option("--data", "DIR", "folder of KuaiRand-Pure", folder);
   given.flag("--validate", "trains until 04-29 and reports on 04-30", validate);
   given.option("--export", "DIR", "writes features and labels there, and trains nothing", exported);
-  given.option("--beside", "FILE", "scores of trees.py to compare with", beside);
+  given.option("--save", "FILE", "writes the averaged scores there", saved);
+  given.option("--beside", "FILE", "scores to compare with, of --save or trees.py", beside);
   given.option("--seeds", "N", "rankers, whose scores are averaged (1)", seeds);
   given.flag("--no-order", "no head for the order of watch times", with.no_order);
   given.flag("--no-history", "no attention over histories", with.no_history);
@@ -335,6 +337,12 @@ int main(int argc, char** argv) try {
       for (std::size_t i = 0; i < s.users.size(); ++i) sum[t][i] += of[t][i];
   }
   print_row(s, "averaged", sum);
+  if (!saved.empty()) {
+    std::vector<float> rows;
+    for (std::size_t i = 0; i < s.users.size(); ++i)
+      for (std::size_t t = 0; t < targets; ++t) rows.push_back(sum[t][i]);
+    write_npy(saved, rows, targets);
+  }
   if (beside.empty()) return 0;
   const scores other = read_scores(beside);
   print_row(s, "beside", other);
