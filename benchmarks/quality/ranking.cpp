@@ -42,7 +42,9 @@ void write_npy(const std::string& path, std::span<const float> values, std::size
 
 /// What variants of the ranker have.
 struct parts {
-  bool no_order = false, no_history = false, no_similarity = false;
+  bool no_order = false, no_history = false, no_similarity = false, no_counters = false;
+  bool din = false, use_ple = false;
+  std::size_t cross = 0;  // layers
   std::size_t width = 64, hidden = 0, experts = 4, dim = 8, epochs = 2;
   double order_weight = .3, gate_dropout = .1, dropout = 0, rate = 2e-3, decay = 1e-4;
 
@@ -57,6 +59,9 @@ struct studied_ranker {
   bool history = true;
   float order_weight = 0;
   feature_inputs<float> inputs;
+  std::optional<din_attention<float>> watched_din, clicked_din;
+  std::optional<cross_network<float>> cross;
+  std::optional<ple<float, targets>> layered;
   mmoe<float, targets> experts;
   std::vector<net> towers;
   net watch_tower;
@@ -68,14 +73,27 @@ struct studied_ranker {
       : history(!with.no_history),
         order_weight(with.no_order ? 0 : static_cast<float>(with.order_weight)),
         inputs(features, {.dim = with.dim}),
-        experts(width(with), {.experts = with.experts,
-                              .expert_sizes = with.sizes(),
-                              .gate_dropout = with.gate_dropout,
-                              .dropout = with.dropout}),
+        experts((with.cross > 0 ? 2 : 1) * width(with), {.experts = with.experts,
+                                                         .expert_sizes = with.sizes(),
+                                                         .gate_dropout = with.gate_dropout,
+                                                         .dropout = with.dropout}),
         towers(seconds, net(with.width, {32, 1})),
         watch_tower(with.width, {32}, {.output = activation::relu}),
         watch_head(32, {.time_scale = 10, .max_time = longest_watch}),
-        order_head(32, {.time_scale = 1, .max_time = longest_watch}) {}
+        order_head(32, {.time_scale = 1, .max_time = longest_watch}) {
+    const std::size_t in = width(with);
+    if (with.din) {
+      watched_din.emplace(inputs.history_width("long_watched"));
+      clicked_din.emplace(inputs.history_width("clicked"));
+    }
+    if (with.cross > 0) cross.emplace(in, cross_network_options{.layers = with.cross, .rank = 32});
+    if (with.use_ple)
+      layered.emplace(in * (with.cross > 0 ? 2 : 1),
+                      ple_options{.experts_per_task = 1,
+                                  .shared_experts = 2,
+                                  .expert_sizes = {{with.width}, {with.width}},
+                                  .gate_dropout = with.gate_dropout});
+  }
   std::size_t width(const parts& with) const {
     if (with.no_history) return inputs.width();
     return inputs.width() + inputs.history_width("long_watched") + inputs.history_width("clicked");
@@ -85,14 +103,23 @@ struct studied_ranker {
   template <Context C>
   std::array<value_of<C>, targets + 1> operator()(C& context, const row_batch& rows) const {
     const auto x = inputs(context, rows);
+    const auto mix = [&](const auto&... parts) {
+      if (layered) return (*layered)(context, concat(context, parts...));
+      return experts(context, concat(context, parts...));
+    };
+    const auto mix_crossed = [&](const auto&... parts) {
+      if (!cross) return mix(parts...);
+      return mix(parts..., (*cross)(context, concat(context, parts...)));
+    };
+    const auto attended = [&](const char* name, const auto& din) {
+      const auto past = inputs.history(context, rows, name);
+      if (din) return (*din)(context, past.candidates, past.events, past.offsets);
+      return target_attention(context, past.candidates, past.events, past.offsets);
+    };
     const auto all = [&] {
-      if (!history) return experts(context, concat(context, x.user, x.item));
-      const auto attended = [&](const char* name) {
-        const auto past = inputs.history(context, rows, name);
-        return target_attention(context, past.candidates, past.events, past.offsets);
-      };
-      const auto watched = attended("long_watched");
-      return experts(context, concat(context, x.user, x.item, watched, attended("clicked")));
+      if (!history) return mix_crossed(x.user, x.item);
+      const auto watched = attended("long_watched", watched_din);
+      return mix_crossed(x.user, x.item, watched, attended("clicked", clicked_din));
     };
     const auto h = all();
     const auto z = towers[clicks](context, h[clicks]);
@@ -112,7 +139,14 @@ struct studied_ranker {
     return total_loss(context, losses, std::array{1.f, 1.f, 1.f, .2f, order_weight});
   }
   void visit_parameters(auto&& visit) {
-    visit("inputs", inputs), visit("experts", experts), visit("towers", towers);
+    visit("inputs", inputs);
+    if (watched_din) visit("watched_din", *watched_din), visit("clicked_din", *clicked_din);
+    if (cross) visit("cross", *cross);
+    if (layered)
+      visit("layered", *layered);
+    else
+      visit("experts", experts);
+    visit("towers", towers);
     visit("watch_tower", watch_tower), visit("watch_head", watch_head);
     visit("order_head", order_head);
   }
@@ -131,14 +165,18 @@ struct study {
   std::vector<user_id> users;  ///< of the rows of the test
   thread_pool pool{2};
 
-  study(const std::string& folder, const feed_days& days, bool no_similarity)
+  study(const std::string& folder, const feed_days& days, const parts& with)
       : data(read_kuairand(folder, {.until = days.test_until}), days, 8 * 3600) {
     schema_options options = feed_features(data.log, data.utc_offset);
     const neighbor_table similar = similar_videos();
     for (const char* name : {"similarity", "best_similarity"}) {
-      if (!no_similarity) options.of_cross.push_back(number{name});
+      if (!with.no_similarity) options.of_cross.push_back(number{name});
       data.earlier.add(name, data.earlier.rows(), [](std::size_t) { return 0.f; });
     }
+    if (with.no_counters)
+      for (auto* side :
+           {&options.of_user, &options.of_item, &options.of_context, &options.of_cross})
+        std::erase_if(*side, [](const feature& f) { return std::holds_alternative<rate>(f); });
     features = schema(options);
     past = fit_schema(features, with_similarity(data.rows(data.training), data.training, similar),
                       data.tables());
@@ -308,6 +346,10 @@ int main(int argc, char** argv) try {
   given.flag("--no-order", "no head for the order of watch times", with.no_order);
   given.flag("--no-history", "no attention over histories", with.no_history);
   given.flag("--no-similarity", "no similarity to the history by ItemCF", with.no_similarity);
+  given.flag("--no-counters", "no rates of what happened before", with.no_counters);
+  given.flag("--din", "DIN instead of the attention by inner products", with.din);
+  given.flag("--ple", "PLE of two levels instead of MMoE", with.use_ple);
+  given.option("--cross", "N", "layers of a cross network, of rank 32 (0)", with.cross);
   given.option("--width", "N", "outputs of an expert (64)", with.width);
   given.option("--hidden", "N", "outputs of a first layer of experts (0: none)", with.hidden);
   given.option("--experts", "N", "(4)", with.experts);
@@ -322,7 +364,7 @@ int main(int argc, char** argv) try {
   if (folder.empty()) given.refuse("--data is missing, expected the folder of KuaiRand-Pure");
   feed_days days;
   if (validate) days = {.train_until = 20220429, .test_from = 20220430, .test_until = 20220430};
-  study s(folder, days, with.no_similarity);
+  study s(folder, days, with);
   if (!exported.empty())
     return std::filesystem::create_directories(exported), export_features(s, exported), 0;
 
