@@ -44,8 +44,8 @@ struct objective {
   std::string name;
   objective_kind kind = objective_kind::probability;
   /// The name of an earlier objective that must have happened, its label being 1: "click" for a
-  /// cart. Other rows are left out. Empty: every row counts.
-  std::string given = "";  // not {}, on which GCC 12 fails inside of a model
+  /// cart. Other rows are left out. Empty: every row counts. (Not {}, on which GCC 12 fails inside of a model.)
+  std::string given = "";  // NOLINT(readability-redundant-string-init)
   /// The column of the label; by default the position of the objective in the list.
   std::optional<std::size_t> label = {};
   /// A column of labels 0 and 1: rows where it is 0 are left out. For objectives that exist only for
