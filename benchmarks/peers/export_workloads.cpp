@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "workloads.hpp"
+#include "write_npy.hpp"
 
 #include <funnel/diversity/dpp.hpp>
 #include <funnel/diversity/mmr.hpp>
@@ -21,21 +22,7 @@ std::string folder;
 
 template <class T>
 void write(const std::string& name, funnel::matrix_view<const T> m) {
-  const char* type = std::is_same_v<T, float> ? "<f4" : "<u4";
-  std::string header = std::string("{'descr': '") + type + "', 'fortran_order': False, 'shape': (" +
-                       std::to_string(m.rows()) + ", " + std::to_string(m.cols()) + "), }";
-  header.resize((header.size() + 10 + 1 + 63) / 64 * 64 - 10 - 1, ' ');
-  header += '\n';
-  std::ofstream out(folder + "/" + name + ".npy", std::ios::binary);
-  const auto length = static_cast<std::uint16_t>(header.size());
-  out.write("\x93NUMPY\x01\x00", 8).write(reinterpret_cast<const char*>(&length), 2) << header;
-  for (std::size_t i = 0; i < m.rows(); ++i)
-    out.write(reinterpret_cast<const char*>(m.row(i).data()),
-              static_cast<std::streamsize>(m.cols() * sizeof(T)));
-  if (!out.flush()) {
-    std::fprintf(stderr, "export_workloads: cannot write %s\n", name.c_str());
-    std::exit(1);
-  }
+  write_npy(folder + "/" + name + ".npy", m);
 }
 template <class T>
 void write(const std::string& name, const funnel::matrix<T>& m) {
@@ -160,7 +147,7 @@ void write_names() {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   if (argc != 2) {
     std::fprintf(stderr, "use: export_workloads FOLDER\n");
     return 2;
@@ -173,4 +160,7 @@ int main(int argc, char** argv) {
   write_search();
   write_slates();
   write_histories();
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "export_workloads: %s\n", error.what());
+  return 1;
 }

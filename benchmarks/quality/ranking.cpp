@@ -10,10 +10,10 @@
 // trains until 04-29 and reports on 04-30. Scores of several seeds are averaged.
 #include "short_video_feed/models.hpp"
 #include "support/arguments.hpp"
+#include "write_npy.hpp"
 
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <numeric>
 
@@ -21,23 +21,11 @@ namespace {
 
 using namespace feed;
 
-enum target { clicks, long_views, likes, seconds, targets };
-constexpr std::array<const char*, targets> target_names{"click", "long_view", "like", "seconds"};
+constexpr std::array<const char*, heads> target_names{"click", "long_view", "like", "seconds"};
 
-/// Writes [rows, columns] values as `numpy.load` reads them.
-void write_npy(const std::string& path, std::span<const float> values, std::size_t columns) {
-  std::string header = "{'descr': '<f4', 'fortran_order': False, 'shape': (" +
-                       std::to_string(values.size() / columns) + ", " + std::to_string(columns) +
-                       "), }";
-  header.resize((header.size() + 10 + 64) / 64 * 64 - 11, ' ');
-  header += '\n';
-  std::ofstream file(path, std::ios::binary);
-  file.write("\x93NUMPY\x01\x00", 8);
-  file.put(static_cast<char>(header.size() & 255)).put(static_cast<char>(header.size() >> 8));
-  file << header;
-  file.write(reinterpret_cast<const char*>(values.data()),
-             static_cast<std::streamsize>(values.size_bytes()));
-  if (!file.flush()) throw std::runtime_error("cannot write " + path);
+/// Writes values, row after row.
+void write_rows(const std::string& path, std::span<const float> values, std::size_t columns) {
+  write_npy(path, matrix_view<const float>(values.data(), values.size() / columns, columns));
 }
 
 /// What variants of the ranker have.
@@ -61,8 +49,8 @@ struct studied_ranker {
   feature_inputs<float> inputs;
   std::optional<din_attention<float>> watched_din, clicked_din;
   std::optional<cross_network<float>> cross;
-  std::optional<ple<float, targets>> layered;
-  mmoe<float, targets> experts;
+  std::optional<ple<float, heads>> layered;
+  mmoe<float, heads> experts;
   std::vector<net> towers;
   net watch_tower;
   watch_time_head<float> watch_head;
@@ -77,7 +65,7 @@ struct studied_ranker {
                                                          .expert_sizes = with.sizes(),
                                                          .gate_dropout = with.gate_dropout,
                                                          .dropout = with.dropout}),
-        towers(seconds, net(with.width, {32, 1})),
+        towers(watch, net(with.width, {32, 1})),
         watch_tower(with.width, {32}, {.output = activation::relu}),
         watch_head(32, {.time_scale = 10, .max_time = longest_watch}),
         order_head(32, {.time_scale = 1, .max_time = longest_watch}) {
@@ -101,7 +89,7 @@ struct studied_ranker {
 
   /// Logits of click, long view and like, the logarithm of seconds, and that of the order.
   template <Context C>
-  std::array<value_of<C>, targets + 1> operator()(C& context, const row_batch& rows) const {
+  std::array<value_of<C>, heads + 1> operator()(C& context, const row_batch& rows) const {
     const auto x = inputs(context, rows);
     const auto mix = [&](const auto&... parts) {
       if (layered) return (*layered)(context, concat(context, parts...));
@@ -122,20 +110,20 @@ struct studied_ranker {
       return mix_crossed(x.user, x.item, watched, attended("clicked", clicked_din));
     };
     const auto h = all();
-    const auto z = towers[clicks](context, h[clicks]);
-    const auto v = towers[long_views](context, h[long_views]);
-    const auto l = towers[likes](context, h[likes]);
-    const auto w = watch_tower(context, h[seconds]);
+    const auto z = towers[click](context, h[click]);
+    const auto v = towers[long_view](context, h[long_view]);
+    const auto l = towers[like](context, h[like]);
+    const auto w = watch_tower(context, h[watch]);
     return {z, v, l, watch_head(context, w), order_head(context, w)};
   }
   auto loss(auto& context, const row_batch& rows) const {
     const auto z = (*this)(context, rows);
     const std::array losses{
-        bce_with_logits(context, z[clicks], rows.label(clicks)),
-        bce_with_logits(context, z[long_views], rows.label(long_views)),
-        bce_with_logits(context, z[likes], rows.label(likes)),
-        watch_time_loss(context, z[seconds], rows.label(seconds), watch_head.loss_options()),
-        log_watch_time_loss(context, z[targets], rows.label(seconds), order_head.loss_options())};
+        bce_with_logits(context, z[click], rows.label(click)),
+        bce_with_logits(context, z[long_view], rows.label(long_view)),
+        bce_with_logits(context, z[like], rows.label(like)),
+        watch_time_loss(context, z[watch], rows.label(watch), watch_head.loss_options()),
+        log_watch_time_loss(context, z[heads], rows.label(watch), order_head.loss_options())};
     return total_loss(context, losses, std::array{1.f, 1.f, 1.f, .2f, order_weight});
   }
   void visit_parameters(auto&& visit) {
@@ -151,11 +139,6 @@ struct studied_ranker {
     visit("order_head", order_head);
   }
 };
-
-double mean_label(const encoded_log& rows, std::size_t k) {
-  const auto labels = rows.label(k);
-  return std::accumulate(labels.begin(), labels.end(), 0.) / static_cast<double>(labels.size());
-}
 
 /// The rows of training and test, encoded.
 struct study {
@@ -229,9 +212,9 @@ struct study {
   std::vector<std::vector<float>> train_and_score(const parts& with, std::uint64_t seed) {
     studied_ranker model(features, with);
     initialize(model, seed);
-    for (std::size_t t = 0; t < seconds; ++t)
+    for (std::size_t t = 0; t < watch; ++t)
       start_at_rate(model.towers[t], mean_label(past.rows, t));
-    start_at_mean(model.watch_head, mean_label(past.rows, seconds));
+    start_at_mean(model.watch_head, mean_label(past.rows, watch));
     train(pool, model, past.rows,
           [](auto& context, const studied_ranker& m, const row_batch& leaf) {
             return m.loss(context, leaf);
@@ -241,8 +224,8 @@ struct study {
            .optimizer = {.learning_rate = with.rate, .weight_decay = with.decay},
            .seed = seed});
     auto outputs = score_log(model, test.rows);
-    std::vector<std::vector<float>> made(outputs.begin(), outputs.begin() + targets);
-    if (!with.no_order) made[seconds] = outputs[targets];
+    std::vector<std::vector<float>> made(outputs.begin(), outputs.begin() + heads);
+    if (!with.no_order) made[watch] = outputs[heads];
     return made;
   }
 };
@@ -281,29 +264,26 @@ void export_features(study& s, const std::string& folder) {
     const encoded_log& log = training ? s.past.rows : s.test.rows;
     const std::string name = folder + (training ? "/train_" : "/test_");
     const std::vector<float> values = flat_features(log, width, categories);
-    write_npy(name + "features.npy", values, width);
-    std::vector<float> labels, dates;
+    write_rows(name + "features.npy", values, width);
+    std::vector<float> labels;
     for (std::size_t i = 0; i < log.rows(); ++i) {
-      for (std::size_t t = 0; t < targets; ++t) labels.push_back(log.label(t)[i]);
-      const auto& rows = training ? s.data.training : s.data.test;
-      dates.push_back(static_cast<float>(rows[log.log_rows()[i]].date - 20220400));
+      for (std::size_t t = 0; t < heads; ++t) labels.push_back(log.label(t)[i]);
     }
-    write_npy(name + "labels.npy", labels, targets);
-    write_npy(name + "dates.npy", dates, 1);
+    write_rows(name + "labels.npy", labels, heads);
   }
   std::vector<float> places(categories.begin(), categories.end());
-  write_npy(folder + "/categories.npy", places, 1);
+  write_rows(folder + "/categories.npy", places, 1);
 }
 
-using scores = std::vector<std::vector<float>>;  // [targets][rows]
+using scores = std::vector<std::vector<float>>;  // [heads][rows]
 
 /// AUC and GAUC of the actions, XAUC of the seconds.
 void print_row(const study& s, const std::string& name, const scores& of) {
   std::printf("%-12s", name.c_str());
-  for (std::size_t t = 0; t < seconds; ++t)
+  for (std::size_t t = 0; t < watch; ++t)
     std::printf("  %.4f %.4f", auc(of[t], s.test.rows.label(t)),
                 gauc(s.users, of[t], s.test.rows.label(t)).value);
-  std::printf("  %.4f\n", xauc(of[seconds], s.test.rows.label(seconds)));
+  std::printf("  %.4f\n", xauc(of[watch], s.test.rows.label(watch)));
   std::fflush(stdout);
 }
 
@@ -314,8 +294,8 @@ void print_gain(study& s, const scores& of, const scores& over) {
         paired_bootstrap(s.pool, s.users, of[t], over[t], s.test.rows.label(t), metric);
     std::printf("  %s %+.4f (%+.4f to %+.4f)", target_names[t], gain.value, gain.low, gain.high);
   };
-  for (std::size_t t = 0; t < seconds; ++t) interval(t, auc_metric());
-  interval(seconds, [](std::span<const double> values, std::span<const double> labels) {
+  for (std::size_t t = 0; t < watch; ++t) interval(t, auc_metric());
+  interval(watch, [](std::span<const double> values, std::span<const double> labels) {
     return xauc(values, labels);
   });
   std::puts("");
@@ -324,8 +304,8 @@ void print_gain(study& s, const scores& of, const scores& over) {
 scores read_scores(const std::string& path) {
   const npy_file file(path);
   const auto values = file.values<float>();
-  scores of(targets);
-  for (std::size_t i = 0; i < values.size(); ++i) of[i % targets].push_back(values[i]);
+  scores of(heads);
+  for (std::size_t i = 0; i < values.size(); ++i) of[i % heads].push_back(values[i]);
   return of;
 }
 
@@ -374,16 +354,16 @@ int main(int argc, char** argv) try {
   for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
     const scores of = s.train_and_score(with, seed);
     print_row(s, "seed " + std::to_string(seed), of);
-    if (sum.empty()) sum = scores(targets, std::vector<float>(s.users.size()));
-    for (std::size_t t = 0; t < targets; ++t)
+    if (sum.empty()) sum = scores(heads, std::vector<float>(s.users.size()));
+    for (std::size_t t = 0; t < heads; ++t)
       for (std::size_t i = 0; i < s.users.size(); ++i) sum[t][i] += of[t][i];
   }
   print_row(s, "averaged", sum);
   if (!saved.empty()) {
     std::vector<float> rows;
     for (std::size_t i = 0; i < s.users.size(); ++i)
-      for (std::size_t t = 0; t < targets; ++t) rows.push_back(sum[t][i]);
-    write_npy(saved, rows, targets);
+      for (std::size_t t = 0; t < heads; ++t) rows.push_back(sum[t][i]);
+    write_rows(saved, rows, heads);
   }
   if (beside.empty()) return 0;
   const scores other = read_scores(beside);

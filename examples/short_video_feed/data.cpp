@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <numeric>
 
 namespace feed {
 
@@ -112,6 +113,12 @@ column_table feed_log::rows(std::span<const impression> impressions) const {
 column_table feed_log::rows_at_end(std::vector<impression> impressions) const {
   for (impression& e : impressions) e.time_ms = end_of_training;
   return rows(impressions);
+}
+
+double mean_label(const encoded_log& rows, std::size_t k) {
+  const auto labels = rows.label(k);
+  const double sum = std::accumulate(labels.begin(), labels.end(), 0.);
+  return std::clamp(sum / static_cast<double>(labels.size()), 1e-4, k < watch ? 1 - 1e-4 : 1e4);
 }
 
 catalog::catalog(const feed_log& data) {

@@ -52,6 +52,9 @@ struct feed_log {
   side_tables tables() const { return {.users = users, .items = items, .earlier = earlier}; }
 };
 
+/// The mean of a label over all rows, as far inside its range as a head can start.
+double mean_label(const encoded_log& rows, std::size_t k);
+
 /// What a server has to know of the videos and the users, apart from features.
 struct catalog {
   std::vector<std::uint64_t> items;  ///< ids, by position

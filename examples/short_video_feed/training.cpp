@@ -25,12 +25,6 @@ struct lessons {
 
 constexpr adam_options steps{.learning_rate = 2e-3, .weight_decay = 1e-4};
 
-double mean_label(const encoded_log& rows, std::size_t k) {
-  const auto labels = rows.label(k);
-  const double sum = std::accumulate(labels.begin(), labels.end(), 0.);
-  return std::clamp(sum / static_cast<double>(labels.size()), 1e-4, k < watch ? 1 - 1e-4 : 1e4);
-}
-
 ranker train_ranker(const trained_feed& feed, std::uint64_t seed, thread_pool& pool,
                     std::optional<std::vector<std::uint32_t>> requests, const char* name) {
   const encoded_log& rows = feed.past.rows;

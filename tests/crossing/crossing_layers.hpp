@@ -9,6 +9,7 @@
 
 #include "support/catch.hpp"
 #include "support/matrices.hpp"
+#include "support/random_parameters.hpp"
 #include "support/requests.hpp"
 
 #include <algorithm>
@@ -36,16 +37,6 @@ inline funnel::matrix<double> rows_of(std::initializer_list<std::initializer_lis
   std::size_t i = 0;
   for (const auto& row : rows) std::ranges::copy(row, values.row(i++).begin());
   return values;
-}
-
-/// The layer with random values in all its parameters.
-template <class Layer>
-Layer with_random_parameters(Layer layer) {
-  std::uint64_t seed = 0;
-  funnel::for_each_parameter(layer, [&]<class T>(std::string_view, funnel::parameter<T>& p) {
-    p.value = random_matrix<T>(p.rows(), p.cols(), ++seed);
-  });
-  return layer;
 }
 
 /// The names of the parameters, each with a space after it.

@@ -15,6 +15,7 @@
 
 #include "support/failing_allocator.hpp"
 #include "support/matrices.hpp"
+#include "support/random_parameters.hpp"
 
 #include <memory>
 #include <optional>
@@ -55,11 +56,7 @@ numbers values_of(const small_model& model) {
 
 small_model filled() {
   small_model model;
-  std::uint64_t seed = 0;
-  funnel::for_each_parameter(model, [&](std::string_view, auto& p) {
-    p.value = random_matrix<float>(p.rows(), p.cols(), ++seed);
-  });
-  return model;
+  return with_random_parameters(model);
 }
 
 matrix<std::uint32_t> some_ids() {

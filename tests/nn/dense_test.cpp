@@ -9,6 +9,7 @@
 #include "support/errors.hpp"
 #include "support/gradients.hpp"
 #include "support/matrices.hpp"
+#include "support/random_parameters.hpp"
 #include "support/tolerance.hpp"
 
 #include <array>
@@ -26,12 +27,7 @@ namespace {
 
 template <class T>
 dense<T> random_dense(std::size_t in, std::size_t out, const funnel::dense_options& options = {}) {
-  dense<T> layer(in, out, options);
-  std::uint64_t seed = 10;
-  funnel::for_each_parameter(layer, [&](std::string_view, auto& p) {
-    p.value = random_matrix<T>(p.rows(), p.cols(), ++seed);
-  });
-  return layer;
+  return with_random_parameters(dense<T>(in, out, options), 10);
 }
 
 /// bias + x W in double and the bound of its error in float.

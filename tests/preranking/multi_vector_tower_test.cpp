@@ -15,6 +15,7 @@
 #include "support/errors.hpp"
 #include "support/gradients.hpp"
 #include "support/matrices.hpp"
+#include "support/random_parameters.hpp"
 #include "support/requests.hpp"
 #include "support/tolerance.hpp"
 #include "support/towers.hpp"
@@ -49,11 +50,7 @@ preranker<T> random_preranker() {
   const funnel::mlp_options smooth{.hidden = funnel::activation::gelu};
   preranker<T> model{
       {mlp<T>(4, {9, tasks * dim}, smooth)}, {mlp<T>(3, {7, dim}, smooth)}, cosine_heads<T>(tasks)};
-  std::uint64_t seed = 0;
-  funnel::for_each_parameter(model, [&](std::string_view, auto& p) {
-    p.value = random_matrix<T>(p.rows(), p.cols(), ++seed);
-  });
-  return model;
+  return with_random_parameters(model);
 }
 
 const matrix<double> user = random_matrix<double>(1, 4, 21);

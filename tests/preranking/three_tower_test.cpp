@@ -9,6 +9,7 @@
 #include "support/errors.hpp"
 #include "support/gradients.hpp"
 #include "support/matrices.hpp"
+#include "support/random_parameters.hpp"
 #include "support/requests.hpp"
 #include "support/tolerance.hpp"
 #include "support/towers.hpp"
@@ -36,11 +37,7 @@ preranker random_preranker() {
                   {mlp<double>(3, {7, 5}, smooth)},
                   {mlp<double>(2, {3}, smooth)},
                   mlp<double>(6 + 5 + 3, {8, tasks}, smooth)};
-  std::uint64_t seed = 0;
-  funnel::for_each_parameter(model, [&](std::string_view, auto& p) {
-    p.value = random_matrix<double>(p.rows(), p.cols(), ++seed);
-  });
-  return model;
+  return with_random_parameters(model);
 }
 
 constexpr std::size_t n = 40;

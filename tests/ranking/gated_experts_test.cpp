@@ -10,6 +10,7 @@
 #include "support/errors.hpp"
 #include "support/gradients.hpp"
 #include "support/matrices.hpp"
+#include "support/random_parameters.hpp"
 #include "support/requests.hpp"
 #include "support/tolerance.hpp"
 
@@ -30,12 +31,7 @@ namespace {
 template <class T>
 gated_experts<T> random_experts(std::size_t in, std::size_t user_in,
                                 const gated_experts_options& options) {
-  gated_experts<T> experts(in, user_in, options);
-  std::uint64_t seed = 0;
-  funnel::for_each_parameter(experts, [&](std::string_view, auto& p) {
-    p.value = random_matrix<T>(p.rows(), p.cols(), ++seed);
-  });
-  return experts;
+  return with_random_parameters(gated_experts<T>(in, user_in, options));
 }
 
 }  // namespace

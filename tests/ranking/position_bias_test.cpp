@@ -16,6 +16,7 @@
 #include "support/errors.hpp"
 #include "support/gradients.hpp"
 #include "support/matrices.hpp"
+#include "support/random_parameters.hpp"
 #include "support/requests.hpp"
 #include "support/tolerance.hpp"
 
@@ -46,13 +47,7 @@ Layer numbered(std::size_t count, double drop = 0) {
 
 template <class Layer>
 Layer random_layer(const position_bias_options& options) {
-  Layer layer(options);
-  std::uint64_t seed = 0;
-  funnel::for_each_parameter(layer, [&](std::string_view, auto& p) {
-    using t = std::remove_cvref_t<decltype(p.value(0, 0))>;
-    p.value = random_matrix<t>(p.rows(), p.cols(), ++seed);
-  });
-  return layer;
+  return with_random_parameters(Layer(options));
 }
 
 constexpr double sure = std::numeric_limits<double>::infinity();

@@ -13,6 +13,7 @@
 #include "support/errors.hpp"
 #include "support/gradients.hpp"
 #include "support/matrices.hpp"
+#include "support/random_parameters.hpp"
 #include "support/requests.hpp"
 #include "support/tolerance.hpp"
 
@@ -34,12 +35,7 @@ using flags = std::vector<std::uint8_t>;
 
 template <class T>
 special_group<T> random_group(std::size_t in, const special_group_options& options) {
-  special_group<T> group(in, options);
-  std::uint64_t seed = 0;
-  funnel::for_each_parameter(group, [&](std::string_view, auto& p) {
-    p.value = random_matrix<T>(p.rows(), p.cols(), ++seed);
-  });
-  return group;
+  return with_random_parameters(special_group<T>(in, options));
 }
 
 /// y = x w, by hand: a small model of one layer.

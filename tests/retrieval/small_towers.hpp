@@ -8,6 +8,7 @@
 #include <funnel/sequence/target_attention.hpp>
 
 #include "support/matrices.hpp"
+#include "support/random_parameters.hpp"
 
 #include <cstdint>
 #include <string_view>
@@ -56,11 +57,7 @@ towers<T> random_towers(std::size_t items) {
   towers<T> model{{funnel::mlp<T>(5, {6, 4}, smooth)},
                   {funnel::mlp<T>(5, {7, 4}, smooth)},
                   {funnel::embedding<T>(items, 5)}};
-  std::uint64_t seed = 0;  // biases too, so that no vector is zero
-  funnel::for_each_parameter(model, [&](std::string_view, auto& p) {
-    p.value = random_matrix<T>(p.rows(), p.cols(), ++seed);
-  });
-  return model;
+  return with_random_parameters(model);
 }
 
 struct history_batch {

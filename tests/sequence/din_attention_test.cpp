@@ -8,6 +8,7 @@
 #include "support/gradients.hpp"
 #include "support/histories.hpp"
 #include "support/matrices.hpp"
+#include "support/random_parameters.hpp"
 #include "support/requests.hpp"
 #include "support/tolerance.hpp"
 
@@ -27,12 +28,7 @@ using offsets = std::vector<std::uint32_t>;
 
 template <class T>
 din_attention<T> filled(std::size_t dim, const din_attention_options& options) {
-  din_attention<T> layer(dim, options);
-  std::uint64_t seed = 0;
-  funnel::for_each_parameter(layer, [&](std::string_view, auto& p) {
-    p.value = random_matrix<T>(p.rows(), p.cols(), ++seed);
-  });
-  return layer;
+  return with_random_parameters(din_attention<T>(dim, options));
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include "support/errors.hpp"
 #include "support/gradients.hpp"
 #include "support/matrices.hpp"
+#include "support/random_parameters.hpp"
 #include "support/requests.hpp"
 
 #include <array>
@@ -56,12 +57,7 @@ struct candidates_of_test {
 
 template <class T>
 event_embedding<T> filled(const event_embedding_options& options) {
-  event_embedding<T> layer(options);
-  std::uint64_t seed = 0;
-  funnel::for_each_parameter(layer, [&](std::string_view, auto& p) {
-    p.value = random_matrix<T>(p.rows(), p.cols(), ++seed);
-  });
-  return layer;
+  return with_random_parameters(event_embedding<T>(options));
 }
 
 struct din_of_events {

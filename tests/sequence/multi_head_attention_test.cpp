@@ -12,6 +12,7 @@
 #include "support/gradients.hpp"
 #include "support/histories.hpp"
 #include "support/matrices.hpp"
+#include "support/random_parameters.hpp"
 #include "support/requests.hpp"
 #include "support/tolerance.hpp"
 
@@ -30,18 +31,10 @@ namespace {
 
 using offsets = std::vector<std::uint32_t>;
 
-template <class Layer>
-Layer filled(Layer layer) {
-  std::uint64_t seed = 0;
-  funnel::for_each_parameter(layer, [&](std::string_view, auto& p) {
-    using t = std::remove_cvref_t<decltype(p.value(0, 0))>;
-    p.value = random_matrix<t>(p.rows(), p.cols(), ++seed);
-  });
-  return layer;
-}
 template <class T>
 multi_head_attention<T> heads_of(std::size_t dim, std::size_t heads, std::size_t head_dim) {
-  return filled(multi_head_attention<T>(dim, {.heads = heads, .head_dim = head_dim}));
+  return with_random_parameters(
+      multi_head_attention<T>(dim, {.heads = heads, .head_dim = head_dim}));
 }
 
 /// A row of x W, or of x W^T.
@@ -225,8 +218,8 @@ TEST_CASE("attention over lists that candidates share is that over copies of the
                   "offsets is empty"));
   };
   check(heads_of<float>(7, 2, 3));
-  check(filled(din_attention<float>(7, {.hidden = {6}})));
-  check(filled(din_attention<float>(7, {.hidden = {6}, .normalize = true})));
+  check(with_random_parameters(din_attention<float>(7, {.hidden = {6}})));
+  check(with_random_parameters(din_attention<float>(7, {.hidden = {6}, .normalize = true})));
 }
 
 TEST_CASE("multi_head_attention, din_attention: gradients") {

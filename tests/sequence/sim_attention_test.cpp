@@ -11,6 +11,7 @@
 #include "support/errors.hpp"
 #include "support/gradients.hpp"
 #include "support/matrices.hpp"
+#include "support/random_parameters.hpp"
 #include "support/requests.hpp"
 #include "support/tolerance.hpp"
 
@@ -45,16 +46,6 @@ const sim_options small{.items = 30,
                         .action_dim = 2,
                         .time_dim = 2,
                         .events = 5};
-
-template <class Layer>
-Layer filled(Layer layer) {
-  std::uint64_t seed = 0;
-  for_each_parameter(layer, [&](std::string_view, auto& p) {
-    using t = std::remove_cvref_t<decltype(p.value(0, 0))>;
-    p.value = random_matrix<t>(p.rows(), p.cols(), ++seed);
-  });
-  return layer;
-}
 
 /// Histories of users 0 to 4, and of user 5 none; and the candidates of three requests.
 struct world {
@@ -155,7 +146,7 @@ matrix<float> expected_values(const Layer& layer, const world& w) {
 
 template <class Layer>
 void check_definition(const Layer& layer) {
-  const Layer of = filled(layer);
+  const Layer of = with_random_parameters(layer);
   for (std::uint64_t seed = 1; seed < 5; ++seed) {
     const world w(seed);
     const matrix<float> expected = expected_values(of, w);
@@ -266,11 +257,11 @@ TEST_CASE("sim_attention: worked by hand") {
 }
 
 TEST_CASE("sim_attention: events after the request change nothing") {
-  const auto layer = filled(sim_attention<float>(with([](auto& o) {
-                                                   o.similar = 3;
-                                                   o.searched = 20;
-                                                 }),
-                                                 two_heads));
+  const auto layer = with_random_parameters(sim_attention<float>(with([](auto& o) {
+                                                                   o.similar = 3;
+                                                                   o.searched = 20;
+                                                                 }),
+                                                                 two_heads));
   world past(3, 90), whole(3, 90);
   for (std::int64_t t = 90; t < 300; ++t)
     whole.store.append(static_cast<user_id>(t % 5), {1, static_cast<category_id>(t % 6), 1, 1, t});
@@ -317,11 +308,11 @@ TEST_CASE("sim_attention: gradients, and those of the auxiliary value of soft se
 }
 
 TEST_CASE("sim_attention: the auxiliary value is the sum of the events times their products") {
-  const auto layer = filled(sim_attention<double>(with([](auto& o) {
-                                                    o.similar = 1;
-                                                    o.searched = 6;
-                                                  }),
-                                                  two_heads));
+  const auto layer = with_random_parameters(sim_attention<double>(with([](auto& o) {
+                                                                    o.similar = 1;
+                                                                    o.searched = 6;
+                                                                  }),
+                                                                  two_heads));
   const world w(4);
   inference_context<double> context;
   context.group_rows(w.requests);
@@ -375,7 +366,7 @@ TEST_CASE("sim_attention: what is refused") {
   CHECK(refused_options({.by_category = false, .by_cluster = false}, "expected one filter"));
   CHECK(refused_options({.similar = 1, .searched = 0}, "searched is 0"));
   CHECK(refused_options({.similar = 1, .search_dim = 0}, "search_dim is 0"));
-  const auto layer = filled(sim_attention<float>(small, two_heads));
+  const auto layer = with_random_parameters(sim_attention<float>(small, two_heads));
   const world w(1);
   inference_context<float> context;
   const auto refused = [&](const sim_query& query, const char* words) {
@@ -394,8 +385,8 @@ TEST_CASE("sim_attention: what is refused") {
   CHECK(refused(query, "times has 2 values, expected 3 as in users"));
   CHECK(refuses([&] { layer.soft_interest(context, w.store, w.query()); },
                 "funnel::sim_attention::soft_interest", "similar is 0"));
-  const auto by_category =
-      filled(sim_attention<float>(with([](auto& o) { o.by_cluster = false; }), two_heads));
+  const auto by_category = with_random_parameters(
+      sim_attention<float>(with([](auto& o) { o.by_cluster = false; }), two_heads));
   query = w.query();
   query.clusters = {};
   CHECK(by_category(context, w.store, query).rows() == 12);

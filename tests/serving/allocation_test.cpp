@@ -28,6 +28,7 @@
 #include "support/catch.hpp"
 #include "support/feed_ranker.hpp"
 #include "support/matrices.hpp"
+#include "support/random_parameters.hpp"
 #include "support/towers.hpp"
 #include "support/two_head_ranker.hpp"
 
@@ -57,15 +58,6 @@ constexpr std::size_t vector_width = 8;
 using tower = network_tower<float>;
 using retriever = funnel::two_tower<tower, tower>;
 using preranker = funnel::three_tower<tower, tower, tower, funnel::mlp<float>>;
-
-template <class Model>
-Model filled(Model model) {
-  std::uint64_t seed = 0;
-  funnel::for_each_parameter(model, [&](std::string_view, auto& p) {
-    p.value = random_matrix<float>(p.rows(), p.cols(), ++seed);
-  });
-  return model;
-}
 
 /// A page for a user: retrieval, pre-ranking, ranking and re-ranking, as one thread serves it.
 class server {
@@ -151,14 +143,14 @@ class server {
 
   matrix<float> items_ = random_matrix<float>(item_count, item_numbers, 1);
   funnel::frozen<retriever, funnel::default_arch> retrieve_{
-      filled(retriever{{funnel::mlp<float>(ranker_user_numbers, {16, 8})},
-                       {funnel::mlp<float>(item_numbers, {16, 8})},
-                       {}})};
-  funnel::frozen<preranker, funnel::default_arch> prerank_{
-      filled(preranker{{funnel::mlp<float>(ranker_user_numbers, {16, vector_width})},
-                       {funnel::mlp<float>(item_numbers, {16, vector_width})},
-                       {funnel::mlp<float>(2, {4})},
-                       funnel::mlp<float>(2 * vector_width + 4, {16, 1})})};
+      with_random_parameters(retriever{{funnel::mlp<float>(ranker_user_numbers, {16, 8})},
+                                       {funnel::mlp<float>(item_numbers, {16, 8})},
+                                       {}})};
+  funnel::frozen<preranker, funnel::default_arch> prerank_{with_random_parameters(
+      preranker{{funnel::mlp<float>(ranker_user_numbers, {16, vector_width})},
+                {funnel::mlp<float>(item_numbers, {16, vector_width})},
+                {funnel::mlp<float>(2, {4})},
+                funnel::mlp<float>(2 * vector_width + 4, {16, 1})})};
   funnel::frozen<feed_ranker<float>, funnel::default_arch> rank_{
       feed_ranker<float>{ranker_sizes{.items = item_count, .width = 8, .expert_sizes = {32, 16}}}};
   funnel::flat_index<> index_;
@@ -441,7 +433,7 @@ TEST_CASE("serving: row_cache asks for its budget once, and a request for nothin
 TEST_CASE("serving: scores of given items ask for no memory, and by a model none after the first") {
   const matrix<float> vectors = random_matrix<float>(item_count, vector_width, 1);
   const funnel::flat_index<> index(vectors);
-  const auto model = funnel::freeze(filled(
+  const auto model = funnel::freeze(with_random_parameters(
       funnel::multi_vector_tower<tower, tower>{{funnel::mlp<float>(5, {16, 3 * vector_width})},
                                                {funnel::mlp<float>(item_numbers, {vector_width})},
                                                funnel::cosine_heads<float>(3)}));
@@ -478,7 +470,7 @@ TEST_CASE("serving: scores of given items ask for no memory, and by a model none
 
 TEST_CASE("serving: freezing a model that is moved in copies no table") {
   const auto make = [] {
-    return filled(
+    return with_random_parameters(
         feed_ranker<float>{ranker_sizes{.items = 200'000, .width = 8, .expert_sizes = {64, 32}}});
   };
   constexpr std::size_t table_bytes = sizeof(float) * 200'000 * 8;
@@ -528,8 +520,8 @@ TEST_CASE("serving: pages are the same with a cache that is too small, and warm 
 }
 
 TEST_CASE("serving: models of special users ask for no memory after the first requests") {
-  const auto group = funnel::freeze(filled(funnel::special_group<float>(5)));
-  const auto experts = funnel::freeze(filled(funnel::gated_experts<float>(5, 2)));
+  const auto group = funnel::freeze(with_random_parameters(funnel::special_group<float>(5)));
+  const auto experts = funnel::freeze(with_random_parameters(funnel::gated_experts<float>(5, 2)));
   const matrix<float> user = random_matrix<float>(3, 2, 1), items = random_matrix<float>(900, 3, 2);
   const matrix<float> big = random_matrix<float>(900, 1, 3);
   const std::vector<std::uint32_t> offsets{0, 300, 400, 900};

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/core/detail/element_of.hpp>
+#include <funnel/core/detail/mixed_bits.hpp>
 #include <funnel/core/error.hpp>
 #include <funnel/core/state.hpp>
 
@@ -36,10 +37,7 @@ class random_generator {
   explicit random_generator(std::uint64_t seed = 0) {
     for (std::uint64_t& word : state_) {
       seed += 0x9e3779b97f4a7c15ULL;
-      std::uint64_t z = seed;
-      z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-      z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-      word = z ^ (z >> 31);
+      word = detail::mixed_bits(seed);
     }
   }
 

@@ -117,7 +117,7 @@ class model_watchdog {
     detail::check_size(name, "users", users.size(), n, "special");
     detail::check_size(name, "main", main.size(), n, "special");
     detail::check_size(name, "labels", labels.size(), n, "special");
-    std::vector<std::size_t> sizes(segments_.size());
+    std::vector<segment_rows> rows(segments_.size());
     for (std::size_t i = 0; i < n; ++i) {
       if (segments[i] >= segments_.size())
         detail::fail_check(name, "segments", "[", i, "] is ", segments[i], ", expected below ",
@@ -125,19 +125,15 @@ class model_watchdog {
       if (const double label = labels[i]; label != 0 && label != 1 && !std::isnan(label))
         detail::fail_check(name, "labels", "[", i, "] is ", label,
                            ", expected 0 or 1, or NaN if it is missing");
-      ++sizes[segments[i]];
+      rows[segments[i]].add(users[i], special[i], main[i], labels[i]);
     }
 
     std::vector<std::vector<watched_day>> next = segments_;
-    segment_rows rows;
-    for (std::uint32_t s = 0; s < segments_.size(); ++s) {
-      if (sizes[s] == 0) continue;
-      rows.clear();
-      for (std::size_t i = 0; i < n; ++i)
-        if (segments[i] == s) rows.add(users[i], special[i], main[i], labels[i]);
-      const bootstrap_interval lead =
-          paired_bootstrap(executor, rows.users, rows.special, rows.main, rows.labels, auc_metric(),
-                           options_.bootstrap);
+    for (std::size_t s = 0; s < segments_.size(); ++s) {
+      const segment_rows& of = rows[s];
+      if (of.users.empty()) continue;
+      const bootstrap_interval lead = paired_bootstrap(executor, of.users, of.special, of.main,
+                                                       of.labels, auc_metric(), options_.bootstrap);
       if (!std::isnan(lead.value)) next[s].push_back({day, lead});
     }
     segments_ = std::move(next);
@@ -223,12 +219,6 @@ class model_watchdog {
     std::vector<user_id> users;
     std::vector<double> special, main, labels;
 
-    void clear() {
-      users.clear();
-      special.clear();
-      main.clear();
-      labels.clear();
-    }
     void add(user_id user, double of_special, double of_main, double label) {
       users.push_back(user);
       special.push_back(of_special);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/core/detail/checks.hpp>
+#include <funnel/core/detail/mixed_bits.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -21,10 +22,7 @@ constexpr std::uint64_t pair_key(std::uint32_t first, std::uint32_t second) {
 ///
 /// Source      docs/formulas.md#hashing.
 constexpr std::uint64_t mix_key(std::uint64_t key) {
-  key += 0x9e3779b97f4a7c15ULL;
-  key = (key ^ (key >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  key = (key ^ (key >> 27)) * 0x94d049bb133111ebULL;
-  return key ^ (key >> 31);
+  return detail::mixed_bits(key + 0x9e3779b97f4a7c15ULL);
 }
 
 /// Feature hashing: returns the row of an id in an embedding table without a vocabulary, 1 + hash

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/core/detail/checks.hpp>
+#include <funnel/core/detail/mixed_bits.hpp>
 #include <funnel/core/detail/sizes.hpp>
 #include <funnel/core/error.hpp>
 #include <funnel/core/ids.hpp>
@@ -230,11 +231,7 @@ class history_store {
   using log = detail::event_log;
 
   struct mixed_hash {
-    std::size_t operator()(std::uint64_t x) const noexcept {
-      x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-      x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-      return x ^ (x >> 31);
-    }
+    std::size_t operator()(std::uint64_t x) const noexcept { return detail::mixed_bits(x); }
   };
   /// For each user and id, the number of the newest event, counted from 1 by `log::appended`; 0 for an
   /// event that is about to be appended.
