@@ -212,8 +212,7 @@ class flat_index {
                      const Admit& admit = {}) const {
     check(queries, found);
     const std::size_t count = best(queries, found, 0, end_, admit);
-    for (std::size_t q = 0; q < found.rows(); ++q)
-      std::ranges::sort(found.row(q).first(count), detail::found_before);
+    detail::sort_rows(found, count);
     return count;
   }
 
@@ -243,8 +242,8 @@ class flat_index {
         for (std::size_t i = 0; i < counts[p]; ++i)
           detail::add_to_best(found.row(q), count, of_part[i]);
       }
-      std::ranges::sort(found.row(q).first(count), detail::found_before);
     }
+    detail::sort_rows(found, count);
     return count;
   }
 

@@ -3,6 +3,7 @@
 
 #include <funnel/core/detail/order_key.hpp>
 #include <funnel/core/ids.hpp>
+#include <funnel/core/matrix.hpp>
 #include <funnel/index/scored_item.hpp>
 
 #include <algorithm>
@@ -61,6 +62,13 @@ inline void add_to_best(std::span<scored_item> found, std::size_t& count, const 
   } else if (found_before(item, found.front())) {
     sift_down(found, 0, item);
   }
+}
+
+/// Sorts the first `count` items of each row, best first.
+inline void sort_rows(matrix_view<scored_item> found, std::size_t count) {
+  if (found.cols() < 2) return;  // g++ 12 would warn of a sort of one item
+  for (std::size_t q = 0; q < found.rows(); ++q)
+    std::ranges::sort(found.row(q).first(count), found_before);
 }
 
 }  // namespace funnel::detail
