@@ -9,6 +9,7 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 #include <vector>
 
 using funnel::gate_diagnostics;
@@ -113,6 +114,9 @@ TEST_CASE("gate_diagnostics: one expert; no rows yet") {
 
 TEST_CASE("gate_diagnostics: what is refused leaves it as it was") {
   CHECK(refuses([] { gate_diagnostics<1>(0); }, "funnel::gate_diagnostics", "experts is 0"));
+  for (const std::size_t size : {std::numeric_limits<std::size_t>::max(), std::size_t{1} << 63})
+    CHECK(refuses([&] { gate_diagnostics<1> huge(size); }, "funnel::gate_diagnostics: experts is",
+                  "expected at most"));
   gate_diagnostics<2> gates(3);
   const matrix<double> three(4, 3, .25), two(4, 2, .5), longer(5, 3, .25);
   CHECK(refuses([&] { gates.add(both(two, three)); }, "funnel::gate_diagnostics",

@@ -185,6 +185,9 @@ TEST_CASE("gated_experts: no rows, and what is refused") {
 
   constexpr std::string_view name = "funnel::gated_experts";
   CHECK(refuses([] { gated_experts<float>(3, 2, {.experts = 0}); }, name, "experts is 0"));
+  for (const std::size_t size : {std::numeric_limits<std::size_t>::max(), std::size_t{1} << 63})
+    CHECK(refuses([&] { gated_experts<float>(3, 2, {.experts = size}); },
+                  "funnel::gated_experts: experts is", "expected at most"));
   CHECK(
       refuses([] { gated_experts<float>(3, 2, {.gate_dropout = 1}); }, name, "gate_dropout is 1"));
   CHECK(refuses([] { gated_experts<float>(3, 2, {.dropout = -1}); }, name, "dropout is -1"));

@@ -251,6 +251,9 @@ TEST_CASE("mmoe: gradients, with gate dropout and a user of one row") {
 
 TEST_CASE("mmoe: what is refused") {
   CHECK(refuses([] { mmoe<float, 1>(3, {.experts = 0}); }, "funnel::mmoe", "experts is 0"));
+  for (const std::size_t size : {std::numeric_limits<std::size_t>::max(), std::size_t{1} << 63})
+    CHECK(refuses([&] { mmoe<float, 2>(3, {.experts = size}); }, "funnel::mmoe: experts x tasks is",
+                  "expected at most"));
   CHECK(
       refuses([] { mmoe<float, 1>(3, {.gate_dropout = 1}); }, "funnel::mmoe", "gate_dropout is 1"));
   CHECK(refuses([] { mmoe<float, 1>(3, {.expert_sizes = {}}); }, "funnel::mlp", "sizes is empty"));

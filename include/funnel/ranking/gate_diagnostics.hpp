@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/core/detail/checks.hpp>
+#include <funnel/core/detail/sizes.hpp>
 #include <funnel/core/matrix.hpp>
 
 #include <algorithm>
@@ -36,6 +37,7 @@ class gate_diagnostics {
   /// Errors      std::invalid_argument if experts is 0.
   explicit gate_diagnostics(std::size_t experts) {
     detail::check_at_least_one("gate_diagnostics", "experts", experts);
+    detail::array_size<double>("funnel::gate_diagnostics: experts", experts);
     for (auto& task : sums_) task.assign(experts, 0);
   }
 

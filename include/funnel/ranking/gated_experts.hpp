@@ -2,6 +2,7 @@
 #pragma once
 
 #include <funnel/core/detail/checks.hpp>
+#include <funnel/core/detail/sizes.hpp>
 #include <funnel/nn/context.hpp>
 #include <funnel/nn/detail/request_rows.hpp>
 #include <funnel/nn/mlp.hpp>
@@ -60,6 +61,7 @@ class gated_experts : public detail::layer_of<T> {
     detail::check_fraction("gated_experts", "gate_dropout", options.gate_dropout);
     detail::check_fraction("gated_experts", "dropout", options.dropout);
     const mlp_options relu{.output = activation::relu, .dropout = options.dropout};
+    experts.reserve(detail::array_size<mlp<T>>("funnel::gated_experts: experts", options.experts));
     for (std::size_t k = 0; k < options.experts; ++k)
       experts.emplace_back(in, options.expert_sizes, relu);
     std::vector<std::size_t> sizes = options.gate_sizes;

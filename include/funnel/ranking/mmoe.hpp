@@ -3,6 +3,7 @@
 
 #include <funnel/core/arena.hpp>
 #include <funnel/core/detail/checks.hpp>
+#include <funnel/core/detail/sizes.hpp>
 #include <funnel/core/matrix.hpp>
 #include <funnel/nn/concat.hpp>
 #include <funnel/nn/context.hpp>
@@ -64,7 +65,9 @@ class mmoe {
     detail::check_at_least_one("mmoe", "experts", options.experts);
     detail::check_fraction("mmoe", "gate_dropout", options.gate_dropout);
     detail::check_fraction("mmoe", "dropout", options.dropout);
+    detail::array_size<mlp<T>>("funnel::mmoe: experts x tasks", options.experts, Tasks);
     const mlp_options relu{.output = activation::relu, .dropout = options.dropout};
+    experts.reserve(options.experts);
     for (std::size_t k = 0; k < options.experts; ++k)
       experts.emplace_back(in, options.expert_sizes, relu);
     gates = dense<T>(in, Tasks * options.experts, {.bias = false});
