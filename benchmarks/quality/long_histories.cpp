@@ -351,6 +351,14 @@ std::vector<judged> train_models(const short_histories& known, std::span<const r
     longer.head = soft.head, longer.search_head = soft.search_head;
     if (length == 10'000) learn(longer, epochs.first(1));
     models.push_back(served("SIM, soft search in", length, longer));
+    if (length == 100'000) {
+      // The older events have ages that it never learned: they get the vector of the oldest that it did.
+      matrix<float>& ages = longer.sim.events.time_buckets[0].table.value;
+      const std::size_t oldest = time_bucket(now, event_of(0, 10'000 - 1).time, 32);
+      for (std::size_t b = oldest + 1; b < ages.rows(); ++b)
+        std::ranges::copy(ages.row(oldest), ages.row(b).begin());
+      models.push_back(served("the same, old ages as one", length, longer));
+    }
     soft = std::move(longer);
   }
   return models;
