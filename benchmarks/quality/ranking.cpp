@@ -8,10 +8,12 @@
 //
 // It trains until 04-30 and reports on 05-01 to 05-05; with --validate, on which options are chosen, it
 // trains until 04-29 and reports on 04-30. Scores of several seeds are averaged.
-#include "short_video_feed/models.hpp"
+#include "studied_ranker.hpp"
 #include "support/arguments.hpp"
 #include "write_npy.hpp"
 
+#include <Eigen/Dense>
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <map>
@@ -19,170 +21,123 @@
 
 namespace {
 
-using namespace feed;
-
-constexpr std::array<const char*, heads> target_names{"click", "long_view", "like", "seconds"};
+using namespace quality;
 
 /// Writes values, row after row.
 void write_rows(const std::string& path, std::span<const float> values, std::size_t columns) {
   write_npy(path, matrix_view<const float>(values.data(), values.size() / columns, columns));
 }
 
-/// What variants of the ranker have.
-struct parts {
-  bool no_order = false, no_history = false, no_similarity = false, no_counters = false;
-  bool din = false, use_ple = false;
-  std::size_t cross = 0;  // layers
-  std::size_t width = 64, hidden = 0, experts = 4, dim = 8, epochs = 2;
-  double order_weight = .3, gate_dropout = .1, dropout = 0, rate = 2e-3, decay = 1e-4;
+float cosine(std::span<const float> a, std::span<const float> b) {
+  const auto size = static_cast<Eigen::Index>(a.size());
+  const Eigen::Map<const Eigen::VectorXf> x(a.data(), size), y(b.data(), size);
+  const float lengths = x.norm() * y.norm();
+  return lengths > 0 ? x.dot(y) / lengths : 0;
+}
 
-  /// Outputs of each layer of an expert.
-  std::vector<std::size_t> sizes() const {
-    return hidden == 0 ? std::vector{width} : std::vector{hidden, width};
+/// Vectors of the columns of a matrix: its strongest right singular vectors, each times its singular
+/// value, by subspace iteration.
+matrix<float> svd_vectors(const sparse_matrix& of, std::size_t width) {
+  using dense_matrix = Eigen::MatrixXf;
+  const auto index = [](std::size_t i) { return static_cast<Eigen::Index>(i); };
+  dense_matrix v(index(of.columns()), index(width)), u(index(of.rows()), index(width));
+  random_generator bits(1);
+  for (float& x : v.reshaped()) x = static_cast<float>(uniform01(bits)) - .5f;
+  const auto multiply = [&] {
+    u.setZero();
+    for (std::size_t i = 0; i < of.rows(); ++i)
+      for (const std::uint32_t j : of[i].columns) u.row(index(i)) += v.row(index(j));
+  };
+  for (int step = 0; step < 6; ++step) {
+    v = Eigen::HouseholderQR<dense_matrix>(v).householderQ() *
+        dense_matrix::Identity(v.rows(), v.cols());
+    multiply();
+    v.setZero();
+    for (std::size_t i = 0; i < of.rows(); ++i)
+      for (const std::uint32_t j : of[i].columns) v.row(index(j)) += u.row(index(i));
   }
-};
+  // Now v = A' A q with orthonormal q: A' A is nearly q L q', so the vectors are v R L^-1/2.
+  const Eigen::SelfAdjointEigenSolver<dense_matrix> squares(v.transpose() * v);
+  const Eigen::VectorXf roots =
+      squares.eigenvalues().cwiseMax(1e-6f).cwiseSqrt().cwiseSqrt().cwiseInverse();
+  v = v * squares.eigenvectors() * roots.asDiagonal();
+  matrix<float> made(of.columns(), width);
+  for (std::size_t i = 0; i < made.rows(); ++i)
+    for (std::size_t d = 0; d < width; ++d) made(i, d) = v(index(i), index(d));
+  return made;
+}
 
-/// The ranker of short_video_feed with a second history, and a head for the order of watch times.
-struct studied_ranker {
-  bool history = true;
-  float order_weight = 0;
-  feature_inputs<float> inputs;
-  std::optional<din_attention<float>> watched_din, clicked_din;
-  std::optional<cross_network<float>> cross;
-  std::optional<ple<float, heads>> layered;
-  mmoe<float, heads> experts;
-  std::vector<net> towers;
-  net watch_tower;
-  watch_time_head<float> watch_head;
-  watch_order_head<float> order_head;
-
-  studied_ranker() = default;
-  studied_ranker(const schema& features, const parts& with)
-      : history(!with.no_history),
-        order_weight(with.no_order ? 0 : static_cast<float>(with.order_weight)),
-        inputs(features, {.dim = with.dim}),
-        experts((with.cross > 0 ? 2 : 1) * width(with), {.experts = with.experts,
-                                                         .expert_sizes = with.sizes(),
-                                                         .gate_dropout = with.gate_dropout,
-                                                         .dropout = with.dropout}),
-        towers(watch, net(with.width, {32, 1})),
-        watch_tower(with.width, {32}, {.output = activation::relu}),
-        watch_head(32, {.time_scale = 10, .max_time = longest_watch}),
-        order_head(32, {.time_scale = 1, .max_time = longest_watch}) {
-    const std::size_t in = width(with);
-    if (with.din) {
-      watched_din.emplace(inputs.history_width("long_watched"));
-      clicked_din.emplace(inputs.history_width("clicked"));
-    }
-    if (with.cross > 0) cross.emplace(in, cross_network_options{.layers = with.cross, .rank = 32});
-    if (with.use_ple)
-      layered.emplace(in * (with.cross > 0 ? 2 : 1),
-                      ple_options{.experts_per_task = 1,
-                                  .shared_experts = 2,
-                                  .expert_sizes = {{with.width}, {with.width}},
-                                  .gate_dropout = with.gate_dropout});
-  }
-  std::size_t width(const parts& with) const {
-    if (with.no_history) return inputs.width();
-    return inputs.width() + inputs.history_width("long_watched") + inputs.history_width("clicked");
-  }
-
-  /// Logits of click, long view and like, the logarithm of seconds, and that of the order.
-  template <Context C>
-  std::array<value_of<C>, heads + 1> operator()(C& context, const row_batch& rows) const {
-    const auto x = inputs(context, rows);
-    const auto mix = [&](const auto&... parts) {
-      if (layered) return (*layered)(context, concat(context, parts...));
-      return experts(context, concat(context, parts...));
-    };
-    const auto mix_crossed = [&](const auto&... parts) {
-      if (!cross) return mix(parts...);
-      return mix(parts..., (*cross)(context, concat(context, parts...)));
-    };
-    const auto attended = [&](const char* name, const auto& din) {
-      const auto past = inputs.history(context, rows, name);
-      if (din) return (*din)(context, past.candidates, past.events, past.offsets);
-      return target_attention(context, past.candidates, past.events, past.offsets);
-    };
-    const auto all = [&] {
-      if (!history) return mix_crossed(x.user, x.item);
-      const auto watched = attended("long_watched", watched_din);
-      return mix_crossed(x.user, x.item, watched, attended("clicked", clicked_din));
-    };
-    const auto h = all();
-    const auto z = towers[click](context, h[click]);
-    const auto v = towers[long_view](context, h[long_view]);
-    const auto l = towers[like](context, h[like]);
-    const auto w = watch_tower(context, h[watch]);
-    return {z, v, l, watch_head(context, w), order_head(context, w)};
-  }
-  auto loss(auto& context, const row_batch& rows) const {
-    const auto z = (*this)(context, rows);
-    const std::array losses{
-        bce_with_logits(context, z[click], rows.label(click)),
-        bce_with_logits(context, z[long_view], rows.label(long_view)),
-        bce_with_logits(context, z[like], rows.label(like)),
-        watch_time_loss(context, z[watch], rows.label(watch), watch_head.loss_options()),
-        log_watch_time_loss(context, z[heads], rows.label(watch), order_head.loss_options())};
-    return total_loss(context, losses, std::array{1.f, 1.f, 1.f, .2f, order_weight});
-  }
-  void visit_parameters(auto&& visit) {
-    visit("inputs", inputs);
-    if (watched_din) visit("watched_din", *watched_din), visit("clicked_din", *clicked_din);
-    if (cross) visit("cross", *cross);
-    if (layered)
-      visit("layered", *layered);
-    else
-      visit("experts", experts);
-    visit("towers", towers);
-    visit("watch_tower", watch_tower), visit("watch_head", watch_head);
-    visit("order_head", order_head);
-  }
-};
-
-/// The rows of training and test, encoded.
+/// The rows of training and test, encoded. What belongs to rows of the test is in the order of the log.
 struct study {
   feed_log data;
   schema features;
   encoded past, test;
-  std::vector<user_id> users;  ///< of the rows of the test
+  std::vector<std::string> labels;  ///< of the schema
+  std::vector<user_id> users;       ///< of the rows of the test
   thread_pool pool{2};
 
   study(const std::string& folder, const feed_days& days, const parts& with)
       : data(read_kuairand(folder, {.until = days.test_until}), days, 8 * 3600) {
     schema_options options = feed_features(data.log, data.utc_offset);
-    const neighbor_table similar = similar_videos();
+    const auto sides = [&] {
+      return std::array{&options.of_user, &options.of_item, &options.of_context, &options.of_cross};
+    };
     for (const char* name : {"similarity", "best_similarity"}) {
       if (!with.no_similarity) options.of_cross.push_back(number{name});
       data.earlier.add(name, data.earlier.rows(), [](std::size_t) { return 0.f; });
     }
+    if (with.svd) options.of_cross.push_back(number{"svd_cosine"});
+    data.earlier.add("svd_cosine", data.earlier.rows(), [](std::size_t) { return 0.f; });
+    labels.assign(options.labels.begin(), options.labels.end());
+    if (with.rare) labels.insert(labels.end(), rare_actions.begin(), rare_actions.end());
+    options.labels = name_list(labels);
+    if (with.moment) options.delay = {.ticks = 60'000};
+    for (auto* side : sides())
+      for (feature& f : *side) {
+        if (history* list = std::get_if<history>(&f)) list->last = with.last;
+        if (category* one = std::get_if<category>(&f); one != nullptr && with.use_bilinear)
+          one->dim = with.dim;
+      }
     if (with.no_counters)
-      for (auto* side :
-           {&options.of_user, &options.of_item, &options.of_context, &options.of_cross})
+      for (auto* side : sides())
         std::erase_if(*side, [](const feature& f) { return std::holds_alternative<rate>(f); });
     features = schema(options);
-    past = fit_schema(features, with_similarity(data.rows(data.training), data.training, similar),
+    past = fit_schema(features, with_similarity(data.rows(data.training), data.training),
                       data.tables());
-    past.state.advance(features, data.end_of_training);
-    const column_table later = with_similarity(data.rows_at_end(data.test), data.test, similar);
+    if (!with.moment) past.state.advance(features, data.end_of_training);
+    std::vector<impression> shown = data.test;
+    // The dates of the log are not quite those of its times: some rows of the first day are earlier.
+    for (impression& e : shown) e.time_ms = std::max(e.time_ms, past.state.time());
+    const column_table later =
+        with_similarity(with.moment ? data.rows(shown) : data.rows_at_end(shown), shown);
     test = encode_log(features, past.state, later);
-    users = row_users(test.rows.log_rows(), later.view()["user_id"]);
+    for (const impression& e : data.test) users.push_back(e.user);
   }
 
-  /// ItemCF on what users watched before the log.
-  neighbor_table similar_videos() {
+  /// A label of the test.
+  std::vector<float> label(std::size_t t) const { return in_log_order(test.rows.label(t)); }
+  /// Values of the rows of the test, which are encoded in the order of their times.
+  std::vector<float> in_log_order(std::span<const float> values) const {
+    std::vector<float> ordered(values.size());
+    for (std::size_t i = 0; i < values.size(); ++i) ordered[test.rows.log_rows()[i]] = values[i];
+    return ordered;
+  }
+
+  /// The videos that each user watched long before the log.
+  sparse_matrix watched_long() const {
     std::vector<sparse_entry> done;
     for (user_id user = 0; user < data.log.histories.size(); ++user)
       for (const item_id item : data.log.histories[user].long_watched) done.push_back({user, item});
-    const sparse_matrix liked(done,
-                              {.rows = data.log.users.size(), .columns = data.log.videos.size()});
-    return item_cf(pool, liked, {.neighbors = 1000, .shrinkage = 10});
+    return sparse_matrix(done, {.rows = data.log.users.size(), .columns = data.log.videos.size()});
   }
-  /// Adds the similarity of each video to the last 50 that the user watched long before the log: the
-  /// sum, and that of the most similar one.
-  column_table with_similarity(column_table rows, std::span<const impression> impressions,
-                               const neighbor_table& similar) {
-    std::vector<float> sum(impressions.size()), best(impressions.size());
+  /// Adds the similarity of each video to the last 50 that the user watched long before the log: by
+  /// ItemCF the sum, and that of the most similar one; and the cosine to their mean, by SVD.
+  column_table with_similarity(column_table rows, std::span<const impression> impressions) {
+    const sparse_matrix liked = watched_long();
+    const neighbor_table similar = item_cf(pool, liked, {.neighbors = 1000, .shrinkage = 10});
+    const matrix<float> vectors = svd_vectors(liked, 64);
+    std::vector<float> mean(vectors.cols());
+    std::vector<float> sum(impressions.size()), best(impressions.size()), near(impressions.size());
     std::vector<float> of_user(data.log.videos.size()), most(data.log.videos.size());
     std::map<user_id, std::vector<std::size_t>> by_user;
     for (std::size_t i = 0; i < impressions.size(); ++i) by_user[impressions[i].user].push_back(i);
@@ -198,23 +153,26 @@ struct study {
           of_user[other] += score;
           most[other] = std::max(most[other], score);
         }
+      std::ranges::fill(mean, 0.f);
+      for (const item_id item : latest)
+        for (std::size_t d = 0; d < mean.size(); ++d) mean[d] += vectors(item, d);
       for (const std::size_t i : found) {
         sum[i] = of_user[impressions[i].item];
         best[i] = most[impressions[i].item];
+        near[i] = cosine(vectors.row(impressions[i].item), mean);
       }
     }
     rows.add("similarity", sum.size(), [&](std::size_t i) { return sum[i]; });
     rows.add("best_similarity", best.size(), [&](std::size_t i) { return best[i]; });
+    rows.add("svd_cosine", near.size(), [&](std::size_t i) { return near[i]; });
     return rows;
   }
 
-  /// Trains a ranker and returns its outputs for the test, one column per target.
+  /// Trains a ranker and returns its outputs for the test: of the targets, then of rare actions.
   std::vector<std::vector<float>> train_and_score(const parts& with, std::uint64_t seed) {
     studied_ranker model(features, with);
     initialize(model, seed);
-    for (std::size_t t = 0; t < watch; ++t)
-      start_at_rate(model.towers[t], mean_label(past.rows, t));
-    start_at_mean(model.watch_head, mean_label(past.rows, watch));
+    model.start(past.rows);
     train(pool, model, past.rows,
           [](auto& context, const studied_ranker& m, const row_batch& leaf) {
             return m.loss(context, leaf);
@@ -223,12 +181,20 @@ struct study {
            .batch_rows = 512,
            .optimizer = {.learning_rate = with.rate, .weight_decay = with.decay},
            .seed = seed});
-    auto outputs = score_log(model, test.rows);
-    std::vector<std::vector<float>> made(outputs.begin(), outputs.begin() + heads);
-    if (!with.no_order) made[watch] = outputs[heads];
-    return made;
+    std::vector<std::vector<float>> outputs = score_log(model, test.rows);
+    for (std::vector<float>& column : outputs) column = in_log_order(column);
+    if (!with.no_order) outputs[watch] = outputs[watch_order];
+    outputs.erase(outputs.begin() + watch_order);
+    return outputs;
   }
 };
+
+/// The places of the rows of a log that was encoded, each a request, in the order of the log.
+std::vector<std::uint32_t> places_in_log_order(const encoded_log& log) {
+  std::vector<std::uint32_t> places(log.rows());
+  for (std::uint32_t i = 0; i < places.size(); ++i) places[log.log_rows()[i]] = i;
+  return places;
+}
 
 /// The values of a schema's numbers and categories, a row per row: the order is user, context, item,
 /// cross, in each the numbers and then the categories.
@@ -236,7 +202,7 @@ std::vector<float> flat_features(const encoded_log& log, std::size_t& width,
                                  std::vector<std::size_t>& categories) {
   std::vector<float> values;
   row_batch batch;
-  for (std::uint32_t r = 0; r < log.requests(); ++r) {
+  for (const std::uint32_t r : places_in_log_order(log)) {
     log.gather(std::array{r}, batch);
     for (std::size_t i = 0; i < batch.rows(); ++i) {
       const std::size_t begin = values.size();
@@ -266,32 +232,42 @@ void export_features(study& s, const std::string& folder) {
     const std::vector<float> values = flat_features(log, width, categories);
     write_rows(name + "features.npy", values, width);
     std::vector<float> labels;
-    for (std::size_t i = 0; i < log.rows(); ++i) {
-      for (std::size_t t = 0; t < heads; ++t) labels.push_back(log.label(t)[i]);
-    }
-    write_rows(name + "labels.npy", labels, heads);
+    for (const std::uint32_t i : places_in_log_order(log))
+      for (std::size_t t = 0; t < targets; ++t) labels.push_back(log.label(t)[i]);
+    write_rows(name + "labels.npy", labels, targets);
   }
   std::vector<float> places(categories.begin(), categories.end());
   write_rows(folder + "/categories.npy", places, 1);
 }
 
-using scores = std::vector<std::vector<float>>;  // [heads][rows]
+using scores = std::vector<std::vector<float>>;  // [targets, then rare actions][rows]
 
 /// AUC and GAUC of the actions, XAUC of the seconds.
 void print_row(const study& s, const std::string& name, const scores& of) {
   std::printf("%-12s", name.c_str());
-  for (std::size_t t = 0; t < watch; ++t)
-    std::printf("  %.4f %.4f", auc(of[t], s.test.rows.label(t)),
-                gauc(s.users, of[t], s.test.rows.label(t)).value);
-  std::printf("  %.4f\n", xauc(of[watch], s.test.rows.label(watch)));
+  for (std::size_t t = 0; t < watch; ++t) {
+    const std::vector<float> done = s.label(t);
+    std::printf("  %.4f %.4f", auc(of[t], done), gauc(s.users, of[t], done).value);
+  }
+  std::printf("  %.4f\n", xauc(of[watch], s.label(watch)));
   std::fflush(stdout);
+}
+
+/// AUC of the rare actions, with intervals over users.
+void print_rare(study& s, const scores& of) {
+  for (std::size_t t = targets; t < of.size(); ++t) {
+    const std::vector<float> done = s.label(t + 1);  // without the second label of the watch time
+    const auto interval = bootstrap(s.pool, s.users, of[t], done, auc_metric());
+    std::printf("%-16s %6.0f  %.4f (%.4f to %.4f)\n", s.labels[t + 1].c_str(),
+                std::accumulate(done.begin(), done.end(), 0.), interval.value, interval.low,
+                interval.high);
+  }
 }
 
 /// What the metrics gain over those of other scores, with intervals over users.
 void print_gain(study& s, const scores& of, const scores& over) {
   const auto interval = [&](std::size_t t, const auto& metric) {
-    const auto gain =
-        paired_bootstrap(s.pool, s.users, of[t], over[t], s.test.rows.label(t), metric);
+    const auto gain = paired_bootstrap(s.pool, s.users, of[t], over[t], s.label(t), metric);
     std::printf("  %s %+.4f (%+.4f to %+.4f)", target_names[t], gain.value, gain.low, gain.high);
   };
   for (std::size_t t = 0; t < watch; ++t) interval(t, auc_metric());
@@ -304,16 +280,25 @@ void print_gain(study& s, const scores& of, const scores& over) {
 scores read_scores(const std::string& path) {
   const npy_file file(path);
   const auto values = file.values<float>();
-  scores of(heads);
-  for (std::size_t i = 0; i < values.size(); ++i) of[i % heads].push_back(values[i]);
+  scores of(targets);
+  for (std::size_t i = 0; i < values.size(); ++i) of[i % targets].push_back(values[i]);
   return of;
+}
+
+/// Adds scores of trees, probabilities of the actions, to the sum of several rankers, as many times.
+void blend(scores& sum, std::size_t seeds, const scores& trees) {
+  for (std::size_t t = 0; t < targets; ++t)
+    for (std::size_t i = 0; i < trees[t].size(); ++i) {
+      const float p = trees[t][i];
+      sum[t][i] += static_cast<float>(seeds) * (t == watch ? p : std::log(p / (1 - p)));
+    }
 }
 
 }  // namespace
 
 int main(int argc, char** argv) try {
   examples::arguments given("ranking_quality", "the quality of a ranker on KuaiRand-Pure");
-  std::string folder, exported, beside, saved;
+  std::string folder, exported, beside, blended, saved;
   bool validate = false;
   std::size_t seeds = 1;
   parts with;
@@ -322,6 +307,7 @@ int main(int argc, char** argv) try {
   given.option("--export", "DIR", "writes features and labels there, and trains nothing", exported);
   given.option("--save", "FILE", "writes the averaged scores there", saved);
   given.option("--beside", "FILE", "scores to compare with, of --save or trees.py", beside);
+  given.option("--blend", "FILE", "scores of trees.py, averaged with the ranker's", blended);
   given.option("--seeds", "N", "rankers, whose scores are averaged (1)", seeds);
   given.flag("--no-order", "no head for the order of watch times", with.no_order);
   given.flag("--no-history", "no attention over histories", with.no_history);
@@ -329,6 +315,13 @@ int main(int argc, char** argv) try {
   given.flag("--no-counters", "no rates of what happened before", with.no_counters);
   given.flag("--din", "DIN instead of the attention by inner products", with.din);
   given.flag("--ple", "PLE of two levels instead of MMoE", with.use_ple);
+  given.flag("--senet", "SENet on the embeddings, beside them", with.use_senet);
+  given.flag("--bilinear", "products of all pairs of embeddings, by one matrix", with.use_bilinear);
+  given.flag("--ppnet", "towers of the actions with gates of all inputs (PPNet)", with.use_ppnet);
+  given.flag("--svd", "cosine to the mean of the last 50 videos, by SVD", with.svd);
+  given.flag("--moment", "features as known a minute before each row", with.moment);
+  given.flag("--rare", "towers for the rare actions", with.rare);
+  given.option("--last", "N", "length of the histories (20)", with.last);
   given.option("--cross", "N", "layers of a cross network, of rank 32 (0)", with.cross);
   given.option("--width", "N", "outputs of an expert (64)", with.width);
   given.option("--hidden", "N", "outputs of a first layer of experts (0: none)", with.hidden);
@@ -354,16 +347,21 @@ int main(int argc, char** argv) try {
   for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
     const scores of = s.train_and_score(with, seed);
     print_row(s, "seed " + std::to_string(seed), of);
-    if (sum.empty()) sum = scores(heads, std::vector<float>(s.users.size()));
-    for (std::size_t t = 0; t < heads; ++t)
+    if (sum.empty()) sum = scores(of.size(), std::vector<float>(s.users.size()));
+    for (std::size_t t = 0; t < of.size(); ++t)
       for (std::size_t i = 0; i < s.users.size(); ++i) sum[t][i] += of[t][i];
   }
   print_row(s, "averaged", sum);
+  print_rare(s, sum);
+  if (!blended.empty()) {
+    blend(sum, seeds, read_scores(blended));
+    print_row(s, "blended", sum);
+  }
   if (!saved.empty()) {
     std::vector<float> rows;
     for (std::size_t i = 0; i < s.users.size(); ++i)
-      for (std::size_t t = 0; t < heads; ++t) rows.push_back(sum[t][i]);
-    write_rows(saved, rows, heads);
+      for (std::size_t t = 0; t < targets; ++t) rows.push_back(sum[t][i]);
+    write_rows(saved, rows, targets);
   }
   if (beside.empty()) return 0;
   const scores other = read_scores(beside);

@@ -23,7 +23,7 @@ std::uint32_t length_class(float duration_s) {
 
 schema_options feed_features(const interaction_log& log, std::int64_t utc_offset) {
   schema_options all{.name = "short_video_feed",
-                     .labels = {"click", "long_view", "like", "seconds"},
+                     .labels = {"click", "long_view", "like", "seconds", "log_seconds"},
                      .item_keys = "author_id",
                      .delay = to_midnight,
                      .ticks_per_second = 1000,

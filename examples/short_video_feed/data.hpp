@@ -13,8 +13,9 @@ namespace feed {
 
 using namespace funnel;
 
-/// The heads of the ranker, in the order of the schema's labels. Those before `watch` are actions.
-enum head { click, long_view, like, watch, heads };
+/// The heads of the ranker, in the order of the schema's labels. Those before `watch` are actions;
+/// `watch` estimates seconds, and `watch_order` their logarithm, by which videos are ordered.
+enum head { click, long_view, like, watch, watch_order, heads };
 
 /// The slot of a candidate is not known before the page is made.
 inline const std::array no_slot{cross_values("position")};

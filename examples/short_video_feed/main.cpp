@@ -33,7 +33,7 @@ void measure_ranking(report& numbers, const feed_log& data, const trained_feed& 
   for (std::size_t i = 0; i < rates.rows(); ++i) {
     const impression& e = data.test[test.rows.log_rows()[i]];
     for (std::size_t t = 0; t < heads; ++t)
-      rates(i, t) = by_item.rate(e.item, t) * (t == watch ? 1 : by_user.rate(e.user, t));
+      rates(i, t) = by_item.rate(e.item, t) * (t >= watch ? 1 : by_user.rate(e.user, t));
     if (simulated == nullptr) continue;
     truth.push_back(simulated->truth(e).click);
     estimated.push_back(static_cast<double>(estimates(i, click)));
@@ -42,7 +42,7 @@ void measure_ranking(report& numbers, const feed_log& data, const trained_feed& 
   std::vector<model_head> judged;
   for (std::size_t t = 0; t < heads; ++t)
     judged.push_back({feed.features.options().labels[t],
-                      t == watch ? score_kind::amount : score_kind::probability,
+                      t >= watch ? score_kind::amount : score_kind::probability,
                       number_column(rates, t)});
   const auto users = row_users(test.rows.log_rows(), log.view()["user_id"]);
   evaluate_heads(numbers, "rank", judged, estimates, test.rows, users);

@@ -39,13 +39,16 @@ struct two_towers {
 };
 
 /// The ranker: a multi-gate mixture of experts, with attention of the candidate over the videos that
-/// the user watched long. Returns logits, one [n, 1] per head.
+/// the user watched long. Both heads of the watch time share a mixture and a tower. Returns [n, 1] per
+/// head: logits, and logarithms of the watch time.
 struct ranker {
+  static constexpr std::size_t mixtures = watch + 1;
   feature_inputs<float> inputs;
-  mmoe<float, heads> experts;
+  mmoe<float, mixtures> experts;
   std::vector<net> towers;  // click, long view, like
   net watch_tower;
   watch_time_head<float> watch_head;
+  watch_order_head<float> order_head;
 
   ranker() = default;
   explicit ranker(const schema& features)
@@ -53,7 +56,8 @@ struct ranker {
         experts(inputs.width() + inputs.history_width("long_watched"),
                 {.experts = 4, .expert_sizes = {64}, .gate_dropout = .1, .dropout = 0}),
         towers(watch, net(64, {32, 1})), watch_tower(64, {32}, {.output = activation::relu}),
-        watch_head(32, {.time_scale = 10, .max_time = longest_watch}) {}
+        watch_head(32, {.time_scale = 10, .max_time = longest_watch}),
+        order_head(32, {.time_scale = 1, .max_time = longest_watch}) {}
 
   template <Context C>
   std::array<value_of<C>, heads> operator()(C& context, const row_batch& rows) const {
@@ -64,7 +68,8 @@ struct ranker {
     const auto z = towers[click](context, h[click]);  // one after another: gates drop at random
     const auto v = towers[long_view](context, h[long_view]);
     const auto l = towers[like](context, h[like]);
-    return {z, v, l, watch_head(context, watch_tower(context, h[watch]))};
+    const auto w = watch_tower(context, h[watch]);
+    return {z, v, l, watch_head(context, w), order_head(context, w)};
   }
   auto loss(auto& context, const row_batch& rows) const {
     const auto z = (*this)(context, rows);
@@ -72,12 +77,14 @@ struct ranker {
         bce_with_logits(context, z[click], rows.label(click)),
         bce_with_logits(context, z[long_view], rows.label(long_view)),
         bce_with_logits(context, z[like], rows.label(like)),
-        watch_time_loss(context, z[watch], rows.label(watch), watch_head.loss_options())};
-    return total_loss(context, losses, std::array{1.f, 1.f, 1.f, .2f});
+        watch_time_loss(context, z[watch], rows.label(watch), watch_head.loss_options()),
+        log_watch_time_loss(context, z[watch_order], rows.label(watch), order_head.loss_options())};
+    return total_loss(context, losses, std::array{1.f, 1.f, 1.f, .2f, .3f});
   }
   void visit_parameters(auto&& visit) {
     visit("inputs", inputs), visit("experts", experts), visit("towers", towers);
     visit("watch_tower", watch_tower), visit("watch_head", watch_head);
+    visit("order_head", order_head);
   }
 };
 

@@ -59,15 +59,16 @@ feed_server::feed_server(const model_slot<served_feed>& slot, const feed_sizes& 
                     return m.three_towers.score(c, rows, of.three_tower_items, positions_);
                   });
                 });
-  cascade_.add_scorer({.name = "rank", .outputs = {"click", "long_view", "like", "watch"}},
-                      [this](const feed_request&, scorer_call& call) {
-                        const auto rank = [this](auto& context, const row_batch& rows) {
-                          return (*model_)->models.call(context, &feed_models::rank, rows);
-                        };
-                        pick_rows(*rows_, call.slots(), kept_rows_);
-                        score_rows(context_, rank, kept_rows_, call.scores());
-                        calibrate((*model_)->calibration, call.scores());
-                      });
+  cascade_.add_scorer(
+      {.name = "rank", .outputs = {"click", "long_view", "like", "watch", "watch_order"}},
+      [this](const feed_request&, scorer_call& call) {
+        const auto rank = [this](auto& context, const row_batch& rows) {
+          return (*model_)->models.call(context, &feed_models::rank, rows);
+        };
+        pick_rows(*rows_, call.slots(), kept_rows_);
+        score_rows(context_, rank, kept_rows_, call.scores());
+        calibrate((*model_)->calibration, call.scores());
+      });
   cascade_.add_scorer({.name = "fuse", .keeps = compared != nullptr ? all : sizes.pool},
                       [](const feed_request&, scorer_call& call) {
                         fuse(formula, call.scores_of("rank"),

@@ -8,12 +8,13 @@
 
 namespace feed {
 
-/// Fusion formula for click, long view, like and watch time: the product formula common for short
-/// videos.
+/// Fusion formula: the product formula common for short videos. Of the two estimates of the watch time
+/// it takes the one that orders better; mean seconds are for who needs seconds.
 inline const product_of_shifted_powers<heads> formula{.terms = {{{.weight = 1, .power = 1},
                                                                  {.weight = 2, .power = 1},
                                                                  {.weight = 10, .power = 1},
-                                                                 {.weight = .05f, .power = .5f}}},
+                                                                 {.weight = 0},
+                                                                 {.weight = .5f, .power = 1}}},
                                                       .scale = fused_scale::product};
 
 struct feed_request {

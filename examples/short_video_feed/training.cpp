@@ -32,6 +32,7 @@ ranker train_ranker(const trained_feed& feed, std::uint64_t seed, thread_pool& p
   initialize(model, seed);
   for (std::size_t t = 0; t < watch; ++t) start_at_rate(model.towers[t], mean_label(rows, t));
   start_at_mean(model.watch_head, mean_label(rows, watch));
+  start_at_mean(model.order_head, mean_label(rows, watch_order));
   const auto loss = [](auto& context, const ranker& m, const row_batch& leaf) {
     return m.loss(context, leaf);
   };
@@ -51,11 +52,12 @@ ranker train_ranker(const trained_feed& feed, std::uint64_t seed, thread_pool& p
 /// drift.
 head_calibration fit_calibration(const feed_log& data, const trained_feed& feed, std::uint64_t seed,
                                  thread_pool& pool) {
-  head_calibration fitted({{}, {}, {}, {.kind = head_kind::amount}});
+  head_calibration fitted({{}, {}, {}, {.kind = head_kind::amount}, {.kind = head_kind::amount}});
   const encoded_log& rows = feed.past.rows;
   const auto fit = [&](const ranker& of, bool slope) {
     auto scores = score_log(of, rows);
     for (float& z : scores[watch]) z = of.watch_head.seconds(z);
+    for (float& z : scores[watch_order]) z = std::max(z, 0.f);
     for (std::size_t t = 0; t < heads; ++t) {
       std::vector<float> labels(rows.label(t).begin(), rows.label(t).end());
       for (std::size_t i = 0; i < labels.size(); ++i)  // missing before the last day: not fitted to
@@ -212,8 +214,10 @@ void train_towers(const feed_log& data, trained_feed& feed, std::uint64_t seed, 
 
 void calibrate(const head_calibration& calibration, matrix_view<float> scores) {
   constexpr watch_time_options<float> watch_time{.time_scale = 10, .max_time = longest_watch};
-  for (std::size_t i = 0; i < scores.rows(); ++i)
+  for (std::size_t i = 0; i < scores.rows(); ++i) {
     scores(i, watch) = predicted_watch_time(scores(i, watch), watch_time);
+    scores(i, watch_order) = std::max(scores(i, watch_order), 0.f);
+  }
   calibration.calibrate(scores);
 }
 
