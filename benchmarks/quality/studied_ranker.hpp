@@ -164,6 +164,8 @@ struct studied_ranker {
       return std::clamp(sum / static_cast<double>(labels.size()), 1e-6, .999);
     };
     for (std::size_t t = 0; t < towers.size(); ++t) start_at_rate(towers[t], rate(t));
+    for (std::size_t t = 0; t < personal_towers.size(); ++t)
+      start_at_rate(personal_towers[t].network, rate(t));
     for (std::size_t t = 0; t < rare_towers.size(); ++t)
       start_at_rate(rare_towers[t], rate(heads + t));
     start_at_mean(watch_head, mean_label(rows, watch));
