@@ -5,7 +5,7 @@
     ranking_quality --data KuaiRand-Pure --export features
     trees.py chosen features
 
-Tries 20 settings and five numbers of trees, and five strengths of the regression, on the validation day, fits with the best of each target, and
+Tries 20 settings and five numbers of trees, and seven strengths of the regression, on the validation day, fits with the best of each target, and
 writes the scores to features/trees.npy, averaged over five seeds, and features/regression.npy, [rows, click, long_view, like, seconds]. Needs
 numpy, lightgbm and scikit-learn.
 """
@@ -28,7 +28,7 @@ GRID = [
         [(15, 100), (31, 100), (31, 300), (63, 100), (63, 300)], [0.3, 0.5, 0.7, 1.0])
 ]
 TREES = [60, 100, 150, 200, 300]
-STRENGTHS = [0.003, 0.01, 0.03, 0.1, 0.3]  # of the regression, as scikit-learn's C
+STRENGTHS = [0.003, 0.01, 0.03, 0.1, 0.3, 1, 3]  # of the regression, as scikit-learn's C
 SEEDS = 5
 FEW = 256  # ids of more values only let trees learn the training rows by heart; their rates are features
 
