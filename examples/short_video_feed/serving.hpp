@@ -9,7 +9,7 @@
 namespace feed {
 
 /// Fusion formula: the product formula common for short videos. Of the two estimates of the watch time
-/// it takes the one that orders better; mean seconds are for who needs seconds.
+/// it takes the one that orders better; the other one is for all that needs seconds.
 inline const product_of_shifted_powers<heads> formula{.terms = {{{.weight = 1, .power = 1},
                                                                  {.weight = 2, .power = 1},
                                                                  {.weight = 10, .power = 1},
