@@ -72,6 +72,8 @@ struct study {
   feed_log data;
   schema features;
   encoded past, test;
+  neighbor_table similar;           ///< videos that the same users watched long before the log
+  matrix<float> vectors;            ///< of the same, by SVD
   std::vector<std::string> labels;  ///< of the schema
   std::vector<user_id> users;       ///< of the rows of the test
   thread_pool pool{2};
@@ -79,9 +81,8 @@ struct study {
   study(const std::string& folder, const feed_days& days, const parts& with)
       : data(read_kuairand(folder, {.until = days.test_until}), days, 8 * 3600) {
     schema_options options = feed_features(data.log, data.utc_offset);
-    const auto sides = [&] {
-      return std::array{&options.of_user, &options.of_item, &options.of_context, &options.of_cross};
-    };
+    const std::array sides{&options.of_user, &options.of_item, &options.of_context,
+                           &options.of_cross};
     for (const char* name : {"similarity", "best_similarity"}) {
       if (!with.no_similarity) options.of_cross.push_back(number{name});
       data.earlier.add(name, data.earlier.rows(), [](std::size_t) { return 0.f; });
@@ -92,16 +93,19 @@ struct study {
     if (with.rare) labels.insert(labels.end(), rare_actions.begin(), rare_actions.end());
     options.labels = name_list(labels);
     if (with.moment) options.delay = {.ticks = 60'000};
-    for (auto* side : sides())
+    for (auto* side : sides)
       for (feature& f : *side) {
         if (history* list = std::get_if<history>(&f)) list->last = with.last;
         if (category* one = std::get_if<category>(&f); one != nullptr && with.use_bilinear)
           one->dim = with.dim;
       }
     if (with.no_counters)
-      for (auto* side : sides())
+      for (auto* side : sides)
         std::erase_if(*side, [](const feature& f) { return std::holds_alternative<rate>(f); });
     features = schema(options);
+    const sparse_matrix liked = watched_long();
+    similar = item_cf(pool, liked, {.neighbors = 1000, .shrinkage = 10});
+    vectors = svd_vectors(liked, 64);
     past = fit_schema(features, with_similarity(data.rows(data.training), data.training),
                       data.tables());
     if (!with.moment) past.state.advance(features, data.end_of_training);
@@ -133,9 +137,6 @@ struct study {
   /// Adds the similarity of each video to the last 50 that the user watched long before the log: by
   /// ItemCF the sum, and that of the most similar one; and the cosine to their mean, by SVD.
   column_table with_similarity(column_table rows, std::span<const impression> impressions) {
-    const sparse_matrix liked = watched_long();
-    const neighbor_table similar = item_cf(pool, liked, {.neighbors = 1000, .shrinkage = 10});
-    const matrix<float> vectors = svd_vectors(liked, 64);
     std::vector<float> mean(vectors.cols());
     std::vector<float> sum(impressions.size()), best(impressions.size()), near(impressions.size());
     std::vector<float> of_user(data.log.videos.size()), most(data.log.videos.size());

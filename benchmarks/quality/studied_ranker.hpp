@@ -4,7 +4,6 @@
 
 #include "short_video_feed/models.hpp"
 
-#include <algorithm>
 #include <array>
 #include <numeric>
 #include <optional>
@@ -158,16 +157,11 @@ struct studied_ranker {
     return total_loss(context, losses, weights);
   }
   void start(const encoded_log& rows) {
-    const auto rate = [&](std::size_t t) {
-      const auto labels = rows.label(t);
-      const double sum = std::accumulate(labels.begin(), labels.end(), 0.);
-      return std::clamp(sum / static_cast<double>(labels.size()), 1e-6, .999);
-    };
-    for (std::size_t t = 0; t < towers.size(); ++t) start_at_rate(towers[t], rate(t));
+    for (std::size_t t = 0; t < towers.size(); ++t) start_at_rate(towers[t], mean_label(rows, t));
     for (std::size_t t = 0; t < personal_towers.size(); ++t)
-      start_at_rate(personal_towers[t].network, rate(t));
+      start_at_rate(personal_towers[t].network, mean_label(rows, t));
     for (std::size_t t = 0; t < rare_towers.size(); ++t)
-      start_at_rate(rare_towers[t], rate(heads + t));
+      start_at_rate(rare_towers[t], mean_label(rows, heads + t));
     start_at_mean(watch_head, mean_label(rows, watch));
     start_at_mean(order_head, mean_label(rows, watch_order));
   }
