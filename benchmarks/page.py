@@ -28,6 +28,14 @@ GROUPS = [
           "are one row for all candidates. Peers compute the user's product once too, as the bias of "
           "the items' product: `Gemm(items, W_items, Gemm(user, W_user, b))`. If repeating the user's "
           "row is faster, that time counts."),
+    Group(r"ranker_request/", "A whole ranker for one request",
+          "N candidates of one user: DIN with 32 hidden values over a history of 100 events of 32 values, "
+          "two full layers of DCN v2 on 160 inputs of the user, 96 of the item and the 32 of DIN, and PLE "
+          "on these and the crosses: two levels, (128, 64) and (64), with an expert for each of 4 tasks "
+          "and a shared one; 4 towers (32, 1). Peers run the graph in all forms that we know: DIN's pairs "
+          "as in the paper, with its first layer split, or with weights of its own for each candidate; the "
+          "user's products once or the row repeated; experts one by one or joined; two forms of mixture. "
+          "The fastest of the 24 counts."),
     Group(r"cross_network|bilinear|senet/|ppnet/", "Feature crossing for one request",
           "One user and N candidates: 160 of the 256 inputs belong to the user and are one row. "
           "`cross_network`: 3 layers with full matrices, or of rank 64. `bilinear` and `senet` see 16 "
@@ -103,6 +111,10 @@ GROUPS = [
           "7 embeddings of 16 values and the mean of 50 vectors of 48 (`embedded`). They have one row per "
           "candidate (`repeated`) or one row per request (`grouped`). The roofline counts the operations "
           "that each needs: with `raw` inputs, grouped rows need 62% of those of repeated rows."),
+    Group(r"train_ranker/", "Training step, a whole ranker",
+          "The ranker of `ranker_request` on 100 requests of 10 candidates, each request with 100 events, "
+          "with four cross-entropies and Adam: 1,000 rows, as many as in `train_requests/raw/grouped`, "
+          "the MMoE alone."),
     Group(r"train_step_embeddings/", "Training step, embeddings",
           "1,024 rows with 20 ids each: the embeddings, from a table of 1,000,000 x 16, are concatenated "
           "and give one logit; cross-entropy, row-wise Adagrad; each repetition uses another batch. "

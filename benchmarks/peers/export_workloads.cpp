@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "extended_ranker.hpp"
 #include "workloads.hpp"
 #include "write_npy.hpp"
 
@@ -47,23 +48,40 @@ void write_parameters(const std::string& name, const Model& model) {
   });
 }
 
+/// Logits [n, 1] of each task as [n, tasks].
+void write_logits(const std::string& name, const auto& y) {
+  bench::matrix<float> all(y[0].rows(), y.size());
+  for (std::size_t i = 0; i < all.rows(); ++i)
+    for (std::size_t t = 0; t < all.cols(); ++t) all(i, t) = y[t](i, 0);
+  write(name, all);
+}
+
 void write_mmoe() {
   const bench::mmoe_model model;
   const bench::mmoe_batch batch(2048);
   write_parameters("mmoe", model);
   write("mmoe.x", batch.x);
   funnel::inference_context<float> context;
-  const auto write_logits = [&](const std::string& name, const auto& x) {
-    const auto y = model(context, x);
-    bench::matrix<float> all(y[0].rows(), y.size());
-    for (std::size_t i = 0; i < all.rows(); ++i)
-      for (std::size_t t = 0; t < all.cols(); ++t) all(i, t) = y[t](i, 0);
-    write(name, all);
-  };
   const funnel::matrix_view<const float> x = std::as_const(batch.x).view();
-  write_logits("mmoe.y", x);
+  write_logits("mmoe.y", model(context, x));
   write_logits("mmoe.y_request",
-               concat(context, x.middle_cols(0, 160).middle_rows(0, 1), x.middle_cols(160, 96)));
+               model(context, concat(context, x.middle_cols(0, 160).middle_rows(0, 1),
+                                     x.middle_cols(160, 96))));
+}
+
+void write_ranker() {
+  const bench::extended_ranker model;
+  write_parameters("ranker", model);
+  funnel::inference_context<float> context;
+  for (const std::size_t n : bench::extended_ranker::candidates) {
+    const bench::extended_data data(1, n);
+    const std::string name = "ranker." + std::to_string(n);
+    write(name + ".user", data.user);
+    write(name + ".items", data.items);
+    write(name + ".events", data.events);
+    write_logits(name + ".y", model(context, data.user.view(), data.items.view(), data.vectors(),
+                                    data.events.view(), data.offsets));
+  }
 }
 
 void write_towers() {
@@ -142,6 +160,8 @@ void write_names() {
   std::ofstream out(folder + "/cases.txt");
   for (const std::size_t n : bench::mmoe_rows)
     out << "mmoe/n:" << n << "\nmmoe_request/n:" << n << '\n';
+  for (const std::size_t n : bench::extended_ranker::candidates)
+    out << "ranker_request/n:" << n << '\n';
   for (const bench::slate_case& c : bench::slate_cases()) out << c.name() << '\n';
 }
 
@@ -155,6 +175,7 @@ int main(int argc, char** argv) try {
   folder = argv[1];
   write_names();
   write_mmoe();
+  write_ranker();
   write_towers();
   write_attention();
   write_search();

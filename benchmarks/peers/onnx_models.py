@@ -52,6 +52,24 @@ class Graph:
             x = self.dense(x, layer, relu_last or i + 1 < len(layers))
         return x
 
+    def mixture(self, logits, outputs, multiply):
+        """The outputs [n, d] of experts weighed by softmax(logits) [n, experts]. multiply: by products
+        and sums of columns, else by a batched matrix product."""
+        weights, count = self("Softmax", logits, axis=1), len(outputs)
+        if multiply:
+            parts = [self("Mul", w, y) for w, y in zip(self("Split", weights, outputs=count, axis=1), outputs)]
+            while len(parts) > 1:
+                parts = [self("Add", *parts[i:i + 2]) if i + 1 < len(parts) else parts[i]
+                         for i in range(0, len(parts), 2)]
+            return parts[0]
+        axis = self.constant(np.array([1], np.int64))
+        stacked = self("Concat", *[self("Unsqueeze", y, axis) for y in outputs], axis=1)
+        return self("Squeeze", self("MatMul", self("Unsqueeze", weights, axis), stacked), axis)
+
+    def repeat(self, row, n):
+        """A row [1, d] as [n, d]."""
+        return self("Expand", row, self.constant(np.array([n, USER_IN], np.int64)))
+
     def model(self, result, shape):
         described = lambda name, of: helper.make_tensor_value_info(name, TensorProto.FLOAT, of)
         graph = helper.make_graph(self.nodes, "bench",
@@ -77,8 +95,7 @@ def checked(run, graph, result, ours, tolerance):
 
 def mmoe(run, n, request, split, joined, multiply, tolerance):
     """Logits [n, 4]. split: the user's product is made once, else the row is repeated; joined: the
-    experts' first layers as one product, and the gates as another; multiply: the mixture by products
-    and sums of columns, else by a batched matrix product."""
+    experts' first layers as one product, and the gates as another; multiply: see Graph.mixture."""
     g = Graph()
     x = data("mmoe.x")[:n]
     if request:
@@ -86,8 +103,7 @@ def mmoe(run, n, request, split, joined, multiply, tolerance):
         if split:
             value = user, items
         else:
-            repeated = g("Expand", user, g.constant(np.array([n, USER_IN], np.int64)))
-            value = g("Concat", repeated, items, axis=1)
+            value = g("Concat", g.repeat(user, n), items, axis=1)
     else:
         value = g.input("x", x)
     experts = [layers(f"mmoe.mixture.experts.{k}", 2) for k in range(4)]
@@ -100,17 +116,9 @@ def mmoe(run, n, request, split, joined, multiply, tolerance):
         first = [g.dense(value, e[0], True) for e in experts]
         logits = [g.product(value, w) for w in np.split(gates, 4, 1)]
     outputs = [g.dense(h, e[1], True) for h, e in zip(first, experts)]
-    if not multiply:
-        axis = g.constant(np.array([1], np.int64))
-        stacked = g("Concat", *[g("Unsqueeze", y, axis) for y in outputs], axis=1)
     y = []
     for t in range(4):
-        weights = g("Softmax", logits[t], axis=1)
-        if multiply:
-            parts = [g("Mul", w, e) for w, e in zip(g("Split", weights, outputs=4, axis=1), outputs)]
-            mixed = g("Add", g("Add", parts[0], parts[1]), g("Add", parts[2], parts[3]))
-        else:
-            mixed = g("Squeeze", g("MatMul", g("Unsqueeze", weights, axis), stacked), axis)
+        mixed = g.mixture(logits[t], outputs, multiply)
         y.append(g.mlp(mixed, layers(f"mmoe.towers.{t}", 2)))
     ours = data("mmoe.y_request" if request else "mmoe.y")[:n]
     return checked(run, g, g("Concat", *y, axis=1), ours, tolerance)
@@ -133,6 +141,80 @@ def towers(run, split, tolerance):
         user = g("Expand", user, g.constant(np.array([5000, 64], np.int64)))
         y = g.mlp(g("Concat", user, items, cross, axis=1), top)
     return checked(run, g, y, data("tower.y"), tolerance)
+
+
+def interest(g, q, x, form):
+    """DIN over the events x [m, d] for candidates q [n, d]. form: the unit's inputs written as the
+    paper does (`pairs`), its first layer split into what candidates, events and their products add
+    (`split`), or with weights for the events of its own for each candidate (`candidates`)."""
+    (weight, bias), (last, last_bias) = layers("ranker.interest.unit", 2)
+    d = weight.shape[0] // 4
+    of_q, of_x, of_difference, of_product = np.split(weight, 4)
+    first, second = (g.constant(np.array([axis], np.int64)) for axis in (0, 1))
+    pair_q, pair_x = g("Unsqueeze", q, second), g("Unsqueeze", x, first)
+    if form == "candidates":
+        weights = g("Mul", g("Unsqueeze", q, g.constant(np.array([2], np.int64))),
+                    g.constant(of_product))
+        weights = g("Add", weights, g.constant(of_x - of_difference))
+        hidden = g("MatMul", pair_x, weights)
+    else:
+        product = g("Mul", pair_q, pair_x)
+        if form == "split":
+            hidden = g("Add", g("MatMul", product, g.constant(of_product)),
+                       g("Unsqueeze", g("MatMul", x, g.constant(of_x - of_difference)), first))
+    if form == "pairs":
+        shape = g("Shape", product)
+        q, x = g("Expand", pair_q, shape), g("Expand", pair_x, shape)
+        hidden = g("MatMul", g("Concat", q, x, g("Sub", q, x), product, axis=2), g.constant(weight))
+        hidden = g("Add", hidden, g.constant(bias.reshape(-1)))
+    else:
+        own = g("Gemm", q, g.constant(of_q + of_difference), g.constant(bias.reshape(-1)))
+        hidden = g("Add", hidden, g("Unsqueeze", own, second))
+    scores = g("MatMul", g("Relu", hidden), g.constant(last))
+    scores = g("Squeeze", scores, g.constant(np.array([2], np.int64)))
+    events = g("Squeeze", pair_x, first)
+    return g("MatMul", g("Add", scores, g.constant(last_bias.reshape(-1))), events)
+
+
+def crosses(g, x, inputs):
+    """Two layers of DCN v2 on x [n, d], which the first product sees as `inputs`."""
+    y = x
+    for layer in layers("ranker.crosses", 2):
+        y = g("Add", g("Mul", x, g.product(inputs, *layer)), y)
+        inputs = y
+    return y
+
+
+def ranker(run, n, form, split, joined, multiply, tolerance):
+    """Logits [n, 4] of ranker_request/n:N; split, joined and multiply as for mmoe, form as for
+    interest."""
+    g = Graph()
+    user, items = g.input("user", data(f"ranker.{n}.user")), g.input("items", data(f"ranker.{n}.items"))
+    vectors = g("Split", items, g.constant(np.array([32, 64], np.int64)), outputs=2, axis=1)[0]
+    found = interest(g, vectors, g.input("events", data(f"ranker.{n}.events")), form)
+    all_inputs = g("Concat", g.repeat(user, n), items, found, axis=1)
+    crossed = crosses(g, all_inputs, (user, g("Concat", items, found, axis=1)) if split else all_inputs)
+    x = g("Concat", *([items, found, crossed] if split else [all_inputs, crossed]), axis=1)
+    values = [(user, x) if split else x] * 5  # of each task, and of the shared expert
+    for level in range(2):
+        prefix = f"ranker.experts.levels.{level}"
+        parts = [f"{prefix}.tasks.{t}" for t in range(4)] + [f"{prefix}.shared"]
+        experts = [layers(f"{part}.experts.0", 2 - level) for part in parts]
+        gates = [data(f"{part}.gate.weight") for part in parts[:5 - level]]
+        if joined and level == 0:
+            first = [np.concatenate([e[0][i] for e in experts], 1) for i in (0, 1)]
+            outputs = g("Split", g.dense(values[0], first, True), outputs=5, axis=1)
+            sizes = g.constant(np.array([w.shape[1] for w in gates], np.int64))
+            logits = g("Split", g.product(values[0], np.concatenate(gates, 1)), sizes,
+                       outputs=len(gates), axis=1)
+        else:
+            outputs = [g.dense(x, e[0], True) for x, e in zip(values, experts)]
+            logits = [g.product(x, w) for x, w in zip(values, gates)]
+        outputs = [g.mlp(y, e[1:], True) for y, e in zip(outputs, experts)]
+        values = [g.mixture(z, [outputs[i], outputs[4]] if i < 4 else outputs, multiply)
+                  for i, z in enumerate(logits)]
+    y = [g.mlp(x, layers(f"ranker.towers.{t}", 2)) for t, x in enumerate(values)]
+    return checked(run, g, g("Concat", *y, axis=1), data(f"ranker.{n}.y"), tolerance)
 
 
 def attention(run, tolerance):
@@ -160,7 +242,14 @@ def cases(run, suffix="", tolerance=1e-4):
                                 for split in (both if request else (False,))
                                 for joined in both for multiply in both])
 
+    def make_ranker(n):
+        return lambda: fastest([ranker(run, n, form, split, joined, multiply, tolerance)
+                                for form in ("pairs", "split", "candidates")
+                                for split in both for joined in both for multiply in both])
+
     made = {}
+    for name in exported("ranker_request"):
+        made[name + suffix] = make_ranker(int(name.split("/n:")[1]))
     for name in exported("mmoe"):
         kind, n = name.split("/n:")
         made[name + suffix] = make_mmoe(int(n), kind == "mmoe_request")

@@ -47,7 +47,8 @@ def build(name, columns, targets, l2, seed):
     names = [TARGETS[t] for t in targets]
     if name == "mmoe":
         return MMOE(columns, num_experts=4, task_types=kinds, task_names=names, **shape, **common), kinds
-    return PLE(columns, shared_expert_num=2, specific_expert_num=1, num_levels=2, task_types=kinds, task_names=names, **shape, **common), kinds
+    # As many shared experts as ones of a task: it builds that many whatever shared_expert_num says.
+    return PLE(columns, shared_expert_num=1, specific_expert_num=1, num_levels=2, task_types=kinds, task_names=names, **shape, **common), kinds
 
 
 def train(name, data, targets, rate, l2, seed, epochs):
