@@ -98,8 +98,8 @@ struct senet_options {
 ///
 /// Shapes      x: the fields side by side, [n, sum of the widths], a value or a concatenation whose
 ///             parts hold whole fields -> a value of the same shape.
-/// Errors      std::invalid_argument if there is no field, a width or the reduction is 0, or x does
-///             not consist of these fields.
+/// Errors      std::invalid_argument if there is no field, a width or the reduction is 0, the widths add
+///             up to more values than an array can have, or x does not consist of these fields.
 /// Cost        2 operations per value of x and 4 n fields^2 / r for the network. The means of a part
 ///             with fewer rows, such as the user's, and their product with W_1 are computed once.
 /// Numerics    A row has the same bits in every batch.
@@ -117,6 +117,12 @@ class senet : public detail::layer_of<T> {
     detail::check_not_empty("senet", "widths", widths_.size());
     detail::check_each<std::size_t>("senet", "widths", widths_, "1 or more",
                                     [](std::size_t width) { return width > 0; });
+    std::size_t columns = 0;
+    for (const std::size_t width : widths_) {
+      columns =
+          detail::array_size<T>("funnel::senet: the sum of widths",
+                                columns + detail::array_size<T>("funnel::senet: a width", width));
+    }
     detail::check_at_least_one("senet", "reduction", options.reduction);
     const std::size_t fields = widths_.size();
     const std::size_t hidden = std::max<std::size_t>(1, fields / options.reduction);
