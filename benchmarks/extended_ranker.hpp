@@ -26,8 +26,8 @@ struct extended_ranker {
   static constexpr std::size_t history = 100;
   static constexpr size_list candidates{50, 500};
 
-  funnel::din_attention<float> interest{dim,
-                                        {.hidden = {unit}, .function = funnel::activation::relu}};
+  funnel::din_attention<float> interest{
+      dim, {.hidden = {unit}, .function = funnel::activation::relu, .normalize = true}};
   funnel::cross_network<float> crosses{in, {.layers = 2}};
   funnel::ple<float, tasks> experts{2 * in, {.expert_sizes = {{128, 64}, {64}}, .gate_dropout = 0}};
   std::vector<funnel::mlp<float>> towers{tasks, funnel::mlp<float>(64, {32, 1})};

@@ -29,7 +29,7 @@ GROUPS = [
           "the items' product: `Gemm(items, W_items, Gemm(user, W_user, b))`. If repeating the user's "
           "row is faster, that time counts."),
     Group(r"ranker_request/", "A whole ranker for one request",
-          "N candidates of one user: DIN with 32 hidden values over a history of 100 events of 32 values, "
+          "N candidates of one user: DIN with 32 hidden values and a softmax over 100 events of 32 values, "
           "two full layers of DCN v2 on 160 inputs of the user, 96 of the item and the 32 of DIN, and PLE "
           "on these and the crosses: two levels, (128, 64) and (64), with an expert for each of 4 tasks "
           "and a shared one; 4 towers (32, 1). Peers run the graph in all forms that we know: DIN's pairs "

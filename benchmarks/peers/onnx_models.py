@@ -147,7 +147,7 @@ def interest(g, q, x, form):
     """DIN over the events x [m, d] for candidates q [n, d]. form: the unit's inputs written as the
     paper does (`pairs`), its first layer split into what candidates, events and their products add
     (`split`), or with weights for the events of its own for each candidate (`candidates`)."""
-    (weight, bias), (last, last_bias) = layers("ranker.interest.unit", 2)
+    (weight, bias), (last, _) = layers("ranker.interest.unit", 2)  # softmax doesn't see the last bias
     d = weight.shape[0] // 4
     of_q, of_x, of_difference, of_product = np.split(weight, 4)
     first, second = (g.constant(np.array([axis], np.int64)) for axis in (0, 1))
@@ -164,16 +164,16 @@ def interest(g, q, x, form):
                        g("Unsqueeze", g("MatMul", x, g.constant(of_x - of_difference)), first))
     if form == "pairs":
         shape = g("Shape", product)
-        q, x = g("Expand", pair_q, shape), g("Expand", pair_x, shape)
-        hidden = g("MatMul", g("Concat", q, x, g("Sub", q, x), product, axis=2), g.constant(weight))
+        pair_q, pair_x = g("Expand", pair_q, shape), g("Expand", pair_x, shape)
+        inputs = g("Concat", pair_q, pair_x, g("Sub", pair_q, pair_x), product, axis=2)
+        hidden = g("MatMul", inputs, g.constant(weight))
         hidden = g("Add", hidden, g.constant(bias.reshape(-1)))
     else:
         own = g("Gemm", q, g.constant(of_q + of_difference), g.constant(bias.reshape(-1)))
         hidden = g("Add", hidden, g("Unsqueeze", own, second))
     scores = g("MatMul", g("Relu", hidden), g.constant(last))
     scores = g("Squeeze", scores, g.constant(np.array([2], np.int64)))
-    events = g("Squeeze", pair_x, first)
-    return g("MatMul", g("Add", scores, g.constant(last_bias.reshape(-1))), events)
+    return g("MatMul", g("Softmax", scores, axis=1), x)
 
 
 def crosses(g, x, inputs):

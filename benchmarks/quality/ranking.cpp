@@ -67,6 +67,17 @@ matrix<float> svd_vectors(const sparse_matrix& of, std::size_t width) {
   return made;
 }
 
+/// Removes what tells the subject of a video: its tag, that of the videos of histories, and rates by tag.
+void remove_tags(std::vector<feature>& of) {
+  std::erase_if(of, [](const feature& f) {
+    if (const category* one = std::get_if<category>(&f)) return one->column == "tag";
+    const rate* by = std::get_if<rate>(&f);
+    return by != nullptr && std::ranges::find(by->keys, "tag") != by->keys.end();
+  });
+  for (feature& f : of)
+    if (history* list = std::get_if<history>(&f)) list->fields = "item_id";
+}
+
 /// The rows of training and test, encoded. What belongs to rows of the test is in the order of the log.
 struct study {
   feed_log data;
@@ -102,6 +113,8 @@ struct study {
     if (with.no_counters)
       for (auto* side : sides)
         std::erase_if(*side, [](const feature& f) { return std::holds_alternative<rate>(f); });
+    if (with.no_tags)
+      for (auto* side : sides) remove_tags(*side);
     features = schema(options);
     const sparse_matrix liked = watched_long();
     similar = item_cf(pool, liked, {.neighbors = 1000, .shrinkage = 10});
@@ -314,6 +327,7 @@ int main(int argc, char** argv) try {
   given.flag("--no-history", "no attention over histories", with.no_history);
   given.flag("--no-similarity", "no similarity to the history by ItemCF", with.no_similarity);
   given.flag("--no-counters", "no rates of what happened before", with.no_counters);
+  given.flag("--no-tags", "nothing that tells the subject of a video", with.no_tags);
   given.flag("--din", "DIN instead of the attention by inner products", with.din);
   given.flag("--ple", "PLE of two levels instead of MMoE", with.use_ple);
   given.flag("--senet", "SENet on the embeddings, beside them", with.use_senet);

@@ -25,7 +25,8 @@ inline const std::vector<std::string> rare_actions{"follow",          "comment",
 
 /// What variants of the ranker have.
 struct parts {
-  bool no_order = false, no_history = false, no_similarity = false, no_counters = false;
+  bool no_order = false, no_history = false, no_similarity = false, no_counters = false,
+       no_tags = false;
   bool svd = false, moment = false;
   bool din = false, use_ple = false, use_senet = false, use_bilinear = false, use_ppnet = false;
   bool rare = false;
