@@ -46,7 +46,7 @@ done
   . cmake/ensure_packages.sh
   if [ "$install" ]; then
     ensure_packages $funnel_packages libbenchmark-dev python3
-    for package in libtorch-dev libxsmm-dev python3-venv; do
+    for package in libtorch-dev libopenblas0-pthread libxsmm-dev python3-venv; do
       (ensure_packages $package) || echo "benchmarks/run.sh: going on without $package" >&2
     done
     [ -x "$venv/bin/python" ] || python3 -m venv "$venv" || echo "benchmarks/run.sh: no Python peers" >&2
