@@ -9,8 +9,9 @@
 #include <funnel/nn/training_context.hpp>
 #include <funnel/optim/adam.hpp>
 
+#include <array>
 #include <memory>
-#include <numeric>
+#include <span>
 #include <string>
 #include <utility>
 
