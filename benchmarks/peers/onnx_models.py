@@ -152,23 +152,21 @@ def interest(g, q, x, form):
     of_q, of_x, of_difference, of_product = np.split(weight, 4)
     first, second = (g.constant(np.array([axis], np.int64)) for axis in (0, 1))
     pair_q, pair_x = g("Unsqueeze", q, second), g("Unsqueeze", x, first)
-    if form == "candidates":
-        weights = g("Mul", g("Unsqueeze", q, g.constant(np.array([2], np.int64))),
-                    g.constant(of_product))
-        weights = g("Add", weights, g.constant(of_x - of_difference))
-        hidden = g("MatMul", pair_x, weights)
-    else:
-        product = g("Mul", pair_q, pair_x)
-        if form == "split":
-            hidden = g("Add", g("MatMul", product, g.constant(of_product)),
-                       g("Unsqueeze", g("MatMul", x, g.constant(of_x - of_difference)), first))
     if form == "pairs":
+        product = g("Mul", pair_q, pair_x)
         shape = g("Shape", product)
         pair_q, pair_x = g("Expand", pair_q, shape), g("Expand", pair_x, shape)
         inputs = g("Concat", pair_q, pair_x, g("Sub", pair_q, pair_x), product, axis=2)
-        hidden = g("MatMul", inputs, g.constant(weight))
-        hidden = g("Add", hidden, g.constant(bias.reshape(-1)))
+        hidden = g("Add", g("MatMul", inputs, g.constant(weight)), g.constant(bias.reshape(-1)))
     else:
+        if form == "split":
+            of_pair = g("MatMul", g("Mul", pair_q, pair_x), g.constant(of_product))
+            of_event = g("Unsqueeze", g("MatMul", x, g.constant(of_x - of_difference)), first)
+            hidden = g("Add", of_pair, of_event)
+        else:
+            scaled = g("Mul", g("Unsqueeze", q, g.constant(np.array([2], np.int64))),
+                       g.constant(of_product))
+            hidden = g("MatMul", pair_x, g("Add", scaled, g.constant(of_x - of_difference)))
         own = g("Gemm", q, g.constant(of_q + of_difference), g.constant(bias.reshape(-1)))
         hidden = g("Add", hidden, g("Unsqueeze", own, second))
     scores = g("MatMul", g("Relu", hidden), g.constant(last))
