@@ -35,7 +35,15 @@ TEST_CASE("a column reads the caller's integers, numbers and text") {
   CHECK(text.text(1) == "ios");
   CHECK(text.key(0) == 42);
   CHECK(text.key(1) == funnel::category_key(std::string_view("ios")));
+  CHECK(text.text(0) == "42");
   CHECK(std::isnan(text.number(0)));
+}
+
+TEST_CASE("integers and numbers are not read as text") {
+  const std::vector<std::int64_t> ids{7};
+  const std::vector<double> prices{1.5};
+  CHECK(refuses([&] { column(ids).text(0); }, "funnel::column::text", "integers, expected text"));
+  CHECK(refuses([&] { column(prices).text(0); }, "funnel::column::text", "numbers, expected text"));
 }
 
 TEST_CASE("values marked as missing have no number and no key") {

@@ -108,8 +108,13 @@ class column {
       return category_key(static_cast<std::int64_t>(value));
     return category_key(std::string_view(reinterpret_cast<const char*>(&value), sizeof value));
   }
-  /// Value j of a column of text.
-  std::string_view text(std::size_t j) const { return dictionary_[codes_[j]]; }
+  /// Value j of a column of text; std::invalid_argument if the column is of another kind.
+  std::string_view text(std::size_t j) const {
+    if (kind_ != value_kind::text)
+      detail::fail("funnel::column::text: the values are ",
+                   kind_ == value_kind::integer ? "integers" : "numbers", ", expected text");
+    return dictionary_[codes_[j]];
+  }
 
   std::span<const std::int64_t> integers() const { return integers_; }
   std::span<const std::uint32_t> codes() const { return codes_; }
