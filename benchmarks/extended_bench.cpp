@@ -2,8 +2,6 @@
 #include "extended_ranker.hpp"
 #include "harness.hpp"
 
-#include <funnel/loss/bce.hpp>
-#include <funnel/loss/total_loss.hpp>
 #include <funnel/nn/freeze.hpp>
 #include <funnel/nn/inference_context.hpp>
 #include <funnel/nn/training_context.hpp>
@@ -61,14 +59,8 @@ class trainer {
                                context_.input(data_.vectors().middle_rows(begin, n)),
                                context_.input(rows(data_.events, first * events, part * events)),
                                {data_.offsets.data(), part + 1});
-    std::array<funnel::variable<float>, extended_ranker::tasks> losses;
-    for (std::size_t t = 0; t < losses.size(); ++t) {
-      losses[t] = bce_with_logits(context_, logits[t],
-                                  std::span<const float>(labels_[t].flat()).subspan(begin, n));
-    }
-    context_.backward(
-        funnel::total_loss(context_, std::span<const funnel::variable<float>>(losses)),
-        static_cast<float>(n) / static_cast<float>(data_.requests * data_.size));
+    context_.backward(bench::loss_of_part(context_, logits, labels_, begin),
+                      static_cast<float>(n) / static_cast<float>(data_.requests * data_.size));
     context_.next_micro_batch();
   }
 

@@ -4,8 +4,6 @@
 
 #include <funnel/core/executor.hpp>
 #include <funnel/core/thread_pool.hpp>
-#include <funnel/loss/bce.hpp>
-#include <funnel/loss/total_loss.hpp>
 #include <funnel/nn/freeze.hpp>
 #include <funnel/nn/inference_context.hpp>
 #include <funnel/nn/training_context.hpp>
@@ -103,12 +101,7 @@ class trainer {
     const std::size_t n = end - begin;
     const auto logits =
         model_(context, context.input(std::as_const(batch_.x).view().middle_rows(begin, n)));
-    std::array<funnel::variable<float>, mmoe_model::tasks> losses;
-    for (std::size_t t = 0; t < mmoe_model::tasks; ++t) {
-      const std::span<const float> labels = batch_.labels[t].flat();
-      losses[t] = bce_with_logits(context, logits[t], labels.subspan(begin, n));
-    }
-    context.backward(funnel::total_loss(context, std::span<const funnel::variable<float>>(losses)),
+    context.backward(bench::loss_of_part(context, logits, batch_.labels, begin),
                      static_cast<float>(n) / static_cast<float>(batch_.x.rows()));
     context.next_micro_batch();
   }
@@ -137,12 +130,7 @@ class leaf_trainer {
             const std::size_t rows = (leaf + 1) * n / leaves - begin;
             const auto logits = model_(
                 context, context.input(std::as_const(batch_.x).view().middle_rows(begin, rows)));
-            std::array<funnel::variable<float>, mmoe_model::tasks> losses;
-            for (std::size_t t = 0; t < mmoe_model::tasks; ++t) {
-              const std::span<const float> labels = batch_.labels[t].flat();
-              losses[t] = bce_with_logits(context, logits[t], labels.subspan(begin, rows));
-            }
-            return funnel::total_loss(context, std::span<const funnel::variable<float>>(losses));
+            return bench::loss_of_part(context, logits, batch_.labels, begin);
           });
   }
 
@@ -191,14 +179,8 @@ class request_trainer {
     const auto items =
         context_.input(std::as_const(data_.items).view().middle_rows(first * data::size, n));
     const auto logits = run(first * data_.copies, part * data_.copies, items);
-    std::array<funnel::variable<float>, bench::mmoe_model::tasks> losses;
-    for (std::size_t t = 0; t < losses.size(); ++t) {
-      const std::span<const float> labels = data_.labels[t].flat();
-      losses[t] = bce_with_logits(context_, logits[t], labels.subspan(first * data::size, n));
-    }
-    context_.backward(
-        funnel::total_loss(context_, std::span<const funnel::variable<float>>(losses)),
-        static_cast<float>(n) / static_cast<float>(data::rows));
+    context_.backward(bench::loss_of_part(context_, logits, data_.labels, first * data::size),
+                      static_cast<float>(n) / static_cast<float>(data::rows));
     context_.next_micro_batch();
   }
 

@@ -3,6 +3,9 @@
 
 #include <funnel/core/matrix.hpp>
 #include <funnel/core/random.hpp>
+#include <funnel/loss/bce.hpp>
+#include <funnel/loss/total_loss.hpp>
+#include <funnel/nn/context.hpp>
 #include <funnel/nn/embedding.hpp>
 #include <funnel/nn/initialization.hpp>
 #include <funnel/nn/mlp.hpp>
@@ -157,6 +160,19 @@ struct mmoe_batch {
 // train_requests/INPUTS/ROWS: the same model on 100 requests of 10 candidates. The user's 160 inputs are
 // numbers (`raw`), or 7 embeddings of 16 and the mean of 50 vectors of 48 (`embedded`); they have one
 // row per request (`grouped`) or per candidate (`repeated`).
+
+/// The loss of a part of a batch: the sum over the tasks, whose labels stand from row `begin` on.
+template <funnel::Context C, std::size_t tasks>
+funnel::value_of<C> loss_of_part(C& context, const std::array<funnel::value_of<C>, tasks>& logits,
+                                 const std::array<matrix<float>, tasks>& labels,
+                                 std::size_t begin) {
+  std::array<funnel::value_of<C>, tasks> losses;
+  for (std::size_t t = 0; t < tasks; ++t) {
+    const std::span<const float> all = labels[t].flat();
+    losses[t] = bce_with_logits(context, logits[t], all.subspan(begin, logits[t].rows()));
+  }
+  return funnel::total_loss(context, std::span<const funnel::value_of<C>>(losses));
+}
 
 struct request_data {
   static constexpr std::size_t requests = 100, size = 10, rows = requests * size;
