@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 using funnel::column_table;
@@ -87,6 +88,19 @@ TEST_CASE("a column that does not fit leaves the table as it was") {
   CHECK(refuses([&] { table.add("y", std::vector<int>{1}); }, "funnel::column",
                 "has 1 rows, expected 2"));
   CHECK(table.view().size() == 1);
+}
+
+TEST_CASE("a value of another kind than the column's is refused, and leaves the column as it was") {
+  using funnel::column_values, funnel::value_kind;
+  const auto check = [](value_kind kind, auto value, const char* said) {
+    column_values values(kind);
+    CHECK(refuses([&] { values.push_back(value); }, "funnel::column_values::push_back", said));
+    CHECK(values.view().rows() == 0);
+  };
+  check(value_kind::integer, 1.5, "integers, expected numbers");
+  check(value_kind::number, std::int64_t{1}, "numbers, expected integers");
+  check(value_kind::text, std::int64_t{1}, "text, expected integers");
+  check(value_kind::number, std::string_view("1"), "numbers, expected text");
 }
 
 TEST_CASE("lists of lists of nothing are still lists") {

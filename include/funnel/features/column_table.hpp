@@ -28,19 +28,23 @@ class column_values {
 
   value_kind kind() const { return kind_; }
 
-  /// Appends a value, or a missing one; the kind must be that of the column.
+  /// Appends a value; std::invalid_argument if it is not of the column's kind.
   void push_back(std::int64_t value) {
+    detail::check_kind("column_values::push_back", kind_, value_kind::integer);
     integers_.push_back(value);
     mark(true);
   }
   void push_back(double value) {
+    detail::check_kind("column_values::push_back", kind_, value_kind::number);
     numbers_.push_back(value);
     mark(true);
   }
   void push_back(std::string_view value) {
+    detail::check_kind("column_values::push_back", kind_, value_kind::text);
     codes_.push_back(code_of(value));
     mark(true);
   }
+  /// Appends a missing value.
   void push_back_missing() {
     if (kind_ == value_kind::integer) integers_.push_back(0);
     if (kind_ == value_kind::number) numbers_.push_back(std::numeric_limits<double>::quiet_NaN());

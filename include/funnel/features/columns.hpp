@@ -24,6 +24,19 @@ enum class value_kind {
   text,     ///< strings, as codes and a dictionary
 };
 
+namespace detail {
+
+inline const char* kind_name(value_kind kind) {
+  return kind == value_kind::integer ? "integers" : kind == value_kind::number ? "numbers" : "text";
+}
+inline void check_kind(const char* function, value_kind kind, value_kind expected) {
+  if (kind != expected)
+    fail("funnel::", function, ": the column has ", kind_name(kind), ", expected ",
+         kind_name(expected));
+}
+
+}  // namespace detail
+
 /// Column: a view of the values of one column, one value per row or one list of values per row.
 ///
 /// Text is stored as one code per value and a dictionary of the different strings. A column copies
@@ -110,9 +123,7 @@ class column {
   }
   /// Value j of a column of text; std::invalid_argument if the column is of another kind.
   std::string_view text(std::size_t j) const {
-    if (kind_ != value_kind::text)
-      detail::fail("funnel::column::text: the values are ",
-                   kind_ == value_kind::integer ? "integers" : "numbers", ", expected text");
+    detail::check_kind("column::text", kind_, value_kind::text);
     return dictionary_[codes_[j]];
   }
 
