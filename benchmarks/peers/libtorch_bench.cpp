@@ -5,8 +5,12 @@
 #include <funnel/nn/inference_context.hpp>
 #include <funnel/sequence/target_attention.hpp>
 
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
 #include <memory>
 #include <sstream>
+#include <string>
 #include <torch/script.h>
 
 // Each case in several ways that a user of LibTorch has: scripted and frozen, and that with
@@ -240,7 +244,21 @@ task make_towers() {
   return fastest({ours.data(), ours.size()}, ways);
 }
 
+/// The reference BLAS, which Debian installs where no other is chosen, is slower by an order of
+/// magnitude: nobody who measures LibTorch means that.
+void refuse_reference_blas() {
+  std::ifstream maps("/proc/self/maps");
+  for (std::string line; std::getline(maps, line);)
+    if (line.find("/blas/libblas.so") != std::string::npos) {
+      std::fputs("libtorch_bench: LibTorch runs on the reference BLAS, expected OpenBLAS "
+                 "(libopenblas0-pthread)\n",
+                 stderr);
+      std::exit(1);
+    }
+}
+
 const bool added = [] {
+  refuse_reference_blas();
   at::set_num_threads(1);
   // Of its long description what says which kernels it runs on.
   std::string description = "LibTorch " TORCH_VERSION;
