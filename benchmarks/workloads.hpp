@@ -157,10 +157,6 @@ struct mmoe_batch {
   }
 };
 
-// train_requests/INPUTS/ROWS: the same model on 100 requests of 10 candidates. The user's 160 inputs are
-// numbers (`raw`), or 7 embeddings of 16 and the mean of 50 vectors of 48 (`embedded`); they have one
-// row per request (`grouped`) or per candidate (`repeated`).
-
 /// The loss of a part of a batch: the sum over the tasks, whose labels stand from row `begin` on.
 template <funnel::Context C, std::size_t tasks>
 funnel::value_of<C> loss_of_part(C& context, const std::array<funnel::value_of<C>, tasks>& logits,
@@ -173,6 +169,10 @@ funnel::value_of<C> loss_of_part(C& context, const std::array<funnel::value_of<C
   }
   return funnel::total_loss(context, std::span<const funnel::value_of<C>>(losses));
 }
+
+// train_requests/INPUTS/ROWS: the same model on 100 requests of 10 candidates. The user's 160 inputs are
+// numbers (`raw`), or 7 embeddings of 16 and the mean of 50 vectors of 48 (`embedded`); they have one
+// row per request (`grouped`) or per candidate (`repeated`).
 
 struct request_data {
   static constexpr std::size_t requests = 100, size = 10, rows = requests * size;

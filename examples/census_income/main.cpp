@@ -60,9 +60,10 @@ column_table read(const char* path) {
   };
   // Amounts in steps that grow with them: categories for values too rare to have one each.
   for (const auto& name : amounts) {
+    const column amount = file[name];
     const bool counted = name == "age" || name == "weeks_worked";
-    table.add(name + "_step", table.rows(), [&](std::size_t i) -> std::optional<std::int64_t> {
-      const double x = file[name].number(i);
+    table.add(name + "_step", amount.rows(), [&](std::size_t i) -> std::optional<std::int64_t> {
+      const double x = amount.number(i);
       if (std::isnan(x)) return {};
       return static_cast<std::int64_t>(counted ? x / 5 : 2 * std::log2(1 + x));
     });
